@@ -1,0 +1,1 @@
+"""The terminal: options become a job, its result a table or JSON and an exit code."""

@@ -1,0 +1,81 @@
+"""The only place that reads a clock or sleeps.
+
+Three readings, because each lies differently: wall time (integer ms UTC) steps when somebody sets it,
+boot time (seconds) does not, counts on during suspend and starts anew at each boot, which the boot id tells.
+"""
+
+import time
+from pathlib import Path
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What the rest of mdata may know about time; passed in everywhere."""
+
+    def now(self) -> int:
+        """Return the wall time, ms UTC."""
+        ...
+
+    def boottime(self) -> float:
+        """Return seconds since boot, suspended time included."""
+        ...
+
+    def boot_id(self) -> str:
+        """Return what identifies this boot of the machine."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Wait for `seconds`; a signal handler that raises ends the wait."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clocks."""
+
+    def now(self) -> int:
+        """Return the wall time, ms UTC."""
+        return time.time_ns() // 1_000_000
+
+    def boottime(self) -> float:
+        """Return seconds since boot, suspended time included."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+    def boot_id(self) -> str:
+        """Return the kernel's random id of this boot."""
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait for `seconds`."""
+        if seconds > 0:
+            time.sleep(seconds)
+
+
+class RehearsalClock:
+    """A clock that runs `speed` times as fast as life, to rehearse hours against the sandbox in minutes.
+
+    `origin_wall` (ms UTC) is what it shows when the machine's boot time is `origin_boot` (s); a sandbox and
+    any number of processes that are given the same three numbers agree on the time.
+    """
+
+    def __init__(self, origin_wall: int, origin_boot: float, speed: float) -> None:
+        self._origin_wall, self._origin_boot, self._speed = origin_wall, origin_boot, speed
+        self._system = SystemClock()
+
+    def _elapsed(self) -> float:
+        return (self._system.boottime() - self._origin_boot) * self._speed
+
+    def now(self) -> int:
+        """Return the rehearsed wall time, ms UTC."""
+        return self._origin_wall + int(self._elapsed() * 1000)
+
+    def boottime(self) -> float:
+        """Return the rehearsed seconds since boot."""
+        return self._origin_boot + self._elapsed()
+
+    def boot_id(self) -> str:
+        """Return the machine's boot id."""
+        return self._system.boot_id()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait for `seconds` of rehearsed time."""
+        self._system.sleep(seconds / self._speed)

@@ -1,0 +1,81 @@
+"""Half-open ranges of time `[start, end)` in ms UTC, and arithmetic on lists of them.
+
+Every function takes and returns lists that are *normal*: ascending, disjoint, not touching, none empty;
+`normal` makes any list so.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+
+class Range(NamedTuple):
+    """A half-open range of time `[start, end)`, ms UTC."""
+
+    start: int
+    end: int
+
+    def overlaps(self, other: "Range") -> bool:
+        """Whether the two ranges share at least one instant."""
+        return self.start < other.end and other.start < self.end
+
+    def contains(self, other: "Range") -> bool:
+        """Whether `other` lies wholly inside this range."""
+        return self.start <= other.start and other.end <= self.end
+
+    def clip(self, start: int, end: int) -> "Range":
+        """Return the part inside `[start, end)`; it may come out empty (`end <= start`)."""
+        return Range(max(self.start, start), min(self.end, end))
+
+
+def normal(ranges: Iterable[Range]) -> list[Range]:
+    """Return the union of `ranges` as an ascending list of disjoint ranges; neighbours merge."""
+    merged: list[Range] = []
+    for start, end in sorted(ranges):
+        if end <= start:
+            continue
+        if merged and start <= merged[-1].end:
+            merged[-1] = Range(merged[-1].start, max(merged[-1].end, end))
+        else:
+            merged.append(Range(start, end))
+    return merged
+
+
+def subtract(ranges: list[Range], holes: list[Range]) -> list[Range]:
+    """Return what is left of `ranges` without `holes`."""
+    left: list[Range] = []
+    position = 0
+    for start, end in ranges:
+        cursor = start
+        while position < len(holes) and holes[position].end <= start:
+            position += 1
+        following = position
+        while following < len(holes) and holes[following].start < end:
+            hole = holes[following]
+            if hole.start > cursor:
+                left.append(Range(cursor, hole.start))
+            cursor = max(cursor, hole.end)
+            following += 1
+        if cursor < end:
+            left.append(Range(cursor, end))
+    return left
+
+
+def intersect(ranges: list[Range], others: list[Range]) -> list[Range]:
+    """Return the ranges that both lists hold."""
+    shared: list[Range] = []
+    left = right = 0
+    while left < len(ranges) and right < len(others):
+        start = max(ranges[left].start, others[right].start)
+        end = min(ranges[left].end, others[right].end)
+        if start < end:
+            shared.append(Range(start, end))
+        if ranges[left].end < others[right].end:
+            left += 1
+        else:
+            right += 1
+    return shared
+
+
+def clip(ranges: list[Range], start: int, end: int) -> list[Range]:
+    """Return the parts of `ranges` inside `[start, end)`."""
+    return intersect(ranges, [Range(start, end)]) if start < end else []

@@ -1,0 +1,81 @@
+"""What can go wrong, as one tree; each class carries the exit code that `mdata` ends with.
+
+    MdataError
+    ├── RowsRefusedError     65   single candles of an answer were refused
+    ├── UnreachableError     69   the exchange cannot be reached, or is in maintenance
+    ├── StorageError         74   disk full, I/O error, damaged database
+    ├── NotNowError          75   a lock is held, or the rate limit blocks for too long
+    ├── BadAnswerError       76   the exchange answered nonsense
+    ├── NotPermittedError    77   a file or folder may not be read or written
+    └── ConfigurationError   78   a setting, a newer schema, a foreign file, an unsafe URL
+
+Anything that is no MdataError is a bug and ends with 1.
+
+A message says what, where, why, and what to do next; it is shown without a traceback.
+"""
+
+from typing import ClassVar
+
+OK = 0
+BUG = 1
+USAGE = 2
+WORK_REMAINS = 3
+
+# The worst of several exit codes wins; signals (above 128) are worse than all of these.
+SEVERITY = (0, 3, 75, 69, 65, 76, 78, 77, 74, 1)
+
+
+class MdataError(Exception):
+    """Anything mdata reports in one sentence; `retryable` when the same command may work later."""
+
+    exit_code: ClassVar[int] = BUG
+    retryable: ClassVar[bool] = False
+
+
+class RowsRefusedError(MdataError):
+    """Single candles of an answer were refused and kept aside; their intervals stay unknown."""
+
+    exit_code = 65
+
+
+class UnreachableError(MdataError):
+    """The exchange cannot be reached, or is in maintenance, after all retries."""
+
+    exit_code = 69
+    retryable = True
+
+
+class StorageError(MdataError):
+    """The store cannot be read or written: full disk, I/O error, damaged file."""
+
+    exit_code = 74
+
+
+class NotNowError(MdataError):
+    """A lock is held or the rate limit blocks for longer than the run may last."""
+
+    exit_code = 75
+    retryable = True
+
+
+class BadAnswerError(MdataError):
+    """The exchange answered something that cannot be an answer to what was asked."""
+
+    exit_code = 76
+
+
+class NotPermittedError(MdataError):
+    """A file or folder may not be read or written by this user."""
+
+    exit_code = 77
+
+
+class ConfigurationError(MdataError):
+    """A setting is wrong, the file is not ours, or its schema is newer than this program."""
+
+    exit_code = 78
+
+
+def worst(*exit_codes: int) -> int:
+    """Return the exit code that wins when several things went wrong in one run."""
+    return max(exit_codes, default=OK, key=lambda code: code if code > 128 else SEVERITY.index(code) / 100)

@@ -1,0 +1,1 @@
+"""The Bitfinex public API: the only place that speaks HTTP and WebSocket."""

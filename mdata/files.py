@@ -1,0 +1,68 @@
+"""Creating files with the right mode, and replacing them whole.
+
+A file that mdata makes in a group-writable folder is 0660 whatever the umask, so that people of the group
+share one store with the services; anywhere else it is 0600.
+"""
+
+import os
+import stat
+from pathlib import Path
+
+from mdata.errors import NotPermittedError, StorageError
+
+
+def shared_mode(folder: Path) -> int:
+    """Return the mode a new file in `folder` is to have."""
+    return 0o660 if folder.stat().st_mode & stat.S_IWGRP else 0o600
+
+
+def make_folder(folder: Path) -> None:
+    """Create `folder` and its parents, private to the user; raise NotPermittedError where that is refused."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except (PermissionError, FileExistsError, NotADirectoryError) as error:
+        message = f"cannot create the folder {folder}: {error.strerror}; choose another path in the settings"
+        raise NotPermittedError(message) from error
+
+
+def open_shared(path: Path) -> int:
+    """Open (and create) `path` for reading and writing and return its descriptor; never follow a link.
+
+    Raise NotPermittedError, naming the path and the reason, where that is not allowed.
+    """
+    make_folder(path.parent)
+    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        try:
+            descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            return os.open(path, flags)
+        os.fchmod(descriptor, shared_mode(path.parent))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        message = f"cannot open {path}: {reason}; check the owner and mode of the file and its folder"
+        raise NotPermittedError(message) from error
+    return descriptor
+
+
+def replace_whole(path: Path, text: str, mode: int | None = None) -> None:
+    """Write `text` to `path` so that a reader, or a crash, sees the old file or the new one, never a part."""
+    make_folder(path.parent)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            os.fchmod(descriptor, shared_mode(path.parent) if mode is None else mode)
+            with os.fdopen(descriptor, "w", encoding="utf-8", closefd=False) as stream:
+                stream.write(text)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        temporary.replace(path)
+    except PermissionError as error:
+        message = f"cannot write {path}: {error.strerror}; check the owner and mode of its folder"
+        raise NotPermittedError(message) from error
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror}; the old file is whole") from error
+    finally:
+        temporary.unlink(missing_ok=True)

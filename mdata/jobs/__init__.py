@@ -1,0 +1,1 @@
+"""One module per subcommand that does work; each returns a frozen result."""

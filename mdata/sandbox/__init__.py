@@ -1,0 +1,1 @@
+"""A Bitfinex-shaped exchange on loopback, to rehearse a deployment and to test against."""

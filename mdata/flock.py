@@ -68,8 +68,8 @@ class FileLock:
                 return False
             except OSError as error:
                 raise ConfigurationError(
-                    f"cannot lock {self.path}: {error.strerror}; its filesystem (a network share?) has no usable "
-                    "locks: choose a path on a local disk in the settings"
+                    f"cannot lock {self.path}: {error.strerror}; its filesystem (a network share?) has no "
+                    "usable locks: choose a path on a local disk in the settings"
                 ) from error
             if self._bears_the_name():
                 return True

@@ -76,6 +76,20 @@ class ConfigurationError(MdataError):
     exit_code = 78
 
 
+class RateLimitedError(NotNowError):
+    """The exchange refused a request because there were too many; `retry_after` is its own wish in seconds."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class GarbledError(BadAnswerError):
+    """An answer could not be read at all: cut short, or not JSON; a second one may be better."""
+
+    retryable = True
+
+
 def worst(*exit_codes: int) -> int:
     """Return the exit code that wins when several things went wrong in one run."""
     return max(exit_codes, default=OK, key=lambda code: code if code > 128 else SEVERITY.index(code) / 100)

@@ -1,0 +1,67 @@
+"""Gaps: what counts as missing, what an answer does to a gap, and when one is given up.
+
+A gap is a run of intervals inside the hull that nobody has answered for, or whose candle was lost. It closes
+only on proof; an answer that proves too little is an attempt, and the next one waits longer each time.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from mdata.domain.interval import Range, intersect, normal, subtract
+from mdata.domain.timeframe import HOUR, Timeframe
+
+Status = Literal["open", "repaired", "empty", "failed"]
+
+# Waiting time after the nth answer that left a gap unproven; the last one goes on.
+RETRY_AFTER = (1 * HOUR, 6 * HOUR, 24 * HOUR)
+MAX_ATTEMPTS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A row of the work list; times are ms UTC, `next_attempt_at` None means: due now."""
+
+    id: int
+    range: Range
+    status: Status
+    attempts: int
+    detected_at: int
+    next_attempt_at: int | None
+
+    def is_due(self, now: int) -> bool:
+        """Whether `repair` may ask about this gap at `now`."""
+        return self.status == "open" and (self.next_attempt_at is None or self.next_attempt_at <= now)
+
+
+def missing(
+    timeframe: Timeframe, hull: Range | None, uncovered: list[Range], lost: list[int], kept: Range
+) -> list[Range]:
+    """Return the gaps of a series: unknown runs inside the hull, and lost candles anywhere that is kept.
+
+    `kept` is the range that may be wanted at all: what lies outside was removed by cleanup or is to come.
+    """
+    if hull is None:
+        return []
+    lost_runs = normal(Range(time, timeframe.next(time)) for time in lost)
+    return intersect(normal([*intersect(uncovered, [hull]), *lost_runs]), [kept])
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What becomes of one gap: the parts that stay missing, and those that are answered."""
+
+    gap: Gap
+    left: list[Range]
+    answered: list[Range]
+
+
+def judge(gap: Gap, answered: list[Range]) -> Judgement:
+    """Return what ranges that were answered for (normal) leave of a gap."""
+    return Judgement(gap, subtract([gap.range], answered), intersect([gap.range], answered))
+
+
+def after_attempt(attempts: int, now: int) -> tuple[Status, int | None]:
+    """Return status and next attempt (ms UTC) of a gap that `attempts` answers have left unproven."""
+    if attempts >= MAX_ATTEMPTS:
+        return "failed", None
+    return "open", now + RETRY_AFTER[min(attempts, len(RETRY_AFTER)) - 1]

@@ -1,0 +1,128 @@
+"""What is asked of the exchange, and what its answer proves.
+
+The exchange sends no candle for an interval without trades, and an answer says nothing about why it is
+short: `[]` comes for silence, for the future and for an unknown symbol alike. What an answer proves is
+therefore decided here, and nowhere else:
+
+- a full page (as many rows as the limit allows) proves its range up to its last row;
+- a shorter page proves the whole range that was asked;
+- but an empty stretch of 60 intervals or more at the far end of a page may be a cut answer: it is asked
+  about once more, and believed when the second answer brings nothing either.
+"""
+
+from dataclasses import dataclass, replace
+from math import isclose
+
+from mdata.domain.candle import Candle
+from mdata.domain.interval import Range, normal, subtract
+from mdata.domain.timeframe import Timeframe
+
+# Candles per answer at most: the exchange's own maximum.
+PAGE_LIMIT = 10_000
+
+# An empty stretch of so many intervals is remarkable: asked about twice, remembered, and asked again later.
+LONG_SILENCE = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One request for candles: an aligned range, from which end to count, and at most how many rows.
+
+    `again` says that the range came out empty a moment ago. `witnesses` are open times of stored candles
+    inside the range that must come back before the answer proves anything.
+    """
+
+    symbol: str
+    timeframe: Timeframe
+    range: Range
+    newest_first: bool
+    limit: int = PAGE_LIMIT
+    again: bool = False
+    witnesses: tuple[int, ...] = ()
+
+    def as_again(self) -> "Query":
+        """Return the same query as the second asking of a range that came out empty."""
+        return replace(self, again=True)
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedRow:
+    """A row that cannot be a candle: what it said (shortened), why it was refused, and what stays unknown."""
+
+    open_time: int | None
+    text: str
+    reason: str
+    unknown: Range | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One answer, read: candles ascending and inside the range asked, rows refused, rows counted.
+
+    `asked_at` (ms UTC) is the earlier of the local clock when the request was sent and the answer's own date.
+    """
+
+    query: Query
+    candles: list[Candle]
+    refused: tuple[RefusedRow, ...]
+    rows: int
+    asked_at: int
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the answer holds as many rows as it may, so that more can lie beyond its last one."""
+        return self.rows >= self.query.limit
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a page proves: `proven` was answered for; `doubt` came out empty and is to be asked once more."""
+
+    proven: list[Range]
+    doubt: Range | None
+
+
+def prove(page: Page) -> Proof:
+    """Return what this page proves about the range asked; intervals of refused rows are never proven."""
+    query, timeframe = page.query, page.query.timeframe
+    asked = query.range
+    times = {candle[0] for candle in page.candles} if query.witnesses else set()
+    if any(witness not in times for witness in query.witnesses):
+        return Proof([], None)
+    reached = _reached(page)
+    if page.is_full:
+        proven, doubt = reached, None
+    else:
+        beyond = Range(asked.start, reached.start) if query.newest_first else Range(reached.end, asked.end)
+        is_doubtful = timeframe.count(*beyond) >= LONG_SILENCE and not (query.again and not page.rows)
+        proven, doubt = (reached, beyond) if is_doubtful else (asked, None)
+    unknown = normal(row.unknown for row in page.refused if row.unknown)
+    return Proof(subtract([proven], unknown) if proven.end > proven.start else [], doubt)
+
+
+def _reached(page: Page) -> Range:
+    """Return the part of the range asked up to the page's last row, refused ones included."""
+    query, timeframe = page.query, page.query.timeframe
+    times = [row.open_time for row in page.refused if row.open_time is not None]
+    if page.candles:
+        times += (page.candles[0][0], page.candles[-1][0])
+    start, end = query.range
+    if query.newest_first:
+        return Range(min(times, default=end), end)
+    return Range(start, timeframe.next(max(times)) if times else start)
+
+
+def changes(stored: list[Candle], answered: list[Candle]) -> tuple[list[Candle], list[Candle]]:
+    """Return which stored candles come back different, and which do not come back at all.
+
+    Both lists are of the same range, ascending; what is returned are the stored, old values. Volumes are sums
+    of floats on the exchange's side, which add up differently in the last digits: that is no change.
+    """
+    answers = {candle[0]: candle for candle in answered}
+    changed = [candle for candle in stored if _differ(candle, answers.get(candle[0], candle))]
+    missing = [candle for candle in stored if candle[0] not in answers]
+    return changed, missing
+
+
+def _differ(one: Candle, other: Candle) -> bool:
+    return one != other and (one[:5] != other[:5] or not isclose(one[5], other[5], rel_tol=1e-9))

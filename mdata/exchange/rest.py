@@ -1,0 +1,183 @@
+"""Bitfinex's public REST API over HTTP: one request, one answer, bounded in bytes and in seconds.
+
+Nothing is tried again here; whether and when is decided by the caller and the shared rate budget.
+"""
+
+import sys
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+from mdata import __version__
+from mdata.clock import Clock
+from mdata.domain.interval import Range
+from mdata.domain.query import Page, Query
+from mdata.domain.timeframe import Timeframe
+from mdata.errors import BadAnswerError, ConfigurationError, GarbledError, UnreachableError
+from mdata.exchange import wire
+
+# httpx imports its own command line, and with it click and rich, wherever those are installed: a third of its
+# start-up time, never used here. Its documented fallback for a missing one is taken instead.
+sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
+
+import httpx  # noqa: E402 - after the line above
+
+if TYPE_CHECKING:
+    from httpx import Response
+
+MAX_BYTES = 8 * 1024 * 1024  # ten times a full page
+MAX_SECONDS = 60.0  # for one answer, from the first byte sent to the last one read
+_CONNECT_SECONDS = 10.0
+_SILENT_SECONDS = 20.0
+_CHUNK = 64 * 1024
+
+
+class Rest:
+    """A connection to the REST API at `url`; `warn` is told when the local clock and the exchange's differ."""
+
+    def __init__(self, url: str, clock: Clock, warn: Callable[[str], None]) -> None:
+        self._url, self._clock, self._warn = url.rstrip("/"), clock, warn
+        self._client = httpx.Client(
+            follow_redirects=False,
+            trust_env=False,
+            timeout=httpx.Timeout(_SILENT_SECONDS, connect=_CONNECT_SECONDS),
+            headers={"User-Agent": f"mdata/{__version__}", "Accept-Encoding": "gzip"},
+        )
+
+    def candles(self, query: Query, on_send: Callable[[], None]) -> Page:
+        """Ask for candles; `on_send` is called at the instant the request leaves."""
+        timeframe, (start, end) = query.timeframe, query.range
+        parameters = {
+            "sort": -1 if query.newest_first else 1,
+            "start": start,
+            "end": timeframe.previous(end),
+            "limit": query.limit,
+        }
+        path = f"/candles/trade:{timeframe.name}:{query.symbol}/hist"
+        payload, asked_at = self._get(path, parameters, on_send)
+        return wire.read_page(query, payload, asked_at)
+
+    def first_candle(self, symbol: str, timeframe: Timeframe, on_send: Callable[[], None]) -> tuple[int | None, int]:
+        """Return the open time of the oldest candle (None: the exchange has none), and when it was asked (ms UTC)."""
+        whole = Query(symbol, timeframe, Range(0, 2**53), newest_first=False, limit=1)
+        path = f"/candles/trade:{timeframe.name}:{symbol}/hist"
+        payload, asked_at = self._get(path, {"sort": 1, "start": 0, "limit": 1}, on_send)
+        page = wire.read_page(whole, payload, asked_at)
+        if page.refused or len(page.candles) > 1:
+            raise BadAnswerError(f"the exchange's first candle of {symbol} {timeframe.name} cannot be one")
+        return (page.candles[0][0] if page.candles else None), asked_at
+
+    def pairs(self, on_send: Callable[[], None]) -> set[str]:
+        """Return the symbols of all pairs the exchange lists, as candles name them (`tBTCUSD`)."""
+        labels = "pub:list:pair:exchange,pub:list:pair:futures"
+        payload, _ = self._get(f"/conf/{labels}", {}, on_send)
+        if not isinstance(payload, list) or not all(isinstance(listed, list) for listed in payload):
+            raise BadAnswerError("the exchange's list of pairs cannot be read")
+        return {f"t{pair}" for listed in payload for pair in listed if isinstance(pair, str)}
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def _get(self, path: str, parameters: dict[str, int], on_send: Callable[[], None]) -> tuple[Any, int]:
+        """Return the decoded answer and the instant it speaks for: the earlier of sending and its date (ms UTC)."""
+        sent_at = self._clock.now()
+
+        def trace(event: str, _: dict[str, Any]) -> None:
+            nonlocal sent_at
+            if event == "http11.send_request_headers.started":
+                on_send()
+                sent_at = self._clock.now()
+
+        try:
+            with self._client.stream(
+                "GET", self._url + path, params=parameters, extensions={"trace": trace}
+            ) as answer:
+                body = _read(answer)
+        except httpx.HTTPError as error:
+            raise self._explained(error) from error
+        return _payload(answer, body), min(sent_at, self._date(answer, sent_at))
+
+    def _date(self, answer: "Response", sent_at: int) -> int:
+        try:
+            date = int(parsedate_to_datetime(answer.headers["date"]).timestamp() * 1000)
+        except (KeyError, ValueError):
+            return sent_at
+        # Dates have whole seconds: within one, the local clock is the finer witness.
+        if abs(date - sent_at) > 30_000:
+            self._warn(
+                f"the local clock is {abs(date - sent_at) // 1000} s "
+                f"{'ahead of' if sent_at > date else 'behind'} the exchange's: check the time synchronisation"
+            )
+        return sent_at if date > sent_at - 1000 else date
+
+    def _explained(self, error: httpx.HTTPError) -> Exception:
+        text = str(error) or type(error).__name__
+        if "CERTIFICATE" in text or "SSL" in text:
+            return ConfigurationError(f"{self._url} cannot prove who it is ({text}); check BITFINEX_REST_URL")
+        if isinstance(error, httpx.UnsupportedProtocol | httpx.DecodingError):
+            return BadAnswerError(f"{self._url} answered in a form that cannot be read ({text})")
+        if isinstance(error, httpx.RemoteProtocolError | httpx.ReadError):
+            return UnreachableError(f"{self._url} broke off its answer ({text}); nothing of it was stored")
+        return UnreachableError(f"{self._url} cannot be reached ({text}); check the network and BITFINEX_REST_URL")
+
+
+def _read(answer: "Response") -> bytes:
+    """Return the body, unpacked; raise when it is too large or too slow, or packed in a way not asked for."""
+    encoding = answer.headers.get("content-encoding", "identity").lower()
+    if encoding not in {"identity", "gzip"}:
+        raise BadAnswerError(f"the exchange's answer is packed as {encoding!r}, which was not asked for")
+    body, until = bytearray(), time.monotonic() + MAX_SECONDS
+    for chunk in _unpacked(answer) if encoding == "gzip" else answer.iter_raw(_CHUNK):
+        body += chunk
+        if len(body) > MAX_BYTES:
+            raise BadAnswerError(f"the exchange's answer is larger than {MAX_BYTES >> 20} MiB; it was dropped")
+        if time.monotonic() > until:
+            raise UnreachableError(
+                f"the exchange's answer was not complete after {MAX_SECONDS:.0f} s; it was dropped"
+            )
+    return bytes(body)
+
+
+def _unpacked(answer: "Response") -> Iterator[bytes]:
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        for packed in answer.iter_raw(_CHUNK):
+            rest = packed
+            while rest:
+                # At most one chunk at a time: a small packet may unpack to gigabytes.
+                yield unpacker.decompress(rest, _CHUNK)
+                rest = unpacker.unconsumed_tail
+    except zlib.error as error:
+        raise GarbledError("the exchange's packed answer is damaged; nothing of it was stored") from error
+
+
+def _payload(answer: "Response", body: bytes) -> Any:
+    status = answer.status_code
+    retry_after = _retry_after(answer.headers.get("retry-after"))
+    if 300 <= status < 400:
+        raise BadAnswerError(f"the exchange answered with a redirect (HTTP status {status}), which is never followed")
+    try:
+        payload = wire.decode(body)
+    except (BadAnswerError, GarbledError):
+        if status != 200:
+            wire.raise_for_error(None, status, retry_after)
+        raise
+    wire.raise_for_error(payload, status, retry_after)
+    return payload
+
+
+def _retry_after(text: str | None) -> float | None:
+    """Return the seconds that a Retry-After header asks for, written as a number or as a date; else None."""
+    if text is None:
+        return None
+    try:
+        return max(0.0, float(text))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return None

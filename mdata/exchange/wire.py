@@ -1,0 +1,181 @@
+"""Bitfinex's wire format: from the bytes of an answer to candles, or to the error that it spells.
+
+Facts restated from the exchange's documents and from recordings of 2013 to 2025: a candle is
+`[MTS, OPEN, CLOSE, HIGH, LOW, VOLUME]` (close comes before high and low) and may gain elements at its end;
+numbers may be integers, floats or exponents; an error is a JSON array of the same outer type as data,
+`["error", CODE, "text"]`, and comes with any HTTP status, 200 included; status 500 is used for client errors.
+"""
+
+import json
+from operator import le, lt
+from typing import Any, NoReturn
+
+from mdata.domain import candle as sanity
+from mdata.domain.candle import Candle
+from mdata.domain.interval import Range
+from mdata.domain.query import Page, Query, RefusedRow
+from mdata.domain.quote import quote
+from mdata.errors import BadAnswerError, GarbledError, RateLimitedError, UnreachableError
+
+RATE_LIMIT_CODES = {11010, 10010}
+WAIT_CODES = {20060: "in maintenance", 11000: "not ready"}
+_LONGEST_TEXT = 200
+_NUMBERS = {int, float}
+
+
+def decode(body: bytes) -> Any:
+    """Return what the JSON `body` says; raise BadAnswerError for NaN and Infinity, GarbledError for no JSON."""
+
+    def refuse(constant: str) -> NoReturn:
+        raise BadAnswerError(f"the exchange's answer holds {constant}, which is no number; nothing of it was stored")
+
+    try:
+        return json.loads(body, parse_constant=refuse)
+    except (ValueError, RecursionError) as error:
+        text = quote(body[:_LONGEST_TEXT].decode("utf-8", "replace"))
+        raise GarbledError(f"the exchange's answer is not JSON: {text}; nothing of it was stored") from error
+
+
+def raise_for_error(payload: Any, status: int, retry_after: float | None = None) -> None:
+    """Raise what an answer that is no data means: wait (rate limit, maintenance), or that asking is no use."""
+    code, text = _error_of(payload)
+    if status == 429 or code in RATE_LIMIT_CODES or "ratelimit" in text.lower().replace("_", ""):
+        raise RateLimitedError("the exchange says that too many requests were sent", retry_after)
+    if code in WAIT_CODES:
+        raise UnreachableError(f"the exchange is {WAIT_CODES[code]} ({code})")
+    if code == 503 or status in {403, 408} or (code is None and status >= 500):
+        raise UnreachableError(f"the exchange answers with HTTP status {status}")
+    if code is not None or text:
+        raise BadAnswerError(f"the exchange refused the request: {quote(text)} (code {code}, HTTP status {status})")
+    if status != 200:
+        raise BadAnswerError(f"the exchange answered with HTTP status {status}; is BITFINEX_REST_URL right?")
+
+
+def _error_of(payload: Any) -> tuple[int | None, str]:
+    """Return code and text of an error body in any of its shapes; (None, "") for anything else."""
+    if isinstance(payload, list) and payload[:1] == ["error"]:
+        number = payload[1] if len(payload) > 1 else None
+        return number if isinstance(number, int) else 10001, str(payload[2]) if len(payload) > 2 else ""
+    if isinstance(payload, dict):
+        text = payload.get("error") or payload.get("message") or "no data"
+        code = payload.get("code")
+        return (code if isinstance(code, int) else None), str(text)
+    return None, ""
+
+
+def read_page(query: Query, payload: Any, asked_at: int) -> Page:
+    """Return the page that a list of rows is the answer to `query` for.
+
+    Raise BadAnswerError when it cannot be: no list of rows, rows outside the range or the order asked,
+    conflicting duplicates. Single rows that cannot be candles are set aside. `asked_at` is ms UTC.
+    """
+    if not isinstance(payload, list):
+        raise BadAnswerError(f"the exchange sent no list of candles: {_shortened(payload)}")
+    rows = payload[::-1] if query.newest_first else payload
+    candles = _read_sound(query, rows)
+    if candles is not None:
+        return Page(query, candles, (), len(rows), asked_at)
+    candles, refused = _read_one_by_one(query, rows)
+    return Page(query, candles, tuple(refused), len(rows), asked_at)
+
+
+def _read_sound(query: Query, rows: list[Any]) -> list[Candle] | None:
+    """Return the candles if every row is one, ascending and in range, else None: a look at whole columns."""
+    if not rows:
+        return []
+    try:
+        times, opens, closes, highs, lows, volumes = zip(*[row[:6] for row in rows], strict=True)
+        timeframe = query.timeframe
+        is_sound = (
+            set(map(type, times)) == {int}
+            and set().union(*(map(type, column) for column in (opens, closes, highs, lows, volumes))) <= _NUMBERS
+            and query.range.start <= times[0]
+            and times[-1] < query.range.end
+            and all(map(lt, times, times[1:]))
+            and all(map(timeframe.is_aligned, times) if not timeframe.step else _are_aligned(query, times))
+            and all(map(le, lows, opens))
+            and all(map(le, lows, closes))
+            and all(map(le, opens, highs))
+            and all(map(le, closes, highs))
+            and min(lows) > 0
+            and min(volumes) > 0
+            and max(highs) < sanity.LARGEST
+            and max(volumes) < sanity.LARGEST
+        )
+    except (TypeError, ValueError):
+        return None
+    return list(zip(times, opens, highs, lows, closes, volumes, strict=True)) if is_sound else None
+
+
+def _are_aligned(query: Query, times: tuple[int, ...]) -> list[bool]:
+    step, anchor = query.timeframe.step, query.timeframe.anchor
+    return [(time - anchor) % step == 0 for time in times]
+
+
+def _read_one_by_one(query: Query, rows: list[Any]) -> tuple[list[Candle], list[RefusedRow]]:
+    candles: list[Candle] = []
+    refused: list[RefusedRow] = []
+    times = [_time_of(row) for row in rows]
+    _refuse_misplaced(query, [time for time in times if time is not None])
+    for position, row in enumerate(rows):
+        found = _candle_of(row)
+        reason = found if isinstance(found, str) else sanity.fault(found, query.timeframe)
+        if reason is not None:
+            unknown = _unknown(query, times, position)
+            refused.append(RefusedRow(times[position], _shortened(row), reason, unknown))
+        elif not isinstance(found, str):
+            _append(candles, found)
+    return candles, refused
+
+
+def _append(candles: list[Candle], found: Candle) -> None:
+    if candles and candles[-1][0] == found[0]:
+        if candles[-1] != found:
+            raise BadAnswerError(f"the exchange sent two different candles for {found[0]}; nothing was stored")
+        return
+    candles.append(found)
+
+
+def _refuse_misplaced(query: Query, times: list[int]) -> None:
+    for time in times:
+        if not query.range.start <= time < query.range.end:
+            raise BadAnswerError(
+                f"the exchange sent a candle at {time}, outside the range asked "
+                f"({query.range.start} to {query.range.end}); nothing of the answer was stored"
+            )
+    if times != sorted(times):
+        raise BadAnswerError("the exchange sent candles out of order; nothing of the answer was stored")
+
+
+def _time_of(row: Any) -> int | None:
+    if isinstance(row, list) and row and type(row[0]) is int:
+        return row[0]
+    return None
+
+
+def _candle_of(row: Any) -> Candle | str:
+    """Return the candle a row spells, or why it spells none."""
+    if not isinstance(row, list) or len(row) < 6:
+        return "a candle has six values"
+    time, open_, close, high, low, volume = row[:6]
+    if type(time) is not int:
+        return "the open time is no whole number"
+    if not {type(value) for value in (open_, close, high, low, volume)} <= _NUMBERS:
+        return "a value is no number"
+    return (time, open_, high, low, close, volume)
+
+
+def _unknown(query: Query, times: list[int | None], position: int) -> Range | None:
+    """Return what stays unknown because of a refused row: its interval, or all between its neighbours."""
+    time, grid = times[position], query.timeframe
+    if time is not None:
+        return Range(grid.floor(time), grid.next(time))
+    before = next((time for time in reversed(times[:position]) if time is not None), None)
+    after = next((time for time in times[position:] if time is not None), None)
+    start = query.range.start if before is None else grid.next(before)
+    end = query.range.end if after is None else grid.floor(after)
+    return Range(start, end) if start < end else None
+
+
+def _shortened(value: Any) -> str:
+    return json.dumps(value)[:_LONGEST_TEXT]

@@ -1,0 +1,89 @@
+"""The table `candles`, and the marks of those that were deleted from under their coverage."""
+
+from mdata.domain.candle import Candle
+from mdata.domain.interval import Range
+from mdata.store.engine import Connection
+
+_COLUMNS = "open_time, open, high, low, close, volume"
+_WITHIN = "series_id = ? AND open_time >= ? AND open_time < ?"
+
+
+def upsert(connection: Connection, series_id: int, candles: list[Candle]) -> int:
+    """Insert or overwrite ascending candles with one statement; return how many rows are new or different.
+
+    A candle that is stored already with the same values is not touched: a second pass writes nothing.
+    """
+    before = connection.total_changes
+    connection.executemany(
+        f"""INSERT INTO candles VALUES ({series_id:d}, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE
+            SET (open, high, low, close, volume)
+              = (excluded.open, excluded.high, excluded.low, excluded.close, excluded.volume)
+            WHERE (open, high, low, close, volume)
+              IS NOT (excluded.open, excluded.high, excluded.low, excluded.close, excluded.volume)""",
+        candles,
+    )
+    return connection.total_changes - before
+
+
+def stored(connection: Connection, series_id: int, within: Range) -> list[Candle]:
+    """Return the candles of a range, ascending."""
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM candles WHERE {_WITHIN} ORDER BY open_time", (series_id, *within)
+    )
+    return rows.fetchall()
+
+
+def open_times(connection: Connection, series_id: int, within: Range) -> list[int]:
+    """Return the open times of the candles of a range, ascending."""
+    rows = connection.execute(
+        f"SELECT open_time FROM candles WHERE {_WITHIN} ORDER BY open_time", (series_id, *within)
+    )
+    return [open_time for (open_time,) in rows.fetchall()]
+
+
+def count(connection: Connection, series_id: int, within: Range) -> int:
+    """Return how many candles a range holds."""
+    rows = connection.execute(f"SELECT count(*) FROM candles WHERE {_WITHIN}", (series_id, *within))
+    return int(rows.fetchone()[0])
+
+
+def last_before(connection: Connection, series_id: int, instant: int) -> int | None:
+    """Return the open time of the newest candle before `instant`, or None."""
+    rows = connection.execute(
+        "SELECT max(open_time) FROM candles WHERE series_id = ? AND open_time < ?", (series_id, instant)
+    )
+    found: int | None = rows.fetchone()[0]
+    return found
+
+
+def first_from(connection: Connection, series_id: int, instant: int) -> int | None:
+    """Return the open time of the oldest candle at or after `instant`, or None."""
+    rows = connection.execute(
+        "SELECT min(open_time) FROM candles WHERE series_id = ? AND open_time >= ?", (series_id, instant)
+    )
+    found: int | None = rows.fetchone()[0]
+    return found
+
+
+def delete(connection: Connection, series_id: int, times: list[int]) -> None:
+    """Delete single candles; where coverage vouches for one it counts as lost."""
+    connection.executemany(
+        f"DELETE FROM candles WHERE series_id = {series_id:d} AND open_time = ?", [(time,) for time in times]
+    )
+
+
+def lost(connection: Connection, series_id: int, within: Range | None = None) -> list[int]:
+    """Return the open times of candles that were deleted from under their coverage, ascending."""
+    # The left join leaves out what somebody has put back since.
+    rows = connection.execute(
+        """SELECT lost.open_time FROM lost_candles AS lost LEFT JOIN candles USING (series_id, open_time)
+           WHERE lost.series_id = ? AND lost.open_time >= ? AND lost.open_time < ? AND candles.open IS NULL
+           ORDER BY lost.open_time""",
+        (series_id, *(within or (-(2**63), 2**63 - 1))),
+    )
+    return [open_time for (open_time,) in rows.fetchall()]
+
+
+def forget_lost(connection: Connection, series_id: int, within: Range) -> None:
+    """Remove the marks of a range: it was answered for anew, or is not wanted any more."""
+    connection.execute(f"DELETE FROM lost_candles WHERE {_WITHIN}", (series_id, *within))

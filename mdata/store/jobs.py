@@ -1,0 +1,91 @@
+"""The table `ingestion_jobs`: one row per run of a subcommand."""
+
+from dataclasses import dataclass
+
+from mdata.store.engine import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What a run has done so far; the columns of a job's row that count."""
+
+    requests: int = 0
+    candles_written: int = 0
+    candles_changed: int = 0
+    gaps_opened: int = 0
+    gaps_repaired: int = 0
+    gaps_empty: int = 0
+    gaps_failed: int = 0
+    remaining: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who runs a job: enough to find its log, and to tell whether it can still be running."""
+
+    pid: int
+    host: str
+    boot_id: str
+    invocation_id: str | None
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run ended: outcome, exit code, and the sentence that says why."""
+
+    outcome: str
+    exit: int
+    error: str | None
+
+
+_COUNTED = tuple(Tally.__dataclass_fields__)
+_SET_COUNTED = ", ".join(f"{column} = ?" for column in _COUNTED)
+
+
+def begin(connection: Connection, command: str, started_at: int, origin: Origin) -> int:
+    """Insert the row of a run that has something to do; return its id."""
+    cursor = connection.execute(
+        """INSERT INTO ingestion_jobs (command, started_at, outcome, pid, host, boot_id, invocation_id, version)
+           VALUES (?, ?, 'running', ?, ?, ?, ?, ?)""",
+        (command, started_at, origin.pid, origin.host, origin.boot_id, origin.invocation_id, origin.version),
+    )
+    return int(cursor.lastrowid or 0)
+
+
+def progress(connection: Connection, job_id: int, tally: Tally) -> None:
+    """Store how far a run has come; part of each page's transaction."""
+    connection.execute(f"UPDATE ingestion_jobs SET {_SET_COUNTED} WHERE id = ?", (*_counts(tally), job_id))
+
+
+def finish(connection: Connection, job_id: int, tally: Tally, finished_at: int, ending: Ending) -> None:
+    """Store how a run ended."""
+    connection.execute(
+        f"UPDATE ingestion_jobs SET {_SET_COUNTED}, finished_at = ?, outcome = ?, exit = ?, error = ? WHERE id = ?",
+        (*_counts(tally), finished_at, ending.outcome, ending.exit, ending.error, job_id),
+    )
+
+
+def interrupt_dead(connection: Connection, command: str, now: int) -> int:
+    """Close the rows of runs that never finished; return how many there were.
+
+    Only for the holder of the command's lock: whoever left such a row is then known to be gone.
+    """
+    cursor = connection.execute(
+        """UPDATE ingestion_jobs SET outcome = 'interrupted', finished_at = ?, error = 'the process ended abruptly'
+           WHERE command = ? AND finished_at IS NULL""",
+        (now, command),
+    )
+    return cursor.rowcount
+
+
+def has_dead(connection: Connection, command: str) -> bool:
+    """Whether a run of this command, other than the caller's own, never finished."""
+    row = connection.execute(
+        "SELECT 1 FROM ingestion_jobs WHERE command = ? AND finished_at IS NULL LIMIT 1", (command,)
+    ).fetchone()
+    return row is not None
+
+
+def _counts(tally: Tally) -> tuple[int, ...]:
+    return tuple(getattr(tally, column) for column in _COUNTED)

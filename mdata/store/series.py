@@ -1,0 +1,71 @@
+"""The table `series`: what the ledger knows about each (exchange, symbol, timeframe)."""
+
+from mdata.domain.series import Series
+from mdata.domain.timeframe import TIMEFRAMES, Timeframe
+from mdata.store.engine import Connection
+
+EXCHANGE = "bitfinex"
+
+_COLUMNS = (
+    "id, exchange, symbol, timeframe, first_candle, first_asked_at, wanted_start, cleaned_to, frontier, asked_to"
+)
+
+
+def find(connection: Connection, symbol: str, timeframe: Timeframe) -> Series | None:
+    """Return the stored series, or None if no job has seen it yet."""
+    row = connection.execute(
+        f"SELECT {_COLUMNS} FROM series WHERE exchange = ? AND symbol = ? AND timeframe = ?",
+        (EXCHANGE, symbol, timeframe.name),
+    ).fetchone()
+    return _series(row) if row else None
+
+
+def every(connection: Connection) -> list[Series]:
+    """Return all stored series, by symbol and then from fine to coarse."""
+    rows = connection.execute(f"SELECT {_COLUMNS} FROM series ORDER BY symbol, id").fetchall()
+    grids = list(TIMEFRAMES)
+    return sorted(map(_series, rows), key=lambda series: (series.symbol, grids.index(series.timeframe.name)))
+
+
+def introduce(
+    connection: Connection,
+    symbol: str,
+    timeframe: Timeframe,
+    *,
+    first_candle: int | None,
+    asked_at: int,
+    wanted_start: int,
+) -> None:
+    """Store what was learned on first sight of a series; a later answer replaces only the first candle."""
+    connection.execute(
+        """INSERT INTO series (exchange, symbol, timeframe, first_candle, first_asked_at, wanted_start)
+           VALUES (?, ?, ?, ?, ?, ?)
+           ON CONFLICT DO UPDATE
+           SET first_candle = excluded.first_candle, first_asked_at = excluded.first_asked_at""",
+        (EXCHANGE, symbol, timeframe.name, first_candle, asked_at, wanted_start),
+    )
+
+
+def want_from(connection: Connection, series_id: int, start: int) -> None:
+    """Extend the wanted range back to `start` (ms UTC); a later start than the stored one changes nothing."""
+    connection.execute("UPDATE series SET wanted_start = ?2 WHERE id = ?1 AND wanted_start > ?2", (series_id, start))
+
+
+def want_again_from(connection: Connection, series_id: int, start: int) -> None:
+    """Want everything from `start` on, also what cleanup removed: somebody asked for it by name."""
+    want_from(connection, series_id, start)
+    connection.execute("UPDATE series SET cleaned_to = ?2 WHERE id = ?1 AND cleaned_to > ?2", (series_id, start))
+
+
+def move_frontier(connection: Connection, series_id: int, frontier: int | None, asked_to: int | None) -> None:
+    """Move the frontier and what REST has answered for forward; None, or an earlier instant, changes nothing."""
+    connection.execute(
+        """UPDATE series SET frontier = max(coalesce(frontier, ?2), coalesce(?2, frontier)),
+                             asked_to = max(coalesce(asked_to, ?3), coalesce(?3, asked_to)) WHERE id = ?1""",
+        (series_id, frontier, asked_to),
+    )
+
+
+def _series(row: tuple[object, ...]) -> Series:
+    identity, exchange, symbol, timeframe, *times = row
+    return Series(identity, exchange, symbol, TIMEFRAMES[str(timeframe)], *times)  # type: ignore[arg-type]  # STRICT

@@ -90,6 +90,14 @@ class GarbledError(BadAnswerError):
     retryable = True
 
 
+class Stopped(BaseException):  # noqa: N818 - like KeyboardInterrupt: no error, and not to be caught as one
+    """A signal asked the process to end; the exit code is 128 and the signal's number."""
+
+    def __init__(self, signal: int) -> None:
+        super().__init__(signal)
+        self.exit_code = 128 + signal
+
+
 def worst(*exit_codes: int) -> int:
     """Return the exit code that wins when several things went wrong in one run."""
     return max(exit_codes, default=OK, key=lambda code: code if code > 128 else SEVERITY.index(code) / 100)

@@ -76,8 +76,12 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What a page proves: `proven` was answered for; `doubt` came out empty and is to be asked once more."""
+    """What a page proves: `reach` was answered for, but for the rows that were refused; the rest is `proven`.
 
+    `doubt` came out empty and is to be asked about once more.
+    """
+
+    reach: Range | None
     proven: list[Range]
     doubt: Range | None
 
@@ -88,16 +92,18 @@ def prove(page: Page) -> Proof:
     asked = query.range
     times = {candle[0] for candle in page.candles} if query.witnesses else set()
     if any(witness not in times for witness in query.witnesses):
-        return Proof([], None)
+        return Proof(None, [], None)
     reached = _reached(page)
     if page.is_full:
-        proven, doubt = reached, None
+        reach, doubt = reached, None
     else:
         beyond = Range(asked.start, reached.start) if query.newest_first else Range(reached.end, asked.end)
         is_doubtful = timeframe.count(*beyond) >= LONG_SILENCE and not (query.again and not page.rows)
-        proven, doubt = (reached, beyond) if is_doubtful else (asked, None)
+        reach, doubt = (reached, beyond) if is_doubtful else (asked, None)
     unknown = normal(row.unknown for row in page.refused if row.unknown)
-    return Proof(subtract([proven], unknown) if proven.end > proven.start else [], doubt)
+    if reach.end <= reach.start:
+        return Proof(None, [], doubt)
+    return Proof(reach, subtract([reach], unknown), doubt)
 
 
 def _reached(page: Page) -> Range:

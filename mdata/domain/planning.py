@@ -1,0 +1,108 @@
+"""What to ask next: the forward pass, the backward pass, and how much that will be.
+
+Every plan is made from the ledger as it is now, so that what another job has answered meanwhile is not asked
+again; None means that there is nothing to ask.
+"""
+
+from dataclasses import dataclass
+
+from mdata.domain.interval import Range
+from mdata.domain.query import PAGE_LIMIT, Query
+from mdata.domain.series import Series
+from mdata.domain.timeframe import DAY
+
+# A pair without a candle for so long is asked once a day only.
+QUIET_AFTER = 30 * DAY
+QUIET_EVERY = 1 * DAY
+
+# What one candle takes in the database, with its share of the tree; measured on a million of them.
+BYTES_PER_CANDLE = 65
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What a plan needs to know of a series at `now` (ms UTC); `settle` in ms.
+
+    `confirmed_to` is the frontier, moved on over final coverage that begins there.
+    """
+
+    series: Series
+    hull: Range | None
+    confirmed_to: int | None
+    last_candle: int | None
+    now: int
+    settle: int
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether the pair has had no candle for 30 days."""
+        newest = self.last_candle if self.last_candle is not None else self.series.first_candle
+        return newest is None or self.now - newest > QUIET_AFTER
+
+
+def is_first_asked(series: Series | None, now: int) -> bool:
+    """Whether the exchange must be asked for the first candle: once, and daily while there is none."""
+    return series is None or (series.first_candle is None and now - series.first_asked_at >= QUIET_EVERY)
+
+
+def forward(ledger: Ledger, *, confirm: bool) -> Query | None:
+    """Return the next request of the forward pass, from the frontier to the newest closed interval.
+
+    Nothing is asked while no interval has closed since the last answer, unless `confirm`: then settled
+    intervals that are not final yet are reason enough. A series without coverage starts with its newest page.
+    """
+    series, grid = ledger.series, ledger.series.timeframe
+    closed, settled = grid.closed_end(ledger.now), grid.closed_end(ledger.now, ledger.settle)
+    wanted = series.wanted(ledger.now, ledger.settle)
+    if series.first_candle is None:
+        return None
+    asked_to = series.asked_to if series.asked_to is not None else -(2**63)
+    if ledger.is_quiet and ledger.now - asked_to < QUIET_EVERY:
+        return None
+    if ledger.hull is None:
+        start = wanted.start
+        is_due = closed > start and closed > asked_to
+    else:
+        start = max(ledger.confirmed_to or ledger.hull.start, wanted.start)
+        is_due = closed > start and (closed > asked_to or (confirm and settled > start))
+    if not is_due:
+        return None
+    return Query(series.symbol, grid, Range(start, closed), newest_first=ledger.hull is None)
+
+
+def backward(ledger: Ledger) -> Query | None:
+    """Return the next request of the backward pass, from the hull's old end to the wanted start."""
+    wanted = ledger.series.wanted(ledger.now, ledger.settle)
+    if ledger.hull is None or ledger.hull.start <= wanted.start or ledger.series.first_candle is None:
+        return None
+    backlog = Range(wanted.start, ledger.hull.start)
+    return Query(ledger.series.symbol, ledger.series.timeframe, backlog, newest_first=True)
+
+
+def backlog(ledger: Ledger) -> int:
+    """Return how many wanted intervals lie outside the hull: the work of `backfill`."""
+    wanted = ledger.series.wanted(ledger.now, ledger.settle)
+    count = ledger.series.timeframe.count
+    if ledger.hull is None:
+        return count(*wanted)
+    return count(wanted.start, min(ledger.hull.start, wanted.end)) + count(
+        max(ledger.hull.end, wanted.start), wanted.end
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """How much a run may need at most: requests, seconds at the shared rate, bytes on disk."""
+
+    requests: int
+    seconds: float
+    bytes: int
+
+    def __add__(self, other: "Estimate") -> "Estimate":
+        return Estimate(self.requests + other.requests, self.seconds + other.seconds, self.bytes + other.bytes)
+
+
+def estimate(intervals: int, delay: float, *, is_new: bool = False) -> Estimate:
+    """Return what asking for so many intervals costs; a new series asks for its first candle too."""
+    requests = -(-intervals // PAGE_LIMIT) + is_new
+    return Estimate(requests, requests * delay, intervals * BYTES_PER_CANDLE)

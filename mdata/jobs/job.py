@@ -1,0 +1,168 @@
+"""One run of one subcommand: its row in the database, its counters, its requests, and how it ends."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TypeVar
+
+from mdata.domain.budget import Priority
+from mdata.errors import (
+    OK,
+    WORK_REMAINS,
+    GarbledError,
+    MdataError,
+    RateLimitedError,
+    Stopped,
+    StorageError,
+    UnreachableError,
+    worst,
+)
+from mdata.jobs.context import Context, Exchange
+from mdata.jobs.result import JobResult, outcome_of
+from mdata.store import jobs as table
+from mdata.store.engine import Connection
+from mdata.store.jobs import Ending, Tally
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+# An answer that cannot be read at all is asked for so often; then it is what the exchange says.
+_GARBLED_TRIES = 3
+
+
+class LimitReachedError(Exception):
+    """The run has used the time or the requests it was given; work remains."""
+
+
+class Job:
+    """A run of `command`. Its row appears with its first write; one without work writes once, at its end."""
+
+    def __init__(self, command: str, context: Context, priority: Priority) -> None:
+        self.command, self.context, self.priority = command, context, priority
+        self.started_at = context.clock.now()
+        self.tally = Tally()
+        self.problems: list[MdataError] = []
+        self._id: int | None = None
+        limit = context.limits.max_runtime
+        self._deadline = None if limit is None else context.clock.boottime() + limit
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Give a connection inside a write transaction that stores the job's progress with what is written."""
+        with self.context.store.write() as connection:
+            began, tally = self._id, self.tally
+            if self._id is None:
+                self._id = table.begin(connection, self.command, self.started_at, self.context.origin)
+            try:
+                yield connection
+                table.progress(connection, self._id, self.tally)
+            except BaseException:
+                self._id, self.tally = began, tally
+                raise
+
+    def count(self, **gains: int) -> None:
+        """Add to the counters."""
+        self.tally = replace(self.tally, **{name: getattr(self.tally, name) + gain for name, gain in gains.items()})
+
+    def has_problem(self, problem: MdataError) -> None:
+        """Note what went wrong with a part of the work; the rest goes on."""
+        self.context.log.warning(str(problem))
+        self.problems.append(problem)
+
+    def ask(self, plan: Callable[[], T | None], send: Callable[[Exchange, T, Callable[[], None]], R]) -> R | None:
+        """Wait for a slot, plan, send, and return the answer, trying again where that may help.
+
+        None when the plan found nothing to ask. Raise LimitReachedError when the run's limit is reached, and
+        the error of the last try when all tries failed.
+        """
+        # Imported here: a run with nothing due never needs it.
+        from tenacity import Retrying, retry_if_exception, stop_after_attempt
+
+        tries = Retrying(
+            retry=retry_if_exception(self._is_worth_another_try),
+            stop=stop_after_attempt(self.context.settings.rate_limit_max_retries + 1),
+            # When to try again is the shared budget's business.
+            sleep=lambda _: None,
+            reraise=True,
+        )
+        self._garbled = 0
+        return tries(self._try_once, plan, send)
+
+    def _is_worth_another_try(self, error: BaseException) -> bool:
+        if isinstance(error, GarbledError):
+            self._garbled += 1
+            return self._garbled < _GARBLED_TRIES
+        return isinstance(error, UnreachableError | RateLimitedError)
+
+    def _try_once(
+        self, plan: Callable[[], T | None], send: Callable[[Exchange, T, Callable[[], None]], R]
+    ) -> R | None:
+        budget = self.context.budget
+        request = self._slot(plan)
+        if request is None:
+            return None
+        self.count(requests=1)
+        try:
+            answer = send(self.context.exchange(), request, budget.sent)
+        except RateLimitedError as error:
+            seconds = budget.refused(error.retry_after)
+            self.context.log.warning(f"{error}; nobody asks for {seconds:.0f} s")
+            raise
+        except (UnreachableError, GarbledError) as error:
+            self.context.log.info(f"{error}; trying again")
+            raise
+        budget.answered()
+        return answer
+
+    def _slot(self, plan: Callable[[], T | None]) -> T | None:
+        limits = self.context.limits
+        if limits.max_requests is not None and self.tally.requests >= limits.max_requests:
+            raise LimitReachedError(f"the limit of {limits.max_requests} requests is reached")
+        if self._deadline is not None and self.context.clock.boottime() >= self._deadline:
+            raise LimitReachedError(f"the time limit of {limits.max_runtime:.0f} s is reached")
+        return self.context.budget.acquire(self.priority, plan, self._deadline)
+
+    def finish(self, remaining: int = 0, reason: str | None = None, *, exit_code: int = OK) -> JobResult:
+        """Store how the run ended and return it; the worst of `exit_code` and all problems wins."""
+        finished_at = self.context.clock.now()
+        code = worst(exit_code, *(problem.exit_code for problem in self.problems))
+        sentences = [*dict.fromkeys(str(problem) for problem in self.problems), *([reason] if reason else [])]
+        text = "; ".join(sentences) or None
+        self.tally = replace(self.tally, remaining=remaining)
+        ending = Ending("interrupted" if code > 128 else outcome_of(code), code, text)
+        with self.write() as connection:
+            table.finish(connection, self._id or 0, self.tally, finished_at, ending)
+        return JobResult(
+            self.command, code, outcome_of(code), text, self.started_at, finished_at, self._id, self.tally
+        )
+
+
+def run(job: Job, work: Callable[[Job], None], remaining: Callable[[Job], int]) -> JobResult:
+    """Do the work of a job and finish it, whatever happens; the caller holds the command's lock.
+
+    `remaining` counts the intervals still unknown in the job's scope. Errors of the store end the run at once
+    and are raised, because a row about them could not be written.
+    """
+    exit_code, reason = OK, None
+    try:
+        _close_dead_runs(job)
+        work(job)
+    except LimitReachedError as limit:
+        exit_code, reason = WORK_REMAINS, f"{limit}; run `mdata {job.command}` again to go on"
+    except StorageError:
+        raise
+    except Stopped as stop:
+        exit_code, reason = stop.exit_code, f"stopped; nothing is lost: run `mdata {job.command}` again to go on"
+    except MdataError as error:
+        job.has_problem(error)
+    left = remaining(job)
+    if exit_code == WORK_REMAINS and not left:
+        exit_code, reason = OK, None
+    return job.finish(left, reason, exit_code=exit_code)
+
+
+def _close_dead_runs(job: Job) -> None:
+    store, command = job.context.store, job.command
+    if table.has_dead(store.connection, command):
+        with store.write() as connection:
+            table.interrupt_dead(connection, command, job.context.clock.now())

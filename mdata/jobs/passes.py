@@ -1,0 +1,183 @@
+"""The forward and the backward pass over one series: slot, plan, ask, prove, store, page by page."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mdata.domain import planning
+from mdata.domain.interval import Range
+from mdata.domain.planning import Ledger
+from mdata.domain.query import Page, Query, prove
+from mdata.domain.series import Series, asked_start
+from mdata.domain.timeframe import Timeframe
+from mdata.errors import BadAnswerError, ConfigurationError, RowsRefusedError
+from mdata.jobs.context import Context, Progress
+from mdata.jobs.job import Job
+from mdata.store import candles, coverage
+from mdata.store import series as table
+from mdata.store.engine import Connection
+from mdata.store.pages import apply_page
+
+Plan = Callable[[Ledger], Query | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A series that the settings name, whether or not the store has seen it yet."""
+
+    symbol: str
+    timeframe: Timeframe
+
+    @property
+    def name(self) -> str:
+        """How the series is called in messages."""
+        return f"{self.symbol} {self.timeframe.name}"
+
+
+def targets(context: Context) -> list[Target]:
+    """Return the series that the settings name."""
+    settings = context.settings
+    return [Target(symbol, timeframe) for symbol in settings.symbols for timeframe in settings.timeframes]
+
+
+def find(context: Context, target: Target) -> Series | None:
+    """Return the stored series of a target."""
+    return table.find(context.store.connection, target.symbol, target.timeframe)
+
+
+def start_asked(context: Context, timeframe: Timeframe) -> int:
+    """Return the wanted start that the settings ask for now, ms UTC."""
+    settings = context.settings
+    retention = settings.retention_days_by_timeframe.get(timeframe.name, settings.retention_days)
+    return asked_start(timeframe, context.clock.now(), settings.backfill_days, retention)
+
+
+def read_ledger(context: Context, series: Series) -> Ledger:
+    """Read what a plan needs to know of a series, as it is now."""
+    with context.store.read() as connection:
+        current = table.find(connection, series.symbol, series.timeframe) or series
+        hull = coverage.hull(connection, current.id)
+        start = current.frontier if current.frontier is not None else (hull.start if hull else None)
+        confirmed_to = None if start is None else coverage.final_end(connection, current.id, start)
+        newest = candles.last_before(connection, current.id, 2**62)
+    return Ledger(current, hull, confirmed_to, newest, context.clock.now(), context.settle)
+
+
+class Passes:
+    """The passes of one run over the series it serves; remembers what came out empty and is asked once more."""
+
+    def __init__(self, job: Job, expected_requests: int) -> None:
+        self._job, self._context = job, job.context
+        self._expected = expected_requests
+        self._doubts: dict[int, Range] = {}
+        self._listed: set[str] | None = None
+
+    def introduce(self, target: Target) -> Series | None:
+        """Return the stored series of a target, asking for its first candle where that is due.
+
+        None when the exchange does not know the symbol: that is noted as a problem, and nothing is stored.
+        """
+        series = find(self._context, target)
+        if not planning.is_first_asked(series, self._context.clock.now()):
+            return series
+        answer = self._job.ask(
+            lambda: (
+                target if planning.is_first_asked(find(self._context, target), self._context.clock.now()) else None
+            ),
+            lambda exchange, asked, sent: exchange.first_candle(asked.symbol, asked.timeframe, sent),
+        )
+        if answer is not None:
+            first_candle, asked_at = answer
+            if first_candle is None and not self._is_listed(target.symbol):
+                self._job.has_problem(
+                    ConfigurationError(
+                        f"the exchange knows no pair {target.symbol}: no candle, and not in its list; "
+                        "correct SYMBOLS (`mdata symbols` shows the list)"
+                    )
+                )
+                return None
+            with self._job.write() as connection:
+                table.introduce(
+                    connection,
+                    target.symbol,
+                    target.timeframe,
+                    first_candle=first_candle,
+                    asked_at=asked_at,
+                    wanted_start=start_asked(self._context, target.timeframe),
+                )
+        return find(self._context, target)
+
+    def _is_listed(self, symbol: str) -> bool:
+        if self._listed is None:
+            self._listed = self._job.ask(lambda: symbol, lambda exchange, _, sent: exchange.pairs(sent))
+        return symbol in (self._listed or ())
+
+    def forward(self, series: Series, *, confirm: bool) -> None:
+        """Ask for everything from the frontier to the newest closed interval, and move the frontier along."""
+        self._go(series, lambda ledger: planning.forward(ledger, confirm=confirm), is_forward=True)
+
+    def backward(self, series: Series) -> None:
+        """Ask for everything from the hull's old end back to the wanted start."""
+        self._go(series, planning.backward, is_forward=False)
+
+    def _go(self, series: Series, plan: Plan, *, is_forward: bool) -> None:
+        last: Query | None = None
+        try:
+            while self._plan(series, plan) is not None:
+                query = self._ask(series, plan, is_forward=is_forward)
+                if query is None or query == last:
+                    return
+                last = query
+        except BadAnswerError as error:
+            self._job.has_problem(BadAnswerError(f"{series.name}: {error}"))
+
+    def _plan(self, series: Series, plan: Plan) -> Query | None:
+        query = plan(read_ledger(self._context, series))
+        if query is not None and query.range == self._doubts.get(series.id):
+            return query.as_again()
+        return query
+
+    def _ask(self, series: Series, plan: Plan, *, is_forward: bool) -> Query | None:
+        """Ask for one page and store it; return the query, or None when there was nothing to ask any more."""
+        self._report(series)
+        page = self._job.ask(
+            lambda: self._plan(series, plan), lambda exchange, query, sent: exchange.candles(query, sent)
+        )
+        if page is None:
+            return None
+        self._store(series, page, is_forward=is_forward)
+        return page.query
+
+    def _store(self, series: Series, page: Page, *, is_forward: bool) -> None:
+        job, proof = self._job, prove(page)
+        if proof.doubt is not None:
+            self._doubts[series.id] = proof.doubt
+        with job.write() as connection:
+            current = table.find(connection, series.symbol, series.timeframe) or series
+            hull = coverage.hull(connection, series.id)
+            applied = apply_page(connection, current, page, proof, self._context.settle, job.command)
+            if is_forward and proof.reach is not None:
+                self._move_frontier(connection, current, hull, proof.reach, page.asked_at)
+            job.count(
+                candles_written=applied.written,
+                candles_changed=applied.changed,
+                gaps_repaired=applied.repaired,
+                gaps_empty=applied.empty,
+            )
+        for refused in page.refused:
+            job.has_problem(RowsRefusedError(f"{series.name}: a row was refused: {refused.reason}: {refused.text}"))
+
+    def _move_frontier(
+        self, connection: Connection, series: Series, hull: Range | None, reach: Range, asked_at: int
+    ) -> None:
+        grid = series.timeframe
+        settled, closed = grid.closed_end(asked_at, self._context.settle), grid.closed_end(asked_at)
+        base = series.frontier if series.frontier is not None else (hull.start if hull else reach.start)
+        known_to = coverage.final_end(connection, series.id, base)
+        frontier = min(reach.end, settled) if reach.start <= known_to else None
+        table.move_frontier(connection, series.id, frontier, min(reach.end, closed))
+
+    def _report(self, series: Series) -> None:
+        done = self._job.tally.requests
+        expected = max(self._expected, done + 1)
+        seconds = (expected - done) * self._context.settings.rate_limit_delay
+        self._context.report(Progress(done, expected, series.name, seconds))

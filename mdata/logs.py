@@ -1,0 +1,58 @@
+"""Talking on stderr: plain lines for a terminal or a pipe, `<N>` priorities for the journal.
+
+Text that somebody else wrote (the exchange, a file) may reach a message, so everything is made harmless here:
+control and formatting characters are shown as escapes.
+"""
+
+import unicodedata
+from typing import TextIO
+
+LEVELS = {"DEBUG": 7, "INFO": 6, "NOTICE": 5, "WARNING": 4, "ERROR": 3}
+_UNSEEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+
+
+def harmless(text: str) -> str:
+    """Return `text` with control, formatting and line-breaking characters written as escapes."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        character if unicodedata.category(character) not in _UNSEEN else repr(character)[1:-1] for character in text
+    )
+
+
+class StderrLog:
+    """Writes one line per message, down to `level`; with `priorities`, as the journal wants them."""
+
+    def __init__(self, stream: TextIO, level: str, *, priorities: bool) -> None:
+        self._stream, self._least, self._priorities = stream, LEVELS[level], priorities
+
+    def debug(self, text: str) -> None:
+        """Say what only somebody who looks for a fault wants to know."""
+        self._write("DEBUG", text)
+
+    def info(self, text: str) -> None:
+        """Say what happens."""
+        self._write("INFO", text)
+
+    def notice(self, text: str) -> None:
+        """Say how a run ended."""
+        self._write("NOTICE", text)
+
+    def warning(self, text: str) -> None:
+        """Say what somebody should look at."""
+        self._write("WARNING", text)
+
+    def error(self, text: str) -> None:
+        """Say what went wrong."""
+        self._write("ERROR", text)
+
+    def _write(self, level: str, text: str) -> None:
+        if LEVELS[level] > self._least:
+            return
+        prefix = f"<{LEVELS[level]}>" if self._priorities else "mdata: "
+        try:
+            self._stream.write(f"{prefix}{harmless(text)}\n")
+            self._stream.flush()
+        except (OSError, ValueError):
+            # Nobody listens any more; the work goes on, and the exit code still tells.
+            pass

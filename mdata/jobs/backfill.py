@@ -2,15 +2,17 @@
 
 from dataclasses import dataclass
 
+from mdata.config import Settings
 from mdata.domain import planning
 from mdata.domain.budget import Priority
 from mdata.domain.planning import Estimate, estimate
 from mdata.domain.series import Series
 from mdata.jobs.context import Context
 from mdata.jobs.job import Job, run
-from mdata.jobs.passes import Passes, Target, find, read_ledger, start_asked, targets
+from mdata.jobs.passes import Passes, Target, find, read_ledger, retention_days, start_asked, targets
 from mdata.jobs.result import JobResult
 from mdata.store import series as table
+from mdata.store.engine import Store
 
 COMMAND = "backfill"
 
@@ -35,11 +37,10 @@ def backfill(context: Context, since: int | None = None) -> JobResult:
 
 
 def _work(job: Job, since: int | None) -> None:
-    context = job.context
-    expected = sum(planned.estimate.requests for planned in plan(context, since))
-    passes = Passes(job, expected)
+    settings, store, now = job.context.settings, job.context.store, job.context.clock.now()
+    passes = Passes(job, sum(planned.estimate.requests for planned in plan(settings, store, now, since)))
     served: list[Series] = []
-    for target in targets(context):
+    for target in targets(settings):
         series = passes.introduce(target)
         if series is not None:
             served.append(_want(job, target, series, since))
@@ -51,36 +52,32 @@ def _work(job: Job, since: int | None) -> None:
 
 def _want(job: Job, target: Target, series: Series, since: int | None) -> Series:
     """Extend the wanted range where the settings, or `since`, reach further back than before."""
-    context = job.context
-    start = start_asked(context, target.timeframe)
+    settings, grid = job.context.settings, target.timeframe
+    start = start_asked(settings, grid, job.context.clock.now())
     if since is not None:
-        retention = context.settings.retention_days_by_timeframe.get(
-            target.timeframe.name, context.settings.retention_days
-        )
-        named = target.timeframe.floor(since)
-        named = max(named, start) if retention else named
+        named = max(grid.floor(since), start) if retention_days(settings, grid) else grid.floor(since)
         if named < series.wanted_start or named < (series.cleaned_to or named):
             with job.write() as connection:
                 table.want_again_from(connection, series.id, named)
     if start < series.wanted_start:
         with job.write() as connection:
             table.want_from(connection, series.id, start)
-    return find(context, target) or series
+    return find(job.context.store, target) or series
 
 
-def plan(context: Context, since: int | None = None) -> list[Planned]:
-    """Return what a run would ask for now, at most; nothing is asked or written."""
-    return [_planned(context, target, since) for target in targets(context)]
+def plan(settings: Settings, store: Store | None, now: int, since: int | None = None) -> list[Planned]:
+    """Return what a run at `now` (ms UTC) would ask for at most, from this store or from none yet."""
+    return [_planned(settings, store, target, now, since) for target in targets(settings)]
 
 
-def _planned(context: Context, target: Target, since: int | None) -> Planned:
-    delay, grid = context.settings.rate_limit_delay, target.timeframe
-    start = min(start_asked(context, grid), since if since is not None else 2**62)
-    series = find(context, target)
-    if series is None:
-        intervals = grid.count(grid.floor(start), grid.closed_end(context.clock.now()))
+def _planned(settings: Settings, store: Store | None, target: Target, now: int, since: int | None) -> Planned:
+    delay, grid = settings.rate_limit_delay, target.timeframe
+    start = min(start_asked(settings, grid, now), since if since is not None else now)
+    series = find(store, target) if store is not None else None
+    if store is None or series is None:
+        intervals = grid.count(grid.floor(start), grid.closed_end(now))
         return Planned(target.name, intervals, estimate(intervals, delay, is_new=True))
-    ledger = read_ledger(context, series)
+    ledger = read_ledger(store, series, now, settings.settle_seconds * 1000)
     intervals = planning.backlog(ledger)
     if start < series.wanted_start and series.first_candle is not None:
         intervals += grid.count(max(grid.floor(start), series.first_candle), series.wanted_start)
@@ -90,5 +87,7 @@ def _planned(context: Context, target: Target, since: int | None) -> Planned:
 
 def _remaining(job: Job) -> int:
     """Count the wanted intervals outside the hull of every series that is stored."""
-    stored = [series for target in targets(job.context) if (series := find(job.context, target))]
-    return sum(planning.backlog(read_ledger(job.context, series)) for series in stored)
+    context = job.context
+    stored = [series for target in targets(context.settings) if (series := find(context.store, target))]
+    now = context.clock.now()
+    return sum(planning.backlog(read_ledger(context.store, series, now, context.settle)) for series in stored)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from mdata.config import Settings
 from mdata.domain import planning
 from mdata.domain.interval import Range
 from mdata.domain.planning import Ledger
@@ -10,11 +11,11 @@ from mdata.domain.query import Page, Query, prove
 from mdata.domain.series import Series, asked_start
 from mdata.domain.timeframe import Timeframe
 from mdata.errors import BadAnswerError, ConfigurationError, RowsRefusedError
-from mdata.jobs.context import Context, Progress
+from mdata.jobs.context import Progress
 from mdata.jobs.job import Job
 from mdata.store import candles, coverage
 from mdata.store import series as table
-from mdata.store.engine import Connection
+from mdata.store.engine import Connection, Store
 from mdata.store.pages import apply_page
 
 Plan = Callable[[Ledger], Query | None]
@@ -33,33 +34,35 @@ class Target:
         return f"{self.symbol} {self.timeframe.name}"
 
 
-def targets(context: Context) -> list[Target]:
+def targets(settings: Settings) -> list[Target]:
     """Return the series that the settings name."""
-    settings = context.settings
     return [Target(symbol, timeframe) for symbol in settings.symbols for timeframe in settings.timeframes]
 
 
-def find(context: Context, target: Target) -> Series | None:
+def find(store: Store, target: Target) -> Series | None:
     """Return the stored series of a target."""
-    return table.find(context.store.connection, target.symbol, target.timeframe)
+    return table.find(store.connection, target.symbol, target.timeframe)
 
 
-def start_asked(context: Context, timeframe: Timeframe) -> int:
-    """Return the wanted start that the settings ask for now, ms UTC."""
-    settings = context.settings
-    retention = settings.retention_days_by_timeframe.get(timeframe.name, settings.retention_days)
-    return asked_start(timeframe, context.clock.now(), settings.backfill_days, retention)
+def retention_days(settings: Settings, timeframe: Timeframe) -> int:
+    """Return for how many days candles of a timeframe are kept; 0 is for ever."""
+    return settings.retention_days_by_timeframe.get(timeframe.name, settings.retention_days)
 
 
-def read_ledger(context: Context, series: Series) -> Ledger:
-    """Read what a plan needs to know of a series, as it is now."""
-    with context.store.read() as connection:
+def start_asked(settings: Settings, timeframe: Timeframe, now: int) -> int:
+    """Return the wanted start that the settings ask for at `now`, ms UTC."""
+    return asked_start(timeframe, now, settings.backfill_days, retention_days(settings, timeframe))
+
+
+def read_ledger(store: Store, series: Series, now: int, settle: int) -> Ledger:
+    """Read what a plan needs to know of a series, as it is at `now` (ms UTC; `settle` in ms)."""
+    with store.read() as connection:
         current = table.find(connection, series.symbol, series.timeframe) or series
         hull = coverage.hull(connection, current.id)
         start = current.frontier if current.frontier is not None else (hull.start if hull else None)
         confirmed_to = None if start is None else coverage.final_end(connection, current.id, start)
         newest = candles.last_before(connection, current.id, 2**62)
-    return Ledger(current, hull, confirmed_to, newest, context.clock.now(), context.settle)
+    return Ledger(current, hull, confirmed_to, newest, now, settle)
 
 
 class Passes:
@@ -102,9 +105,9 @@ class Passes:
                     target.timeframe,
                     first_candle=first_candle,
                     asked_at=asked_at,
-                    wanted_start=start_asked(self._context, target.timeframe),
+                    wanted_start=start_asked(self._context.settings, target.timeframe, asked_at),
                 )
-        return find(self._context, target)
+        return find(store, target)
 
     def _is_listed(self, symbol: str) -> bool:
         if self._listed is None:
@@ -131,7 +134,8 @@ class Passes:
             self._job.has_problem(BadAnswerError(f"{series.name}: {error}"))
 
     def _plan(self, series: Series, plan: Plan) -> Query | None:
-        query = plan(read_ledger(self._context, series))
+        now = self._context.clock.now()
+        query = plan(read_ledger(self._context.store, series, now, self._context.settle))
         if query is not None and query.range == self._doubts.get(series.id):
             return query.as_again()
         return query

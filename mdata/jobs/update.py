@@ -15,20 +15,20 @@ def update(context: Context) -> JobResult:
 
 
 def _work(job: Job) -> None:
-    context = job.context
-    passes = Passes(job, expected_requests=len(targets(context)))
-    served = [series for target in targets(context) if (series := passes.introduce(target))]
+    wanted = targets(job.context.settings)
+    passes = Passes(job, expected_requests=len(wanted))
+    served = [series for target in wanted if (series := passes.introduce(target))]
     for series in sorted(served, key=lambda series: series.frontier or 0):
         passes.forward(series, confirm=False)
 
 
 def _remaining(job: Job) -> int:
     """Count the wanted intervals newer than the newest coverage; what is older is the work of `backfill`."""
-    left = 0
-    for target in targets(job.context):
-        series = find(job.context, target)
+    context, left = job.context, 0
+    for target in targets(context.settings):
+        series = find(context.store, target)
         if series is not None:
-            ledger = read_ledger(job.context, series)
+            ledger = read_ledger(context.store, series, context.clock.now(), context.settle)
             wanted = series.wanted(ledger.now, ledger.settle)
             start = ledger.hull.end if ledger.hull else wanted.start
             left += series.timeframe.count(max(start, wanted.start), wanted.end)

@@ -88,9 +88,10 @@ class Store:
                 if self.connection.in_transaction:
                     self.connection.execute("ROLLBACK")
 
-    def checkpoint(self) -> None:
-        """Move the whole write-ahead log into the database file and empty it, if no reader is in the way."""
-        if self._write_lock is not None:
+    def checkpoint(self, *, over: int = 0) -> None:
+        """Move a write-ahead log of more than `over` bytes into the database, if no reader is in the way."""
+        log = self.path.with_name(f"{self.path.name}-wal")
+        if self._write_lock is not None and log.exists() and log.stat().st_size > over:
             with self._write_lock, storage_errors(self.path):
                 self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 

@@ -31,7 +31,7 @@ class Counts:
 def counts(connection: Connection, series: Series, wanted: Range) -> Counts:
     """Count what is known of a series in its wanted range."""
     grid, segments = series.timeframe, coverage.segments(connection, series.id)
-    lost = [time for time in candles.lost(connection, series.id, wanted)] if wanted.end > wanted.start else []
+    lost = candles.lost(connection, series.id, wanted) if wanted.end > wanted.start else []
     by_kind = {
         kind: clip(normal(segment.range for segment in segments if segment.kind == kind), *wanted)
         for kind in ("final", "provisional")

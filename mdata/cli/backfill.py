@@ -1,0 +1,91 @@
+"""`mdata backfill` and `mdata update`."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mdata.cli import options as common
+from mdata.cli.frame import Answer, Frame, Options, conduct
+
+if TYPE_CHECKING:
+    from mdata.jobs.backfill import Planned
+    from mdata.jobs.context import Context
+    from mdata.jobs.result import JobResult
+
+
+def backfill(
+    env_file: common.EnvFile = None,
+    symbol: common.Symbols = None,
+    timeframe: common.Timeframes = None,
+    json: common.Json = False,
+    dry_run: common.DryRun = False,
+    since: Annotated[
+        str | None,
+        typer.Option(help="Want candles from here on: 2024, 2024-03, ISO 8601, -7d, ms.", show_default=False),
+    ] = None,
+    max_runtime: common.MaxRuntime = None,
+    max_requests: common.MaxRequests = None,
+    wait_lock: common.WaitLock = "30s",
+    quiet: common.Quiet = False,
+    verbose: common.Verbose = False,
+) -> None:
+    """Fetch what is missing: first from the frontier to now, then back to the wanted start."""
+    given = Options(env_file, symbol, timeframe, json, quiet, verbose)
+    if dry_run:
+        conduct("backfill", given, lambda frame: _plan(frame, since))
+    from mdata.cli.jobs import limits_of, run_job
+
+    limits = limits_of(max_runtime, max_requests)
+    run_job("backfill", given, limits, wait_lock, lambda context: _run(context, since))
+
+
+def update(
+    env_file: common.EnvFile = None,
+    symbol: common.Symbols = None,
+    timeframe: common.Timeframes = None,
+    json: common.Json = False,
+    max_runtime: common.MaxRuntime = None,
+    max_requests: common.MaxRequests = None,
+    wait_lock: common.WaitLock = "30s",
+    quiet: common.Quiet = False,
+    verbose: common.Verbose = False,
+) -> None:
+    """Fetch what has closed since the last answer, and nothing older."""
+    from mdata.cli.jobs import limits_of, run_job
+    from mdata.jobs.update import update as work
+
+    given = Options(env_file, symbol, timeframe, json, quiet, verbose)
+    run_job("update", given, limits_of(max_runtime, max_requests), wait_lock, work)
+
+
+def _run(context: "Context", since: str | None) -> "JobResult":
+    from mdata.domain.moment import parse_instant
+    from mdata.jobs.backfill import backfill as work
+
+    return work(context, None if since is None else parse_instant(since, context.clock.now()))
+
+
+def _plan(frame: Frame, since: str | None) -> Answer:
+    """Say what a run would ask for at most: requests, time at the shared rate, bytes."""
+    from dataclasses import asdict
+
+    from mdata.domain.moment import parse_instant
+    from mdata.jobs.backfill import plan
+    from mdata.store.engine import open_for_reading
+
+    settings, now = frame.loaded.settings, frame.clock.now()
+    instant = None if since is None else parse_instant(since, now)
+    store = open_for_reading(settings.database_path)
+    try:
+        planned = plan(settings, store, now, instant)
+    finally:
+        if store is not None:
+            store.close()
+    series = [{"series": one.name, "intervals": one.intervals, **asdict(one.estimate)} for one in planned]
+    return Answer(data={"dry_run": True, "series": series}, show=lambda: _show_plan(planned))
+
+
+def _show_plan(planned: "list[Planned]") -> None:
+    from mdata.render import plan_table
+
+    plan_table(planned)

@@ -1,0 +1,161 @@
+"""What surrounds every subcommand: settings, log, signals, errors, the JSON envelope, the exit code."""
+
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import typer
+
+from mdata import config
+from mdata.clock import Clock, RehearsalClock, SystemClock
+from mdata.config import Loaded
+from mdata.errors import BUG, MdataError, Stopped
+from mdata.logs import StderrLog
+
+if TYPE_CHECKING:
+    from mdata.jobs.result import JobResult
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the common options of one call said."""
+
+    env_file: Path | None = None
+    symbols: list[str] | None = None
+    timeframes: list[str] | None = None
+    json: bool = False
+    quiet: bool = False
+    verbose: bool = False
+
+    @property
+    def overrides(self) -> dict[str, str]:
+        """Return the settings that options replace."""
+        found = {"SYMBOLS": self.symbols, "TIMEFRAMES": self.timeframes}
+        return {name: ",".join(values) for name, values in found.items() if values}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a subcommand has to say: the envelope's fields, and how to show it to a person."""
+
+    exit: int = 0
+    reason: str | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+    show: Callable[[], None] = lambda: None
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What a subcommand works with."""
+
+    loaded: Loaded
+    log: StderrLog
+    clock: Clock
+
+
+def conduct(command: str, options: Options, act: Callable[[Frame], Answer]) -> NoReturn:
+    """Load the settings, let `act` do the work, print its answer and end with its exit code."""
+
+    def load_and_act(log: StderrLog) -> Answer:
+        loaded = config.load(options.env_file, options.overrides)
+        log = _log(options, loaded.settings.log_level)
+        for warning in loaded.warnings:
+            log.warning(warning)
+        return act(Frame(loaded, log, clock_of(loaded)))
+
+    perform(command, options, load_and_act)
+
+
+def perform(command: str, options: Options, act: Callable[[StderrLog], Answer]) -> NoReturn:
+    """Let `act` do the work, turn what goes wrong into a sentence, print the answer, end with its exit code."""
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, _stop)
+    log = _log(options, "INFO")
+    try:
+        answer = act(log)
+    except MdataError as error:
+        log.error(str(error))
+        answer = Answer(error.exit_code, str(error))
+    except Stopped as stop:
+        answer = Answer(stop.exit_code, "stopped by a signal")
+    _print(command, options, answer)
+    raise typer.Exit(answer.exit)
+
+
+def _stop(number: int, _: FrameType | None) -> None:
+    # A second signal while the first one is being answered must not cut that short.
+    for other in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(other, signal.SIG_IGN)
+    raise Stopped(number)
+
+
+def clock_of(loaded: Loaded) -> Clock:
+    """Return the machine's clock, or the faster one of a rehearsal against the sandbox."""
+    rehearsal = loaded.settings.rehearsal
+    return SystemClock() if rehearsal is None else RehearsalClock(*rehearsal)
+
+
+def _log(options: Options, level: str) -> StderrLog:
+    if options.quiet:
+        level = "WARNING"
+    elif options.verbose:
+        level = "DEBUG"
+    return StderrLog(sys.stderr, level, priorities=config.is_journal(sys.stderr))
+
+
+def _print(command: str, options: Options, answer: Answer) -> None:
+    if not options.json:
+        answer.show()
+        return
+    import json
+
+    from mdata.jobs.result import outcome_of
+
+    envelope = {
+        "mdata": 1,
+        "command": command,
+        "outcome": outcome_of(answer.exit),
+        "exit": answer.exit,
+        "reason": answer.reason,
+        "retryable": answer.exit in {3, 69, 75},
+        **answer.data,
+    }
+    print(json.dumps(envelope, default=str))  # noqa: T201 - stdout is where data goes
+
+
+def job_answer(result: "JobResult", show: Callable[[], None]) -> Answer:
+    """Return the answer that a finished job gives."""
+    from dataclasses import asdict
+
+    from mdata.domain.moment import to_iso
+
+    data = {
+        "outcome": result.outcome,
+        "job_id": result.job_id,
+        "started_at": to_iso(result.started_at),
+        "finished_at": to_iso(result.finished_at),
+        **asdict(result.tally),
+    }
+    return Answer(result.exit, result.reason, data, show)
+
+
+def run() -> None:
+    """Run the command line; whatever is left over is a bug and says so."""
+    from mdata.cli.main import app
+
+    try:
+        app()
+    except BrokenPipeError:
+        # Whoever read our output has left, as `| head` does; Python must not complain about it at its exit.
+        sys.stdout = None
+        sys.exit(128 + signal.SIGPIPE)
+    except Exception:  # noqa: BLE001 - the one place that may catch everything
+        import traceback
+
+        traceback.print_exc()
+        sys.stderr.write("mdata: this is a bug in mdata; please report it with the lines above\n")
+        sys.exit(BUG)

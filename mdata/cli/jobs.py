@@ -1,0 +1,98 @@
+"""How a job is started from the terminal: store, lock, budget, exchange, progress, and how it is shown."""
+
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+from mdata import __version__, config
+from mdata.cli.frame import Answer, Frame, Options, conduct, job_answer
+from mdata.domain.moment import parse_duration
+from mdata.jobs.context import Context, Exchange, Limits, Progress
+from mdata.jobs.result import JobResult
+from mdata.locks import command_lock
+from mdata.store.engine import open_store
+from mdata.store.jobs import Origin
+
+# A log of this size is worth emptying at the end of a run, so that readers and backups find the file whole.
+_LARGE_LOG = 4 * 1024 * 1024
+
+
+def limits_of(max_runtime: str | None, max_requests: int | None) -> Limits:
+    """Return the limits that the options of a run set."""
+    return Limits(None if max_runtime is None else parse_duration(max_runtime), max_requests)
+
+
+def run_job(
+    command: str, options: Options, limits: Limits, wait_lock: str, work: Callable[[Context], JobResult]
+) -> NoReturn:
+    """Run one job under its command's lock and end the process with its exit code."""
+
+    def act(frame: Frame) -> Answer:
+        database = frame.loaded.settings.database_path
+        lock = command_lock(database, command, parse_duration(wait_lock), frame.clock)
+        with lock, context(frame, limits) as given:
+            result = work(given)
+        line = summary(result)
+        if result.exit in {0, 3, 65, 75} or result.exit > 128:
+            frame.log.notice(line)
+        else:
+            frame.log.error(line)
+        return job_answer(result, lambda: None)
+
+    conduct(command, options, act)
+
+
+def summary(result: JobResult) -> str:
+    """Return the final line of a run: `key=value`, for people and for grep."""
+    from dataclasses import asdict
+
+    counted = " ".join(f"{name}={value}" for name, value in asdict(result.tally).items() if value)
+    seconds = (result.finished_at - result.started_at) / 1000
+    reason = f' reason="{result.reason}"' if result.reason else ""
+    parts = f"{result.command} outcome={result.outcome} exit={result.exit} took={seconds:.1f}s"
+    return f"{parts} {counted}".rstrip() + reason
+
+
+@contextmanager
+def context(frame: Frame, limits: Limits) -> Iterator[Context]:
+    """Open everything a job works with, and close it again."""
+    import random
+
+    from mdata.ratelimit import RateLimit
+
+    settings = frame.loaded.settings
+    opened: list[Exchange] = []
+
+    def exchange() -> Exchange:
+        if not opened:
+            from mdata.exchange.rest import Rest
+
+            opened.append(Rest(settings.bitfinex_rest_url, frame.clock, frame.log.warning))
+        return opened[0]
+
+    budget = RateLimit(
+        settings.rate_limit_state_path,
+        settings.rate_limit_delay,
+        settings.rate_limit_min_backoff_seconds,
+        frame.clock,
+        random.SystemRandom(),
+    )
+    origin = Origin(os.getpid(), socket.gethostname(), frame.clock.boot_id(), config.invocation_id(), __version__)
+    with open_store(settings.database_path) as store, progress() as report:
+        yield Context(settings, frame.clock, store, budget, exchange, frame.log, origin, limits, report)
+        store.checkpoint(over=_LARGE_LOG)
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[Progress], None]]:
+    """Show a progress bar to a person on a terminal, and nothing to anybody else."""
+    if not (sys.stderr.isatty() and config.wants_colour()):
+        yield lambda _: None
+        return
+    from mdata.render import progress_bar
+
+    with progress_bar() as report:
+        yield report

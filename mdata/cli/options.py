@@ -1,0 +1,35 @@
+"""The options that several subcommands share: one name, one meaning, one help text each."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+EnvFile = Annotated[
+    Path | None,
+    typer.Option("--env-file", metavar="FILE", help="Read settings from this file.", show_default=False),
+]
+Symbols = Annotated[
+    list[str] | None,
+    typer.Option("--symbol", "-s", help="Serve this pair instead of SYMBOLS; repeatable.", show_default=False),
+]
+Timeframes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--timeframe", "-t", help="Serve this timeframe instead of TIMEFRAMES; repeatable.", show_default=False
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+MaxRuntime = Annotated[
+    str | None,
+    typer.Option("--max-runtime", metavar="DURATION", help="End after this long (90s, 10m, 2h).", show_default=False),
+]
+MaxRequests = Annotated[
+    int | None, typer.Option("--max-requests", min=0, help="End after so many requests.", show_default=False)
+]
+WaitLock = Annotated[
+    str, typer.Option("--wait-lock", metavar="DURATION", help="Wait so long for another run of this command.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Warnings and errors only.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")]

@@ -1,0 +1,126 @@
+"""How things look: tables and colours for a person, tab-separated values for a pipe."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from mdata.domain.moment import duration_text
+from mdata.logs import harmless
+
+if TYPE_CHECKING:
+    from mdata.jobs.backfill import Planned
+    from mdata.jobs.context import Progress
+
+
+def line(text: str) -> None:
+    """Print one line of data."""
+    sys.stdout.write(harmless(text) + "\n")
+
+
+def note(text: str) -> None:
+    """Tell a person something that is no data."""
+    sys.stderr.write(harmless(text) + "\n")
+
+
+def table(columns: list[str], rows: list[list[Any]]) -> None:
+    """Print rows: aligned under headings on a terminal, tab-separated with a heading line in a pipe."""
+    texts = [["" if cell is None else harmless(str(cell)) for cell in row] for row in rows]
+    if not sys.stdout.isatty():
+        for row in [columns, *texts]:
+            sys.stdout.write("\t".join(row) + "\n")
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=box.SIMPLE, pad_edge=False)
+    for position, column in enumerate(columns):
+        is_number = bool(rows) and all(isinstance(row[position], int | float) for row in rows)
+        drawn.add_column(column, justify="right" if is_number else "left", overflow="fold")
+    for row in texts:
+        drawn.add_row(*map(Text, row))
+    Console(highlight=False).print(drawn)
+
+
+def plan_table(planned: "list[Planned]") -> None:
+    """Show what a run would ask for."""
+    rows = [
+        [one.name, one.intervals, one.estimate.requests, duration_text(one.estimate.seconds), one.estimate.bytes]
+        for one in planned
+    ]
+    table(["series", "unknown intervals", "requests", "time", "bytes"], rows)
+    requests = sum(one.estimate.requests for one in planned)
+    seconds = sum(one.estimate.seconds for one in planned)
+    size = sum(one.estimate.bytes for one in planned)
+    note(
+        f"at most {requests} requests, {duration_text(seconds)} at the shared rate, {size / 1e6:.1f} MB; nothing done"
+    )
+
+
+def status(data: dict[str, Any]) -> None:
+    """Show the state of the store."""
+    columns = [
+        "symbol",
+        "timeframe",
+        "first",
+        "last",
+        "candles",
+        "empty",
+        "provisional",
+        "unknown",
+        "gaps",
+        "lag",
+        "",
+    ]
+    table(columns, [_series_row(one) for one in data["series"]])
+    if not sys.stdout.isatty():
+        return
+    gaps, budget, database = data["gaps"], data["rate_limit"], data["database"]
+    note("gaps      " + ", ".join(f"{count} {name}" for name, count in gaps.items()))
+    for command, job in data["jobs"].items():
+        note(f"{command:9} {job['last_outcome']} at {job['last_started_at']}, last success {job['last_success_at']}")
+    blocked = f", blocked until {budget['blocked_until']}" if budget["blocked_until"] else ""
+    note(f"budget    one request in {budget['delay_seconds']:g} s{blocked}")
+    note(
+        f"database  {database['path']}, {database['bytes'] / 1e6:.1f} MB "
+        f"(+{database['wal_bytes'] / 1e6:.1f} MB log), SQLite {database['sqlite_version']}"
+    )
+
+
+def _series_row(one: dict[str, Any]) -> list[Any]:
+    state = "retired" if one["retired"] else ("complete" if one["complete"] else "incomplete")
+    return [
+        *(one["symbol"], one["timeframe"], one["first"], one["last"], one["candles"]),
+        *(one["empty"], one["provisional"], one["unknown"], one["gaps_open"]),
+        *(duration_text(one["lag_seconds"]), state),
+    ]
+
+
+@contextmanager
+def progress_bar() -> "Iterator[Callable[[Progress], None]]":
+    """Show a bar on stderr that follows what the job reports, with the time left at the shared rate."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:.0f}/{task.total:.0f} requests, about {task.fields[left]} left"),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task("starting", total=1, left="?")
+
+        def report(progress: "Progress") -> None:
+            bar.update(
+                task,
+                description=harmless(progress.at),
+                completed=progress.done,
+                total=progress.expected,
+                left=duration_text(progress.seconds_left),
+            )
+
+        yield report

@@ -90,7 +90,7 @@ class GarbledError(BadAnswerError):
     retryable = True
 
 
-class Stopped(BaseException):  # noqa: N818 - like KeyboardInterrupt: no error, and not to be caught as one
+class Stopped(BaseException):
     """A signal asked the process to end; the exit code is 128 and the signal's number."""
 
     def __init__(self, signal: int) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from mdata.domain.moment import duration_text
+from mdata.domain.moment import human_duration
 from mdata.logs import harmless
 
 if TYPE_CHECKING:
@@ -47,16 +47,14 @@ def table(columns: list[str], rows: list[list[Any]]) -> None:
 def plan_table(planned: "list[Planned]") -> None:
     """Show what a run would ask for."""
     rows = [
-        [one.name, one.intervals, one.estimate.requests, duration_text(one.estimate.seconds), one.estimate.bytes]
+        [one.name, one.intervals, one.estimate.requests, human_duration(one.estimate.seconds), one.estimate.bytes]
         for one in planned
     ]
     table(["series", "unknown intervals", "requests", "time", "bytes"], rows)
     requests = sum(one.estimate.requests for one in planned)
     seconds = sum(one.estimate.seconds for one in planned)
     size = sum(one.estimate.bytes for one in planned)
-    note(
-        f"at most {requests} requests, {duration_text(seconds)} at the shared rate, {size / 1e6:.1f} MB; nothing done"
-    )
+    note(f"at most {requests} requests, {human_duration(seconds)} at the shared rate, {size / 1e6:.1f} MB")
 
 
 def status(data: dict[str, Any]) -> None:
@@ -94,20 +92,20 @@ def _series_row(one: dict[str, Any]) -> list[Any]:
     return [
         *(one["symbol"], one["timeframe"], one["first"], one["last"], one["candles"]),
         *(one["empty"], one["provisional"], one["unknown"], one["gaps_open"]),
-        *(duration_text(one["lag_seconds"]), state),
+        *(human_duration(one["lag_seconds"]), state),
     ]
 
 
 @contextmanager
 def progress_bar() -> "Iterator[Callable[[Progress], None]]":
     """Show a bar on stderr that follows what the job reports, with the time left at the shared rate."""
+    from rich import progress as rich_progress
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
 
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:.0f}/{task.total:.0f} requests, about {task.fields[left]} left"),
+    bar = rich_progress.Progress(
+        rich_progress.TextColumn("{task.description}"),
+        rich_progress.BarColumn(),
+        rich_progress.TextColumn("{task.completed:.0f}/{task.total:.0f} requests, about {task.fields[left]} left"),
         console=Console(stderr=True),
         transient=True,
     )
@@ -120,7 +118,7 @@ def progress_bar() -> "Iterator[Callable[[Progress], None]]":
                 description=harmless(progress.at),
                 completed=progress.done,
                 total=progress.expected,
-                left=duration_text(progress.seconds_left),
+                left=human_duration(progress.seconds_left),
             )
 
         yield report

@@ -131,13 +131,13 @@ def job_answer(result: "JobResult", show: Callable[[], None]) -> Answer:
     """Return the answer that a finished job gives."""
     from dataclasses import asdict
 
-    from mdata.domain.moment import to_iso
+    from mdata.domain.moment import iso
 
     data = {
         "outcome": result.outcome,
         "job_id": result.job_id,
-        "started_at": to_iso(result.started_at),
-        "finished_at": to_iso(result.finished_at),
+        "started_at": iso(result.started_at),
+        "finished_at": iso(result.finished_at),
         **asdict(result.tally),
     }
     return Answer(result.exit, result.reason, data, show)

@@ -71,10 +71,10 @@ def _budget(frame: Frame) -> "BudgetView":
 
 def as_data(state: "Status", budget: "BudgetView") -> dict[str, Any]:
     """Return what `status --json` prints beside the envelope; instants are ISO 8601."""
-    from mdata.domain.moment import to_iso
+    from mdata.domain import moment
 
     def iso(instant: int | None) -> str | None:
-        return None if instant is None else to_iso(instant)
+        return None if instant is None else moment.iso(instant)
 
     return {
         "series": [_series_data(one) for one in state.series],
@@ -104,7 +104,7 @@ def as_data(state: "Status", budget: "BudgetView") -> dict[str, Any]:
 
 
 def _series_data(one: "SeriesState") -> dict[str, Any]:
-    from mdata.domain.moment import to_iso
+    from mdata.domain.moment import iso
 
     counts = one.counts
     has_wanted = counts.wanted.end > counts.wanted.start
@@ -112,11 +112,11 @@ def _series_data(one: "SeriesState") -> dict[str, Any]:
         "exchange": one.series.exchange,
         "symbol": one.series.symbol,
         "timeframe": one.series.timeframe.name,
-        "first": None if counts.first is None else to_iso(counts.first),
-        "last": None if counts.last is None else to_iso(counts.last),
+        "first": None if counts.first is None else iso(counts.first),
+        "last": None if counts.last is None else iso(counts.last),
         "candles": counts.candles,
-        "wanted_start": to_iso(counts.wanted.start) if has_wanted else None,
-        "wanted_end": to_iso(counts.wanted.end) if has_wanted else None,
+        "wanted_start": iso(counts.wanted.start) if has_wanted else None,
+        "wanted_end": iso(counts.wanted.end) if has_wanted else None,
         "final": counts.final,
         "provisional": counts.provisional,
         "empty": counts.empty,

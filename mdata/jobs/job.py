@@ -120,7 +120,10 @@ class Job:
             raise LimitReachedError(f"the limit of {limits.max_requests} requests is reached")
         if self._deadline is not None and self.context.clock.boottime() >= self._deadline:
             raise LimitReachedError(f"the time limit of {limits.max_runtime:.0f} s is reached")
-        return self.context.budget.acquire(self.priority, plan, self._deadline)
+        try:
+            return self.context.budget.acquire(self.priority, plan, self._deadline)
+        except TimeoutError as error:
+            raise LimitReachedError(f"the time limit of {limits.max_runtime:.0f} s is near; {error}") from error
 
     def finish(self, remaining: int = 0, reason: str | None = None, *, exit_code: int = OK) -> JobResult:
         """Store how the run ended and return it; the worst of `exit_code` and all problems wins."""

@@ -79,13 +79,11 @@ class Passes:
 
         None when the exchange does not know the symbol: that is noted as a problem, and nothing is stored.
         """
-        series = find(self._context, target)
-        if not planning.is_first_asked(series, self._context.clock.now()):
-            return series
+        store, clock = self._context.store, self._context.clock
+        if not planning.is_first_asked(find(store, target), clock.now()):
+            return find(store, target)
         answer = self._job.ask(
-            lambda: (
-                target if planning.is_first_asked(find(self._context, target), self._context.clock.now()) else None
-            ),
+            lambda: target if planning.is_first_asked(find(store, target), clock.now()) else None,
             lambda exchange, asked, sent: exchange.first_candle(asked.symbol, asked.timeframe, sent),
         )
         if answer is not None:

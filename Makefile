@@ -1,0 +1,51 @@
+# Targets that people use: demo, install, test, check. Everything they need they install into .venv and .envs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := check
+.PHONY: install dev clients demo test lint types layers check bench clean
+
+install: $(BIN)/mdata  ## leaves .venv/bin/mdata ready to use
+
+$(BIN)/mdata: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+dev: $(VENV)/.dev
+
+$(VENV)/.dev: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[web,prometheus]' \
+	    pytest pytest-xdist hypothesis mypy ruff import-linter cogapp
+	@touch $(BIN)/mdata $@
+
+# The official client and ccxt, which prove that the sandbox answers as the exchange does.
+clients: .envs/clients/.ready
+
+.envs/clients/.ready: constraints-clients.txt
+	$(PYTHON) -m venv .envs/clients
+	.envs/clients/bin/pip install --quiet --requirement constraints-clients.txt
+	@touch $@
+
+demo: install
+	$(BIN)/python demo/run.py
+
+test: dev clients
+	$(BIN)/python -m pytest -n auto
+
+lint: dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: dev
+	$(BIN)/mypy
+
+layers: dev
+	$(BIN)/lint-imports
+
+check: lint types layers test
+
+clean:
+	rm -rf $(VENV) .envs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,171 @@
+"""Settings: options over environment over env file over defaults; the only place that reads the environment."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from mdata.config.files import Entry, env_file_text, find_env_file, read_env_file
+from mdata.config.table import REHEARSAL, SETTINGS, Setting, Settings
+from mdata.config.values import is_loopback
+from mdata.errors import ConfigurationError, NotPermittedError
+
+__all__ = [
+    "Loaded", "Row", "Settings", "env_file_text", "find_env_file", "invocation_id", "is_journal", "listing",
+    "load", "wants_colour", "write_env_file",
+]  # fmt: skip
+
+_REDACTED = "(set, not shown)"
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The effective settings, where each came from, and what should be looked at."""
+
+    settings: Settings
+    origins: Mapping[str, str]
+    env_file: Path | None
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of `mdata config`."""
+
+    name: str
+    value: str
+    origin: str
+
+
+def load(
+    env_file: Path | None = None,
+    overrides: Mapping[str, str] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Loaded:
+    """Return the effective settings; raise ConfigurationError, naming each fault's place, before anything else."""
+    environment = os.environ if environ is None else environ
+    path = find_env_file(env_file, environment, Path.cwd())
+    entries, warnings = read_env_file(path) if path is not None else ({}, [])
+    found, origins, faults = {}, {}, []
+    for setting in SETTINGS:
+        text, origin = _source(setting, overrides or {}, environment, entries)
+        origins[setting.name] = origin
+        try:
+            found[_field(setting)] = _value(setting, text, environment)
+        except ValueError as error:
+            faults.append(f"{origin}: {setting.name} is wrong: {'its value' if setting.is_secret else error}")
+    if not faults and found["rehearsal"] is not None and not _is_local(found):
+        faults.append(f"{origins[REHEARSAL.name]}: {REHEARSAL.name} needs both Bitfinex URLs on this machine")
+    if faults:
+        raise ConfigurationError("; ".join(faults) + "; correct it and run this again")
+    if path is not None and any(origins[one.name].startswith(str(path)) for one in SETTINGS if one.is_secret):
+        warnings += _if_readable_by_others(path)
+    return Loaded(Settings(**found), origins, path, tuple(warnings))
+
+
+def _source(
+    setting: Setting, overrides: Mapping[str, str], environment: Mapping[str, str], entries: Mapping[str, Entry]
+) -> tuple[str, str]:
+    if setting.name in overrides:
+        return overrides[setting.name], "option"
+    if setting.name in environment:
+        return environment[setting.name].strip(), "environment"
+    if setting.name in entries:
+        entry = entries[setting.name]
+        return entry.value, f"{entry.path}:{entry.line}"
+    return setting.default, "default"
+
+
+def _value(setting: Setting, text: str, environment: Mapping[str, str]) -> Any:
+    if not text and setting.name == "DATABASE_PATH":
+        return _folder(environment, "XDG_DATA_HOME", ".local/share") / "mdata.db"
+    if not text and setting.name == "RATE_LIMIT_STATE_PATH":
+        shared = Path("/var/lib/mdata")
+        folder = shared if os.access(shared, os.W_OK) else _folder(environment, "XDG_STATE_HOME", ".local/state")
+        return folder / "rate-limit.json"
+    if not text and setting.default:
+        raise ValueError("it is empty; leave the line out for the default")
+    return setting.parse(text)
+
+
+def _folder(environment: Mapping[str, str], variable: str, below_home: str) -> Path:
+    base = environment.get(variable, "")
+    return (Path(base) if base.startswith("/") else Path(_home(environment)) / below_home) / "mdata"
+
+
+def _home(environment: Mapping[str, str]) -> str:
+    return environment.get("HOME") or str(Path("~").expanduser())
+
+
+def _field(setting: Setting) -> str:
+    return setting.name.removeprefix("MDATA_").lower()
+
+
+def _is_local(found: Mapping[str, Any]) -> bool:
+    from urllib.parse import urlsplit
+
+    return all(is_loopback(urlsplit(found[name]).hostname or "") for name in ("bitfinex_rest_url", "bitfinex_ws_url"))
+
+
+def _if_readable_by_others(path: Path) -> list[str]:
+    if path.stat().st_mode & 0o004:
+        return [f"{path} holds a secret and can be read by everybody: run `chmod o-r {path}`"]
+    return []
+
+
+def listing(loaded: Loaded) -> list[Row]:
+    """Return every setting with its value as text and its origin; secrets are not shown."""
+    rows = []
+    for setting in SETTINGS:
+        value = getattr(loaded.settings, _field(setting))
+        text = _REDACTED if setting.is_secret and value else _text(value)
+        rows.append(Row(setting.name, text, loaded.origins[setting.name]))
+    return rows
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return ",".join(str(getattr(one, "name", one)) for one in value)
+    if isinstance(value, Mapping):
+        return ",".join(f"{name}={days}" for name, days in value.items())
+    return str(value)
+
+
+def write_env_file(*, here: bool, environ: Mapping[str, str] | None = None) -> Path:
+    """Write the commented template where `init` puts it, and return the path; an existing file is left alone."""
+    environment = os.environ if environ is None else environ
+    path = Path.cwd() / ".env" if here else _folder(environment, "XDG_CONFIG_HOME", ".config") / "mdata.env"
+    if path.exists():
+        raise ConfigurationError(f"{path} exists already and was left as it is; edit it, or remove it first")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
+            stream.write(env_file_text())
+    except OSError as error:
+        raise NotPermittedError(f"cannot write {path}: {error.strerror}; choose another folder") from error
+    return path
+
+
+def is_journal(stream: TextIO) -> bool:
+    """Whether `stream` goes to systemd's journal, which reads priorities at the beginning of lines."""
+    named = os.environ.get("JOURNAL_STREAM", "")
+    try:
+        status = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return False
+    return named == f"{status.st_dev}:{status.st_ino}"
+
+
+def invocation_id() -> str | None:
+    """Return systemd's id of this run, if it runs under systemd."""
+    return os.environ.get("INVOCATION_ID") or None
+
+
+def wants_colour() -> bool:
+    """Whether a terminal here can and may show colours and moving bars."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") not in {"dumb", ""}

@@ -1,0 +1,133 @@
+"""The table of settings: each one's name, default, parser, and the sentence that explains it, once."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mdata.config import values
+from mdata.domain.timeframe import Timeframe
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The effective settings; the names are those of the environment, in lower case."""
+
+    symbols: tuple[str, ...]
+    timeframes: tuple[Timeframe, ...]
+    backfill_days: int
+    backfill_on_startup: bool
+    backfill_interval_minutes: int
+    gap_detection_interval_minutes: int
+    gap_detection_max_open_gaps: int
+    gap_repair_interval_minutes: int
+    gap_repair_max_repairs_per_run: int
+    rest_update_enabled: bool
+    update_interval_seconds: int
+    ws_ingestion_enabled: bool
+    ws_catchup_lookback_minutes: int
+    stream_duration_minutes: int
+    rate_limit_delay: float
+    rate_limit_max_retries: int
+    rate_limit_min_backoff_seconds: float
+    rate_limit_state_path: Path
+    database_path: Path
+    retention_days: int
+    retention_days_by_timeframe: Mapping[str, int]
+    jobs_retention_days: int
+    settle_seconds: int
+    status_max_lag_minutes: int
+    bitfinex_rest_url: str
+    bitfinex_ws_url: str
+    prometheus_textfile: Path | None
+    ping_url: str | None
+    notify_command: str | None
+    log_level: str
+    rehearsal: tuple[int, float, float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting: `default` is text, as it would stand in a file; a secret's value is never shown."""
+
+    name: str
+    default: str
+    parse: Callable[[str], Any]
+    help: str
+    is_secret: bool = False
+
+
+_MINUTES = values.whole(1, 44_640)
+_DAYS = values.whole(0, 36_525)
+
+CATEGORIES: dict[str, tuple[Setting, ...]] = {
+    "What to keep": (
+        Setting("SYMBOLS", "BTCUSD,ETHUSD", values.symbols, "Trading pairs, separated by commas."),
+        Setting("TIMEFRAMES", "1m", values.timeframes, "Any of 1m 5m 15m 30m 1h 3h 6h 12h 1D 1W 1M (1m is not 1M)."),
+        Setting("DATABASE_PATH", "", values.path, "The store; empty: ~/.local/share/mdata/mdata.db."),
+    ),
+    "Backfill": (
+        Setting("BACKFILL_DAYS", "365", values.whole(0, 36_525), "How far back candles are wanted, in days."),
+        Setting("BACKFILL_ON_STARTUP", "true", values.truth, "Timers: backfill once at each boot too."),
+        Setting("BACKFILL_INTERVAL_MINUTES", "60", _MINUTES, "Timers: minutes between two runs."),
+        Setting("SETTLE_SECONDS", "120", values.whole(0, 86_400), "For how long closed candles may still change."),
+    ),
+    "Gaps": (
+        Setting("GAP_DETECTION_INTERVAL_MINUTES", "60", _MINUTES, "Timers: minutes between two runs."),
+        Setting(
+            "GAP_DETECTION_MAX_OPEN_GAPS",
+            "0",
+            values.whole(0, 10**9),
+            "Open no new gap while so many are open; 0: no limit.",
+        ),
+        Setting("GAP_REPAIR_INTERVAL_MINUTES", "60", _MINUTES, "Timers: minutes between two runs."),
+        Setting("GAP_REPAIR_MAX_REPAIRS_PER_RUN", "10", values.whole(1, 10**6), "Requests of one repair at most."),
+    ),
+    "Updates by REST (rarely needed beside the stream)": (
+        Setting("REST_UPDATE_ENABLED", "false", values.truth, "Timers: run `mdata update` too."),
+        Setting("UPDATE_INTERVAL_SECONDS", "60", values.whole(5, 86_400), "Timers: seconds between two runs."),
+    ),
+    "Stream (WebSocket)": (
+        Setting("WS_INGESTION_ENABLED", "true", values.truth, "Timers: keep `mdata stream` running."),
+        Setting("WS_CATCHUP_LOOKBACK_MINUTES", "180", values.whole(0, 44_640), "How far back a stream catches up."),
+        Setting("STREAM_DURATION_MINUTES", "60", _MINUTES, "How long one run of the stream lasts."),
+    ),
+    "Rate limit (per IP, shared by all processes)": (
+        Setting("RATE_LIMIT_DELAY", "6.0", values.decimal(0, 3600), "Seconds between two requests, all together."),
+        Setting("RATE_LIMIT_MAX_RETRIES", "10", values.whole(0, 1000), "Further tries of a request that failed."),
+        Setting(
+            "RATE_LIMIT_MIN_BACKOFF_SECONDS", "60.0", values.decimal(0, 86_400), "Silence after a refusal, at least."
+        ),
+        Setting(
+            "RATE_LIMIT_STATE_PATH", "", values.path, "One per IP; empty: /var/lib/mdata or ~/.local/state/mdata."
+        ),
+    ),
+    "Retention": (
+        Setting("RETENTION_DAYS", "0", _DAYS, "Days that candles are kept; 0: for ever."),
+        Setting("RETENTION_DAYS_BY_TIMEFRAME", "", values.days_by_timeframe, "For single timeframes: 1m=365,5m=730."),
+        Setting("JOBS_RETENTION_DAYS", "30", values.whole(1, 36_525), "Days that finished jobs and gaps are kept."),
+    ),
+    "Watching": (
+        Setting("STATUS_MAX_LAG_MINUTES", "90", values.whole(1, 525_600), "`status --check` fails beyond this."),
+        Setting("PROMETHEUS_TEXTFILE", "", values.optional_path, "A file for node_exporter's textfile collector."),
+        Setting("PING_URL", "", values.optional, "Called by `status --check`, healthchecks style.", is_secret=True),
+        Setting("NOTIFY_COMMAND", "", values.optional, "Run when a timed job fails.", is_secret=True),
+        Setting("LOG_LEVEL", "INFO", values.level, "DEBUG, INFO, WARNING or ERROR."),
+    ),
+    "Exchange": (
+        Setting(
+            "BITFINEX_REST_URL",
+            "https://api-pub.bitfinex.com/v2",
+            values.url("https", "http"),
+            "Plain http only to this machine, as for `mdata sandbox`.",
+        ),
+        Setting(
+            "BITFINEX_WS_URL", "wss://api-pub.bitfinex.com/ws/2", values.url("wss", "ws"), "Likewise, wss and ws."
+        ),
+    ),
+}
+
+# The clock of a rehearsal, as `mdata sandbox --speed` prints it; no setting for daily use, so not in the template.
+REHEARSAL = Setting("MDATA_REHEARSAL", "", values.rehearsal, "The clock of a rehearsal.")
+
+SETTINGS: tuple[Setting, ...] = (*(one for group in CATEGORIES.values() for one in group), REHEARSAL)

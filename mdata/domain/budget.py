@@ -1,0 +1,114 @@
+"""The rate budget: who may send next, and how long nobody may after a refusal.
+
+Bitfinex counts requests per IP (candles: 30 a minute in its current documents, 90 in older ones) and blocks an
+IP that exceeds them for about 60 s; clients that resume at exactly 60 s are caught again.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+# Every so many slots, one goes to the lowest class that waits.
+LOWEST_EVERY = 4
+MAX_BLOCK_SECONDS = 15 * 60.0
+CONNECTS_PER_MINUTE = 20
+
+
+class Priority(IntEnum):
+    """The classes of requests; the lower number goes first."""
+
+    UPDATE = 0
+    REPAIR = 1
+    BACKFILL = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Waiter:
+    """A process that waits for a slot: its class, and since when (seconds of boot time)."""
+
+    id: str
+    priority: int
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What all processes share; instants are seconds of boot time, of the boot that the file names.
+
+    `passed` counts the slots since the lowest class that waited had one. `offered_to` is whose turn it is, since
+    `offered_at`: whoever does not take it in time has died.
+    """
+
+    next_slot: float
+    blocked_until: float = 0.0
+    refusals: int = 0
+    passed: int = 0
+    waiters: tuple[Waiter, ...] = ()
+    offered_to: str = ""
+    offered_at: float = 0.0
+    connects: tuple[float, ...] = ()
+
+    @property
+    def ready_at(self) -> float:
+        """Return when the next request may leave."""
+        return max(self.next_slot, self.blocked_until)
+
+    def clamped(self, now: float, delay: float, longest_block: float) -> "State":
+        """Return the state without anything that could stall others longer than the rules allow."""
+        return replace(
+            self,
+            next_slot=min(self.next_slot, now + delay),
+            blocked_until=min(self.blocked_until, now + longest_block),
+            waiters=tuple(waiter for waiter in self.waiters if waiter.since <= now),
+            offered_at=min(self.offered_at, now),
+            connects=tuple(time for time in self.connects if now - 60 < time <= now),
+        )
+
+    def head(self) -> Waiter | None:
+        """Return whose turn is next: the highest class, every fourth slot the lowest; then the longest wait."""
+        if not self.waiters:
+            return None
+        classes = {waiter.priority for waiter in self.waiters}
+        chosen = max(classes) if self.passed >= LOWEST_EVERY - 1 else min(classes)
+        return min((waiter for waiter in self.waiters if waiter.priority == chosen), key=lambda waiter: waiter.since)
+
+    def queued(self, waiter: Waiter) -> "State":
+        """Return the state with this waiter in the queue."""
+        if waiter in self.waiters:
+            return self
+        return replace(self, waiters=(*self.waiters, waiter))
+
+    def left(self, waiter_id: str) -> "State":
+        """Return the state without this waiter."""
+        return replace(self, waiters=tuple(waiter for waiter in self.waiters if waiter.id != waiter_id))
+
+    def offered(self, now: float) -> "State":
+        """Return the state with the slot offered to whose turn it is, since now if that is news."""
+        head = self.head()
+        if head is None or head.id == self.offered_to:
+            return self
+        return replace(self, offered_to=head.id, offered_at=now)
+
+    def granted(self, waiter: Waiter, now: float, delay: float) -> "State":
+        """Return the state after this waiter got the slot at `now`."""
+        lowest = max(other.priority for other in (*self.waiters, waiter))
+        passed = 0 if waiter.priority == lowest else self.passed + 1
+        return replace(self.left(waiter.id), next_slot=now + delay, passed=passed, offered_to="", offered_at=0.0)
+
+
+def backoff(
+    refusals: int, retry_after: float | None, minimum: float, jitter: Callable[[float, float], float]
+) -> float:
+    """Return for how many seconds nobody may send after the nth refusal in a row.
+
+    `jitter(low, high)` draws from a range: 5 to 20 s, less when the minimum is set below 10 s, as in rehearsals.
+    """
+    doubled = min(120.0, 2.0 * 2.0 ** min(refusals - 1, 10))
+    wait = max(retry_after or 0.0, minimum, doubled if minimum >= 10 else min(doubled, max(minimum, 0.1)))
+    spread = jitter(5.0, 20.0) * min(1.0, minimum / 10)
+    return min(wait + spread, longest_block(minimum))
+
+
+def longest_block(minimum: float) -> float:
+    """Return the longest time (s) that any block may last."""
+    return max(MAX_BLOCK_SECONDS, minimum)

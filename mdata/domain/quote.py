@@ -1,0 +1,8 @@
+"""How text that somebody else wrote is shown inside a sentence."""
+
+_LONGEST = 40
+
+
+def quote(text: str) -> str:
+    """Return `text` in quotes, on one line, control characters escaped, shortened to 40 characters."""
+    return repr(text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…")

@@ -1,0 +1,43 @@
+"""Symbols: what people write for a trading pair, and what the exchange calls it.
+
+Bitfinex writes `t` and the pair in upper case. Pairs of six letters are joined (`tBTCUSD`); in its list of
+pairs every longer one has a colon (`tAVAX:USD`, `tTESTBTC:TESTUSD`, futures `tBTCF0:USTF0`). `f` and a
+currency (`fUSD`) names funding, which has candles of interest rates and not of prices.
+"""
+
+import re
+
+from mdata.domain.quote import quote
+
+_PAIR = re.compile(r"([A-Z0-9]{6})|([A-Z0-9]{1,20})[:/]([A-Z0-9]{1,20})")
+_FUNDING = re.compile(r"f[A-Z0-9]{2,}(:.*)?")
+# Pairs that lack their colon are recognised by the currencies that most pairs are quoted in.
+_UNDIVIDED = re.compile(r"([A-Z0-9]{2,20})(USD|UST|EUR|GBP|JPY|BTC|ETH)")
+
+
+def parse_symbol(text: str) -> str:
+    """Return the exchange's form of a trading pair: `BTCUSD`, `BTC/USD`, `btcusd`, `tBTCUSD` → `tBTCUSD`.
+
+    Raise ValueError, with a sentence fit to be shown, for anything that cannot be one.
+    """
+    if _FUNDING.fullmatch(text):
+        raise ValueError(f"{quote(text)} is a funding symbol; mdata keeps candles of trading pairs (tBTCUSD)")
+    # A small `t` before capitals is the exchange's prefix; in `trxusd` it belongs to the name.
+    is_prefixed = text.startswith("t") and text[1:].isupper()
+    found = _PAIR.fullmatch((text[1:] if is_prefixed else text).upper()) if text.isascii() else None
+    if not found:
+        raise ValueError(f"{quote(text)} is no trading pair; {_advice(text)}")
+    joined, base, quoted = found.groups()
+    if joined:
+        return f"t{joined}"
+    return f"t{base}{quoted}" if len(base + quoted) == 6 else f"t{base}:{quoted}"
+
+
+def _advice(text: str) -> str:
+    """Return what to write instead."""
+    pair = text[text[:1] in {"t", "T"} :].upper()
+    if _PAIR.fullmatch(pair):
+        return f"did you mean t{pair}?"
+    if divided := _UNDIVIDED.fullmatch(pair):
+        return f"did you mean {divided[1]}/{divided[2]}?"
+    return "write it like BTCUSD, AVAX/USD or tAVAX:USD"

@@ -1,0 +1,101 @@
+"""Bitfinex's REST answers, as pure functions of a request: the candles endpoints and what clients ask beside."""
+
+import json
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from mdata.domain.candle import Candle
+from mdata.domain.interval import Range
+from mdata.domain.timeframe import TIMEFRAMES
+from mdata.sandbox.market import Market
+
+DEFAULT_LIMIT, MAX_LIMIT = 100, 10_000
+_END_OF_TIME = 2**53
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One HTTP answer."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str] = field(default_factory=dict)
+    rows: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a request for candles asks, after the exchange's own defaults."""
+
+    symbol: str
+    timeframe: str
+    section: str
+    sort: int
+    start: int
+    end: int
+    limit: int
+
+
+def error(code: int, text: str, status: int = 500) -> Reply:
+    """Return an error as Bitfinex spells it: an array, with status 500 for client errors too."""
+    return Reply(status, json.dumps(["error", code, text]).encode())
+
+
+def parse(target: str) -> Asked | Reply:
+    """Return what a request's target asks of the candles endpoint, or the refusal."""
+    parts = urlsplit(target)
+    pieces = unquote(parts.path).strip("/").split("/")
+    kind, timeframe, symbol = (*pieces[2].split(":", 2), "", "")[:3]
+    if kind != "trade" or timeframe not in TIMEFRAMES or pieces[3].lower() not in {"hist", "last"}:
+        return error(10020, "key: invalid")
+    query = {name: found[-1] for name, found in parse_qs(parts.query).items()}
+    try:
+        sort, limit = int(query.get("sort", -1)), int(query.get("limit", DEFAULT_LIMIT))
+        start, end = int(query.get("start", 0)), int(query.get("end", _END_OF_TIME))
+    except ValueError:
+        return error(10020, "parameter: invalid")
+    if not 0 < limit <= MAX_LIMIT:
+        return error(10020, "limit: invalid")
+    if start > end:
+        return error(10020, "time_interval: invalid")
+    return Asked(symbol, timeframe, pieces[3].lower(), sort, start, end, limit)
+
+
+def candles(market: Market, asked: Asked, now: int) -> Reply:
+    """Answer a request for candles; both ends of the range are inclusive, an unknown symbol gives `[]`."""
+    newest_first = asked.sort < 0 or asked.section == "last"
+    within = Range(asked.start, min(asked.end, now) + 1)
+    walk = market.walk(asked.symbol, TIMEFRAMES[asked.timeframe], within, now, newest_first=newest_first)
+    rows = list(map(row, islice(walk, 1 if asked.section == "last" else asked.limit)))
+    payload: Any = rows if asked.section == "hist" else (rows[0] if rows else [])
+    return Reply(200, json.dumps(payload, separators=(",", ":")).encode(), rows=len(rows))
+
+
+def row(candle: Candle) -> list[float]:
+    """Return a candle in the exchange's order; whole numbers as integers, as it sends them."""
+    open_time, open_, high, low, close, volume = candle
+    return [open_time, *(int(value) if value == int(value) else value for value in (open_, close, high, low, volume))]
+
+
+def answer(market: Market, target: str, now: int) -> Reply:
+    """Answer any request that is no request for candles."""
+    path = unquote(urlsplit(target).path)
+    if path == "/v2/platform/status":
+        return Reply(200, b"[1]")
+    if path.startswith("/v2/conf/"):
+        names = sorted({*market.pairs, *(symbol for symbol, _ in market.recorded)})
+        listed = [_conf(label, [name[1:] for name in names]) for label in path.removeprefix("/v2/conf/").split(",")]
+        return Reply(200, json.dumps(listed).encode())
+    del now
+    page = f"<!DOCTYPE html><html><body><pre>Cannot GET {path}</pre></body></html>"
+    return Reply(404, page.encode(), {"Content-Type": "text/html; charset=utf-8"})
+
+
+def _conf(label: str, pairs: list[str]) -> list[Any]:
+    if label == "pub:list:pair:exchange":
+        return pairs
+    if label == "pub:info:pair":
+        return [[pair, [None, None, None, "0.001", "1000", None, None, None, 0.2, 0.1, None, None]] for pair in pairs]
+    return []

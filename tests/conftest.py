@@ -1,0 +1,216 @@
+"""What the tests share: a sandbox exchange, the real command line in a folder of its own, and a clock to set."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mdata.config import load
+from mdata.domain.interval import Range
+from mdata.domain.timeframe import TIMEFRAMES
+from mdata.exchange.rest import Rest
+from mdata.jobs.context import Context, Limits
+from mdata.ratelimit import RateLimit
+from mdata.sandbox.market import Market, Pair
+from mdata.sandbox.server import RateRule, Sandbox
+
+# The engine that mdata itself uses: two copies of SQLite in one process undo each other's file locks.
+from mdata.store.engine import open_store, sqlite3
+from mdata.store.jobs import Origin
+
+MDATA = Path(sys.executable).with_name("mdata")
+NOW = 1_717_243_443_000  # 2024-06-01 12:04:03 UTC
+DAY = 86_400_000
+
+
+class SetClock:
+    """A clock that stands still until it is told, or slept, forward."""
+
+    def __init__(self, now: int = NOW) -> None:
+        self.wall, self.boot = now, 1000.0
+
+    def now(self) -> int:
+        return self.wall
+
+    def boottime(self) -> float:
+        return self.boot
+
+    def boot_id(self) -> str:
+        return "test"
+
+    def sleep(self, seconds: float) -> None:
+        self.boot += seconds
+        self.wall += int(seconds * 1000)
+
+    def advance(self, milliseconds: int) -> None:
+        self.wall += milliseconds
+        self.boot += milliseconds / 1000
+
+
+class SilentLog:
+    """A log that remembers."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def debug(self, text: str) -> None:
+        self.lines.append(text)
+
+    info = notice = warning = error = debug
+
+
+class Ended:
+    """A finished command: exit code, stdout, stderr."""
+
+    def __init__(self, finished: subprocess.CompletedProcess[str]) -> None:
+        self.exit, self.out, self.err = finished.returncode, finished.stdout, finished.stderr
+
+    @property
+    def json(self) -> dict[str, Any]:
+        return json.loads(self.out)
+
+
+class Folder:
+    """A folder with a store of its own, in which the installed command line is run as a user would."""
+
+    def __init__(self, path: Path, sandbox: Sandbox) -> None:
+        self.path, self.sandbox = path, sandbox
+        self.database = path / "mdata.db"
+        self.settings = {
+            "BITFINEX_REST_URL": sandbox.rest_url,
+            "BITFINEX_WS_URL": sandbox.ws_url,
+            "DATABASE_PATH": str(self.database),
+            "RATE_LIMIT_STATE_PATH": str(path / "rate-limit.json"),
+            "RATE_LIMIT_DELAY": "0",
+            "RATE_LIMIT_MIN_BACKOFF_SECONDS": "0.05",
+            "SYMBOLS": "BTCUSD",
+            "TIMEFRAMES": "1m",
+            "BACKFILL_DAYS": "30",
+        }
+
+    def environ(self, **settings: str) -> dict[str, str]:
+        base = {"PATH": os.environ["PATH"], "HOME": str(self.path), "LANG": "C.UTF-8"}
+        return {**base, **self.settings, **settings}
+
+    def start(self, *arguments: str, **settings: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [MDATA, *arguments], env=self.environ(**settings), cwd=self.path, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def run(self, *arguments: str, **settings: str) -> Ended:
+        return Ended(
+            subprocess.run(
+                [MDATA, *arguments], env=self.environ(**settings), cwd=self.path, text=True,
+                capture_output=True, stdin=subprocess.DEVNULL, timeout=120, check=False,
+            )
+        )  # fmt: skip
+
+    def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        with sqlite3.connect(self.database) as connection:
+            found = connection.execute(sql, values).fetchall()
+        connection.close()
+        return found
+
+
+def stored(database: Path, symbol: str, timeframe: str) -> list[tuple[Any, ...]]:
+    """Return what the public view holds of a series."""
+    connection = sqlite3.connect(database)
+    rows = connection.execute(
+        "SELECT open_time, open, high, low, close, volume FROM ohlcv WHERE symbol = ? AND timeframe = ? "
+        "ORDER BY open_time",
+        (symbol, timeframe),
+    ).fetchall()
+    connection.close()
+    return rows
+
+
+def truth(sandbox: Sandbox, symbol: str, timeframe: str, start: int, now: int) -> list[tuple[Any, ...]]:
+    """Return what the exchange's ledger holds of a series from `start` on, closed at `now`."""
+    return sandbox.market.candles(symbol, TIMEFRAMES[timeframe], Range(start, now), now)
+
+
+@pytest.fixture
+def market() -> Market:
+    return Market(
+        {
+            "tBTCUSD": Pair("tBTCUSD"),
+            "tSPAUSD": Pair("tSPAUSD", density=0.1),
+            "tNEWUSD": Pair("tNEWUSD", listed=NOW - 10 * DAY - 7 * 60_000),
+        }
+    )
+
+
+@pytest.fixture
+def clock() -> SetClock:
+    return SetClock()
+
+
+@pytest.fixture
+def sandbox(market: Market, clock: SetClock) -> Iterator[Sandbox]:
+    """An exchange on the set clock."""
+    with Sandbox(market, clock) as running:
+        yield running
+
+
+@pytest.fixture
+def live(market: Market) -> Iterator[Sandbox]:
+    """An exchange on the real clock, for real processes."""
+    with Sandbox(market) as running:
+        yield running
+
+
+@pytest.fixture
+def folder(tmp_path: Path, live: Sandbox) -> Folder:
+    return Folder(tmp_path, live)
+
+
+@pytest.fixture
+def limited(market: Market) -> Iterator[Sandbox]:
+    """An exchange on the real clock with a rate limit and a ban of its own."""
+    with Sandbox(market, rule=RateRule(per_minute=600, ban_seconds=2.0)) as running:
+        yield running
+
+
+@pytest.fixture
+def context(tmp_path: Path, sandbox: Sandbox, clock: SetClock) -> Iterator[Callable[..., Context]]:
+    """Makes contexts for jobs on the set clock: real store, real sockets, real rate limit file."""
+    opened: list[Any] = []
+
+    def make(limits: Limits = Limits(), **settings: str) -> Context:  # noqa: B008 - frozen
+        base = {
+            "BITFINEX_REST_URL": sandbox.rest_url,
+            "BITFINEX_WS_URL": sandbox.ws_url,
+            "DATABASE_PATH": str(tmp_path / "mdata.db"),
+            "RATE_LIMIT_STATE_PATH": str(tmp_path / "rate-limit.json"),
+            "RATE_LIMIT_DELAY": "0",
+            "SYMBOLS": "BTCUSD",
+            "BACKFILL_DAYS": "30",
+        }
+        loaded = load(overrides={**base, **settings}, environ={"HOME": str(tmp_path)})
+        store = open_store(loaded.settings.database_path)
+        log = SilentLog()
+        rest = Rest(sandbox.rest_url, clock, log.warning)
+        opened.extend((store, rest))
+        budget = RateLimit(
+            loaded.settings.rate_limit_state_path, loaded.settings.rate_limit_delay,
+            loaded.settings.rate_limit_min_backoff_seconds, clock, random.Random(1),
+        )  # fmt: skip
+        origin = Origin(os.getpid(), "here", "test", None, "0")
+        return Context(loaded.settings, clock, store, budget, lambda: rest, log, origin, limits)
+
+    yield make
+    for one in opened:
+        one.close()
+
+
+def with_settings(context: Context, **changed: Any) -> Context:
+    """Return a context whose settings differ."""
+    return replace(context, settings=replace(context.settings, **changed))

@@ -1,0 +1,247 @@
+"""`backfill` and `update` against the sandbox: the store equals the exchange's ledger, for the fewest requests."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+from conftest import DAY, NOW, SetClock, stored, truth, with_settings
+
+from mdata.domain.timeframe import TIMEFRAMES
+from mdata.jobs.backfill import backfill
+from mdata.jobs.context import Context, Limits
+from mdata.jobs.status import collect
+from mdata.jobs.update import update
+from mdata.sandbox.faults import Fault
+from mdata.sandbox.server import Sandbox
+
+MakeContext = Callable[..., Context]
+TODAY = NOW - NOW % DAY
+
+
+def assert_complete(context: Context, sandbox: Sandbox, symbol: str, timeframe: str, since: int) -> int:
+    """Assert that the store holds exactly what the exchange does from `since` on; return how many candles."""
+    now = context.clock.now()
+    held = stored(context.store.path, symbol, timeframe)
+    assert held == truth(sandbox, symbol, timeframe, since, now)
+    state = next(
+        one for one in collect(context.settings, context.store, now).series
+        if (one.series.symbol, one.series.timeframe.name) == (symbol, timeframe)
+    )  # fmt: skip
+    assert (state.counts.unknown, state.counts.gaps, state.lag_seconds) == (0, 0, 0)
+    assert state.counts.candles == len(held)
+    wanted = TIMEFRAMES[timeframe].count(*state.counts.wanted)
+    assert state.counts.final + state.counts.provisional == wanted
+    settled = [row for row in held if row[0] < state.counts.wanted.end]
+    assert state.counts.empty == wanted - len(settled)
+    return len(held)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "timeframe", "days"),
+    [
+        ("tBTCUSD", "1m", 30),
+        ("tSPAUSD", "1m", 30),
+        ("tNEWUSD", "1m", 30),
+        ("tBTCUSD", "1h", 60),
+        ("tSPAUSD", "1D", 60),
+        ("tBTCUSD", "1W", 120),
+        ("tNEWUSD", "1M", 150),
+    ],
+)
+def test_the_store_equals_the_ledger(
+    context: MakeContext, sandbox: Sandbox, symbol: str, timeframe: str, days: int
+) -> None:
+    given = context(SYMBOLS=symbol, TIMEFRAMES=timeframe, BACKFILL_DAYS=str(days))
+    result = backfill(given)
+    assert (result.exit, result.outcome, result.tally.remaining) == (0, "ok", 0)
+    start = TIMEFRAMES[timeframe].floor(TODAY - days * DAY)
+    rows = assert_complete(given, sandbox, symbol, timeframe, start)
+    assert result.tally.candles_written == rows > 0
+    assert result.tally.requests == len(sandbox.requests) <= math.ceil(rows / 10_000) + 3
+    again = backfill(given)
+    assert (again.exit, again.tally.candles_written, again.tally.candles_changed) == (0, 0, 0)
+    assert again.tally.requests == 0
+
+
+def test_an_unknown_symbol_is_named_and_the_others_are_served(context: MakeContext, sandbox: Sandbox) -> None:
+    given = context(SYMBOLS="XXXUSD,BTCUSD", BACKFILL_DAYS="1")
+    result = backfill(given)
+    assert result.exit == 78
+    assert result.reason is not None
+    assert "tXXXUSD" in result.reason
+    assert_complete(given, sandbox, "tBTCUSD", "1m", TODAY - DAY)
+    assert [one.series.symbol for one in collect(given.settings, given.store, NOW).series] == ["tBTCUSD"]
+
+
+def test_a_larger_range_fetches_only_the_older_part(context: MakeContext, sandbox: Sandbox) -> None:
+    given = context()
+    backfill(given)
+    before = len(sandbox.requests)
+    longer = with_settings(given, backfill_days=60)
+    assert backfill(longer).exit == 0
+    assert_complete(longer, sandbox, "tBTCUSD", "1m", TODAY - 60 * DAY)
+    asked = sandbox.requests[before:]
+    assert sum(one.rows for one in asked) == 30 * 1440
+    count = len(sandbox.requests)
+    assert backfill(given).tally.requests == 0
+    assert len(sandbox.requests) == count
+    assert_complete(given, sandbox, "tBTCUSD", "1m", TODAY - 60 * DAY)
+
+
+def test_since_lowers_the_wanted_start(context: MakeContext, sandbox: Sandbox) -> None:
+    given = context(BACKFILL_DAYS="1")
+    backfill(given)
+    assert backfill(given, since=TODAY - 5 * DAY).exit == 0
+    assert_complete(given, sandbox, "tBTCUSD", "1m", TODAY - 5 * DAY)
+
+
+def test_time_passes_and_update_follows(context: MakeContext, sandbox: Sandbox, clock: SetClock) -> None:
+    given = context(SYMBOLS="BTCUSD,SPAUSD", BACKFILL_DAYS="2")
+    backfill(given)
+    for minutes in (1, 1, 3, 17, 600):
+        clock.advance(minutes * 60_000)
+        before = len(sandbox.requests)
+        assert update(given).exit == 0
+        assert len(sandbox.requests) - before <= 4
+        for symbol in ("tBTCUSD", "tSPAUSD"):
+            assert_complete(given, sandbox, symbol, "1m", TODAY - 2 * DAY)
+    count = len(sandbox.requests)
+    assert update(given).tally.requests == 0
+    assert len(sandbox.requests) == count
+
+
+def test_every_candle_is_asked_for_once_more_after_it_settled(context: MakeContext, sandbox: Sandbox, clock: SetClock) -> None:  # fmt: skip # noqa: E501
+    given = context(BACKFILL_DAYS="1")
+    backfill(given)
+    last = stored(given.store.path, "tBTCUSD", "1m")[-1]
+    sandbox.market.revised["tBTCUSD", "1m", last[0]] = (last[0], *(value + 1 for value in last[1:]))
+    clock.advance(5 * 60_000)
+    assert update(given).exit == 0
+    assert_complete(given, sandbox, "tBTCUSD", "1m", TODAY - DAY)
+    (revisions,) = given.store.connection.execute("SELECT count(*) FROM candle_revisions").fetchone()
+    assert revisions == 0, "a provisional candle that becomes final is no revision"
+
+
+def test_limits_end_a_run_early_and_the_next_one_goes_on(context: MakeContext, sandbox: Sandbox) -> None:
+    given = context(Limits(max_requests=2))
+    result = backfill(given)
+    assert (result.exit, result.outcome, result.retryable) == (3, "partial", True)
+    assert result.tally.requests == 2
+    assert result.tally.remaining > 0
+    while (result := backfill(given)).exit == 3:
+        assert result.tally.requests == 2
+    assert result.exit == 0
+    assert_complete(given, sandbox, "tBTCUSD", "1m", TODAY - 30 * DAY)
+
+
+def test_an_outage_is_asked_about_twice_and_remembered_as_one_range(context: MakeContext, sandbox: Sandbox) -> None:
+    from dataclasses import replace
+
+    from mdata.domain.interval import Range
+
+    hole = Range(TODAY - 45 * DAY, TODAY - 5 * DAY)
+    sandbox.market.pairs["tBTCUSD"] = replace(sandbox.market.pairs["tBTCUSD"], holes=(hole,))
+    given = context(BACKFILL_DAYS="60")
+    assert backfill(given).exit == 0
+    assert_complete(given, sandbox, "tBTCUSD", "1m", TODAY - 60 * DAY)
+    runs = given.store.connection.execute("SELECT start_time, end_time FROM empty_runs").fetchall()
+    assert runs == [tuple(hole)]
+    (segments,) = given.store.connection.execute("SELECT count(*) FROM coverage").fetchone()
+    assert segments <= 2
+
+
+def test_a_hidden_cap_hides_nothing(context: MakeContext, sandbox: Sandbox) -> None:
+    sandbox.faults = [Fault("cap", parameters={"rows": 5000})]
+    given = context()
+    assert backfill(given).exit == 0
+    assert_complete(given, sandbox, "tBTCUSD", "1m", TODAY - 30 * DAY)
+
+
+@pytest.mark.parametrize("seconds", [-300, -4000])
+def test_a_fast_local_clock_stores_no_forming_candle(context: MakeContext, sandbox: Sandbox, seconds: int, clock: SetClock) -> None:  # fmt: skip # noqa: E501
+    given = context(BACKFILL_DAYS="1", TIMEFRAMES="1m,1h")
+    sandbox.faults = [Fault("skew", parameters={"seconds": seconds})]
+    assert backfill(given).exit == 0
+    real_now = clock.now() + seconds * 1000
+    for timeframe in ("1m", "1h"):
+        held = stored(given.store.path, "tBTCUSD", timeframe)
+        assert held
+        assert TIMEFRAMES[timeframe].next(held[-1][0]) <= real_now
+    (covered,) = given.store.connection.execute("SELECT max(end_time) FROM coverage").fetchone()
+    assert covered <= real_now
+    (final,) = given.store.connection.execute("SELECT max(end_time) FROM coverage WHERE kind = 'final'").fetchone()
+    assert final <= real_now - 120_000
+
+
+PAGE_FAULTS = {"html": 76, "empty-body": 76, "null": 76, "object": 76, "deep": 76, "truncated": 76, "nan": 76,
+               "outside": 76, "unsorted": 76, "conflict": 76, "same-page": 76, "parameter": 76, "redirect": 76,
+               "huge": 76, "gzip-bomb": 76, "maintenance": 69, "gateway": 69, "cloudflare": 69, "not-ready": 69,
+               "reset": 69}  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "code"), PAGE_FAULTS.items())
+def test_a_faulty_answer_stores_and_proves_nothing(
+    context: MakeContext, sandbox: Sandbox, kind: str, code: int
+) -> None:
+    given = context(RATE_LIMIT_MAX_RETRIES="2")
+    backfill(with_settings(given, backfill_days=3))
+    held, requests = stored(given.store.path, "tBTCUSD", "1m"), len(sandbox.requests)
+    before = given.store.connection.execute("SELECT * FROM coverage").fetchall()
+    sandbox.faults = [Fault(kind)]
+    result = backfill(given)
+    pages = 1 if kind == "same-page" else 0
+    assert result.exit == code, result.reason
+    assert result.reason
+    if not pages:
+        assert stored(given.store.path, "tBTCUSD", "1m") == held
+        assert given.store.connection.execute("SELECT * FROM coverage").fetchall() == before
+    retried = {"html", "empty-body", "deep", "truncated"} | {
+        name for name, exit_code in PAGE_FAULTS.items() if exit_code == 69
+    }
+    assert len(sandbox.requests) - requests == (3 if kind in retried else 1 + pages)
+    (row,) = given.store.connection.execute(
+        "SELECT outcome, exit, error FROM ingestion_jobs ORDER BY id DESC LIMIT 1"
+    ).fetchall()
+    assert row == ("failed", code, result.reason)
+    sandbox.faults = []
+    assert backfill(given).exit == 0
+    assert_complete(given, sandbox, "tBTCUSD", "1m", TODAY - 30 * DAY)
+
+
+@pytest.mark.parametrize("kind", ["truncated", "reset", "cloudflare", "html", "rate-limit-429", "rate-limit-object",
+                                  "rate-limit-500", "rate-limit-200", "rate-limit-message"])  # fmt: skip
+def test_a_passing_fault_is_survived(context: MakeContext, sandbox: Sandbox, kind: str) -> None:
+    sandbox.faults = [Fault(kind, times=2, after=1)]
+    given = context()
+    result = backfill(given)
+    assert result.exit == 0, result.reason
+    assert_complete(given, sandbox, "tBTCUSD", "1m", TODAY - 30 * DAY)
+
+
+SPOILT = [(2, "text"), (2, None), (3, True), (1, -1.0), (3, 1e20), (4, 10**9), (5, 0), (0, "soon"), (0, None)]
+
+
+@pytest.mark.parametrize(("column", "value"), SPOILT)
+def test_a_faulty_row_is_set_aside_and_stays_unknown(
+    context: MakeContext, sandbox: Sandbox, column: int, value: object
+) -> None:
+    sandbox.faults = [Fault("spoil", times=1, after=1, parameters={"row": 50, "column": column, "value": value})]
+    given = context(BACKFILL_DAYS="2")
+    result = backfill(given)
+    assert (result.exit, result.outcome) == (65, "partial")
+    held = set(stored(given.store.path, "tBTCUSD", "1m"))
+    whole = set(truth(sandbox, "tBTCUSD", "1m", TODAY - 2 * DAY, NOW))
+    assert held < whole
+    ((bad,),) = [whole - held]
+    (state,) = collect(given.settings, given.store, NOW).series
+    assert state.counts.unknown == 1
+    assert not state.is_complete
+    (row,) = given.store.connection.execute("SELECT open_time, reason FROM rejected_rows").fetchall()
+    assert row[0] in {bad[0], None}
+
+
+def test_extra_elements_and_repeated_rows_are_no_fault(context: MakeContext, sandbox: Sandbox) -> None:
+    sandbox.faults = [Fault("seventh", times=2), Fault("duplicate")]
+    given = context(BACKFILL_DAYS="2")
+    assert backfill(given).exit == 0
+    assert_complete(given, sandbox, "tBTCUSD", "1m", TODAY - 2 * DAY)

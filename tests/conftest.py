@@ -5,6 +5,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -214,3 +215,16 @@ def context(tmp_path: Path, sandbox: Sandbox, clock: SetClock) -> Iterator[Calla
 def with_settings(context: Context, **changed: Any) -> Context:
     """Return a context whose settings differ."""
     return replace(context, settings=replace(context.settings, **changed))
+
+
+@pytest.fixture
+def wait() -> Callable[..., None]:
+    """Waits until a condition holds; fails after ten seconds."""
+
+    def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, "the condition did not come about"
+            time.sleep(0.01)
+
+    return until

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mdata.cli import options as common
-from mdata.cli.frame import Answer, Frame, Options, conduct
+from mdata.cli.frame import Answer, Frame, Options, conduct, instant
 
 if TYPE_CHECKING:
     from mdata.jobs.backfill import Planned
@@ -59,25 +59,23 @@ def update(
 
 
 def _run(context: "Context", since: str | None) -> "JobResult":
-    from mdata.domain.moment import parse_instant
     from mdata.jobs.backfill import backfill as work
 
-    return work(context, None if since is None else parse_instant(since, context.clock.now()))
+    return work(context, instant(since, "--since", context.clock))
 
 
 def _plan(frame: Frame, since: str | None) -> Answer:
     """Say what a run would ask for at most: requests, time at the shared rate, bytes."""
     from dataclasses import asdict
 
-    from mdata.domain.moment import parse_instant
     from mdata.jobs.backfill import plan
     from mdata.store.engine import open_for_reading
 
     settings, now = frame.loaded.settings, frame.clock.now()
-    instant = None if since is None else parse_instant(since, now)
+    start = instant(since, "--since", frame.clock)
     store = open_for_reading(settings.database_path)
     try:
-        planned = plan(settings, store, now, instant)
+        planned = plan(settings, store, now, start)
     finally:
         if store is not None:
             store.close()

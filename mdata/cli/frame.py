@@ -1,5 +1,6 @@
 """What surrounds every subcommand: settings, log, signals, errors, the JSON envelope, the exit code."""
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -82,7 +83,13 @@ def perform(command: str, options: Options, act: Callable[[StderrLog], Answer]) 
         answer = Answer(error.exit_code, str(error))
     except Stopped as stop:
         answer = Answer(stop.exit_code, "stopped by a signal")
-    _print(command, options, answer)
+    try:
+        _print(command, options, answer)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has left, as `| head` does; Python must not complain about it at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(128 + signal.SIGPIPE) from None
     raise typer.Exit(answer.exit)
 
 
@@ -127,6 +134,26 @@ def _print(command: str, options: Options, answer: Answer) -> None:
     print(json.dumps(envelope, default=str))  # noqa: T201 - stdout is where data goes
 
 
+def duration(text: str, option: str) -> int:
+    """Return the seconds that an option's text stands for; anything else is a usage error."""
+    from mdata.domain.moment import parse_duration
+
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from error
+
+
+def instant(text: str | None, option: str, clock: Clock) -> int | None:
+    """Return the instant (ms UTC) that an option's text stands for; anything else is a usage error."""
+    from mdata.domain.moment import parse_instant
+
+    try:
+        return None if text is None else parse_instant(text, clock.now())
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from error
+
+
 def job_answer(result: "JobResult", show: Callable[[], None]) -> Answer:
     """Return the answer that a finished job gives."""
     from dataclasses import asdict
@@ -149,10 +176,6 @@ def run() -> None:
 
     try:
         app()
-    except BrokenPipeError:
-        # Whoever read our output has left, as `| head` does; Python must not complain about it at its exit.
-        sys.stdout = None
-        sys.exit(128 + signal.SIGPIPE)
     except Exception:  # noqa: BLE001 - the one place that may catch everything
         import traceback
 

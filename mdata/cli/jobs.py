@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from mdata import __version__, config
-from mdata.cli.frame import Answer, Frame, Options, conduct, job_answer
-from mdata.domain.moment import parse_duration
+from mdata.cli.frame import Answer, Frame, Options, conduct, duration, job_answer
 from mdata.jobs.context import Context, Exchange, Limits, Progress
 from mdata.jobs.result import JobResult
 from mdata.locks import command_lock
@@ -22,17 +21,18 @@ _LARGE_LOG = 4 * 1024 * 1024
 
 def limits_of(max_runtime: str | None, max_requests: int | None) -> Limits:
     """Return the limits that the options of a run set."""
-    return Limits(None if max_runtime is None else parse_duration(max_runtime), max_requests)
+    return Limits(None if max_runtime is None else duration(max_runtime, "--max-runtime"), max_requests)
 
 
 def run_job(
     command: str, options: Options, limits: Limits, wait_lock: str, work: Callable[[Context], JobResult]
 ) -> NoReturn:
     """Run one job under its command's lock and end the process with its exit code."""
+    patience = duration(wait_lock, "--wait-lock")
 
     def act(frame: Frame) -> Answer:
         database = frame.loaded.settings.database_path
-        lock = command_lock(database, command, parse_duration(wait_lock), frame.clock)
+        lock = command_lock(database, command, patience, frame.clock)
         with lock, context(frame, limits) as given:
             result = work(given)
         line = summary(result)

@@ -7,6 +7,7 @@ import typer
 
 from mdata.cli.backfill import backfill, update
 from mdata.cli.frame import run
+from mdata.cli.sandbox import sandbox
 from mdata.cli.settings import config, init
 from mdata.cli.status import status
 
@@ -53,3 +54,4 @@ app.command("update")(update)
 app.command("status")(status)
 app.command("config")(config)
 app.command("init")(init)
+app.command("sandbox")(sandbox)

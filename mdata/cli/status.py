@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mdata.cli import options as common
-from mdata.cli.frame import Answer, Frame, Options, conduct
+from mdata.cli.frame import Answer, Frame, Options, conduct, duration
 
 if TYPE_CHECKING:
     from mdata.jobs.status import SeriesState, Status
@@ -31,12 +31,11 @@ def status(
 
 
 def _status(frame: Frame, max_lag: str | None, max_gaps: int, *, is_check: bool) -> Answer:
-    from mdata.domain.moment import parse_duration
     from mdata.jobs import status as job
     from mdata.store.engine import open_for_reading
 
     settings = frame.loaded.settings
-    limit = settings.status_max_lag_minutes * 60 if max_lag is None else int(parse_duration(max_lag))
+    limit = settings.status_max_lag_minutes * 60 if max_lag is None else duration(max_lag, "--max-lag")
     store = open_for_reading(settings.database_path)
     try:
         state = job.collect(settings, store, frame.clock.now())

@@ -1,0 +1,219 @@
+"""The manners of the command line: exit codes, the JSON envelope, settings, and what a bad one gets."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Folder
+
+from mdata.config import env_file_text
+from mdata.sandbox.faults import Fault
+
+ENVELOPE = {"mdata", "command", "outcome", "exit", "reason", "retryable"}
+JOB = {"job_id", "started_at", "finished_at", "requests", "candles_written", "candles_changed", "gaps_opened",
+       "gaps_repaired", "gaps_empty", "gaps_failed", "remaining"}  # fmt: skip
+SERIES = {"exchange", "symbol", "timeframe", "first", "last", "candles", "wanted_start", "wanted_end", "final",
+          "provisional", "empty", "unknown", "gaps_open", "lag_seconds", "complete", "retired"}  # fmt: skip
+
+
+def test_from_nothing_to_a_complete_store(folder: Folder) -> None:
+    ended = folder.run("backfill", "--json")
+    assert ended.exit == 0, ended.err
+    assert set(ended.json) >= ENVELOPE | JOB
+    status = folder.run("status", "--json")
+    assert set(status.json) >= ENVELOPE | {"series", "gaps", "jobs", "rate_limit", "database"}
+    (series,) = status.json["series"]
+    assert set(series) >= SERIES
+    assert (series["unknown"], series["complete"]) == (0, True)
+    assert series["first"].endswith("Z")
+    assert set(status.json["jobs"]["backfill"]) == {"last_started_at", "last_outcome", "last_success_at"}
+    assert set(status.json["rate_limit"]) == {"delay_seconds", "next_request_at", "blocked_until"}
+    assert folder.run("status", "--check").exit == 0
+
+
+def test_check_fails_on_no_data_and_on_stale_data(folder: Folder) -> None:
+    ended = folder.run("status", "--check", "--json")
+    assert (ended.exit, ended.json["outcome"]) == (3, "partial")
+    assert "no data" in ended.json["reason"]
+    folder.run("backfill", BACKFILL_DAYS="1")
+    assert folder.run("status", "--check").exit == 0
+    folder.run("backfill", SYMBOLS="SPAUSD", BACKFILL_DAYS="1")
+    assert folder.run("status", "--check", SYMBOLS="BTCUSD,SPAUSD,NEWUSD").exit == 3
+
+
+def test_dry_run_asks_and_writes_nothing(folder: Folder) -> None:
+    ended = folder.run("backfill", "--dry-run", "--json", RATE_LIMIT_DELAY="6")
+    assert ended.exit == 0
+    (series,) = ended.json["series"]
+    assert series["requests"] == 6
+    assert series["seconds"] == 36
+    assert series["intervals"] >= 43_200
+    assert folder.sandbox.requests == []
+    assert not folder.database.exists()
+
+
+BAD_SETTINGS = [
+    ("SYMBOLS", "../../x"), ("SYMBOLS", ""), ("SYMBOLS", "fUSD"), ("TIMEFRAMES", "4h"), ("TIMEFRAMES", "7D"),
+    ("TIMEFRAMES", "1d"), ("TIMEFRAMES", ""), ("BACKFILL_DAYS", "six"), ("BACKFILL_DAYS", "-1"),
+    ("BACKFILL_DAYS", "1e9"), ("BACKFILL_DAYS", "999999"), ("BACKFILL_DAYS", ""), ("BACKFILL_ON_STARTUP", "maybe"),
+    ("RATE_LIMIT_DELAY", "-1"), ("RATE_LIMIT_DELAY", "nan"), ("RATE_LIMIT_DELAY", "inf"),
+    ("RATE_LIMIT_DELAY", "fast"), ("RATE_LIMIT_MAX_RETRIES", "1.5"), ("SETTLE_SECONDS", "-5"),
+    ("UPDATE_INTERVAL_SECONDS", "0"), ("RETENTION_DAYS", "-3"), ("RETENTION_DAYS_BY_TIMEFRAME", "1m"),
+    ("RETENTION_DAYS_BY_TIMEFRAME", "2m=4"), ("BITFINEX_REST_URL", "http://example.org/v2"),
+    ("BITFINEX_REST_URL", "https://user:pw@example.org"), ("BITFINEX_REST_URL", "file:///etc/passwd"),
+    ("BITFINEX_REST_URL", "nowhere"), ("BITFINEX_WS_URL", "ws://example.org/ws/2"), ("LOG_LEVEL", "LOUD"),
+    ("MDATA_REHEARSAL", "1,2"), ("GAP_REPAIR_MAX_REPAIRS_PER_RUN", "0"), ("STATUS_MAX_LAG_MINUTES", "x"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value"), BAD_SETTINGS)
+def test_a_bad_setting_is_named_and_nothing_is_done(folder: Folder, name: str, value: str) -> None:
+    env_file = folder.path / "my.env"
+    env_file.write_text(f"# settings\n{name}={value}\n")
+    folder.settings.pop(name, None)
+    ended = folder.run("backfill", "--json", "--env-file", str(env_file))
+    assert (ended.exit, ended.json["outcome"]) == (78, "failed")
+    for said in (ended.err, ended.json["reason"]):
+        assert f"{env_file}:2" in said
+        assert name in said
+    assert "Traceback" not in ended.err
+    assert folder.sandbox.requests == []
+    assert not folder.database.exists()
+
+
+BAD_FILES = [
+    (b'SYMBOLS="BTCUSD\nBACKFILL_DAYS=3\n', 1), (b"SYMBOLS=BTCUSD\nnonsense line\n", 2),
+    (b"SYMBOLS=BTCUSD\nSYMBOLS=ETHUSD\n", 2), (b"SYMBOLS=BTCUSD\n# caf\xe9\n", 2), (b"SYMBOLS\n", 1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("content", "line"), BAD_FILES)
+def test_a_file_that_cannot_be_read_is_refused_with_its_line(folder: Folder, content: bytes, line: int) -> None:
+    env_file = folder.path / ".env"
+    env_file.write_bytes(content)
+    ended = folder.run("backfill")
+    assert ended.exit == 78
+    assert f"{env_file}:{line}" in ended.err
+    assert not folder.database.exists()
+
+
+def test_an_unknown_name_is_warned_about_once_with_a_suggestion(folder: Folder) -> None:
+    (folder.path / ".env").write_text("BACKFIL_DAYS=3\n")
+    ended = folder.run("config")
+    assert ended.exit == 0
+    assert ended.err.count("BACKFIL_DAYS") == 1
+    assert "did you mean BACKFILL_DAYS?" in ended.err
+
+
+def test_config_tells_value_and_origin_and_keeps_secrets(folder: Folder) -> None:
+    (folder.path / ".env").write_text("\ufeffSETTLE_SECONDS=30\nPING_URL=https://example.org/secret\n")
+    ended = folder.run("config", "--json", "-s", "ETHUSD")
+    rows = {row["name"]: (row["value"], row["origin"]) for row in ended.json["settings"]}
+    assert rows["SYMBOLS"] == ("tETHUSD", "option")
+    assert rows["BACKFILL_DAYS"] == ("30", "environment")
+    assert rows["SETTLE_SECONDS"] == ("30", f"{folder.path / '.env'}:1")
+    assert rows["LOG_LEVEL"] == ("INFO", "default")
+    assert "example.org" not in ended.out + ended.err
+
+
+def test_init_writes_the_template_once(folder: Folder) -> None:
+    ended = folder.run("init")
+    path = folder.path / ".config" / "mdata" / "mdata.env"
+    assert ended.exit == 0
+    assert path.read_text() == env_file_text() == Path(".env.example").read_text()
+    assert path.stat().st_mode & 0o777 == 0o600
+    again = folder.run("init", "--json")
+    assert (again.exit, again.json["outcome"]) == (78, "failed")
+    assert folder.run("config").exit == 0
+    assert folder.run("init", "--here").exit == 0
+    assert (folder.path / ".env").exists()
+
+
+def test_an_unreachable_exchange(folder: Folder) -> None:
+    ended = folder.run("backfill", "--json", BITFINEX_REST_URL="http://127.0.0.1:1/v2", RATE_LIMIT_MAX_RETRIES="2")
+    assert (ended.exit, ended.json["outcome"], ended.json["retryable"]) == (69, "failed", True)
+    assert "cannot be reached" in ended.json["reason"]
+    assert ended.json["requests"] == 3
+
+
+def test_a_rate_limit_that_lasts_longer_than_the_run(folder: Folder) -> None:
+    folder.sandbox.faults = [Fault("rate-limit-object")]
+    ended = folder.run("backfill", "--json", "--max-runtime", "10s")
+    assert (ended.exit, ended.json["outcome"]) == (75, "skipped")
+    assert "blocks every request until" in ended.json["reason"]
+    folder.sandbox.faults = []
+    later = folder.run("backfill", "--json", "--max-runtime", "5s")
+    assert (later.exit, later.json["requests"]) == (75, 0)
+    assert folder.run("status", "--json").json["rate_limit"]["blocked_until"] is not None
+
+
+def test_storage_that_cannot_be_used(folder: Folder) -> None:
+    html = folder.path / "page.db"
+    html.write_text("<html>no database at all</html>")
+    assert folder.run("backfill", DATABASE_PATH=str(html)).exit == 74
+    assert html.read_text().startswith("<html>")
+    other = folder.path / "other.db"
+    import sqlite3
+
+    connection = sqlite3.connect(other)
+    connection.execute("CREATE TABLE theirs (x)")
+    connection.commit()
+    connection.close()
+    before = other.read_bytes()
+    for command in ("backfill", "status"):
+        ended = folder.run(command, DATABASE_PATH=str(other))
+        assert ended.exit == 78
+        assert "another program" in ended.err
+    assert other.read_bytes() == before
+    folder.run("backfill", BACKFILL_DAYS="1")
+    connection = sqlite3.connect(folder.database)
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    for command in ("backfill", "status"):
+        ended = folder.run(command)
+        assert ended.exit == 78
+        assert "newer" in ended.err
+    assert folder.run("status", DATABASE_PATH=str(folder.path)).exit == 78
+
+
+def test_usage_errors(folder: Folder) -> None:
+    assert folder.run("backfil").exit == 2
+    assert folder.run("backfill", "--max-runtime", "soon").exit == 2
+    assert folder.run("backfill", "--since", "whenever").exit == 2
+    assert folder.run("status", "--max-lag", "ten").exit == 2
+    ended = folder.run("--version")
+    assert ended.exit == 0
+    assert "SQLite" in ended.out
+
+
+def test_a_reader_that_leaves_is_no_error(folder: Folder) -> None:
+    process = folder.start("config")
+    assert process.stdout is not None
+    process.stdout.close()
+    err = process.stderr.read() if process.stderr else ""
+    process.wait()
+    if process.stderr:
+        process.stderr.close()
+    assert process.returncode == 141
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("arguments", [["status", "--json"], ["config"], ["backfill", "--json"]])
+def test_a_run_with_nothing_due_imports_nothing_heavy(folder: Folder, arguments: list[str]) -> None:
+    folder.run("backfill", BACKFILL_DAYS="0", TIMEFRAMES="1M")
+    code = (
+        "import sys, atexit, json\n"
+        "atexit.register(lambda: print(json.dumps(sorted(sys.modules)), file=sys.stderr))\n"
+        f"sys.argv = ['mdata', *{arguments!r}]\n"
+        "from mdata.cli.main import run\nrun()\n"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", code], env=folder.environ(BACKFILL_DAYS="0", TIMEFRAMES="1M"), cwd=folder.path,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stderr
+    modules = set(json.loads(finished.stderr.strip().splitlines()[-1]))
+    heavy = {"httpx", "rich", "tenacity", "websockets", "sqlite_utils", "pydantic", "asyncio", "pandas"}
+    assert not heavy & modules

@@ -1,0 +1,213 @@
+"""The shared rate budget: real processes, one file."""
+
+import json
+import random
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from conftest import SetClock
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mdata.clock import SystemClock
+from mdata.domain.budget import Priority, State, Waiter, backoff, longest_block
+from mdata.errors import NotNowError, NotPermittedError
+from mdata.ratelimit import RateLimit
+
+WORKER = """
+import json, random, sys, time
+from pathlib import Path
+from mdata.clock import SystemClock
+from mdata.domain.budget import Priority
+from mdata.ratelimit import RateLimit
+path, delay, priority, seconds = Path(sys.argv[1]), float(sys.argv[2]), Priority(int(sys.argv[3])), float(sys.argv[4])
+clock = SystemClock()
+limit = RateLimit(path, delay, 0.2, clock, random.Random())
+sent, end = [], clock.boottime() + seconds
+try:
+    while clock.boottime() < end:
+        limit.acquire(priority, lambda: 1, end)
+        limit.sent()
+        sent.append(clock.boottime())
+except TimeoutError:
+    pass
+print(json.dumps(sent))
+"""
+
+
+def workers(path: Path, delay: float, classes: list[int], seconds: float) -> list[subprocess.Popen[str]]:
+    return [
+        subprocess.Popen(
+            [sys.executable, "-c", WORKER, str(path), str(delay), str(priority), str(seconds)],
+            stdout=subprocess.PIPE, text=True,
+        )
+        for priority in classes
+    ]  # fmt: skip
+
+
+def sendings(processes: list[subprocess.Popen[str]]) -> list[list[float]]:
+    return [json.loads(process.communicate(timeout=60)[0]) for process in processes]
+
+
+def test_eight_processes_share_one_budget(tmp_path: Path) -> None:
+    delay, seconds = 0.05, 8.0
+    each = sendings(workers(tmp_path / "state.json", delay, [2] * 8, seconds))
+    every = sorted(instant for one in each for instant in one)
+    gaps = [later - earlier for earlier, later in zip(every, every[1:], strict=False)]
+    # `sent` is read from the clock just after the instant that the file holds.
+    assert min(gaps) > delay - 0.005
+    busy = every[-1] - every[0]
+    assert len(every) >= 0.9 * busy / delay
+    # Jain's index over the part of the time in which all of them were at work.
+    begun = max(one[0] for one in each)
+    counts = [sum(instant >= begun for instant in one) for one in each]
+    assert sum(counts) ** 2 / (len(counts) * sum(count * count for count in counts)) >= 0.98
+
+
+def test_the_lowest_class_gets_every_fourth_slot(tmp_path: Path) -> None:
+    update, repair, backfill = sendings(workers(tmp_path / "state.json", 0.05, [0, 0, 2], 5.0))
+    begun = max(update[0], repair[0], backfill[0])
+    high = sum(instant >= begun for one in (update, repair) for instant in one)
+    low = sum(instant >= begun for instant in backfill)
+    assert low >= (high + low) // 4 - 2
+    assert low <= (high + low) // 4 + 4
+
+
+def test_killed_waiters_cost_little(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    victims = workers(path, 0.05, [0] * 3, 60.0)
+    for victim in victims:
+        while "waiters" not in (path.read_text() if path.exists() else ""):
+            pass
+        victim.kill()
+        victim.communicate()
+    (sent,) = sendings(workers(path, 0.05, [2], 5.0))
+    assert len(sent) >= 1 / 0.05, "three dead waiters may cost a second each, and no more"
+
+
+def test_a_block_holds_for_processes_started_later(tmp_path: Path) -> None:
+    path, clock = tmp_path / "state.json", SystemClock()
+    seconds = RateLimit(path, 0.01, 1.0, clock, random.Random(1)).refused(None)
+    assert seconds > 1
+    until = clock.boottime() + seconds
+    (sent,) = sendings(workers(path, 0.01, [0], seconds + 1.5))
+    assert sent
+    assert sent[0] >= until - 0.05
+
+
+@pytest.mark.parametrize("hours", [-1, 1, 24 * 365])
+def test_a_set_clock_stalls_nobody_and_buys_no_burst(tmp_path: Path, hours: int) -> None:
+    clock = SetClock()
+    limit = RateLimit(tmp_path / "state.json", 6.0, 60.0, clock, random.Random(1))
+    limit.acquire(Priority.BACKFILL, lambda: 1)
+    limit.sent()
+    clock.wall += hours * 3_600_000
+    before = clock.boot
+    limit.acquire(Priority.BACKFILL, lambda: 1)
+    assert 5.9 <= clock.boot - before <= 6.1
+
+
+@pytest.mark.parametrize("hours", [-1, 0, 0.01])
+def test_a_block_lasts_over_a_reboot_within_its_cap(tmp_path: Path, hours: float) -> None:
+    clock = SetClock()
+    path = tmp_path / "state.json"
+    seconds = RateLimit(path, 6.0, 60.0, clock, random.Random(1)).refused(120.0)
+    rebooted = SetClock(clock.wall + int(hours * 3_600_000))
+    rebooted.boot = 5.0
+    rebooted.boot_id = lambda: "another boot"  # type: ignore[method-assign]
+    RateLimit(path, 6.0, 60.0, rebooted, random.Random(1)).acquire(Priority.UPDATE, lambda: 1)
+    waited = rebooted.boot - 5.0
+    assert waited <= longest_block(60.0) + 6
+    if hours >= 0:
+        assert waited >= seconds - hours * 3600 - 0.1
+
+
+BROKEN = [b"", b"{", b"null", b"[]", b"\xff\xfe", b'{"boot_id":"test"}', b"0" * 200_000, b"[" * 5000]
+
+
+@given(st.sampled_from(BROKEN) | st.binary(max_size=300) | st.integers(-(10**18), 10**18).map(
+    lambda n: json.dumps({"boot_id": "test", "blocked_until_utc_ms": n, "next_slot": n, "blocked_until": n / 7,
+                          "refusals": n, "passed": 1, "waiters": [], "offered_to": "x", "offered_at": n,
+                          "connects": [n]}).encode()))  # fmt: skip
+def test_a_damaged_file_costs_one_delay_or_a_capped_block(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:  # noqa: E501 # fmt: skip
+    path = tmp_path_factory.mktemp("state") / "state.json"
+    path.write_bytes(content)
+    clock = SetClock()
+    limit = RateLimit(path, 6.0, 60.0, clock, random.Random(1))
+    before = clock.boot
+    limit.acquire(Priority.BACKFILL, lambda: 1)
+    limit.sent()
+    assert clock.boot - before <= longest_block(60.0)
+    before = clock.boot
+    limit.acquire(Priority.BACKFILL, lambda: 1)
+    assert clock.boot - before >= 5.9
+
+
+def test_a_plan_that_finds_nothing_leaves_the_slot(tmp_path: Path) -> None:
+    clock = SetClock()
+    limit = RateLimit(tmp_path / "state.json", 6.0, 60.0, clock, random.Random(1))
+    assert limit.acquire(Priority.UPDATE, lambda: None) is None
+    at = clock.boot
+    assert limit.acquire(Priority.UPDATE, lambda: "now") == "now"
+    assert clock.boot == at
+
+
+def test_deadlines(tmp_path: Path) -> None:
+    clock = SetClock()
+    limit = RateLimit(tmp_path / "state.json", 6.0, 60.0, clock, random.Random(1))
+    limit.acquire(Priority.UPDATE, lambda: 1)
+    with pytest.raises(TimeoutError):
+        limit.acquire(Priority.UPDATE, lambda: 1, clock.boot + 1)
+    limit.refused(None)
+    with pytest.raises(NotNowError, match="until 20"):
+        limit.acquire(Priority.UPDATE, lambda: 1, clock.boot + 1)
+    assert limit.peek().blocked_until is not None
+
+
+def test_a_path_that_cannot_be_used(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    for name in ("folder", "link"):
+        limit = RateLimit(tmp_path / name, 6.0, 60.0, SetClock(), random.Random(1))
+        with pytest.raises(NotPermittedError, match=name):
+            limit.acquire(Priority.UPDATE, lambda: 1)
+
+
+def test_connects_are_twenty_a_minute(tmp_path: Path) -> None:
+    clock = SetClock()
+    limit = RateLimit(tmp_path / "state.json", 0.0, 60.0, clock, random.Random(1))
+    at = []
+    for _ in range(50):
+        limit.connect()
+        at.append(clock.boot)
+    assert all(later - earlier >= 60 for earlier, later in zip(at, at[20:], strict=False))
+
+
+@given(st.integers(1, 60), st.none() | st.floats(0, 10**6), st.floats(0, 5000))
+def test_backoff_grows_within_its_bounds(refusals: int, retry_after: float | None, minimum: float) -> None:
+    wait = backoff(refusals, retry_after, minimum, lambda low, high: (low + high) / 2)
+    assert minimum <= wait <= longest_block(minimum)
+    assert wait >= min(retry_after or 0, longest_block(minimum))
+    assert backoff(refusals + 1, retry_after, minimum, lambda low, _: low) >= min(wait, minimum)
+
+
+@given(st.lists(st.sampled_from([0, 1, 2]), min_size=1, max_size=60))
+def test_order_of_service(classes: list[int]) -> None:
+    state = State(0.0)
+    for number, priority in enumerate(classes):
+        state = state.queued(Waiter(str(number), priority, float(number)))
+    served = []
+    while (head := state.head()) is not None:
+        served.append(head)
+        state = state.granted(head, 0.0, 1.0)
+    assert Counter(one.id for one in served) == Counter(map(str, range(len(classes))))
+    for priority in set(classes):
+        own = [one.since for one in served if one.priority == priority]
+        assert own == sorted(own), "first come, first served within a class"
+    low = max(classes)
+    for position in range(len(served) - 3):
+        if any(one.priority == low for one in served[position + 4 :]):
+            assert any(one.priority == low for one in served[position : position + 4])

@@ -20,8 +20,16 @@ def span(start: int, end: int) -> Range:
     return Range(T0 + start * MINUTE, T0 + end * MINUTE)
 
 
-def page(asked: Range, minutes: list[int], *, newest_first: bool = False, limit: int = 100, again: bool = False,
-         refused: tuple[RefusedRow, ...] = (), witnesses: tuple[int, ...] = ()) -> Page:  # fmt: skip
+def page(
+    asked: Range,
+    minutes: list[int],
+    *,
+    newest_first: bool = False,
+    limit: int = 100,
+    again: Range | None = None,
+    refused: tuple[RefusedRow, ...] = (),
+    witnesses: tuple[int, ...] = (),
+) -> Page:
     query = Query("tBTCUSD", M1, asked, newest_first, limit, again, witnesses)
     return Page(query, at(*minutes), refused, len(minutes) + len(refused), asked.end)
 
@@ -46,8 +54,8 @@ def test_a_long_silence_at_the_far_end_is_asked_about_once_more() -> None:
 
 def test_the_second_empty_answer_is_believed_and_a_second_cut_one_is_not() -> None:
     assert prove(page(span(0, 500), [])).proven == []
-    assert prove(page(span(0, 500), [], again=True)).proven == [span(0, 500)]
-    proof = prove(page(span(0, 500), [2], again=True))
+    assert prove(page(span(0, 500), [], again=span(0, 500))).proven == [span(0, 500)]
+    proof = prove(page(span(0, 500), [2], again=span(0, 500)))
     assert (proof.proven, proof.doubt) == ([span(0, 3)], span(3, 500))
 
 
@@ -67,7 +75,11 @@ def test_intervals_of_refused_rows_stay_unknown_but_are_reached() -> None:
 
 @given(st.sets(st.integers(0, 400), max_size=40), st.booleans(), st.booleans())
 def test_nothing_is_proven_beyond_what_was_asked(minutes: set[int], newest_first: bool, again: bool) -> None:
-    proof = prove(page(span(0, 401), sorted(minutes), newest_first=newest_first, again=again, limit=20))
+    proof = prove(
+        page(
+            span(0, 401), sorted(minutes), newest_first=newest_first, again=span(0, 401) if again else None, limit=20
+        )
+    )
     for part in proof.proven:
         assert span(0, 401).contains(part)
     if len(minutes) <= 20:

@@ -106,3 +106,17 @@ def estimate(intervals: int, delay: float, *, is_new: bool = False) -> Estimate:
     """Return what asking for so many intervals costs; a new series asks for its first candle too."""
     requests = -(-intervals // PAGE_LIMIT) + is_new
     return Estimate(requests, requests * delay, intervals * BYTES_PER_CANDLE)
+
+
+def repair(series: Series, asked: Range, before: int | None, after: int | None, doubted: Range | None) -> Query:
+    """Return the request that can prove what is missing in `asked`.
+
+    It reaches from the stored candle `before` the range to the one `after` it, where there are such, and proves
+    something only when both come back: an answer that is cut or shifted loses one of them.
+    """
+    start = asked.start if before is None else before
+    end = asked.end if after is None else series.timeframe.next(after)
+    witnesses = tuple(time for time in (before, after) if time is not None)
+    return Query(
+        series.symbol, series.timeframe, Range(start, end), newest_first=True, doubted=doubted, witnesses=witnesses
+    )

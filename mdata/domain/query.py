@@ -10,7 +10,7 @@ therefore decided here, and nowhere else:
   about once more, and believed when the second answer brings nothing either.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import isclose
 
 from mdata.domain.candle import Candle
@@ -28,8 +28,8 @@ LONG_SILENCE = 60
 class Query:
     """One request for candles: an aligned range, from which end to count, and at most how many rows.
 
-    `again` says that the range came out empty a moment ago. `witnesses` are open times of stored candles
-    inside the range that must come back before the answer proves anything.
+    `doubted` came out empty a moment ago and is believed when it does so again. `witnesses` are open times of
+    stored candles inside the range that must come back before the answer proves anything.
     """
 
     symbol: str
@@ -37,12 +37,8 @@ class Query:
     range: Range
     newest_first: bool
     limit: int = PAGE_LIMIT
-    again: bool = False
+    doubted: Range | None = None
     witnesses: tuple[int, ...] = ()
-
-    def as_again(self) -> "Query":
-        """Return the same query as the second asking of a range that came out empty."""
-        return replace(self, again=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,21 +85,35 @@ class Proof:
 def prove(page: Page) -> Proof:
     """Return what this page proves about the range asked; intervals of refused rows are never proven."""
     query, timeframe = page.query, page.query.timeframe
-    asked = query.range
-    times = {candle[0] for candle in page.candles} if query.witnesses else set()
-    if any(witness not in times for witness in query.witnesses):
+    asked, reached = query.range, _reached(page)
+    if _lacks_witness(page, reached):
         return Proof(None, [], None)
-    reached = _reached(page)
     if page.is_full:
         reach, doubt = reached, None
     else:
         beyond = Range(asked.start, reached.start) if query.newest_first else Range(reached.end, asked.end)
-        is_doubtful = timeframe.count(*beyond) >= LONG_SILENCE and not (query.again and not page.rows)
+        is_doubtful = timeframe.count(*beyond) >= LONG_SILENCE and not _is_second_time(query, beyond)
         reach, doubt = (reached, beyond) if is_doubtful else (asked, None)
     unknown = normal(row.unknown for row in page.refused if row.unknown)
     if reach.end <= reach.start:
         return Proof(None, [], doubt)
     return Proof(reach, subtract([reach], unknown), doubt)
+
+
+def _lacks_witness(page: Page, reached: Range) -> bool:
+    if not page.query.witnesses:
+        return False
+    times = {candle[0] for candle in page.candles}
+    # A full page may end before it comes to the farther witness.
+    due = (time for time in page.query.witnesses if not page.is_full or reached.start <= time < reached.end)
+    return any(time not in times for time in due)
+
+
+def _is_second_time(query: Query, beyond: Range) -> bool:
+    """Whether the stretch began at the same place the last time; its far end may have moved with the clock."""
+    if query.doubted is None:
+        return False
+    return beyond.end == query.doubted.end if query.newest_first else beyond.start == query.doubted.start
 
 
 def _reached(page: Page) -> Range:

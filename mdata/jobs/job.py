@@ -43,6 +43,7 @@ class Job:
         self.tally = Tally()
         self.problems: list[MdataError] = []
         self._id: int | None = None
+        self._skipped: str | None = None
         limit = context.limits.max_runtime
         self._deadline = None if limit is None else context.clock.boottime() + limit
 
@@ -68,6 +69,10 @@ class Job:
         """Note what went wrong with a part of the work; the rest goes on."""
         self.context.log.warning(str(problem))
         self.problems.append(problem)
+
+    def skip(self, reason: str) -> None:
+        """Note that a part of the work was left out on purpose: the outcome is skipped, and the exit code 0."""
+        self._skipped = reason
 
     def ask(self, plan: Callable[[], T | None], send: Callable[[Exchange, T, Callable[[], None]], R]) -> R | None:
         """Wait for a slot, plan, send, and return the answer, trying again where that may help.
@@ -129,18 +134,27 @@ class Job:
         """Store how the run ended and return it; the worst of `exit_code` and all problems wins."""
         finished_at = self.context.clock.now()
         code = worst(exit_code, *(problem.exit_code for problem in self.problems))
-        sentences = [*dict.fromkeys(str(problem) for problem in self.problems), *([reason] if reason else [])]
+        more = [sentence for sentence in (self._skipped, reason) if sentence]
+        sentences = [*dict.fromkeys(str(problem) for problem in self.problems), *more]
         text = "; ".join(sentences) or None
         self.tally = replace(self.tally, remaining=remaining)
-        ending = Ending("interrupted" if code > 128 else outcome_of(code), code, text)
+        outcome = "skipped" if code == OK and self._skipped else outcome_of(code)
+        ending = Ending("interrupted" if code > 128 else outcome, code, text)
         with self.write() as connection:
             table.finish(connection, self._id or 0, self.tally, finished_at, ending)
-        return JobResult(
-            self.command, code, outcome_of(code), text, self.started_at, finished_at, self._id, self.tally
-        )
+        return JobResult(self.command, code, outcome, text, self.started_at, finished_at, self._id, self.tally)
 
 
-def run(job: Job, work: Callable[[Job], None], remaining: Callable[[Job], int]) -> JobResult:
+def _nothing_more(_: Job) -> tuple[int, str | None]:
+    return OK, None
+
+
+def run(
+    job: Job,
+    work: Callable[[Job], None],
+    remaining: Callable[[Job], int],
+    verdict: Callable[[Job], tuple[int, str | None]] = _nothing_more,
+) -> JobResult:
     """Do the work of a job and finish it, whatever happens; the caller holds the command's lock.
 
     `remaining` counts the intervals still unknown in the job's scope. Errors of the store end the run at once
@@ -161,6 +175,8 @@ def run(job: Job, work: Callable[[Job], None], remaining: Callable[[Job], int]) 
     left = remaining(job)
     if exit_code == WORK_REMAINS and not left:
         exit_code, reason = OK, None
+    more_code, more = verdict(job)
+    exit_code, reason = worst(exit_code, more_code), "; ".join(filter(None, (reason, more))) or None
     return job.finish(left, reason, exit_code=exit_code)
 
 

@@ -1,7 +1,7 @@
 """The forward and the backward pass over one series: slot, plan, ask, prove, store, page by page."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mdata.config import Settings
 from mdata.domain import planning
@@ -126,7 +126,7 @@ class Passes:
             while self._plan(series, plan) is not None:
                 query = self._ask(series, plan, is_forward=is_forward)
                 if query is None or query == last:
-                    return
+                    return  # the same page twice brings nothing new: a refused row, say, at its edge
                 last = query
         except BadAnswerError as error:
             self._job.has_problem(BadAnswerError(f"{series.name}: {error}"))
@@ -134,9 +134,7 @@ class Passes:
     def _plan(self, series: Series, plan: Plan) -> Query | None:
         now = self._context.clock.now()
         query = plan(read_ledger(self._context.store, series, now, self._context.settle))
-        if query is not None and query.range == self._doubts.get(series.id):
-            return query.as_again()
-        return query
+        return None if query is None else replace(query, doubted=self._doubts.get(series.id))
 
     def _ask(self, series: Series, plan: Plan, *, is_forward: bool) -> Query | None:
         """Ask for one page and store it; return the query, or None when there was nothing to ask any more."""

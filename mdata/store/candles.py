@@ -87,3 +87,39 @@ def lost(connection: Connection, series_id: int, within: Range | None = None) ->
 def forget_lost(connection: Connection, series_id: int, within: Range) -> None:
     """Remove the marks of a range: it was answered for anew, or is not wanted any more."""
     connection.execute(f"DELETE FROM lost_candles WHERE {_WITHIN}", (series_id, *within))
+
+
+def forget_restored(connection: Connection, series_id: int) -> None:
+    """Take back the marks of lost candles that somebody has put back, and count those candles again."""
+    restored = connection.execute(
+        """SELECT lost.open_time FROM lost_candles AS lost JOIN candles USING (series_id, open_time)
+           WHERE lost.series_id = ?""",
+        (series_id,),
+    ).fetchall()
+    for (open_time,) in restored:
+        connection.execute(
+            """UPDATE coverage SET candles = candles + 1 WHERE series_id = ?1 AND start_time =
+               (SELECT max(start_time) FROM coverage WHERE series_id = ?1 AND start_time <= ?2)""",
+            (series_id, open_time),
+        )
+        forget_lost(connection, series_id, Range(open_time, open_time + 1))
+
+
+def delete_before(connection: Connection, series_id: int, before: int, limit: int) -> int:
+    """Delete the oldest candles before `before` (ms UTC), at most `limit`; return how many."""
+    cursor = connection.execute(
+        """DELETE FROM candles WHERE series_id = ?1 AND open_time < ?2 AND open_time <= coalesce(
+             (SELECT open_time FROM candles WHERE series_id = ?1 ORDER BY open_time LIMIT 1 OFFSET ?3), ?2)""",
+        (series_id, before, limit - 1),
+    )
+    return cursor.rowcount
+
+
+def reach(connection: Connection, series_id: int, instant: int, rows: int) -> int:
+    """Return the open time of the candle that is `rows` candles before `instant`; the beginning of time for less."""
+    found = connection.execute(
+        """SELECT open_time FROM candles WHERE series_id = ? AND open_time < ?
+           ORDER BY open_time DESC LIMIT 1 OFFSET ?""",
+        (series_id, instant, max(0, rows)),
+    ).fetchone()
+    return int(found[0]) if found else -(2**62)

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from mdata.domain.gaps import Gap, Judgement, judge
-from mdata.domain.interval import Range
+from mdata.domain.gaps import Gap, Judgement, after_attempt, judge
+from mdata.domain.interval import Range, normal, subtract
 from mdata.domain.series import Series
 from mdata.store import candles
 from mdata.store.engine import Connection
@@ -76,3 +76,113 @@ def _keep(connection: Connection, series: Series, judgement: Judgement) -> None:
             (*part, series.timeframe.count(*part), gap.id),
         )
     connection.execute("DELETE FROM data_gaps WHERE id = ?", (gap.id,))
+
+
+def open_missing(connection: Connection, series: Series, missing: list[Range], now: int) -> int:
+    """Open a gap for every part of `missing` (normal, aligned) that no unresolved gap lists; return how many."""
+    known = normal(gap.range for gap in unresolved(connection, series.id))
+    parts = subtract(missing, known)
+    connection.executemany(
+        f"""INSERT INTO data_gaps (series_id, start_time, end_time, intervals, status, detected_at)
+            VALUES ({series.id:d}, ?, ?, ?, 'open', {now:d})""",
+        [(*part, series.timeframe.count(*part)) for part in parts],
+    )
+    return len(parts)
+
+
+def close_filled(connection: Connection, series: Series, missing: list[Range], now: int) -> Closed:
+    """Close the gaps, and parts of gaps, that are not missing any more."""
+    closed = Closed()
+    for gap in unresolved(connection, series.id):
+        judgement = judge(gap, subtract([gap.range], missing))
+        if judgement.answered:
+            closed += _resolve(connection, series, judgement, now)
+    return closed
+
+
+def count_open(connection: Connection) -> int:
+    """Return how many gaps are open, of all series."""
+    (count,) = connection.execute("SELECT count(*) FROM data_gaps WHERE status = 'open'").fetchone()
+    return int(count)
+
+
+def attempted(connection: Connection, series: Series, asked: Range, now: int, reason: str) -> int:
+    """Note that an answer left the open gaps inside `asked` unproven; return how many are given up now."""
+    failed = 0
+    for gap in unresolved(connection, series.id, asked):
+        if gap.status != "open" or not asked.contains(gap.range):
+            continue
+        status, next_attempt_at = after_attempt(gap.attempts + 1, now)
+        failed += status == "failed"
+        connection.execute(
+            "UPDATE data_gaps SET attempts = attempts + 1, status = ?, next_attempt_at = ?, reason = ? WHERE id = ?",
+            (status, next_attempt_at, reason, gap.id),
+        )
+    return failed
+
+
+def excused(connection: Connection, series_id: int, asked: Range, reason: str) -> None:
+    """Note why the open gaps inside `asked` could not be asked about; nothing else changes."""
+    connection.execute(
+        """UPDATE data_gaps SET reason = ? WHERE series_id = ? AND status = 'open'
+           AND start_time >= ? AND end_time <= ?""",
+        (reason, series_id, *asked),
+    )
+
+
+def retry_failed(connection: Connection) -> int:
+    """Open the gaps that were given up again; return how many."""
+    cursor = connection.execute(
+        "UPDATE data_gaps SET status = 'open', attempts = 0, next_attempt_at = NULL WHERE status = 'failed'"
+    )
+    return cursor.rowcount
+
+
+def forget_before(connection: Connection, series: Series, before: int) -> None:
+    """Drop what unresolved gaps hold before `before` (ms UTC): it was removed on purpose and is not missing."""
+    for gap in unresolved(connection, series.id, Range(-(2**62), before)):
+        if gap.range.end <= before:
+            connection.execute("DELETE FROM data_gaps WHERE id = ?", (gap.id,))
+        else:
+            connection.execute(
+                "UPDATE data_gaps SET start_time = ?, intervals = ? WHERE id = ?",
+                (before, series.timeframe.count(before, gap.range.end), gap.id),
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A gap as `mdata gaps` shows it; instants are ms UTC."""
+
+    id: int
+    symbol: str
+    timeframe: str
+    start: int
+    end: int
+    intervals: int
+    status: str
+    attempts: int
+    reason: str | None
+    detected_at: int
+    next_attempt_at: int | None
+    resolved_at: int | None
+
+
+def listed(
+    connection: Connection, status: str | None, symbols: list[str], timeframes: list[str], since: int | None
+) -> list[Listed]:
+    """Return the gaps that pass the filters, newest first."""
+    rows = connection.execute(
+        """SELECT data_gaps.id, symbol, timeframe, start_time, end_time, intervals, status, attempts, reason,
+                  detected_at, next_attempt_at, resolved_at
+           FROM data_gaps JOIN series ON series.id = series_id
+           WHERE (?1 IS NULL OR status = ?1) AND (?2 IS NULL OR end_time > ?2)
+           ORDER BY start_time DESC, data_gaps.id""",
+        (status, since),
+    )
+    found = (Listed(*row) for row in rows.fetchall())
+    return [
+        gap
+        for gap in found
+        if (not symbols or gap.symbol in symbols) and (not timeframes or gap.timeframe in timeframes)
+    ]

@@ -1,0 +1,77 @@
+"""`detect-gaps`: compare coverage and lost candles with the hull, and keep the list of gaps exact."""
+
+from mdata.domain.budget import Priority
+from mdata.domain.gaps import missing
+from mdata.domain.interval import Range, normal, subtract
+from mdata.domain.series import Series
+from mdata.jobs.context import Context
+from mdata.jobs.job import Job, run
+from mdata.jobs.passes import find, targets
+from mdata.jobs.result import JobResult
+from mdata.store import candles, coverage, gaps
+from mdata.store.engine import Connection
+
+COMMAND = "detect-gaps"
+
+
+def detect_gaps(context: Context) -> JobResult:
+    """Open a gap for every unknown run inside the hull and every lost candle, and close what has been filled.
+
+    While `GAP_DETECTION_MAX_OPEN_GAPS` (0: no limit) are open, nothing new is opened: outcome skipped, exit 0.
+    The caller holds the command's lock.
+    """
+    job = Job(COMMAND, context, Priority.REPAIR)
+    return run(job, _work, lambda job: unknown_in_gaps(job.context))
+
+
+def _work(job: Job) -> None:
+    context, now = job.context, job.context.clock.now()
+    limit = context.settings.gap_detection_max_open_gaps
+    for target in targets(context.settings):
+        series = find(context.store, target)
+        if series is None or not _differs(context, series):
+            continue
+        with job.write() as connection:
+            candles.forget_restored(connection, series.id)
+            found = find_missing(connection, series, now)
+            closed = gaps.close_filled(connection, series, found, now)
+            opened = 0
+            if not limit or gaps.count_open(connection) < limit:
+                opened = gaps.open_missing(connection, series, found, now)
+            elif _unlisted(connection, series, found):
+                job.skip(f"{limit} gaps are open already (GAP_DETECTION_MAX_OPEN_GAPS): no new one was opened")
+            job.count(gaps_opened=opened, gaps_repaired=closed.repaired, gaps_empty=closed.empty)
+
+
+def _differs(context: Context, series: Series) -> bool:
+    """Whether the list of gaps has to change; a run that finds nothing then writes nothing but its own row."""
+    with context.store.read() as connection:
+        found = find_missing(connection, series, context.clock.now())
+        known = [gap.range for gap in gaps.unresolved(connection, series.id)]
+    return found != normal(known)
+
+
+def _unlisted(connection: Connection, series: Series, found: list[Range]) -> bool:
+    return bool(subtract(found, normal(gap.range for gap in gaps.unresolved(connection, series.id))))
+
+
+def find_missing(connection: Connection, series: Series, now: int) -> list[Range]:
+    """Return the gaps that a series has now: from its coverage and its marks of lost candles alone."""
+    hull = coverage.hull(connection, series.id)
+    if hull is None:
+        return []
+    kept = Range(max(series.cleaned_to or 0, 0), series.timeframe.closed_end(now))
+    uncovered = coverage.uncovered(connection, series.id, hull)
+    return missing(series.timeframe, hull, uncovered, candles.lost(connection, series.id), kept)
+
+
+def unknown_in_gaps(context: Context) -> int:
+    """Count the intervals of all gaps that the configured series have now."""
+    total, now = 0, context.clock.now()
+    for target in targets(context.settings):
+        series = find(context.store, target)
+        if series is not None:
+            with context.store.read() as connection:
+                found = find_missing(connection, series, now)
+            total += sum(series.timeframe.count(*part) for part in found)
+    return total

@@ -18,6 +18,7 @@ from mdata.errors import BUG, MdataError, Stopped
 from mdata.logs import StderrLog
 
 if TYPE_CHECKING:
+    from mdata.jobs.cleanup import Removed
     from mdata.jobs.result import JobResult
 
 
@@ -154,7 +155,7 @@ def instant(text: str | None, option: str, clock: Clock) -> int | None:
         raise typer.BadParameter(str(error), param_hint=option) from error
 
 
-def job_answer(result: "JobResult", show: Callable[[], None]) -> Answer:
+def job_answer(result: "JobResult", removed: "Removed | None" = None) -> Answer:
     """Return the answer that a finished job gives."""
     from dataclasses import asdict
 
@@ -166,8 +167,9 @@ def job_answer(result: "JobResult", show: Callable[[], None]) -> Answer:
         "started_at": iso(result.started_at),
         "finished_at": iso(result.finished_at),
         **asdict(result.tally),
+        **({} if removed is None else {"removed": asdict(removed)}),
     }
-    return Answer(result.exit, result.reason, data, show)
+    return Answer(result.exit, result.reason, data)
 
 
 def run() -> None:

@@ -5,7 +5,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from mdata import __version__, config
 from mdata.cli.frame import Answer, Frame, Options, conduct, duration, job_answer
@@ -14,6 +14,9 @@ from mdata.jobs.result import JobResult
 from mdata.locks import command_lock
 from mdata.store.engine import open_store
 from mdata.store.jobs import Origin
+
+if TYPE_CHECKING:
+    from mdata.jobs.cleanup import Removed
 
 # A log of this size is worth emptying at the end of a run, so that readers and backups find the file whole.
 _LARGE_LOG = 4 * 1024 * 1024
@@ -28,19 +31,32 @@ def run_job(
     command: str, options: Options, limits: Limits, wait_lock: str, work: Callable[[Context], JobResult]
 ) -> NoReturn:
     """Run one job under its command's lock and end the process with its exit code."""
+    run_job_with_more(command, options, limits, wait_lock, lambda context: (work(context), None))
+
+
+def run_job_with_more(
+    command: str,
+    options: Options,
+    limits: Limits,
+    wait_lock: str,
+    work: "Callable[[Context], tuple[JobResult, Removed | None]]",
+) -> NoReturn:
+    """Run a job that tells what it removed beside its result."""
     patience = duration(wait_lock, "--wait-lock")
 
     def act(frame: Frame) -> Answer:
         database = frame.loaded.settings.database_path
         lock = command_lock(database, command, patience, frame.clock)
         with lock, context(frame, limits) as given:
-            result = work(given)
+            result, removed = work(given)
         line = summary(result)
+        if removed is not None:
+            line += f" removed_candles={removed.candles} freed_bytes={removed.bytes}"
         if result.exit in {0, 3, 65, 75} or result.exit > 128:
             frame.log.notice(line)
         else:
             frame.log.error(line)
-        return job_answer(result, lambda: None)
+        return job_answer(result, removed)
 
     conduct(command, options, act)
 

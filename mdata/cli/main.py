@@ -7,9 +7,11 @@ import typer
 
 from mdata.cli.backfill import backfill, update
 from mdata.cli.frame import run
+from mdata.cli.gaps import detect_gaps, gaps, repair
 from mdata.cli.sandbox import sandbox
 from mdata.cli.settings import config, init
 from mdata.cli.status import status
+from mdata.cli.upkeep import cleanup, jobs
 
 __all__ = ["app", "run"]
 
@@ -51,7 +53,12 @@ def mdata(
 
 app.command("backfill")(backfill)
 app.command("update")(update)
+app.command("detect-gaps")(detect_gaps)
+app.command("repair")(repair)
+app.command("cleanup")(cleanup)
 app.command("status")(status)
+app.command("gaps")(gaps)
+app.command("jobs")(jobs)
 app.command("config")(config)
 app.command("init")(init)
 app.command("sandbox")(sandbox)

@@ -173,8 +173,6 @@ def run(
     except MdataError as error:
         job.has_problem(error)
     left = remaining(job)
-    if exit_code == WORK_REMAINS and not left:
-        exit_code, reason = OK, None
     more_code, more = verdict(job)
     exit_code, reason = worst(exit_code, more_code), "; ".join(filter(None, (reason, more))) or None
     return job.finish(left, reason, exit_code=exit_code)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from mdata.config import Settings
 from mdata.domain import planning
 from mdata.domain.budget import Priority
 from mdata.domain.gaps import Gap
@@ -17,7 +18,7 @@ from mdata.jobs.passes import find, targets
 from mdata.jobs.result import JobResult
 from mdata.store import candles, gaps, silences
 from mdata.store import series as table
-from mdata.store.engine import Connection
+from mdata.store.engine import Connection, Store
 from mdata.store.pages import apply_page
 
 COMMAND = "repair"
@@ -180,3 +181,15 @@ def _what_is_left(job: Job) -> tuple[int, str | None]:
     when = f"the next attempt may be made at {iso(min(waiting))}" if waiting else "none of them is due"
     tail = f"; {given_up} of them were given up: `mdata repair --retry-failed` tries them again" if given_up else ""
     return WORK_REMAINS, f"{len(left)} gaps remain; {when}{tail}"
+
+
+def plan(settings: Settings, store: Store, now: int) -> tuple[int, int]:
+    """Return how many gaps are due at `now` (ms UTC), and how many intervals they hold; nothing is asked."""
+    due = [
+        (series, gap.range)
+        for target in targets(settings)
+        if (series := find(store, target)) is not None
+        for gap in gaps.unresolved(store.connection, series.id)
+        if gap.is_due(now)
+    ]
+    return len(due), sum(series.timeframe.count(*part) for series, part in due)

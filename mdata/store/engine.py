@@ -95,6 +95,17 @@ class Store:
             with self._write_lock, storage_errors(self.path):
                 self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
+    def shrink(self) -> int:
+        """Give the database's free pages back to the disk, and empty the log; return the bytes freed."""
+        if self._write_lock is None:
+            return 0
+        before = self.path.stat().st_size
+        with self._write_lock, storage_errors(self.path):
+            if self.connection.execute("PRAGMA freelist_count").fetchone()[0]:
+                self.connection.execute("PRAGMA incremental_vacuum").fetchall()
+        self.checkpoint()
+        return max(0, before - self.path.stat().st_size)
+
     def close(self) -> None:
         """Close the connection."""
         self.connection.close()

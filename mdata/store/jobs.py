@@ -89,3 +89,32 @@ def has_dead(connection: Connection, command: str) -> bool:
 
 def _counts(tally: Tally) -> tuple[int, ...]:
     return tuple(getattr(tally, column) for column in _COUNTED)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A run as `mdata jobs` shows it; instants are ms UTC."""
+
+    id: int
+    command: str
+    started_at: int
+    finished_at: int | None
+    outcome: str
+    exit: int | None
+    requests: int
+    candles_written: int
+    error: str | None
+    invocation_id: str | None
+    pid: int
+    host: str
+    boot_id: str
+
+
+def listed(connection: Connection, command: str | None, since: int | None, limit: int) -> list[Listed]:
+    """Return the newest runs, of one command or of all."""
+    rows = connection.execute(
+        f"""SELECT {", ".join(Listed.__dataclass_fields__)} FROM ingestion_jobs
+            WHERE (?1 IS NULL OR command = ?1) AND (?2 IS NULL OR started_at > ?2) ORDER BY id DESC LIMIT ?3""",
+        (command, since, limit),
+    )
+    return [Listed(*row) for row in rows.fetchall()]

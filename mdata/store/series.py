@@ -66,6 +66,13 @@ def move_frontier(connection: Connection, series_id: int, frontier: int | None, 
     )
 
 
+def clean_to(connection: Connection, series_id: int, before: int) -> None:
+    """Note that everything before `before` (ms UTC) was removed on purpose and is not wanted again."""
+    connection.execute(
+        "UPDATE series SET cleaned_to = max(coalesce(cleaned_to, ?2), ?2) WHERE id = ?1", (series_id, before)
+    )
+
+
 def _series(row: tuple[object, ...]) -> Series:
     identity, exchange, symbol, timeframe, *times = row
     return Series(identity, exchange, symbol, TIMEFRAMES[str(timeframe)], *times)  # type: ignore[arg-type]  # STRICT

@@ -1,0 +1,159 @@
+"""`mdata detect-gaps`, `mdata repair` and `mdata gaps`."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mdata.cli import options as common
+from mdata.cli.frame import Answer, Frame, Options, conduct, instant
+
+if TYPE_CHECKING:
+    from mdata.store.engine import Store
+    from mdata.store.gaps import Listed
+
+STATUSES = ("open", "repaired", "empty", "failed")
+
+
+def detect_gaps(
+    env_file: common.EnvFile = None,
+    symbol: common.Symbols = None,
+    timeframe: common.Timeframes = None,
+    json: common.Json = False,
+    max_runtime: common.MaxRuntime = None,
+    wait_lock: common.WaitLock = "30s",
+    quiet: common.Quiet = False,
+    verbose: common.Verbose = False,
+) -> None:
+    """List what is missing inside what was fetched: unknown runs and lost candles. Asks the exchange nothing."""
+    from mdata.cli.jobs import limits_of, run_job
+    from mdata.jobs.detect_gaps import detect_gaps as work
+
+    given = Options(env_file, symbol, timeframe, json, quiet, verbose)
+    run_job("detect-gaps", given, limits_of(max_runtime, None), wait_lock, work)
+
+
+def repair(
+    env_file: common.EnvFile = None,
+    symbol: common.Symbols = None,
+    timeframe: common.Timeframes = None,
+    json: common.Json = False,
+    dry_run: common.DryRun = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try those again that were given up.")] = False,
+    max_runtime: common.MaxRuntime = None,
+    max_requests: common.MaxRequests = None,
+    wait_lock: common.WaitLock = "30s",
+    quiet: common.Quiet = False,
+    verbose: common.Verbose = False,
+) -> None:
+    """Ask the exchange again about gaps that are due, newest first; close them on proof only."""
+    given = Options(env_file, symbol, timeframe, json, quiet, verbose)
+    if dry_run:
+        conduct("repair", given, _plan)
+    from mdata.cli.jobs import limits_of, run_job
+    from mdata.jobs.repair import repair as work
+
+    limits = limits_of(max_runtime, max_requests)
+    run_job("repair", given, limits, wait_lock, lambda context: work(context, retry_failed=retry_failed))
+
+
+def gaps(
+    env_file: common.EnvFile = None,
+    symbol: common.Symbols = None,
+    timeframe: common.Timeframes = None,
+    json: common.Json = False,
+    status: Annotated[
+        str | None, typer.Option(metavar="|".join(STATUSES), help="Only gaps of this status.", show_default=False)
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Only gaps that end after this instant.", show_default=False)
+    ] = None,
+    revisions: Annotated[
+        bool, typer.Option("--revisions", help="List final candles that came back different instead.")
+    ] = False,
+) -> None:
+    """List the gaps: found, repaired, proven empty, given up."""
+    if status not in {None, *STATUSES}:
+        raise typer.BadParameter(f"{status!r} is none of {', '.join(STATUSES)}", param_hint="--status")
+    given = Options(env_file, symbol, timeframe, json)
+    if revisions:
+        conduct("gaps", given, _revisions)
+    conduct("gaps", given, lambda frame: _gaps(frame, given, status, since))
+
+
+def _gaps(frame: Frame, given: Options, status: str | None, since: str | None) -> Answer:
+    from mdata.store import gaps as table
+
+    start = instant(since, "--since", frame.clock)
+    settings = frame.loaded.settings
+    symbols = list(settings.symbols) if given.symbols else []
+    timeframes = [one.name for one in settings.timeframes] if given.timeframes else []
+    store = _opened(frame)
+    if store is None:
+        return Answer(data={"gaps": []})
+    with store, store.read() as connection:
+        found = table.listed(connection, status, symbols, timeframes, start)
+    rows = [_row(one) for one in found]
+    return Answer(data={"gaps": rows}, show=lambda: _show(rows))
+
+
+def _opened(frame: Frame) -> "Store | None":
+    from mdata.store.engine import open_for_reading
+
+    store = open_for_reading(frame.loaded.settings.database_path)
+    if store is None:
+        frame.log.warning("nothing is stored yet: run `mdata backfill`")
+    return store
+
+
+def _row(one: "Listed") -> dict[str, object]:
+    from dataclasses import asdict
+
+    from mdata.domain.moment import iso
+
+    times = ("start", "end", "detected_at", "next_attempt_at", "resolved_at")
+    row = asdict(one)
+    return {**row, **{name: None if row[name] is None else iso(row[name]) for name in times}}
+
+
+def _show(rows: list[dict[str, object]]) -> None:
+    from mdata import render
+
+    columns = ["id", "symbol", "timeframe", "start", "end", "intervals", "status", "attempts", "reason"]
+    render.table(columns, [[row[column] for column in columns] for row in rows])
+
+
+def _revisions(frame: Frame) -> Answer:
+    from mdata import render
+    from mdata.domain.moment import iso
+    from mdata.store import revisions as table
+
+    store = _opened(frame)
+    if store is None:
+        return Answer(data={"revisions": []})
+    with store, store.read() as connection:
+        found = table.listed(connection)
+    rows = [{**row, "open_time": iso(row["open_time"]), "seen_at": iso(row["seen_at"])} for row in found]
+    columns = list(table.COLUMNS)
+    return Answer(
+        data={"revisions": rows}, show=lambda: render.table(columns, [[row[c] for c in columns] for row in rows])
+    )
+
+
+def _plan(frame: Frame) -> Answer:
+    from mdata import render
+    from mdata.jobs.repair import plan
+
+    settings, store = frame.loaded.settings, _opened(frame)
+    if store is None:
+        return Answer(data={"dry_run": True, "gaps_due": 0, "intervals": 0})
+    with store:
+        due, intervals = plan(settings, store, frame.clock.now())
+    most = min(due, settings.gap_repair_max_repairs_per_run)
+    seconds = most * settings.rate_limit_delay
+    data = {"dry_run": True, "gaps_due": due, "intervals": intervals, "requests": most, "seconds": seconds}
+    return Answer(
+        data=data,
+        show=lambda: render.line(
+            f"{due} gaps ({intervals} intervals) are due: at most {most} requests, {seconds:.0f} s"
+        ),
+    )

@@ -1,0 +1,107 @@
+"""`mdata cleanup` and `mdata jobs`."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mdata.cli import options as common
+from mdata.cli.frame import Answer, Frame, Options, conduct, instant
+
+if TYPE_CHECKING:
+    from mdata.jobs.cleanup import Removed
+
+
+def cleanup(
+    env_file: common.EnvFile = None,
+    json: common.Json = False,
+    dry_run: common.DryRun = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    wait_lock: common.WaitLock = "30s",
+    quiet: common.Quiet = False,
+    verbose: common.Verbose = False,
+) -> None:
+    """Delete candles past their retention and old jobs, gaps and revisions, and give space back."""
+    given = Options(env_file, None, None, json, quiet, verbose)
+    if dry_run:
+        conduct("cleanup", given, _plan)
+    if not yes and not (sys.stdin.isatty() and typer.confirm("Delete what RETENTION_DAYS does not keep?", err=True)):
+        raise typer.BadParameter("nothing was deleted; without a terminal `mdata cleanup` wants --yes")
+    from mdata.cli.jobs import run_job_with_more
+    from mdata.jobs.cleanup import cleanup as work
+    from mdata.jobs.context import Limits
+
+    run_job_with_more("cleanup", given, Limits(), wait_lock, work)
+
+
+def _plan(frame: Frame) -> Answer:
+    from dataclasses import asdict
+
+    from mdata.jobs.cleanup import Removed, plan
+    from mdata.store.engine import open_for_reading
+
+    store = open_for_reading(frame.loaded.settings.database_path)
+    found = Removed()
+    if store is not None:
+        with store:
+            found = plan(frame.loaded.settings, store, frame.clock.now())
+    return Answer(data={"dry_run": True, "removed": asdict(found)}, show=lambda: _show(found))
+
+
+def _show(found: "Removed") -> None:
+    from mdata import render
+
+    render.line(
+        f"{found.candles} candles, {found.jobs} jobs, {found.gaps} closed gaps, {found.revisions} revisions are due"
+    )
+
+
+def jobs(
+    env_file: common.EnvFile = None,
+    json: common.Json = False,
+    command: Annotated[str | None, typer.Option(help="Only runs of this command.", show_default=False)] = None,
+    since: Annotated[str | None, typer.Option(help="Only runs that began after this.", show_default=False)] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 50,
+) -> None:
+    """List the runs of all jobs, newest first."""
+    conduct("jobs", Options(env_file, json=json), lambda frame: _jobs(frame, command, since, limit))
+
+
+def _jobs(frame: Frame, command: str | None, since: str | None, limit: int) -> Answer:
+    from dataclasses import asdict
+
+    from mdata import render
+    from mdata.domain.moment import iso
+    from mdata.locks import holder
+    from mdata.store import jobs as table
+    from mdata.store.engine import open_for_reading
+
+    start = instant(since, "--since", frame.clock)
+    path = frame.loaded.settings.database_path
+    store = open_for_reading(path)
+    if store is None:
+        frame.log.warning("nothing has run yet: run `mdata backfill`")
+        return Answer(data={"jobs": []})
+    with store, store.read() as connection:
+        found = table.listed(connection, command, start, limit)
+    rows = []
+    for one in found:
+        row = asdict(one)
+        if one.outcome == "running" and holder(path, one.command) is None:
+            row["outcome"] = "interrupted"
+        times = ("started_at", "finished_at")
+        rows.append({**row, **{name: None if row[name] is None else iso(row[name]) for name in times}})
+    columns = [
+        "id",
+        "command",
+        "started_at",
+        "finished_at",
+        "outcome",
+        "exit",
+        "requests",
+        "candles_written",
+        "error",
+    ]
+    return Answer(
+        data={"jobs": rows}, show=lambda: render.table(columns, [[row[column] for column in columns] for row in rows])
+    )

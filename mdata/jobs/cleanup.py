@@ -1,0 +1,100 @@
+"""`cleanup`: delete candles past their retention, tell the ledger, prune what is finished, give space back."""
+
+from dataclasses import dataclass
+
+from mdata.config import Settings
+from mdata.domain.budget import Priority
+from mdata.domain.interval import Range
+from mdata.domain.series import Series
+from mdata.domain.timeframe import DAY
+from mdata.jobs.context import Context
+from mdata.jobs.job import Job, run
+from mdata.jobs.passes import retention_days
+from mdata.jobs.result import JobResult
+from mdata.store import candles, coverage, gaps, housekeeping, silences
+from mdata.store import series as table
+from mdata.store.engine import Store
+
+COMMAND = "cleanup"
+
+# Candles of one transaction: others wait for a few milliseconds only.
+_SLICE = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What a run removed, or would remove: rows, and bytes of the file given back."""
+
+    candles: int = 0
+    jobs: int = 0
+    gaps: int = 0
+    revisions: int = 0
+    bytes: int = 0
+
+
+def cut_off(settings: Settings, series: Series, now: int) -> int | None:
+    """Return the open time (ms UTC) before which candles of a series are not kept; None: all are kept."""
+    days = retention_days(settings, series.timeframe)
+    return series.timeframe.floor(now - now % DAY - days * DAY) if days else None
+
+
+def plan(settings: Settings, store: Store, now: int) -> Removed:
+    """Return what a run at `now` (ms UTC) would remove."""
+    with store.read() as connection:
+        total = 0
+        for series in table.every(connection):
+            before = cut_off(settings, series, now)
+            if before is not None:
+                total += candles.count(connection, series.id, Range(-(2**62), before))
+        old = now - settings.jobs_retention_days * DAY
+        return Removed(total, *housekeeping.count_old(connection, old))
+
+
+def cleanup(context: Context) -> tuple[JobResult, Removed]:
+    """Remove what the settings do not keep; the caller holds the command's lock."""
+    removed: list[Removed] = []
+    job = Job(COMMAND, context, Priority.BACKFILL)
+    result = run(job, lambda job: removed.append(_work(job)), lambda _: 0)
+    return result, removed[0] if removed else Removed()
+
+
+def _work(job: Job) -> Removed:
+    context, now = job.context, job.context.clock.now()
+    with context.store.read() as connection:
+        known = table.every(connection)
+    total = 0
+    for series in known:
+        before = cut_off(context.settings, series, now)
+        if before is not None:
+            total += _clean(job, series, before)
+    old = now - context.settings.jobs_retention_days * DAY
+    pruned = (0, 0, 0)
+    with context.store.read() as connection:
+        due = any(housekeeping.count_old(connection, old))
+    if due:
+        with job.write() as connection:
+            pruned = housekeeping.prune(connection, old)
+    return Removed(total, *pruned, context.store.shrink())
+
+
+def _clean(job: Job, series: Series, before: int) -> int:
+    """Forget the ledger before the cut-off first, then delete the candles in slices that nobody misses any more."""
+    total = 0
+    if (series.cleaned_to or 0) < before and _holds_older(job, series, before):
+        with job.write() as connection:
+            table.clean_to(connection, series.id, before)
+            coverage.cut(connection, series.id, Range(-(2**62), before))
+            candles.forget_lost(connection, series.id, Range(-(2**62), before))
+            gaps.forget_before(connection, series, before)
+            silences.forget(connection, series.id, before)
+    while True:
+        left = candles.first_from(job.context.store.connection, series.id, -(2**62))
+        if left is None or left >= before:
+            return total
+        with job.write() as connection:
+            total += candles.delete_before(connection, series.id, before, _SLICE)
+
+
+def _holds_older(job: Job, series: Series, before: int) -> bool:
+    hull = coverage.hull(job.context.store.connection, series.id)
+    return series.wanted_start < before or (hull is not None and hull.start < before)

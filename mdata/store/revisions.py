@@ -1,0 +1,16 @@
+"""The table `candle_revisions`: what final candles were before a later answer changed them."""
+
+from typing import Any
+
+from mdata.store.engine import Connection
+
+COLUMNS = ("symbol", "timeframe", "open_time", "kind", "open", "high", "low", "close", "volume", "seen_at", "source")
+
+
+def listed(connection: Connection) -> list[dict[str, Any]]:
+    """Return all revisions, newest first, with the old values; times are ms UTC."""
+    rows = connection.execute(
+        f"""SELECT {", ".join(COLUMNS)} FROM candle_revisions JOIN series ON series.id = series_id
+            ORDER BY candle_revisions.id DESC"""
+    )
+    return [dict(zip(COLUMNS, row, strict=True)) for row in rows.fetchall()]

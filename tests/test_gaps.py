@@ -1,0 +1,291 @@
+"""Gaps: detected exactly, repaired only on proof, in the fewest requests; and what cleanup removed stays away."""
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from conftest import DAY, NOW, SetClock, stored, truth, with_settings
+
+from mdata.domain.interval import Range
+from mdata.jobs.backfill import backfill
+from mdata.jobs.cleanup import cleanup
+from mdata.jobs.context import Context, Limits
+from mdata.jobs.detect_gaps import detect_gaps
+from mdata.jobs.repair import repair
+from mdata.jobs.update import update
+from mdata.sandbox.faults import Fault
+from mdata.sandbox.server import Sandbox
+from mdata.store.engine import sqlite3
+
+MakeContext = Callable[..., Context]
+MINUTE = 60_000
+TODAY = NOW - NOW % DAY
+
+
+def delete(context: Context, *open_times: int, symbol: str = "tBTCUSD") -> None:
+    """Delete candles as a person with any SQLite tool would."""
+    connection = sqlite3.connect(context.store.path)
+    connection.executemany(
+        "DELETE FROM candles WHERE open_time = ? AND series_id = (SELECT id FROM series WHERE symbol = ?)",
+        [(time, symbol) for time in open_times],
+    )
+    connection.commit()
+    connection.close()
+
+
+def gap_ranges(context: Context, status: str = "open") -> list[tuple[int, int]]:
+    rows = context.store.connection.execute(
+        "SELECT start_time, end_time FROM data_gaps WHERE status = ? ORDER BY series_id, start_time", (status,)
+    )
+    return rows.fetchall()
+
+
+def runs_of(times: list[int]) -> list[tuple[int, int]]:
+    found: list[tuple[int, int]] = []
+    for time in sorted(times):
+        if found and found[-1][1] == time:
+            found[-1] = (found[-1][0], time + MINUTE)
+        else:
+            found.append((time, time + MINUTE))
+    return found
+
+
+def repair_fully(context: Context) -> int:
+    requests = 0
+    while True:
+        result = repair(context)
+        requests += result.tally.requests
+        if result.exit != 3 or result.tally.requests == 0:
+            return requests
+
+
+@pytest.mark.parametrize("symbol", ["tBTCUSD", "tSPAUSD"])
+@pytest.mark.parametrize("which", ["one", "first", "last", "two apart", "run", "all"])
+def test_exactly_what_is_lost_is_a_gap(context: MakeContext, symbol: str, which: str) -> None:
+    given = context(SYMBOLS=symbol, BACKFILL_DAYS="2")
+    backfill(given)
+    held = stored(given.store.path, symbol, "1m")
+    times = [row[0] for row in held]
+    middle = len(times) // 2
+    chosen = {
+        "one": [times[middle]], "first": [times[0]], "last": [times[-4]], "two apart": [times[9], times[middle]],
+        "run": times[middle : middle + 70], "all": times,
+    }[which]  # fmt: skip
+    delete(given, *chosen, symbol=symbol)
+    result = detect_gaps(given)
+    assert (result.exit, result.tally.gaps_opened) == (0, len(runs_of(chosen)))
+    assert gap_ranges(given) == runs_of(chosen)
+    assert detect_gaps(given).tally.gaps_opened == 0
+    repair_fully(given)
+    if which == "all":  # what has not settled yet is left to the forward pass
+        given.clock.sleep(600)
+        update(given)
+        detect_gaps(given)
+        repair_fully(given)
+    assert stored(given.store.path, symbol, "1m")[: len(held)] == held
+    assert gap_ranges(given) == []
+    assert repair(given).tally.requests == 0
+
+
+def test_a_sparse_pair_has_no_gaps(context: MakeContext, sandbox: Sandbox) -> None:
+    given = context(SYMBOLS="SPAUSD", BACKFILL_DAYS="30")
+    backfill(given)
+    count = len(sandbox.requests)
+    (segments,) = given.store.connection.execute("SELECT count(*) FROM coverage").fetchone()
+    assert segments <= 3
+    assert detect_gaps(given).tally.gaps_opened == 0
+    assert repair(given).tally.requests == 0
+    assert len(sandbox.requests) == count
+
+
+def test_a_thousand_scattered_gaps_share_pages(context: MakeContext, sandbox: Sandbox) -> None:
+    given = context(BACKFILL_DAYS="365", RATE_LIMIT_DELAY="0")
+    sandbox.market.pairs["tBTCUSD"] = replace(sandbox.market.pairs["tBTCUSD"], listed=NOW - 400 * DAY)
+    backfill(given)
+    held = stored(given.store.path, "tBTCUSD", "1m")
+    chosen = random.Random(3).sample([row[0] for row in held[:-5]], 1000)
+    delete(given, *chosen)
+    result = detect_gaps(given)
+    assert gap_ranges(given) == runs_of(chosen)
+    assert result.tally.gaps_opened == len(runs_of(chosen))
+    first = repair(given)
+    assert (first.exit, first.tally.requests) == (3, 10)
+    assert first.tally.requests + repair_fully(given) <= 54
+    assert stored(given.store.path, "tBTCUSD", "1m") == held
+
+
+def test_a_gap_that_comes_back_is_opened_again(context: MakeContext) -> None:
+    given = context(BACKFILL_DAYS="1")
+    backfill(given)
+    time = stored(given.store.path, "tBTCUSD", "1m")[100][0]
+    for _ in range(2):
+        delete(given, time)
+        assert detect_gaps(given).tally.gaps_opened == 1
+        assert repair(given).tally.gaps_repaired == 1
+    assert gap_ranges(given, "repaired") == [(time, time + MINUTE)] * 2
+
+
+def test_a_candle_put_back_by_hand_closes_its_gap(context: MakeContext) -> None:
+    given = context(BACKFILL_DAYS="1")
+    backfill(given)
+    row = stored(given.store.path, "tBTCUSD", "1m")[100]
+    delete(given, row[0])
+    detect_gaps(given)
+    with given.store.write() as connection:
+        connection.execute("INSERT INTO candles VALUES (1, ?, ?, ?, ?, ?, ?)", row)
+    assert detect_gaps(given).tally.gaps_repaired == 1
+    assert gap_ranges(given) == []
+
+
+@pytest.mark.parametrize("kind", ["rate-limit-429", "maintenance", "cloudflare"])
+def test_a_refusal_neither_closes_nor_delays_a_gap(context: MakeContext, sandbox: Sandbox, kind: str) -> None:
+    given = context(BACKFILL_DAYS="1", RATE_LIMIT_MAX_RETRIES="1", RATE_LIMIT_MIN_BACKOFF_SECONDS="1")
+    backfill(given)
+    delete(given, stored(given.store.path, "tBTCUSD", "1m")[100][0])
+    detect_gaps(given)
+    sandbox.faults = [Fault(kind)]
+    assert repair(given).exit in {69, 75}
+    ((status, attempts, next_attempt, reason),) = given.store.connection.execute(
+        "SELECT status, attempts, next_attempt_at, reason FROM data_gaps"
+    ).fetchall()
+    assert (status, attempts, next_attempt) == ("open", 0, None)
+    assert reason
+    sandbox.faults = []
+    assert repair(given).exit == 0
+
+
+TOO_LITTLE = [Fault("shifted"), Fault("empty"), Fault("cap", parameters={"rows": 1}), Fault("html"), Fault("nan")]
+
+
+@pytest.mark.parametrize("fault", TOO_LITTLE, ids=lambda fault: fault.kind)
+def test_an_answer_that_proves_too_little_is_an_attempt(
+    context: MakeContext, sandbox: Sandbox, fault: Fault, clock: SetClock
+) -> None:
+    given = context(BACKFILL_DAYS="1", RATE_LIMIT_MAX_RETRIES="0")
+    backfill(given)
+    held = stored(given.store.path, "tBTCUSD", "1m")
+    delete(given, held[100][0])
+    detect_gaps(given)
+    sandbox.faults = [fault]
+    waits = []
+    for attempt in range(1, 9):
+        result = repair(given)
+        assert result.exit in {3, 76}
+        ((status, attempts, next_attempt),) = given.store.connection.execute(
+            "SELECT status, attempts, next_attempt_at FROM data_gaps"
+        ).fetchall()
+        assert attempts == attempt
+        if status == "failed":
+            break
+        waits.append((next_attempt - clock.now()) // 3_600_000)
+        assert repair(given).tally.requests == 0, "not due before its time"
+        clock.advance(next_attempt - clock.now())
+    assert (waits, status) == ([1, 6, 24, 24, 24, 24, 24], "failed")
+    sandbox.faults = []
+    assert repair(given).exit == 3, "a gap that was given up counts as open"
+    assert repair(given, retry_failed=True).exit == 0
+    assert held[100] in stored(given.store.path, "tBTCUSD", "1m")
+
+
+def test_the_throttle_opens_nothing_new_but_still_closes(context: MakeContext) -> None:
+    given = context(BACKFILL_DAYS="1", GAP_DETECTION_MAX_OPEN_GAPS="1")
+    backfill(given)
+    held = stored(given.store.path, "tBTCUSD", "1m")
+    delete(given, held[100][0])
+    assert detect_gaps(given).tally.gaps_opened == 1
+    delete(given, held[500][0])
+    result = detect_gaps(given)
+    assert (result.exit, result.outcome, result.tally.gaps_opened) == (0, "skipped", 0)
+    assert "GAP_DETECTION_MAX_OPEN_GAPS" in (result.reason or "")
+    assert repair(given).exit == 0
+    assert detect_gaps(given).tally.gaps_opened == 1
+
+
+def test_a_long_silence_is_asked_about_again_at_three_ages(
+    context: MakeContext, sandbox: Sandbox, clock: SetClock
+) -> None:
+    hole = Range(TODAY - 5 * 3_600_000, TODAY - 3 * 3_600_000)
+    pair = sandbox.market.pairs["tBTCUSD"]
+    sandbox.market.pairs["tBTCUSD"] = replace(pair, holes=(hole,))
+    given = context(BACKFILL_DAYS="1")
+    backfill(given)
+    asked = []
+    for _ in range(40):
+        clock.advance(DAY)
+        update(given)
+        if repair(given).tally.requests:
+            asked.append((clock.now() - hole.end) // DAY)
+    assert asked == [1, 7, 30]
+    clock.advance(DAY)
+    sandbox.market.pairs["tBTCUSD"] = pair
+    assert repair(given).tally.requests == 0
+
+
+def test_an_outage_that_the_exchange_fills_later_is_filled_here(
+    context: MakeContext, sandbox: Sandbox, clock: SetClock
+) -> None:
+    pair = sandbox.market.pairs["tBTCUSD"]
+    sandbox.market.pairs["tBTCUSD"] = replace(pair, holes=(Range(TODAY - 5 * 3_600_000, TODAY - 3 * 3_600_000),))
+    given = context(BACKFILL_DAYS="1")
+    backfill(given)
+    sandbox.market.pairs["tBTCUSD"] = pair
+    clock.advance(DAY)
+    update(given)
+    assert repair(given).tally.candles_written == 120
+    assert stored(given.store.path, "tBTCUSD", "1m") == truth(sandbox, "tBTCUSD", "1m", TODAY - DAY, clock.now())
+
+
+def test_cleanup_removes_and_nothing_brings_it_back(context: MakeContext, sandbox: Sandbox) -> None:
+    given = context(BACKFILL_DAYS="20")
+    backfill(given)
+    delete(given, stored(given.store.path, "tBTCUSD", "1m")[100][0])
+    detect_gaps(given)
+    short = with_settings(given, retention_days=5)
+    result, removed = cleanup(short)
+    assert (result.exit, removed.candles) == (0, 15 * 1440 - 1)
+    assert stored(given.store.path, "tBTCUSD", "1m") == truth(sandbox, "tBTCUSD", "1m", TODAY - 5 * DAY, NOW)
+    assert gap_ranges(given) == []
+    count = len(sandbox.requests)
+    for again in (short, given):
+        assert detect_gaps(again).tally.gaps_opened == 0
+        assert repair(again).tally.requests == 0
+        assert backfill(again).tally.requests == 0
+    assert len(sandbox.requests) == count
+    assert backfill(given, since=TODAY - 8 * DAY).exit == 0
+    assert stored(given.store.path, "tBTCUSD", "1m") == truth(sandbox, "tBTCUSD", "1m", TODAY - 8 * DAY, NOW)
+
+
+def test_cleanup_prunes_old_jobs_and_gives_space_back(context: MakeContext, clock: SetClock) -> None:
+    given = context(BACKFILL_DAYS="30")
+    backfill(given)
+    given.store.checkpoint()
+    size = given.store.path.stat().st_size
+    clock.advance(40 * DAY)
+    result, removed = cleanup(with_settings(given, retention_days=1))
+    assert result.exit == 0
+    assert removed.jobs == 1
+    assert removed.bytes > size / 2
+    assert given.store.path.stat().st_size < size / 2
+
+
+def test_a_final_candle_that_changes_is_kept_as_a_revision(context: MakeContext, sandbox: Sandbox) -> None:
+    given = context(BACKFILL_DAYS="1")
+    backfill(given)
+    held = stored(given.store.path, "tBTCUSD", "1m")
+    old, lost = held[101], held[100]
+    sandbox.market.revised["tBTCUSD", "1m", old[0]] = new = (old[0], *(value + 1 for value in old[1:]))
+    delete(given, lost[0])
+    detect_gaps(given)
+    result = repair(given)
+    assert (result.exit, result.tally.candles_changed) == (0, 1)
+    assert new in stored(given.store.path, "tBTCUSD", "1m")
+    row = given.store.connection.execute(
+        "SELECT open_time, kind, open, high, low, close, volume, source FROM candle_revisions"
+    ).fetchall()
+    assert row == [(old[0], "changed", *old[1:], "repair")]
+
+
+def test_max_requests_of_the_run_is_obeyed(context: MakeContext) -> None:
+    given = context(Limits(max_requests=0), BACKFILL_DAYS="1")
+    assert backfill(given).exit == 3

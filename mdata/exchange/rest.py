@@ -75,7 +75,10 @@ class Rest:
         payload, _ = self._get(f"/conf/{labels}", {}, on_send)
         if not isinstance(payload, list) or not all(isinstance(listed, list) for listed in payload):
             raise BadAnswerError("the exchange's list of pairs cannot be read")
-        return {f"t{pair}" for listed in payload for pair in listed if isinstance(pair, str)}
+        pairs = {f"t{pair}" for listed in payload for pair in listed if isinstance(pair, str)}
+        if not pairs:
+            raise BadAnswerError("the exchange's list of pairs is empty")
+        return pairs
 
     def close(self) -> None:
         """Close the connection."""

@@ -82,20 +82,21 @@ class Passes:
         store, clock = self._context.store, self._context.clock
         if not planning.is_first_asked(find(store, target), clock.now()):
             return find(store, target)
-        answer = self._job.ask(
-            lambda: target if planning.is_first_asked(find(store, target), clock.now()) else None,
-            lambda exchange, asked, sent: exchange.first_candle(asked.symbol, asked.timeframe, sent),
-        )
-        if answer is not None:
-            first_candle, asked_at = answer
-            if first_candle is None and not self._is_listed(target.symbol):
+        answer = self._first_candle(target)
+        if answer is not None and answer[0] is None:
+            if not self._is_listed(target.symbol):
                 self._job.has_problem(
                     ConfigurationError(
-                        f"the exchange knows no pair {target.symbol}: no candle, and not in its list; "
-                        "correct SYMBOLS (`mdata symbols` shows the list)"
+                        f"the exchange knows no pair {target.symbol}: no candle, and not in its list of pairs; "
+                        "correct SYMBOLS"
                     )
                 )
                 return None
+            # A listed pair without any candle is remarkable enough to be asked about once more.
+            answer = self._first_candle(target)
+        if answer is not None:
+            first_candle, asked_at = answer
+            start = start_asked(self._context.settings, target.timeframe, asked_at)
             with self._job.write() as connection:
                 table.introduce(
                     connection,
@@ -103,9 +104,16 @@ class Passes:
                     target.timeframe,
                     first_candle=first_candle,
                     asked_at=asked_at,
-                    wanted_start=start_asked(self._context.settings, target.timeframe, asked_at),
+                    wanted_start=start,
                 )
         return find(store, target)
+
+    def _first_candle(self, target: Target) -> tuple[int | None, int] | None:
+        store, clock = self._context.store, self._context.clock
+        return self._job.ask(
+            lambda: target if planning.is_first_asked(find(store, target), clock.now()) else None,
+            lambda exchange, asked, sent: exchange.first_candle(asked.symbol, asked.timeframe, sent),
+        )
 
     def _is_listed(self, symbol: str) -> bool:
         if self._listed is None:

@@ -201,7 +201,7 @@ def test_no_stored_number_stalls_anybody(last: float, blocked: float, count: int
 
 
 @given(st.lists(st.floats(0, 10), max_size=80), st.booleans())
-def test_connects_are_twenty_a_minute(pauses: list[float], known: bool) -> None:  # noqa: FBT001 - drawn
+def test_connects_are_twenty_a_minute(pauses: list[float], known: bool) -> None:
     now = 1000.0
     state = State(now) if known else State.unknown(now)
     at = []

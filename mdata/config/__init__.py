@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from mdata.config.files import Entry, env_file_text, find_env_file, read_env_file
-from mdata.config.table import REHEARSAL, SETTINGS, Setting, Settings
+from mdata.config.files import EnvFile, env_file_text, find_env_file, read_env_file
+from mdata.config.folders import current_folder, user_folder
+from mdata.config.table import SETTINGS, Setting, Settings
 from mdata.config.values import is_loopback
 from mdata.errors import ConfigurationError, NotPermittedError
+from mdata.files import make_folder
 
 __all__ = [
     "Loaded", "Row", "Settings", "env_file_text", "find_env_file", "invocation_id", "is_journal", "listing",
@@ -45,57 +47,47 @@ def load(
 ) -> Loaded:
     """Return the effective settings; raise ConfigurationError, naming each fault's place, before anything else."""
     environment = os.environ if environ is None else environ
-    path = find_env_file(env_file, environment, Path.cwd())
-    entries, warnings = read_env_file(path) if path is not None else ({}, [])
-    found, origins, faults = {}, {}, []
+    path = find_env_file(env_file, environment, current_folder())
+    file = EnvFile() if path is None else read_env_file(path)
+    found, origins, faults = {}, {}, list(file.faults)
     for setting in SETTINGS:
-        text, origin = _source(setting, overrides or {}, environment, entries)
+        text, origin = _source(setting, overrides or {}, environment, file)
         origins[setting.name] = origin
         try:
             found[_field(setting)] = _value(setting, text, environment)
         except ValueError as error:
-            faults.append(f"{origin}: {setting.name} is wrong: {'its value' if setting.is_secret else error}")
+            faults.append(f"{origin}: {setting.name} is wrong: {error}")
     if not faults and found["rehearsal"] is not None and not _is_local(found):
-        faults.append(f"{origins[REHEARSAL.name]}: {REHEARSAL.name} needs both Bitfinex URLs on this machine")
+        faults.append(f"{origins['MDATA_REHEARSAL']}: MDATA_REHEARSAL needs both Bitfinex URLs on this machine")
     if faults:
         raise ConfigurationError("; ".join(faults) + "; correct it and run this again")
-    if path is not None and any(origins[one.name].startswith(str(path)) for one in SETTINGS if one.is_secret):
-        warnings += _if_readable_by_others(path)
-    return Loaded(Settings(**found), origins, path, tuple(warnings))
+    warnings = (*file.warnings, *_if_readable_by_others(file))
+    return Loaded(Settings(**found), origins, path, warnings)
 
 
 def _source(
-    setting: Setting, overrides: Mapping[str, str], environment: Mapping[str, str], entries: Mapping[str, Entry]
+    setting: Setting, overrides: Mapping[str, str], environment: Mapping[str, str], file: EnvFile
 ) -> tuple[str, str]:
     if setting.name in overrides:
-        return overrides[setting.name], "option"
+        return overrides[setting.name].strip(), "option"
     if setting.name in environment:
         return environment[setting.name].strip(), "environment"
-    if setting.name in entries:
-        entry = entries[setting.name]
-        return entry.value, f"{entry.path}:{entry.line}"
+    if setting.name in file.entries:
+        entry = file.entries[setting.name]
+        return entry.value.strip(), f"{entry.path}:{entry.line}"
     return setting.default, "default"
 
 
 def _value(setting: Setting, text: str, environment: Mapping[str, str]) -> Any:
     if not text and setting.name == "DATABASE_PATH":
-        return _folder(environment, "XDG_DATA_HOME", ".local/share") / "mdata.db"
+        return user_folder(environment, "XDG_DATA_HOME", ".local/share") / "mdata.db"
     if not text and setting.name == "RATE_LIMIT_STATE_PATH":
         shared = Path("/var/lib/mdata")
-        folder = shared if os.access(shared, os.W_OK) else _folder(environment, "XDG_STATE_HOME", ".local/state")
+        folder = shared if os.access(shared, os.W_OK) else user_folder(environment, "XDG_STATE_HOME", ".local/state")
         return folder / "rate-limit.json"
     if not text and setting.default:
         raise ValueError("it is empty; leave the line out for the default")
     return setting.parse(text)
-
-
-def _folder(environment: Mapping[str, str], variable: str, below_home: str) -> Path:
-    base = environment.get(variable, "")
-    return (Path(base) if base.startswith("/") else Path(_home(environment)) / below_home) / "mdata"
-
-
-def _home(environment: Mapping[str, str]) -> str:
-    return environment.get("HOME") or str(Path("~").expanduser())
 
 
 def _field(setting: Setting) -> str:
@@ -108,8 +100,9 @@ def _is_local(found: Mapping[str, Any]) -> bool:
     return all(is_loopback(urlsplit(found[name]).hostname or "") for name in ("bitfinex_rest_url", "bitfinex_ws_url"))
 
 
-def _if_readable_by_others(path: Path) -> list[str]:
-    if path.stat().st_mode & 0o004:
+def _if_readable_by_others(file: EnvFile) -> list[str]:
+    secret = [file.entries[one.name] for one in SETTINGS if one.is_secret and one.name in file.entries]
+    if any(entry.value for entry in secret) and (path := secret[0].path).stat().st_mode & 0o004:
         return [f"{path} holds a secret and can be read by everybody: run `chmod o-r {path}`"]
     return []
 
@@ -139,16 +132,26 @@ def _text(value: Any) -> str:
 def write_env_file(*, here: bool, environ: Mapping[str, str] | None = None) -> Path:
     """Write the commented template where `init` puts it, and return the path; an existing file is left alone."""
     environment = os.environ if environ is None else environ
-    path = Path.cwd() / ".env" if here else _folder(environment, "XDG_CONFIG_HOME", ".config") / "mdata.env"
-    if path.exists():
-        raise ConfigurationError(f"{path} exists already and was left as it is; edit it, or remove it first")
+    path = _place_of_init(environment, here=here)
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(path.parent)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
             stream.write(env_file_text())
+    except FileExistsError as error:
+        message = f"{path} exists already and was left as it is; edit it, or remove it first"
+        raise ConfigurationError(message) from error
     except OSError as error:
         raise NotPermittedError(f"cannot write {path}: {error.strerror}; choose another folder") from error
     return path
+
+
+def _place_of_init(environment: Mapping[str, str], *, here: bool) -> Path:
+    if here:
+        return current_folder() / ".env"
+    try:
+        return user_folder(environment, "XDG_CONFIG_HOME", ".config") / "mdata.env"
+    except ValueError as error:
+        raise ConfigurationError(f"cannot tell where to write the env file: {error}") from error
 
 
 def is_journal(stream: TextIO) -> bool:

@@ -110,8 +110,10 @@ CATEGORIES: dict[str, tuple[Setting, ...]] = {
     "Watching": (
         Setting("STATUS_MAX_LAG_MINUTES", "90", values.whole(1, 525_600), "`status --check` fails beyond this."),
         Setting("PROMETHEUS_TEXTFILE", "", values.optional_path, "A file for node_exporter's textfile collector."),
-        Setting("PING_URL", "", values.optional, "Called by `status --check`, healthchecks style.", is_secret=True),
-        Setting("NOTIFY_COMMAND", "", values.optional, "Run when a timed job fails.", is_secret=True),
+        Setting(
+            "PING_URL", "", values.optional_url, "Called by `status --check`, healthchecks style.", is_secret=True
+        ),
+        Setting("NOTIFY_COMMAND", "", values.optional_command, "Run when a timed job fails.", is_secret=True),
         Setting("LOG_LEVEL", "INFO", values.level, "DEBUG, INFO, WARNING or ERROR."),
     ),
     "Exchange": (
@@ -125,9 +127,14 @@ CATEGORIES: dict[str, tuple[Setting, ...]] = {
             "BITFINEX_WS_URL", "wss://api-pub.bitfinex.com/ws/2", values.url("wss", "ws"), "Likewise, wss and ws."
         ),
     ),
+    "Rehearsal (against `mdata sandbox`, never in daily use)": (
+        Setting(
+            "MDATA_REHEARSAL",
+            "",
+            values.rehearsal,
+            "Its clock, as the sandbox prints it; refused unless both addresses above are this machine's.",
+        ),
+    ),
 }
 
-# The clock of a rehearsal, as `mdata sandbox --speed` prints it; no setting for daily use, so not in the template.
-REHEARSAL = Setting("MDATA_REHEARSAL", "", values.rehearsal, "The clock of a rehearsal.")
-
-SETTINGS: tuple[Setting, ...] = (*(one for group in CATEGORIES.values() for one in group), REHEARSAL)
+SETTINGS: tuple[Setting, ...] = tuple(one for group in CATEGORIES.values() for one in group)

@@ -17,11 +17,12 @@ from mdata.domain.timeframe import TIMEFRAMES, Timeframe
 T = TypeVar("T")
 
 _TRUE, _FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
-_UNKNOWN_TIMEFRAMES = {
+_REFUSED_TIMEFRAMES = {
     "4h": "Bitfinex has no 4h candles: use 1h, 3h or 6h",
-    "7D": "Bitfinex's 7D candles have been broken since 2016: use 1W",
-    "14D": "Bitfinex's 14D candles cannot be trusted: use 1W or 1D",
+    "7d": "Bitfinex's 7D candles have been broken since 2016: use 1W",
+    "14d": "Bitfinex's 14D candles cannot be trusted: use 1W or 1D",
 }
+_NUMBER = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.ASCII | re.IGNORECASE)
 
 
 def whole(least: int, most: int) -> Callable[[str], int]:
@@ -39,10 +40,7 @@ def decimal(least: float, most: float) -> Callable[[str], float]:
     """Return a parser of finite numbers in this range."""
 
     def parse(text: str) -> float:
-        try:
-            number = float(text)
-        except ValueError:
-            number = math.nan
+        number = float(text) if _NUMBER.fullmatch(text) else math.nan
         if not least <= number <= most:
             raise ValueError(f"{quote(text)} is no number from {least:g} to {most:g}")
         return number
@@ -71,8 +69,8 @@ def timeframe(text: str) -> Timeframe:
     """Return the timeframe of this name; 1m and 1M are different ones."""
     if text in TIMEFRAMES:
         return TIMEFRAMES[text]
-    if text in _UNKNOWN_TIMEFRAMES:
-        raise ValueError(f"{quote(text)} is not served: {_UNKNOWN_TIMEFRAMES[text]}")
+    if text.lower() in _REFUSED_TIMEFRAMES:
+        raise ValueError(f"{quote(text)} is not served: {_REFUSED_TIMEFRAMES[text.lower()]}")
     close = [name for name in TIMEFRAMES if name.lower() == text.lower()] or get_close_matches(text, TIMEFRAMES, 1)
     hint = f"did you mean {close[0]}? " if close else ""
     raise ValueError(f"{quote(text)} is no timeframe; {hint}there are {' '.join(TIMEFRAMES)}")
@@ -93,7 +91,10 @@ def days_by_timeframe(text: str) -> Mapping[str, int]:
             name, equals, days = part.partition("=")
             if not equals:
                 raise ValueError(f"{quote(part)} is not of the form 1m=365")
-            found[timeframe(name).name] = whole(0, 36_525)(days)
+            name = timeframe(name).name
+            if name in found:
+                raise ValueError(f"{name} stands in it twice")
+            found[name] = whole(0, 36_525)(days)
     return MappingProxyType(found)
 
 
@@ -106,9 +107,12 @@ def level(text: str) -> str:
 
 def path(text: str) -> Path:
     """Return an absolute path; `~` is the home folder."""
-    if "\0" in text or not text:
+    if not text or not text.isprintable():
         raise ValueError(f"{quote(text)} is no path")
-    return Path(os.path.abspath(Path(text).expanduser()))  # noqa: PTH100 - links stay as they are written
+    try:
+        return Path(os.path.abspath(Path(text).expanduser()))  # noqa: PTH100 - links stay as they are written
+    except RuntimeError:
+        raise ValueError(f"the home folder that {quote(text)} begins with is unknown; write the whole path") from None
 
 
 def optional_path(text: str) -> Path | None:
@@ -116,30 +120,50 @@ def optional_path(text: str) -> Path | None:
     return path(text) if text else None
 
 
-def optional(text: str) -> str | None:
-    """Return the text, or None for an empty one."""
+def optional_command(text: str) -> str | None:
+    """Return a command line as it is written, or None for an empty text."""
+    if not text.isprintable():
+        raise ValueError("it contains control characters")
+    return text or None
+
+
+def optional_url(text: str) -> str | None:
+    """Return the address of a web page, or None for an empty text."""
+    if text:
+        _check_url(text, "https", "http")
     return text or None
 
 
 def url(secure: str, plain: str) -> Callable[[str], str]:
-    """Return a parser of URLs: `secure` ones to anywhere, `plain` ones to this machine only."""
+    """Return a parser of base addresses: `secure` ones to anywhere, `plain` ones to this machine only."""
 
     def parse(text: str) -> str:
-        from urllib.parse import urlsplit
-
-        parts = urlsplit(text)
-        host = parts.hostname
-        if parts.scheme not in {secure, plain} or not host or text != text.strip() or not text.isprintable():
-            raise ValueError(f"it is no {secure}:// address")
-        if parts.username is not None or parts.password is not None or parts.fragment or parts.query:
-            raise ValueError("an address here has no user, password, query or fragment")
-        if parts.port == 0:
-            raise ValueError("its port is 0")
-        if parts.scheme == plain and not is_loopback(host):
-            raise ValueError(f"{plain}:// is for this machine only (127.0.0.1, ::1, localhost); use {secure}://")
+        _check_url(text, secure, plain)
+        if "?" in text:
+            raise ValueError("an address to which paths are added has no query")
         return text.rstrip("/")
 
     return parse
+
+
+def _check_url(text: str, secure: str, plain: str) -> None:
+    """Raise ValueError for an address that must not be asked; the message never repeats it, for it may be secret."""
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError(f"it is no {secure}:// address") from None
+    if parts.scheme not in {secure, plain} or not host or port == 0:
+        raise ValueError(f"it is no {secure}:// address")
+    # Programs differ in what they make of spaces and backslashes, and so in the host that they ask.
+    if not text.isascii() or not text.isprintable() or " " in text or "\\" in text:
+        raise ValueError("an address has no spaces, backslashes or letters beyond ASCII")
+    if "@" in parts.netloc or "#" in text:
+        raise ValueError("an address here has no user, password or fragment")
+    if parts.scheme == plain and not is_loopback(host):
+        raise ValueError(f"{plain}:// is for this machine only (127.0.0.1, ::1, localhost); use {secure}://")
 
 
 def is_loopback(host: str) -> bool:

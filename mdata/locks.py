@@ -14,15 +14,18 @@ from pathlib import Path
 from mdata.clock import Clock
 from mdata.domain.moment import iso
 from mdata.errors import NotNowError
-from mdata.flock import FileLock
+from mdata.flock import POLL, FileLock, is_locked
+
+# Every note is written over the whole of the one before it, in one piece: nobody reads half of one.
+_NOTE_BYTES = 128
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds a command's lock; `since` is ISO 8601."""
+    """Who holds a command's lock; `since` is ISO 8601. None where the note in the file cannot be read."""
 
-    pid: int
-    since: str
+    pid: int | None
+    since: str | None
 
 
 @contextmanager
@@ -30,39 +33,41 @@ def command_lock(database: Path, command: str, wait: float, clock: Clock) -> Ite
     """Hold the lock of `command` on the store at `database`; raise NotNowError when others hold it for `wait` s."""
     lock = FileLock(_path(database, command))
     try:
-        if not lock.acquire(wait, clock):
-            held_by = _read(lock.path)
-            who = f"process {held_by.pid}, since {held_by.since}" if held_by else "another process"
-            raise NotNowError(
-                f"another `mdata {command}` is at work on {database} ({who}); it was left to it after {wait:g} s"
-            )
-        note = json.dumps({"pid": os.getpid(), "since": iso(clock.now())}).encode()
-        os.ftruncate(lock.fd, 0)
-        os.pwrite(lock.fd, note, 0)
+        # Somebody who only looks whether a command runs holds its lock for an instant.
+        if not lock.acquire(max(wait, 2 * POLL), clock):
+            raise NotNowError(_busy(database, command, _read(lock.path), wait))
+        note = {"pid": os.getpid(), "command": command, "since": iso(clock.now())}
+        os.pwrite(lock.fd, json.dumps(note).encode().ljust(_NOTE_BYTES - 1) + b"\n", 0)
         yield
     finally:
         lock.close()
 
 
 def holder(database: Path, command: str) -> Holder | None:
-    """Return who runs `command` on the store right now, or None."""
+    """Return who runs `command` on the store right now, or None; nothing is created or changed."""
     path = _path(database, command)
-    if not path.exists():
-        return None
-    lock = FileLock(path)
-    try:
-        return None if lock.acquire(0) else _read(path)
-    finally:
-        lock.close()
+    return _read(path) if is_locked(path) else None
 
 
 def _path(database: Path, command: str) -> Path:
     return database.with_name(f"{database.name}.{command}.lock")
 
 
-def _read(path: Path) -> Holder | None:
+def _busy(database: Path, command: str, by: Holder, wait: float) -> str:
+    waited = f"; waited {wait:g} s" if wait else ""
+    if by.pid is None:
+        return f"another `mdata {command}` is at work on {database}{waited}; run this again later"
+    return (
+        f"another `mdata {command}` is at work on {database} (process {by.pid}, since {by.since}){waited}; "
+        f"let it finish, or end it with `kill {by.pid}`, then run this again"
+    )
+
+
+def _read(path: Path) -> Holder:
     try:
-        note = json.loads(path.read_text(encoding="utf-8"))
-        return Holder(int(note["pid"]), str(note["since"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        with path.open("rb") as stream:
+            note = json.loads(stream.read(_NOTE_BYTES))
+        pid, since = int(note["pid"]), str(note["since"])
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return Holder(None, None)
+    return Holder(pid, since if since.isprintable() else None)

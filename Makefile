@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := check
-.PHONY: install dev clients demo test lint types layers check bench clean
+.PHONY: install dev clients demo test lint types layers check bench bench-quick clean
 
 install: $(BIN)/mdata  ## leaves .venv/bin/mdata ready to use
 
@@ -46,6 +46,12 @@ layers: dev
 	$(BIN)/lint-imports
 
 check: lint types layers test
+
+bench: dev  ## writes docs/performance.md
+	$(BIN)/python bench/run.py
+
+bench-quick: dev
+	$(BIN)/python bench/run.py --quick
 
 clean:
 	rm -rf $(VENV) .envs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from mdata.domain.interval import Range, clip, normal
+from mdata.domain.interval import Range, clip, normal, subtract
 from mdata.domain.series import Series
 from mdata.store import candles, coverage
 from mdata.store.engine import Connection
@@ -41,9 +41,7 @@ def counts(connection: Connection, series: Series, wanted: Range) -> Counts:
     final = intervals["final"] - lost_by_kind["final"]
     provisional = intervals["provisional"] - lost_by_kind["provisional"]
     held = sum(
-        segment.candles
-        if wanted.contains(segment.range)
-        else candles.count(connection, series.id, segment.range.clip(*wanted))
+        segment.candles - _sticking_out(connection, series.id, segment.range, wanted)
         for segment in segments
         if segment.kind == "final" and segment.range.overlaps(wanted)
     )
@@ -62,6 +60,12 @@ def counts(connection: Connection, series: Series, wanted: Range) -> Counts:
         gaps=gaps,
         hull_end=segments[-1].end if segments else None,
     )
+
+
+def _sticking_out(connection: Connection, series_id: int, covered: Range, wanted: Range) -> int:
+    """Count the candles of a segment outside the wanted range: a few minutes' worth at most, so never the years."""
+    outside = subtract([covered], [wanted])
+    return sum(candles.count(connection, series_id, part) for part in outside)
 
 
 def _holds(parts: list[Range], time: int) -> bool:

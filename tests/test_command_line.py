@@ -1,6 +1,7 @@
 """The manners of the command line: exit codes, the JSON envelope, settings, and what a bad one gets."""
 
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -132,7 +133,10 @@ def test_init_writes_the_template_once(folder: Folder) -> None:
 
 
 def test_an_unreachable_exchange(folder: Folder) -> None:
-    ended = folder.run("backfill", "--json", BITFINEX_REST_URL="http://127.0.0.1:1/v2", RATE_LIMIT_MAX_RETRIES="2")
+    with socket.socket() as taken:  # bound but not listening: whoever connects is refused
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}/v2"
+        ended = folder.run("backfill", "--json", BITFINEX_REST_URL=url, RATE_LIMIT_MAX_RETRIES="2")
     assert (ended.exit, ended.json["outcome"], ended.json["retryable"]) == (69, "failed", True)
     assert "cannot be reached" in ended.json["reason"]
     assert ended.json["requests"] == 3

@@ -99,7 +99,7 @@ def _take(found: EnvFile, binding: "Binding", path: Path) -> None:
     elif binding.value is None:
         found.faults.append(f"{place}: {quote(binding.key)} has no value; write NAME=value")
     elif "\n" in binding.value or "\r" in binding.value:
-        found.faults.append(f"{place}: {quote(binding.key)} goes on over several lines; is a quote not closed?")
+        found.faults.append(f"{place}: {quote(binding.key)} goes on over several lines; close its quote")
     elif binding.key in found.entries:
         first = found.entries[binding.key].line
         found.faults.append(f"{place}: {quote(binding.key)} stands here again, after line {first}; keep one")

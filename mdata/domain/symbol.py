@@ -23,7 +23,7 @@ def parse_symbol(text: str) -> str:
     if _FUNDING.fullmatch(text):
         raise ValueError(f"{quote(text)} is a funding symbol; mdata keeps candles of trading pairs (tBTCUSD)")
     # A small `t` before capitals is the exchange's prefix; in `trxusd` it belongs to the name.
-    is_prefixed = text.startswith("t") and text[1:].isupper()
+    is_prefixed = text.startswith("t") and text[1:] == text[1:].upper()
     found = _PAIR.fullmatch((text[1:] if is_prefixed else text).upper()) if text.isascii() else None
     if not found:
         raise ValueError(f"{quote(text)} is no trading pair; {_advice(text)}")
@@ -35,7 +35,7 @@ def parse_symbol(text: str) -> str:
 
 def _advice(text: str) -> str:
     """Return what to write instead."""
-    pair = text[text[:1] in {"t", "T"} :].upper()
+    pair = (text[1:] if text[:1] in {"t", "T"} else text).upper()
     if _PAIR.fullmatch(pair):
         return f"did you mean t{pair}?"
     if divided := _UNDIVIDED.fullmatch(pair):

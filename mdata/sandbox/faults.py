@@ -11,10 +11,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from mdata.domain.timeframe import DAY, TIMEFRAMES
 from mdata.sandbox.rest import Asked, Reply
 
-Change = Callable[[Reply, dict[str, Any]], Reply]
+Parameters = dict[str, Any]
+Rows = list[list[Any]]
 _HTML = {"Content-Type": "text/html; charset=utf-8"}
+_NARROWING: dict[str, tuple[type, ...]] = {
+    "times": (int,), "after": (int,), "share": (int, float), "symbol": (str,), "timeframe": (str,),
+}  # fmt: skip
 
 
 @dataclass
@@ -27,22 +32,31 @@ class Fault:
     share: float = 1.0
     symbol: str | None = None
     timeframe: str | None = None
-    parameters: dict[str, Any] = field(default_factory=dict)
+    parameters: Parameters = field(default_factory=dict)
+    _kept: dict[str, tuple[int, Reply]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def parse(cls, text: str) -> "Fault":
-        """Return the fault that a JSON object spells; raise ValueError for a kind that does not exist."""
+        """Return the fault that a JSON object spells; raise ValueError, with a sentence, where none is."""
         found = json.loads(text)
-        known = {
-            name: found.pop(name) for name in ("times", "after", "share", "symbol", "timeframe") if name in found
-        }
-        kind = found.pop("kind", "")
+        if not isinstance(found, dict):
+            raise ValueError('a fault is a JSON object: {"kind": "html", "times": 2}')  # noqa: TRY004 - bad text
+        kind = found.pop("kind", None)
         if kind not in KINDS:
-            raise ValueError(f"there is no fault {kind!r}; there are {', '.join(sorted(KINDS))}")
-        return cls(kind, **known, parameters=found)
+            raise ValueError(f"there is no fault {kind!r}; there are {', '.join(KINDS)}")
+        for name, value in found.items():
+            if name in _NARROWING and (not isinstance(value, _NARROWING[name]) or isinstance(value, bool)):
+                raise ValueError(f"{name} of the fault {kind} cannot be {value!r}")
+            if name not in _NARROWING and name not in KINDS[kind]:
+                known = ", ".join((*_NARROWING, *KINDS[kind]))
+                raise ValueError(f"the fault {kind} has no {name!r}; it has {known}")
+        own = {name: found.pop(name) for name in KINDS[kind] if name in found}
+        return cls(kind, **found, parameters=own)
 
-    def strikes(self, asked: Asked | None, rng: random.Random) -> bool:
-        """Whether this request is struck; counts it if so."""
+    def strikes(self, asked: Asked | None, rows: int, rng: random.Random) -> bool:
+        """Whether a request, with so many rows to answer, is struck; counts it if so."""
+        if self.kind not in _ANY_ANSWER and (asked is None or asked.section != "hist" or not rows):
+            return False
         if self.symbol not in {None, asked.symbol if asked else None} or self.times == 0:
             return False
         if self.timeframe not in {None, asked.timeframe if asked else None}:
@@ -56,76 +70,118 @@ class Fault:
             self.times -= 1
         return True
 
+    def spoil(self, reply: Reply, target: str, asked: Asked | None, now: int) -> Reply:
+        """Return what is answered at `now` (ms UTC) in the place of `reply`; kinds of sending leave it as it is."""
+        if self.kind in _ANSWERS:
+            return _ANSWERS[self.kind](self.parameters)
+        if self.kind in _ROWS and asked:
+            rows = _ROWS[self.kind](json.loads(reply.body), self.parameters, asked)
+            return Reply(reply.status, json.dumps(rows, separators=(",", ":")).encode(), reply.headers, len(rows))
+        if self.kind in _BYTES:
+            return Reply(reply.status, _BYTES[self.kind](reply.body), reply.headers, reply.rows)
+        if self.kind == "same-page":
+            return self._keep("", reply, now, 2**53)
+        if self.kind == "stale":
+            return self._keep(target, reply, now, int(self.parameters.get("seconds", 5) * 1000))
+        return reply
 
-def _fixed(status: int, body: str, headers: dict[str, str] | None = None) -> Change:
-    return lambda _reply, _parameters: Reply(status, body.encode(), headers or {})
+    def _keep(self, key: str, reply: Reply, now: int, duration: int) -> Reply:
+        if key not in self._kept or self._kept[key][0] <= now:
+            self._kept[key] = (now + duration, reply)
+        return self._kept[key][1]
 
 
-def _rows(change: Callable[[list[Any], dict[str, Any]], list[Any]]) -> Change:
-    def changed(reply: Reply, parameters: dict[str, Any]) -> Reply:
-        rows = change(json.loads(reply.body), parameters)
-        return Reply(reply.status, json.dumps(rows).encode(), reply.headers, len(rows))
-
-    return changed
+def _answer(status: int, body: str, headers: dict[str, str] | None = None) -> Callable[[Parameters], Reply]:
+    return lambda parameters: Reply(parameters.get("status", status), body.encode(), headers or {})
 
 
-def _spoil(rows: list[Any], parameters: dict[str, Any]) -> list[Any]:
-    position = parameters.get("row", len(rows) // 2)
+def _retry_after(parameters: Parameters) -> Reply:
+    headers = {"Retry-After": str(parameters.get("seconds", 63)), "Cache-Control": "no-cache", "Connection": "close"}
+    return Reply(429, b'{"error":"ERR_RATE_LIMIT"}', headers)
+
+
+def _spoil(rows: Rows, parameters: Parameters, _: Asked) -> Rows:
+    position, column = parameters.get("row", len(rows) // 2), parameters.get("column", 2)
     if position < len(rows):
-        rows[position] = [
-            *rows[position][: parameters.get("column", 2)],
-            parameters.get("value"),
-            *rows[position][parameters.get("column", 2) + 1 :],
-        ]
+        rows[position][column : column + 1] = [parameters.get("value")]
     return rows
 
 
-def _shifted(rows: list[Any], parameters: dict[str, Any]) -> list[Any]:
+def _shifted(rows: Rows, _: Parameters, __: Asked) -> Rows:
     times = [row[0] for row in rows]
-    del parameters
     return [[time, *row[1:]] for time, row in zip(times[1:], rows, strict=False)]
 
 
-def _unsorted(rows: list[Any], _: dict[str, Any]) -> list[Any]:
-    return [*rows[1:], *rows[:1]]
+def _outside(rows: Rows, _: Parameters, asked: Asked) -> Rows:
+    """Add a row from long after the newest one, at the end where it belongs in this order."""
+    newest = max(row[0] for row in rows)
+    late = TIMEFRAMES[asked.timeframe].ceil(newest + 400 * DAY)
+    return [[late, *rows[0][1:]], *rows] if asked.sort < 0 else [*rows, [late, *rows[-1][1:]]]
 
 
-# Applied to the answer that would have been given.
-KINDS: dict[str, Change | None] = {
-    "rate-limit-429": _fixed(429, '["error",11010,"ratelimit: error"]'),
-    "rate-limit-object": _fixed(429, '{"error":"ERR_RATE_LIMIT"}', {"Retry-After": "63"}),
-    "rate-limit-500": _fixed(500, '["error",10010,"ratelimit: error"]'),
-    "rate-limit-200": _fixed(200, '["error",11010,"ratelimit: error"]'),
-    "rate-limit-message": _fixed(403, '{"message":"Ratelimit"}'),
-    "maintenance": _fixed(503, '["error",20060,"maintenance"]'),
-    "not-ready": _fixed(500, '["error",11000,"ready: invalid"]'),
-    "gateway": _fixed(503, '{"code":503,"error":"temporarily_unavailable","error_description":"later"}'),
-    "cloudflare": _fixed(502, "<html><h1>502 Bad Gateway</h1></html>", _HTML),
-    "parameter": _fixed(500, '["error",10020,"limit: invalid"]'),
-    "html": _fixed(200, "<html>hello</html>", _HTML),
-    "empty-body": _fixed(200, ""),
-    "null": _fixed(200, "null"),
-    "object": _fixed(200, "{}"),
-    "deep": _fixed(200, "[" * 100_000),
-    "redirect": _fixed(302, "", {"Location": "http://127.0.0.1:1/v2"}),
-    "empty": _fixed(200, "[]"),
-    "truncated": lambda reply, _: Reply(200, reply.body[: len(reply.body) // 2]),
-    "nan": lambda reply, _: Reply(200, reply.body.replace(b",", b",NaN,", 1)),
-    "outside": _rows(lambda rows, _: [*rows, [rows[-1][0] + 400 * 86_400_000, *rows[-1][1:]]] if rows else rows),
-    "unsorted": _rows(_unsorted),
-    "conflict": _rows(lambda rows, _: [*rows[:1], [*rows[0][:5], rows[0][5] + 1], *rows[1:]] if rows else rows),
-    "duplicate": _rows(lambda rows, _: [*rows[:1], *rows]),
-    "seventh": _rows(lambda rows, _: [[*row, "extra"] for row in rows]),
-    "cap": _rows(lambda rows, parameters: rows[: parameters.get("rows", 5000)]),
-    "short": _rows(lambda rows, parameters: [row for i, row in enumerate(rows) if i % parameters.get("every", 3)]),
-    "spoil": _rows(_spoil),
-    "shifted": _rows(_shifted),
-    # These are carried out by the server, which holds the connection.
-    "same-page": None,
-    "huge": None,
-    "drip": None,
-    "stall": None,
-    "reset": None,
-    "skew": None,
-    "gzip-bomb": None,
+def _conflict(rows: Rows, _: Parameters, __: Asked) -> Rows:
+    return [rows[0], [*rows[0][:5], rows[0][5] + 1], *rows[1:]]
+
+
+# What is answered instead, whatever was asked.
+_ANSWERS: dict[str, Callable[[Parameters], Reply]] = {
+    "rate-limit-429": _answer(429, '["error",11010,"ratelimit: error"]'),
+    "rate-limit-object": _retry_after,
+    "rate-limit-500": _answer(500, '["error",10010,"ratelimit: error"]'),
+    "rate-limit-200": _answer(200, '["error",11010,"ratelimit: error"]'),
+    "rate-limit-message": _answer(403, '{"message":"Ratelimit"}'),
+    "maintenance": _answer(503, '["error",20060,"maintenance"]'),
+    "not-ready": _answer(500, '["error",11000,"ready: invalid"]'),
+    "gateway": _answer(503, '{"code":503,"error":"temporarily_unavailable","error_description":"later"}'),
+    "cloudflare": _answer(502, "<!DOCTYPE html><html><h1>The server is not reachable</h1></html>", _HTML),
+    "parameter": _answer(500, '["error",10020,"limit: invalid"]'),
+    "html": _answer(200, "<!DOCTYPE html><html>hello</html>", _HTML),
+    "empty-body": _answer(200, ""),
+    "null": _answer(200, "null"),
+    "object": _answer(200, "{}"),
+    "deep": _answer(200, "[" * 100_000),
+    "redirect": _answer(302, "", {"Location": "http://127.0.0.1:1/v2"}),
+    "empty": _answer(200, "[]"),
+}
+
+# What is done to the rows of an answer.
+_ROWS: dict[str, Callable[[Rows, Parameters, Asked], Rows]] = {
+    "outside": _outside,
+    "unsorted": lambda rows, _, __: [*rows[1:], *rows[:1]],
+    "conflict": _conflict,
+    "duplicate": lambda rows, _, __: [rows[0], *rows],
+    "seventh": lambda rows, _, __: [[*row, "extra"] for row in rows],
+    "cap": lambda rows, parameters, _: rows[: parameters.get("rows", 5000)],
+    "short": lambda rows, parameters, _: [row for i, row in enumerate(rows) if i % parameters.get("every", 3)],
+    "spoil": _spoil,
+    "shifted": _shifted,
+}
+
+# What is done to the bytes of an answer.
+_BYTES: dict[str, Callable[[bytes], bytes]] = {
+    "truncated": lambda body: body[: len(body) // 2],
+    "nan": lambda body: body.replace(b",", b",NaN,", 1),
+    "infinity": lambda body: body.replace(b",", b",Infinity,", 1),
+}
+
+# How the answer is sent; carried out by the connection.
+_SENDING = ("drip", "gzip-bomb", "huge", "reset", "skew", "stall")
+_ANY_ANSWER = {*_ANSWERS, *_SENDING}
+
+_PARAMETERS = {
+    "cap": ("rows",),
+    "cloudflare": ("status",),
+    "drip": ("seconds",),
+    "huge": ("bytes",),
+    "maintenance": ("status",),
+    "rate-limit-object": ("seconds",),
+    "reset": ("bytes",),
+    "short": ("every",),
+    "skew": ("seconds",),
+    "spoil": ("row", "column", "value"),
+    "stale": ("seconds",),
+    "stall": ("seconds",),
+}
+KINDS: dict[str, tuple[str, ...]] = {
+    kind: _PARAMETERS.get(kind, ()) for kind in sorted({*_ANY_ANSWER, *_ROWS, *_BYTES, "same-page", "stale"})
 }

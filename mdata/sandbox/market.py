@@ -5,9 +5,12 @@ coarser candle is exactly what its minutes add up to. Recorded candles can take 
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
+from heapq import merge
+from itertools import groupby
+from operator import itemgetter
 
 from mdata.domain.candle import Candle, aggregate
 from mdata.domain.interval import Range
@@ -16,30 +19,41 @@ from mdata.domain.timeframe import DAY, MINUTE, TIMEFRAMES, Timeframe
 # 2024-01-01, for pairs that name no other beginning.
 DEFAULT_LISTED = 1_704_067_200_000
 _MASK = (1 << 64) - 1
+# From hours on, candles are added up from the next finer kind, whose closed ones are remembered.
+_FINER = {"3h": "1h", "6h": "1h", "12h": "1h", "1D": "1h", "1W": "1D", "1M": "1D"}
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A pair of the made-up exchange: since when it trades, in what share of the minutes, and when not at all."""
+    """A pair of the made-up exchange.
+
+    `listed`: since when it trades (ms UTC); `density`: in what share of the minutes; `holes`: when not at all;
+    `price`: about what it costs (0: something between 1,000 and 3,000).
+    """
 
     symbol: str
     listed: int = DEFAULT_LISTED
     density: float = 1.0
     holes: tuple[Range, ...] = ()
+    price: float = 0.0
 
 
 @dataclass
 class Market:
-    """All pairs, and candles that replace made-up ones: recordings, and revisions made at run time."""
+    """All pairs, and candles that replace made-up ones: recordings, and revisions made at run time.
+
+    A revision replaces one candle of one timeframe (None takes it away) and leaves the other timeframes as they
+    are; around real outages fine and coarse candles were seen to differ in the same way.
+    """
 
     pairs: dict[str, Pair]
     seed: int = 1
     recorded: dict[tuple[str, str], list[Candle]] = field(default_factory=dict)
-    revised: dict[tuple[str, str, int], Candle] = field(default_factory=dict)
+    revised: dict[tuple[str, str, int], Candle | None] = field(default_factory=dict)
 
-    def knows(self, symbol: str) -> bool:
-        """Whether the exchange lists this pair."""
-        return symbol in self.pairs or any(symbol == name for name, _ in self.recorded)
+    def symbols(self) -> list[str]:
+        """Return what the exchange lists, in order."""
+        return sorted({*self.pairs, *(symbol for symbol, _ in self.recorded)})
 
     def candles(self, symbol: str, timeframe: Timeframe, within: Range, now: int) -> list[Candle]:
         """Return the closed candles whose open time lies in `within`, ascending: the truth at `now` (ms UTC)."""
@@ -47,91 +61,135 @@ class Market:
 
     def walk(
         self, symbol: str, timeframe: Timeframe, within: Range, now: int, *, newest_first: bool = False
-    ) -> Iterable[Candle]:
+    ) -> Iterator[Candle]:
         """Yield candles of `within` in either order, the forming one included where it has traded."""
-        recorded = self.recorded.get((symbol, timeframe.name))
+        named = {
+            time: new for (held, name, time), new in self.revised.items() if (held, name) == (symbol, timeframe.name)
+        }
+        kept = (
+            candle
+            for candle in self._unrevised(symbol, timeframe, within, now, newest_first=newest_first)
+            if candle[0] not in named
+        )
+        last = min(within.end - 1, now)
+        new = [candle for time, candle in named.items() if candle is not None and within.start <= time <= last]
+        new.sort(reverse=newest_first)
+        yield from merge(kept, new, key=itemgetter(0), reverse=newest_first)
+
+    def _unrevised(
+        self, symbol: str, timeframe: Timeframe, within: Range, now: int, *, newest_first: bool
+    ) -> Iterator[Candle]:
+        recorded = self._recorded(symbol, timeframe)
         if recorded is not None:
             found = [candle for candle in recorded if within.start <= candle[0] < within.end and candle[0] <= now]
             yield from reversed(found) if newest_first else found
-            return
-        pair = self.pairs.get(symbol)
-        if pair is None:
-            return
-        first = timeframe.index(max(within.start, pair.listed))
-        if timeframe.open_time(first) < within.start:
-            first += 1
-        last = timeframe.index(min(within.end - 1, now))
-        indexes = range(last, first - 1, -1) if newest_first else range(first, last + 1)
-        for index in indexes:
-            candle = self._candle(pair, timeframe, index, now)
-            if candle is not None:
-                yield self.revised.get((symbol, timeframe.name, candle[0]), candle)
+        elif symbol in self.pairs:
+            pair = self.pairs[symbol]
+            start = timeframe.floor(max(within.start, pair.listed))
+            first = timeframe.index(start) + (start < within.start)
+            last = timeframe.index(min(within.end - 1, now))
+            indexes = range(last, first - 1, -1) if newest_first else range(first, last + 1)
+            yield from _walk(self.seed, pair, timeframe, indexes, now)
 
-    def first(self, symbol: str, timeframe: Timeframe, now: int) -> Candle | None:
-        """Return the oldest candle of a series."""
-        pair = self.pairs.get(symbol)
-        start = timeframe.floor(pair.listed) if pair else 0
-        return next(iter(self.walk(symbol, timeframe, Range(start, now + 1), now)), None)
+    def _recorded(self, symbol: str, timeframe: Timeframe) -> list[Candle] | None:
+        """Return the recorded candles of a series, if need be added up from the coarsest that divide its own."""
+        if (symbol, timeframe.name) in self.recorded:
+            return self.recorded[symbol, timeframe.name]
+        finer = [TIMEFRAMES[name] for held, name in self.recorded if held == symbol]
+        dividing = [grid for grid in finer if 0 < grid.step <= DAY and not (timeframe.step or DAY) % grid.step]
+        if not dividing:
+            return [] if finer else None
+        held = self.recorded[symbol, max(dividing, key=lambda grid: grid.step).name]
+        groups = groupby(held, key=lambda candle: timeframe.floor(candle[0]))
+        return [aggregate(list(group), open_time) for open_time, group in groups]
 
-    def _candle(self, pair: Pair, timeframe: Timeframe, index: int, now: int) -> Candle | None:
-        start, end = timeframe.open_time(index), timeframe.open_time(index + 1)
-        if timeframe.step == MINUTE:
-            return _minute(self.seed, pair, start, now)
-        if end <= now:
-            return _closed(self.seed, pair, timeframe.name, start)
-        return _added_up(self.seed, pair, start, min(end, now + 1), now)
+
+def _walk(seed: int, pair: Pair, timeframe: Timeframe, indexes: range, now: int) -> Iterator[Candle]:
+    if timeframe.step == MINUTE:
+        yield from _minutes(seed, pair, indexes, now)
+        return
+    for index in indexes:
+        candle = _coarse(seed, pair, timeframe, timeframe.open_time(index), now)
+        if candle is not None:
+            yield candle
+
+
+def _coarse(seed: int, pair: Pair, timeframe: Timeframe, start: int, now: int) -> Candle | None:
+    if timeframe.next(start) <= now:
+        return _closed(seed, pair, timeframe.name, start)
+    return _added_up(seed, pair, timeframe, start, now)
 
 
 @lru_cache(maxsize=65_536)
 def _closed(seed: int, pair: Pair, timeframe: str, start: int) -> Candle | None:
-    """Return a closed coarse candle; days and longer ones are added up from hours, which add up to the same."""
-    grid = TIMEFRAMES[timeframe]
-    end = grid.next(start)
-    finer = {"1W": "1D", "1M": "1D", "1D": "1h"}.get(timeframe)
-    if finer is None:
-        return _added_up(seed, pair, start, end, end)
-    parts = [_closed(seed, pair, finer, time) for time in TIMEFRAMES[finer].open_times(start, end)]
-    found = [candle for candle in parts if candle is not None]
-    return aggregate(found, start) if found else None
+    return _added_up(seed, pair, TIMEFRAMES[timeframe], start, TIMEFRAMES[timeframe].next(start))
 
 
-def _added_up(seed: int, pair: Pair, start: int, end: int, now: int) -> Candle | None:
-    minutes = (_minute(seed, pair, time, now) for time in range(start, end, MINUTE))
-    found = [candle for candle in minutes if candle is not None]
-    return aggregate(found, start) if found else None
+def _added_up(seed: int, pair: Pair, timeframe: Timeframe, start: int, now: int) -> Candle | None:
+    """Return the coarse candle of all trades until `now`."""
+    end = min(timeframe.next(start), now + 1)
+    finer = TIMEFRAMES[_FINER.get(timeframe.name, "1m")]
+    indexes = range(finer.index(max(start, pair.listed)), finer.index(end - 1) + 1)
+    parts = list(_walk(seed, pair, finer, indexes, now))
+    return aggregate(parts, start) if parts else None
 
 
-def _minute(seed: int, pair: Pair, start: int, now: int) -> Candle | None:
-    """Return the candle of one minute, or None where nothing was traded; a forming one has traded in part."""
-    if start < pair.listed or start > now or any(hole.start <= start < hole.end for hole in pair.holes):
+def _minutes(seed: int, pair: Pair, minutes: Iterable[int], now: int) -> Iterator[Candle]:
+    """Yield the candles of those minutes (counted since 1970) in which the pair was traded."""
+    salt, threshold, forming = _salt(seed, pair.symbol), pair.density * 0x100000, now // MINUTE
+    for minute in minutes:
+        # splitmix64: cheap, and every bit of the result depends on every bit of the minute.
+        noise = (minute * 0x9E3779B97F4A7C15 + salt) & _MASK
+        noise = ((noise ^ noise >> 30) * 0xBF58476D1CE4E5B9) & _MASK
+        noise = ((noise ^ noise >> 27) * 0x94D049BB133111EB) & _MASK
+        noise ^= noise >> 31
+        start = minute * MINUTE
+        if noise & 0xFFFFF >= threshold or start < pair.listed or minute > forming:
+            continue
+        if pair.holes and any(hole.start <= start < hole.end for hole in pair.holes):
+            continue
+        if minute < forming:
+            yield _candle(pair, start, noise)
+        elif (candle := _so_far(_candle(pair, start, noise), noise, now - start)) is not None:
+            yield candle
+
+
+def _candle(pair: Pair, start: int, noise: int) -> Candle:
+    base, digits = _scale(pair)
+    level = 1 + 0.2 * math.sin(start / (3 * DAY)) + 0.02 * math.sin(start / (DAY / 7))
+    first, last = noise >> 20 & 0xFF, noise >> 28 & 0xFF
+    highest = max(first, last) + (noise >> 36 & 0x3F)
+    lowest = min(first, last) - (noise >> 42 & 0x3F)
+    # Binary fractions add up exactly, in whatever order; now and then one is small enough for an exponent.
+    volume = ((noise >> 44 & 0x3FFF) + 1) / 8 if noise >> 59 else 2**-20
+    return (
+        start,
+        round(base * (level + first / 65_536), digits),
+        round(base * (level + highest / 65_536), digits),
+        round(base * (level + lowest / 65_536), digits),
+        round(base * (level + last / 65_536), digits),
+        volume,
+    )
+
+
+def _so_far(candle: Candle, noise: int, elapsed: int) -> Candle | None:
+    """Return what is known of a minute `elapsed` ms after it began.
+
+    Its four trades are the first, the dearest, the cheapest and the last, 14 s apart, a quarter of the volume each.
+    """
+    trades = sum(elapsed >= number * 14_000 + noise % 12_000 for number in range(4))
+    if not trades:
         return None
-    noise = _noise(seed, pair.symbol, start // MINUTE)
-    if (noise & 0xFFFFF) / 0x100000 >= pair.density:
-        return None
-    open_ = _price(pair.symbol, start, noise >> 20 & 0xFFF)
-    close = _price(pair.symbol, start, noise >> 32 & 0xFFF)
-    high = max(open_, close) + (noise >> 44 & 0xFF) / 16
-    low = min(open_, close) - (noise >> 52 & 0x3F) / 16
-    # Eighths add up exactly, in whatever order they are added.
-    volume = ((noise >> 4 & 0xFFFF) + 1) / 8
-    if now < start + MINUTE:
-        volume = max(0.125, math.floor(volume * (now - start) / MINUTE * 8) / 8)
-        close = open_
-    return (start, open_, high, low, close, volume)
+    open_time, open_, high, low, close, volume = candle
+    prices = (open_, high, low, close)[:trades]
+    return (open_time, open_, max(prices), min(prices), prices[-1], volume * trades / 4)
 
 
-def _price(symbol: str, start: int, noise: int) -> float:
-    level = 1000 + sum(map(ord, symbol))
-    wave = math.sin(start / (3 * DAY)) * 200 + math.sin(start / (DAY / 7)) * 20
-    return round(level + wave, 1) + noise / 256
-
-
-def _noise(seed: int, symbol: str, minute: int) -> int:
-    # splitmix64: cheap, and every bit of the result depends on every bit of the minute.
-    value = (minute * 0x9E3779B97F4A7C15 + _salt(seed, symbol)) & _MASK
-    value = ((value ^ value >> 30) * 0xBF58476D1CE4E5B9) & _MASK
-    value = ((value ^ value >> 27) * 0x94D049BB133111EB) & _MASK
-    return value ^ value >> 31
+@lru_cache
+def _scale(pair: Pair) -> tuple[float, int]:
+    """Return about what a pair costs, and the decimals that leave five digits: order prices have no more."""
+    base = pair.price or 1000 + sum(map(ord, pair.symbol))
+    return base, 4 - math.floor(math.log10(base))
 
 
 @lru_cache

@@ -6,19 +6,48 @@ from mdata.domain.symbol import parse_symbol
 from mdata.sandbox.market import DEFAULT_LISTED, Pair
 
 
-def parse_pair(text: str) -> Pair:
-    """Return the pair that `tXYZUSD:density=0.1,listed=2024-03,hole=A/B` describes; raise ValueError for none."""
-    name, _, parameters = text.partition(":") if "=" in text else (text, "", "")
-    listed, density, holes = DEFAULT_LISTED, 1.0, []
+def parse_pair(text: str, now: int, since: int = DEFAULT_LISTED) -> Pair:
+    """Return the pair that `tNEWUSD:density=0.1,listed=2024-03,hole=A/B,price=0.5` describes.
+
+    Instants may count back from `now` (`-7d`), ms UTC; a pair that names no beginning is listed `since`. Raise
+    ValueError, with a sentence fit to be shown, for anything that describes no pair.
+    """
+    # A symbol may hold a colon, and an instant too: tAVAX:USD:listed=2024-05-01T12:30Z
+    head, equals, tail = text.partition("=")
+    name, _, first = head.rpartition(":") if equals else (text, "", "")
+    parameters = f"{first}{equals}{tail}"
+    listed, density, price = since, 1.0, 0.0
+    holes: list[Range] = []
     for parameter in filter(None, parameters.split(",")):
         key, _, value = parameter.partition("=")
         if key == "density":
-            density = float(value)
+            density = _number(key, value, 1.0)
+        elif key == "price":
+            price = _number(key, value, 1e9)
         elif key == "listed":
-            listed = parse_instant(value, 0)
+            listed = parse_instant(value, now)
         elif key == "hole":
-            start, _, end = value.partition("/")
-            holes.append(Range(parse_instant(start, 0), parse_instant(end, 0)))
+            holes.append(_hole(value, now))
         else:
-            raise ValueError(f"a pair has density, listed and hole, not {key!r}")
-    return Pair(parse_symbol(name), listed, density, tuple(holes))
+            raise ValueError(f"a pair has density, listed, hole and price, not {key!r}")
+    return Pair(parse_symbol(name), listed, density, tuple(holes), price)
+
+
+def _number(key: str, text: str, most: float) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= most:
+        raise ValueError(f"{key} is a number above 0 and at most {most:g}, not {text!r}")
+    return value
+
+
+def _hole(text: str, now: int) -> Range:
+    start, slash, end = text.partition("/")
+    if not slash:
+        raise ValueError(f"a hole has a start and an end (hole=2024-05-01/2024-05-03), not {text!r}")
+    hole = Range(parse_instant(start, now), parse_instant(end, now))
+    if hole.start >= hole.end:
+        raise ValueError(f"the hole {text} ends before it begins")
+    return hole

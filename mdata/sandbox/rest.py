@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
+from html import escape
 from itertools import islice
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -43,12 +44,14 @@ def error(code: int, text: str, status: int = 500) -> Reply:
     return Reply(status, json.dumps(["error", code, text]).encode())
 
 
-def parse(target: str) -> Asked | Reply:
-    """Return what a request's target asks of the candles endpoint, or the refusal."""
+def parse(target: str) -> Asked | Reply | None:
+    """Return what a request's target asks of the candles endpoint, the refusal, or None if it is for another one."""
     parts = urlsplit(target)
-    pieces = unquote(parts.path).strip("/").split("/")
-    kind, timeframe, symbol = (*pieces[2].split(":", 2), "", "")[:3]
-    if kind != "trade" or timeframe not in TIMEFRAMES or pieces[3].lower() not in {"hist", "last"}:
+    pieces = unquote(parts.path).split("/")
+    if len(pieces) != 5 or pieces[1:3] != ["v2", "candles"] or pieces[4].lower() not in {"hist", "last"}:
+        return None
+    kind, timeframe, symbol = (*pieces[3].split(":", 2), "", "")[:3]
+    if kind != "trade" or timeframe not in TIMEFRAMES or not symbol:
         return error(10020, "key: invalid")
     query = {name: found[-1] for name, found in parse_qs(parts.query).items()}
     try:
@@ -60,7 +63,7 @@ def parse(target: str) -> Asked | Reply:
         return error(10020, "limit: invalid")
     if start > end:
         return error(10020, "time_interval: invalid")
-    return Asked(symbol, timeframe, pieces[3].lower(), sort, start, end, limit)
+    return Asked(symbol, timeframe, pieces[4].lower(), sort, start, end, limit)
 
 
 def candles(market: Market, asked: Asked, now: int) -> Reply:
@@ -79,23 +82,33 @@ def row(candle: Candle) -> list[float]:
     return [open_time, *(int(value) if value == int(value) else value for value in (open_, close, high, low, volume))]
 
 
-def answer(market: Market, target: str, now: int) -> Reply:
+def answer(market: Market, target: str) -> Reply:
     """Answer any request that is no request for candles."""
     path = unquote(urlsplit(target).path)
     if path == "/v2/platform/status":
         return Reply(200, b"[1]")
     if path.startswith("/v2/conf/"):
-        names = sorted({*market.pairs, *(symbol for symbol, _ in market.recorded)})
-        listed = [_conf(label, [name[1:] for name in names]) for label in path.removeprefix("/v2/conf/").split(",")]
+        pairs = [symbol[1:] for symbol in market.symbols()]
+        listed = [_conf(label, pairs) for label in path.removeprefix("/v2/conf/").split(",")]
         return Reply(200, json.dumps(listed).encode())
-    del now
-    page = f"<!DOCTYPE html><html><body><pre>Cannot GET {path}</pre></body></html>"
+    page = f"<!DOCTYPE html><html><body><pre>Cannot GET {escape(path)}</pre></body></html>"
     return Reply(404, page.encode(), {"Content-Type": "text/html; charset=utf-8"})
 
 
 def _conf(label: str, pairs: list[str]) -> list[Any]:
-    if label == "pub:list:pair:exchange":
-        return pairs
-    if label == "pub:info:pair":
-        return [[pair, [None, None, None, "0.001", "1000", None, None, None, 0.2, 0.1, None, None]] for pair in pairs]
-    return []
+    futures = [pair for pair in pairs if "F0" in pair]
+    exchange = [pair for pair in pairs if "F0" not in pair]
+    # Size limits stand at positions 3 and 4, margin requirements at 8 and 9.
+    info = [None, None, None, "0.001", "1000", None, None, None, 0.2, 0.1, None, None]
+    told: dict[str, list[Any]] = {
+        "pub:list:pair:exchange": exchange,
+        "pub:list:pair:futures": futures,
+        "pub:list:currency": sorted({name for pair in pairs for name in _currencies(pair)}),
+        "pub:info:pair": [[pair, info] for pair in exchange],
+        "pub:info:pair:futures": [[pair, info] for pair in futures],
+    }
+    return told.get(label, [])
+
+
+def _currencies(pair: str) -> list[str]:
+    return pair.split(":") if ":" in pair else [pair[:3], pair[3:]]

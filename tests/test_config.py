@@ -1,0 +1,475 @@
+"""Settings: where each comes from, what is refused and how that is said, and the env file as a file."""
+
+import os
+import pwd
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mdata.config import Loaded, env_file_text, find_env_file, listing, load, write_env_file
+from mdata.config.table import SETTINGS
+from mdata.domain.timeframe import TIMEFRAMES
+from mdata.errors import ConfigurationError, NotPermittedError
+
+SECRET = "hunter2"
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return an empty home folder that is the current one too."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+def read(home: Path, content: str | bytes, **environ: str) -> Loaded:
+    """Return the settings of an env file with this content."""
+    env_file = home / "my.env"
+    env_file.write_bytes(content.encode() if isinstance(content, str) else content)
+    return load(env_file, environ={"HOME": str(home), **environ})
+
+
+def refusal(home: Path, content: str | bytes) -> str:
+    """Return what is said about an env file with this content, which ends with 78."""
+    with pytest.raises(ConfigurationError) as caught:
+        read(home, content)
+    assert caught.value.exit_code == 78
+    said = str(caught.value)
+    assert "\n" not in said
+    return said
+
+
+# --- values
+
+
+def test_without_a_file_everything_has_its_default(home: Path) -> None:
+    loaded = load(environ={"HOME": str(home)})
+    found = loaded.settings
+    assert loaded.env_file is None
+    assert set(loaded.origins.values()) == {"default"}
+    assert found.symbols == ("tBTCUSD", "tETHUSD")
+    assert found.timeframes == (TIMEFRAMES["1m"],)
+    assert (found.backfill_days, found.backfill_on_startup) == (365, True)
+    assert (found.rate_limit_delay, found.rate_limit_max_retries) == (6.0, 10)
+    assert found.rate_limit_min_backoff_seconds == 60.0
+    assert found.database_path == home / ".local/share/mdata/mdata.db"
+    assert found.rate_limit_state_path.name == "rate-limit.json"
+    assert (found.prometheus_textfile, found.ping_url, found.notify_command, found.rehearsal) == (None,) * 4
+    assert found.retention_days_by_timeframe == {}
+
+
+def test_an_env_file_of_the_original_system_works_unchanged(home: Path) -> None:
+    loaded = read(
+        home,
+        """## Backfill
+BACKFILL_ON_STARTUP=true
+BACKFILL_DAYS=365
+
+## Gap Repair
+GAP_REPAIR_INTERVAL_MINUTES=60
+GAP_DETECTION_INTERVAL_MINUTES=60
+GAP_REPAIR_MAX_REPAIRS_PER_RUN=10
+GAP_DETECTION_MAX_OPEN_GAPS=0
+
+## REST Updates (optional)
+REST_UPDATE_ENABLED=false
+UPDATE_INTERVAL_SECONDS=60
+
+## WebSocket
+WS_INGESTION_ENABLED=true
+WS_CATCHUP_LOOKBACK_MINUTES=180
+
+## Rate Limiting
+RATE_LIMIT_DELAY=6.0
+RATE_LIMIT_MAX_RETRIES=10
+RATE_LIMIT_MIN_BACKOFF_SECONDS=60.0
+""",
+    )
+    assert loaded.warnings == ()
+    assert loaded.settings == load(environ={"HOME": str(home)}).settings
+
+
+def test_options_win_over_the_environment_and_that_over_the_file(home: Path) -> None:
+    (home / ".env").write_text("# here\n\nSYMBOLS=LTCUSD\nTIMEFRAMES=1h\nSETTLE_SECONDS=30\n")
+    environ = {"HOME": str(home), "SYMBOLS": "ETHUSD", "TIMEFRAMES": "5m"}
+    loaded = load(None, {"SYMBOLS": "btcusd"}, environ)
+    assert loaded.settings.symbols == ("tBTCUSD",)
+    assert loaded.settings.timeframes == (TIMEFRAMES["5m"],)
+    assert loaded.settings.settle_seconds == 30
+    origins = {name: loaded.origins[name] for name in ("SYMBOLS", "TIMEFRAMES", "SETTLE_SECONDS", "LOG_LEVEL")}
+    assert origins == {
+        "SYMBOLS": "option",
+        "TIMEFRAMES": "environment",
+        "SETTLE_SECONDS": f"{home / '.env'}:5",
+        "LOG_LEVEL": "default",
+    }
+
+
+@pytest.mark.parametrize(
+    ("line", "field", "value"),
+    [
+        ("SYMBOLS=BTC/USD, tBTCUSD  AVAX:USD,", "symbols", ("tBTCUSD", "tAVAX:USD")),
+        ("TIMEFRAMES='1m 1M,1m'", "timeframes", (TIMEFRAMES["1m"], TIMEFRAMES["1M"])),
+        ("BACKFILL_DAYS=0", "backfill_days", 0),
+        ("BACKFILL_DAYS = 7 # a week", "backfill_days", 7),
+        ("export BACKFILL_DAYS=7", "backfill_days", 7),
+        ("BACKFILL_ON_STARTUP=Off", "backfill_on_startup", False),
+        ("REST_UPDATE_ENABLED=YES", "rest_update_enabled", True),
+        ("WS_INGESTION_ENABLED=0", "ws_ingestion_enabled", False),
+        ("RATE_LIMIT_DELAY=0", "rate_limit_delay", 0.0),
+        ("RATE_LIMIT_DELAY=.5", "rate_limit_delay", 0.5),
+        ("RATE_LIMIT_DELAY=3600", "rate_limit_delay", 3600.0),
+        ("RETENTION_DAYS_BY_TIMEFRAME=1m=365,5m=730", "retention_days_by_timeframe", {"1m": 365, "5m": 730}),
+        ("BITFINEX_REST_URL=http://127.0.0.1:8080/v2/", "bitfinex_rest_url", "http://127.0.0.1:8080/v2"),
+        ("BITFINEX_REST_URL=http://[::1]:8080/v2", "bitfinex_rest_url", "http://[::1]:8080/v2"),
+        ("BITFINEX_WS_URL=ws://localhost:8080/ws/2", "bitfinex_ws_url", "ws://localhost:8080/ws/2"),
+        ("BITFINEX_REST_URL=https://example.org/v2", "bitfinex_rest_url", "https://example.org/v2"),
+        ("PING_URL=https://example.org/a?b=c", "ping_url", "https://example.org/a?b=c"),
+        ("PING_URL=", "ping_url", None),
+        ("NOTIFY_COMMAND='mail -s \"$MDATA\" me'", "notify_command", 'mail -s "$MDATA" me'),
+        ("PROMETHEUS_TEXTFILE=", "prometheus_textfile", None),
+        ("PROMETHEUS_TEXTFILE=/run/${HOME}/mdata.prom", "prometheus_textfile", Path("/run/${HOME}/mdata.prom")),
+        ("LOG_LEVEL=debug", "log_level", "DEBUG"),
+    ],
+)
+def test_what_a_line_means(home: Path, line: str, field: str, value: object) -> None:
+    assert getattr(read(home, line + "\n").settings, field) == value
+
+
+def test_the_clock_of_a_rehearsal_needs_both_addresses_on_this_machine(home: Path) -> None:
+    clock = "MDATA_REHEARSAL=1717243443000,12.5,600\n"
+    rest, stream = "BITFINEX_REST_URL=http://127.0.0.1:1/v2\n", "BITFINEX_WS_URL=ws://127.0.0.1:1/ws/2\n"
+    assert read(home, clock + rest + stream).settings.rehearsal == (1_717_243_443_000, 12.5, 600.0)
+    for content in (clock, clock + rest, clock + stream):
+        said = refusal(home, content)
+        assert f"{home / 'my.env'}:1: MDATA_REHEARSAL" in said
+
+
+def test_paths_are_absolute_and_follow_home_and_xdg(home: Path) -> None:
+    loaded = read(home, "DATABASE_PATH=~/a/mdata.db\nRATE_LIMIT_STATE_PATH=b/../c.json\n")
+    assert loaded.settings.database_path == home / "a/mdata.db"
+    assert loaded.settings.rate_limit_state_path == home / "c.json"
+    environ = {"HOME": str(home), "XDG_DATA_HOME": "/srv/data"}
+    assert load(environ=environ).settings.database_path == Path("/srv/data/mdata/mdata.db")
+    environ["XDG_DATA_HOME"] = "relative/is/ignored"
+    assert load(environ=environ).settings.database_path == home / ".local/share/mdata/mdata.db"
+
+
+def test_no_home_in_the_environment(home: Path) -> None:
+    # As under systemd's system manager and in some containers.
+    own = Path(pwd.getpwuid(os.getuid()).pw_dir)
+    assert read(home, "", HOME="").settings.database_path == own / ".local/share/mdata/mdata.db"
+
+
+# --- what is refused
+
+BAD_LINES = [
+    ("SYMBOLS", ""), ("SYMBOLS", ","), ("SYMBOLS", "../../x"), ("SYMBOLS", "t/BTC"), ("SYMBOLS", "tBTC%2F"),
+    ("SYMBOLS", "BTCUSD;ETHUSD"), ("SYMBOLS", "fUSD"), ("SYMBOLS", "BTCUSD,"+"A" * 10_000), ("SYMBOLS", "BTCÜSD"),
+    ("SYMBOLS", "AVAXUSD"), ("TIMEFRAMES", ""), ("TIMEFRAMES", "4h"),
+    ("TIMEFRAMES", "1m,7D"), ("TIMEFRAMES", "14D"), ("TIMEFRAMES", "1d"), ("TIMEFRAMES", "1H"),
+    ("TIMEFRAMES", "60"), ("TIMEFRAMES", "1m;5m"), ("BACKFILL_DAYS", ""), ("BACKFILL_DAYS", "six"),
+    ("BACKFILL_DAYS", "-1"), ("BACKFILL_DAYS", "+1"), ("BACKFILL_DAYS", "1e9"), ("BACKFILL_DAYS", "1.0"),
+    ("BACKFILL_DAYS", "36526"), ("BACKFILL_DAYS", "9" * 5000), ("BACKFILL_DAYS", "1_000"),
+    ("BACKFILL_DAYS", "٣"), ("BACKFILL_DAYS", "365 days"), ("BACKFILL_DAYS", "0x10"),
+    ("BACKFILL_ON_STARTUP", ""), ("BACKFILL_ON_STARTUP", "maybe"), ("BACKFILL_ON_STARTUP", "2"),
+    ("BACKFILL_INTERVAL_MINUTES", "0"), ("GAP_DETECTION_INTERVAL_MINUTES", "-60"),
+    ("GAP_DETECTION_MAX_OPEN_GAPS", "none"), ("GAP_REPAIR_INTERVAL_MINUTES", "1h"),
+    ("GAP_REPAIR_MAX_REPAIRS_PER_RUN", "0"), ("REST_UPDATE_ENABLED", "enabled"), ("UPDATE_INTERVAL_SECONDS", "0"),
+    ("WS_INGESTION_ENABLED", "tru"), ("WS_CATCHUP_LOOKBACK_MINUTES", "-1"), ("STREAM_DURATION_MINUTES", "0"),
+    ("RATE_LIMIT_DELAY", ""), ("RATE_LIMIT_DELAY", "-0.1"), ("RATE_LIMIT_DELAY", "nan"),
+    ("RATE_LIMIT_DELAY", "inf"), ("RATE_LIMIT_DELAY", "6,0"), ("RATE_LIMIT_DELAY", "1e9"),
+    ("RATE_LIMIT_DELAY", "1_0"), ("RATE_LIMIT_DELAY", "."), ("RATE_LIMIT_MAX_RETRIES", "1.5"),
+    ("RATE_LIMIT_MIN_BACKOFF_SECONDS", "-1"), ("RATE_LIMIT_STATE_PATH", "~nobody-of-this-name/x"),
+    ("DATABASE_PATH", '"/a\\tb"'), ("RETENTION_DAYS", "-3"), ("RETENTION_DAYS_BY_TIMEFRAME", "1m"),
+    ("RETENTION_DAYS_BY_TIMEFRAME", "1m="), ("RETENTION_DAYS_BY_TIMEFRAME", "2m=4"),
+    ("RETENTION_DAYS_BY_TIMEFRAME", "1m=4,1m=5"), ("RETENTION_DAYS_BY_TIMEFRAME", "365"),
+    ("JOBS_RETENTION_DAYS", "0"), ("SETTLE_SECONDS", "-5"), ("STATUS_MAX_LAG_MINUTES", "0"),
+    ("BITFINEX_REST_URL", ""), ("BITFINEX_REST_URL", "nowhere"), ("BITFINEX_REST_URL", "http://example.org/v2"),
+    ("BITFINEX_REST_URL", "http://127.0.0.1.example.org/v2"), ("BITFINEX_REST_URL", "http://128.0.0.1/v2"),
+    ("BITFINEX_REST_URL", "https://user:pw@example.org/v2"), ("BITFINEX_REST_URL", "http://127.0.0.1@example.org"),
+    ("BITFINEX_REST_URL", "http://127.0.0.1\\@example.org"), ("BITFINEX_REST_URL", "file:///etc/passwd"),
+    ("BITFINEX_REST_URL", "https://"), ("BITFINEX_REST_URL", "https:///v2"), ("BITFINEX_REST_URL", "https://[::1"),
+    ("BITFINEX_REST_URL", "https://example.org:0/"), ("BITFINEX_REST_URL", "https://example.org:99999/"),
+    ("BITFINEX_REST_URL", "https://example.org:x/"), ("BITFINEX_REST_URL", "https://example.org/v2#a"),
+    ("BITFINEX_REST_URL", "https://example.org/v2?a=b"), ("BITFINEX_REST_URL", "wss://example.org/v2"),
+    ("BITFINEX_REST_URL", "https://exa mple.org"), ("BITFINEX_WS_URL", "ws://example.org/ws/2"),
+    ("BITFINEX_WS_URL", "ws://[2001:db8::1]/ws/2"), ("BITFINEX_WS_URL", "https://example.org/ws/2"),
+    ("LOG_LEVEL", "LOUD"), ("LOG_LEVEL", ""), ("MDATA_REHEARSAL", "1,2"), ("MDATA_REHEARSAL", "1,2,nan"),
+    ("MDATA_REHEARSAL", "0,0,1"), ("MDATA_REHEARSAL", "1,inf,1"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value"), BAD_LINES, ids=[f"{name}={value:.20}" for name, value in BAD_LINES])
+def test_a_bad_value_is_refused_by_name_and_place(home: Path, name: str, value: str) -> None:
+    said = refusal(home, f"# mine\n\n\n{name}={value}\n")
+    assert f"{home / 'my.env'}:4: {name} is wrong" in said
+    assert len(said) < 500
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ('SYMBOLS="BTCUSD\nTIMEFRAMES=1m\n', 1),
+        ("# one\n\nSYMBOLS='BTCUSD\nTIMEFRAMES=1m\n", 3),
+        ('LOG_LEVEL=INFO\nSYMBOLS="BTCUSD\nTIMEFRAMES=1m"\n', 2),
+        ("SYMBOLS=BTCUSD\nSYMBOLS=BTCUSD\n", 2),
+        ('SYMBOLS="BTC\\nUSD"\n', 1),
+        ("SYMBOLS\n", 1),
+        ("SYMBOLS: BTCUSD\n", 1),
+        ("SYMBOLS BTCUSD\n", 1),
+        ('SYMBOLS="BTCUSD" and more\n', 1),
+        ("\r\n\r\nSYMBOLS\r\n", 3),
+    ],
+)
+def test_a_line_without_a_meaning_is_refused_by_name_and_place(home: Path, content: str, line: int) -> None:
+    said = refusal(home, content)
+    assert f"{home / 'my.env'}:{line}: " in said
+    assert "SYMBOLS" in said
+
+
+@pytest.mark.parametrize(
+    ("content", "line"), [(b"=5\n", 1), (b"LOG_LEVEL=INFO\n# caf\xe9\n", 2), (b"\xff\xfeS\0", 1), (b"\n''=\n", 2)]
+)
+def test_a_file_that_is_no_env_file_is_refused_by_line(home: Path, content: bytes, line: int) -> None:
+    assert f"{home / 'my.env'}:{line}: " in refusal(home, content)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"PING_URL=ftp://example.org/{SECRET}",
+        f"PING_URL=https://me:{SECRET}@example.org/",
+        f"PING_URL=https://example.org:{SECRET}/",
+        f"PING_URL=https://[{SECRET}",
+        f"PING_URL=http://example.org/{SECRET}",
+        f"PING_URL={SECRET}",
+        f'PING_URL="https://example.org/{SECRET}',
+        f'PING_URL="https://example.org/{SECRET}\nA="',
+        f"PING_URL https://example.org/{SECRET}",
+        f"PING_URL=https://example.org/{SECRET}\nPING_URL=https://example.org/{SECRET}",
+        f'NOTIFY_COMMAND="mail {SECRET}\\a"',
+        f"NOTIFY_COMMAND='mail {SECRET}",
+        f"NOTIFY_COMMAND: mail {SECRET}",
+    ],
+)
+def test_a_refusal_never_repeats_a_secret(home: Path, line: str) -> None:
+    said = refusal(home, line + "\n")
+    assert line.partition("=")[0].split()[0].rstrip(":") in said
+    assert SECRET not in said
+
+
+def test_every_fault_is_told_at_once(home: Path) -> None:
+    said = refusal(home, "BACKFILL_DAYS=six\nnonsense line\nTIMEFRAMES=4h\n")
+    for place in (":1: BACKFILL_DAYS", ":2: ", ":3: TIMEFRAMES"):
+        assert f"{home / 'my.env'}{place}" in said
+
+
+@pytest.mark.parametrize(
+    ("line", "advice"),
+    [
+        ("TIMEFRAMES=4h", "Bitfinex has no 4h candles: use 1h, 3h or 6h"),
+        ("TIMEFRAMES=4H", "Bitfinex has no 4h candles: use 1h, 3h or 6h"),
+        ("TIMEFRAMES=7D", "use 1W"),
+        ("TIMEFRAMES=1d", "did you mean 1D?"),
+        ("TIMEFRAMES=1H", "did you mean 1h?"),
+        ("TIMEFRAMES=15M", "did you mean 15m?"),
+        ("SYMBOLS=AVAXUSD", "did you mean AVAX/USD?"),
+        ("BACKFILL_DAYS=", "leave the line out for the default"),
+        ("BITFINEX_REST_URL=http://example.org/v2", "use https://"),
+    ],
+)
+def test_a_refusal_says_what_to_do(home: Path, line: str, advice: str) -> None:
+    assert advice in refusal(home, line)
+
+
+def test_bad_options_and_environment_are_named_as_such(home: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"option: SYMBOLS is wrong.*environment: BACKFILL_DAYS is wrong"):
+        load(None, {"SYMBOLS": "../x"}, {"HOME": str(home), "BACKFILL_DAYS": "six"})
+
+
+TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=()), max_size=60)
+
+
+@given(name=st.sampled_from([setting.name for setting in SETTINGS]), text=TEXT)
+def test_no_text_breaks_a_setting(name: str, text: str) -> None:
+    try:
+        loaded = load(Path("/dev/null"), environ={"HOME": "/home/me", name: text})
+    except ConfigurationError as error:
+        told = str(error)
+    else:
+        told = {row.origin: row.name for row in listing(loaded)}["environment"]
+    assert name in told
+
+
+LINES = st.lists(st.one_of(st.sampled_from(SETTINGS).map(lambda one: one.name), st.sampled_from("=\"'#\n \\$é\r1m")))
+
+
+@given(content=st.one_of(st.binary(max_size=80), LINES.map(lambda parts: "".join(parts).encode())))
+def test_no_content_breaks_the_file(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    env_file = tmp_path_factory.getbasetemp() / "random.env"
+    env_file.write_bytes(content)
+    try:
+        loaded = load(env_file, environ={"HOME": "/home/me"})
+    except ConfigurationError as error:
+        told = str(error)
+    else:
+        told = str(loaded.env_file)
+    assert str(env_file) in told
+
+
+# --- which file, and what it may be
+
+
+def test_the_first_file_that_exists_is_in_effect(home: Path) -> None:
+    environ = {"HOME": str(home)}
+    assert find_env_file(None, environ, home) is None
+    own = home / ".config/mdata/mdata.env"
+    own.parent.mkdir(parents=True)
+    own.touch()
+    assert find_env_file(None, environ, home) == own
+    elsewhere = home / "xdg/mdata/mdata.env"
+    elsewhere.parent.mkdir(parents=True)
+    elsewhere.touch()
+    assert find_env_file(None, {**environ, "XDG_CONFIG_HOME": str(home / "xdg")}, home) == elsewhere
+    here = home / ".env"
+    here.touch()
+    assert find_env_file(None, environ, home) == here
+    named = home / "named.env"
+    named.touch()
+    environ["MDATA_ENV_FILE"] = "~/named.env"
+    assert find_env_file(None, environ, home) == named
+    assert find_env_file(Path("named.env"), environ, home) == named
+    assert find_env_file(own, environ, home) == own
+
+
+@pytest.mark.parametrize("named", ["missing.env", "folder", "~nobody-of-this-name/x", "a" * 300])
+def test_a_named_file_must_exist(home: Path, named: str) -> None:
+    (home / "folder").mkdir()
+    for explicit, environ in ((Path(named), {}), (None, {"MDATA_ENV_FILE": named})):
+        with pytest.raises(ConfigurationError, match=r"the env file .* (does not exist|cannot be found)"):
+            load(explicit, environ={"HOME": str(home), **environ})
+
+
+def test_the_file_may_be_a_pipe(home: Path) -> None:
+    reading, writing = os.pipe()
+    try:
+        os.write(writing, b"SETTLE_SECONDS=7\n")
+        os.close(writing)
+        loaded = load(Path(f"/dev/fd/{reading}"), environ={"HOME": str(home)})
+    finally:
+        os.close(reading)
+    assert loaded.settings.settle_seconds == 7
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read(home: Path) -> None:
+    env_file = home / ".env"
+    env_file.touch(0o000)
+    with pytest.raises(NotPermittedError, match=r"\.env: Permission denied"):
+        load(environ={"HOME": str(home)})
+
+
+def test_a_current_folder_that_is_gone(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = home / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(ConfigurationError, match="the current folder is gone"):
+        load(environ={"HOME": str(home)})
+
+
+def test_the_environment_is_left_alone(home: Path) -> None:
+    before = dict(os.environ)
+    read(home, "SETTLE_SECONDS=7\nMY_OWN=1\n")
+    assert dict(os.environ) == before
+
+
+def test_unknown_names_are_warned_about_in_files_only(home: Path) -> None:
+    loaded = read(home, "SYMBOL=BTCUSD\nlog_level=INFO\nZZZ=1\n", BACKFIL_DAYS="3")
+    assert len(loaded.warnings) == 3
+    symbol, level, other = loaded.warnings
+    assert f"{home / 'my.env'}:1: " in symbol
+    assert "did you mean SYMBOLS?" in symbol
+    assert "did you mean LOG_LEVEL?" in level
+    assert "ZZZ" in other
+    assert "did you mean" not in other
+
+
+@pytest.mark.parametrize(
+    ("mode", "content", "warned"),
+    [
+        (0o600, "PING_URL=https://example.org/a\n", False),
+        (0o640, "PING_URL=https://example.org/a\n", False),
+        (0o644, "PING_URL=https://example.org/a\n", True),
+        (0o604, "NOTIFY_COMMAND=mail me\n", True),
+        (0o644, "PING_URL=\n", False),
+        (0o644, "LOG_LEVEL=INFO\n", False),
+    ],
+)
+def test_a_secret_that_everybody_can_read_is_warned_about(home: Path, mode: int, content: str, warned: bool) -> None:
+    (home / "my.env").touch()
+    (home / "my.env").chmod(mode)
+    warnings = read(home, content).warnings
+    assert [f"chmod o-r {home / 'my.env'}" in one for one in warnings] == [True] * warned
+
+
+# --- the listing and the template
+
+
+def test_the_listing_reads_back_as_the_same_settings(home: Path) -> None:
+    loaded = read(
+        home,
+        "SYMBOLS=BTCUSD,AVAX:USD\nTIMEFRAMES=1m,1M\nRETENTION_DAYS_BY_TIMEFRAME=1m=365,5m=730\nRATE_LIMIT_DELAY=.5\n"
+        "REST_UPDATE_ENABLED=on\nPROMETHEUS_TEXTFILE=/run/mdata.prom\nBITFINEX_REST_URL=http://[::1]:1/v2\n"
+        "BITFINEX_WS_URL=ws://localhost:1\nMDATA_REHEARSAL=1717243443000,12.5,600\n",
+    )
+    shown = {row.name: row.value for row in listing(loaded)}
+    assert load(Path("/dev/null"), environ={"HOME": str(home), **shown}).settings == loaded.settings
+
+
+def test_the_listing_does_not_show_secrets(home: Path) -> None:
+    loaded = read(home, f"PING_URL=https://example.org/{SECRET}\nNOTIFY_COMMAND=mail {SECRET}\n")
+    rows = {row.name: row for row in listing(loaded)}
+    assert list(rows) == [setting.name for setting in SETTINGS]
+    assert rows["PING_URL"].value == rows["NOTIFY_COMMAND"].value != ""
+    assert rows["PING_URL"].origin == f"{home / 'my.env'}:1"
+    assert SECRET not in repr(rows)
+
+
+def test_the_template_is_the_shipped_example_and_means_the_defaults(home: Path) -> None:
+    text = env_file_text()
+    assert text == (Path(__file__).parent.parent / ".env.example").read_text(encoding="utf-8")
+    loaded = read(home, text)
+    assert loaded.warnings == ()
+    assert loaded.settings == load(Path("/dev/null"), environ={"HOME": str(home)}).settings
+    # Every setting stands in it once; uncommenting one that has no default still means "not set".
+    bare = [line.removeprefix("# ").partition("=")[0] for line in text.splitlines()]
+    assert [bare.count(setting.name) for setting in SETTINGS] == [1] * len(SETTINGS)
+    without = "\n".join(f"{one.name}={one.default}" for one in SETTINGS)
+    assert read(home, without).settings == loaded.settings
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_init_never_overwrites(home: Path, here: bool) -> None:
+    environ = {"HOME": str(home)}
+    path = write_env_file(here=here, environ=environ)
+    assert path == (home / ".env" if here else home / ".config/mdata/mdata.env")
+    assert path.stat().st_mode & 0o777 == 0o600
+    path.write_text("LOG_LEVEL=DEBUG\n")
+    with pytest.raises(ConfigurationError, match="exists already"):
+        write_env_file(here=here, environ=environ)
+    assert path.read_text() == "LOG_LEVEL=DEBUG\n"
+    path.unlink()
+    path.symlink_to(home / "nowhere")
+    with pytest.raises(ConfigurationError, match="exists already"):
+        write_env_file(here=here, environ=environ)
+    assert not (home / "nowhere").exists()
+
+
+def test_init_below_a_file_is_refused(home: Path) -> None:
+    (home / ".config").touch()
+    with pytest.raises(NotPermittedError, match="cannot create the folder"):
+        write_env_file(here=False, environ={"HOME": str(home)})

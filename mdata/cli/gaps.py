@@ -9,7 +9,6 @@ from mdata.cli.frame import Answer, Frame, Options, conduct, instant
 
 if TYPE_CHECKING:
     from mdata.store.engine import Store
-    from mdata.store.gaps import Listed
 
 STATUSES = ("open", "repaired", "empty", "failed")
 
@@ -81,6 +80,7 @@ def gaps(
 
 
 def _gaps(frame: Frame, given: Options, status: str | None, since: str | None) -> Answer:
+    from mdata import shapes
     from mdata.store import gaps as table
 
     start = instant(since, "--since", frame.clock)
@@ -92,7 +92,7 @@ def _gaps(frame: Frame, given: Options, status: str | None, since: str | None) -
         return Answer(data={"gaps": []})
     with store, store.read() as connection:
         found = table.listed(connection, status, symbols, timeframes, start)
-    rows = [_row(one) for one in found]
+    rows = shapes.gaps(found)
     return Answer(data={"gaps": rows}, show=lambda: _show(rows))
 
 
@@ -105,16 +105,6 @@ def _opened(frame: Frame) -> "Store | None":
     return store
 
 
-def _row(one: "Listed") -> dict[str, object]:
-    from dataclasses import asdict
-
-    from mdata.domain.moment import iso
-
-    times = ("start", "end", "detected_at", "next_attempt_at", "resolved_at")
-    row = asdict(one)
-    return {**row, **{name: None if row[name] is None else iso(row[name]) for name in times}}
-
-
 def _show(rows: list[dict[str, object]]) -> None:
     from mdata import render
 
@@ -123,8 +113,7 @@ def _show(rows: list[dict[str, object]]) -> None:
 
 
 def _revisions(frame: Frame) -> Answer:
-    from mdata import render
-    from mdata.domain.moment import iso
+    from mdata import render, shapes
     from mdata.store import revisions as table
 
     store = _opened(frame)
@@ -132,7 +121,7 @@ def _revisions(frame: Frame) -> Answer:
         return Answer(data={"revisions": []})
     with store, store.read() as connection:
         found = table.listed(connection)
-    rows = [{**row, "open_time": iso(row["open_time"]), "seen_at": iso(row["seen_at"])} for row in found]
+    rows = shapes.revisions(found)
     columns = list(table.COLUMNS)
     return Answer(
         data={"revisions": rows}, show=lambda: render.table(columns, [[row[c] for c in columns] for row in rows])

@@ -68,11 +68,7 @@ def jobs(
 
 
 def _jobs(frame: Frame, command: str | None, since: str | None, limit: int) -> Answer:
-    from dataclasses import asdict
-
-    from mdata import render
-    from mdata.domain.moment import iso
-    from mdata.locks import holder
+    from mdata import render, shapes
     from mdata.store import jobs as table
     from mdata.store.engine import open_for_reading
 
@@ -84,13 +80,7 @@ def _jobs(frame: Frame, command: str | None, since: str | None, limit: int) -> A
         return Answer(data={"jobs": []})
     with store, store.read() as connection:
         found = table.listed(connection, command, start, limit)
-    rows = []
-    for one in found:
-        row = asdict(one)
-        if one.outcome == "running" and holder(path, one.command) is None:
-            row["outcome"] = "interrupted"
-        times = ("started_at", "finished_at")
-        rows.append({**row, **{name: None if row[name] is None else iso(row[name]) for name in times}})
+    rows = shapes.jobs(found, path)
     columns = [
         "id",
         "command",

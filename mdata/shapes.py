@@ -1,0 +1,111 @@
+"""The JSON of the commands that only read: one place, so that the terminal and HTTP cannot differ.
+
+Every function returns plain dictionaries; instants are ISO 8601 with `Z`, counts are intervals.
+"""
+
+import random
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from mdata.clock import Clock
+from mdata.config import Settings
+from mdata.domain import moment
+from mdata.jobs.status import SeriesState, Status
+from mdata.locks import holder
+from mdata.ratelimit import BudgetView, RateLimit
+from mdata.store import gaps as gap_table
+from mdata.store import jobs as job_table
+
+
+def budget(settings: Settings, clock: Clock) -> BudgetView:
+    """Return the shared rate budget as it is now; nothing is locked or changed."""
+    return RateLimit(
+        settings.rate_limit_state_path,
+        settings.rate_limit_delay,
+        settings.rate_limit_min_backoff_seconds,
+        clock,
+        random.Random(),  # noqa: S311 - only looks
+    ).peek()
+
+
+def status(state: Status, rate: BudgetView) -> dict[str, Any]:
+    """Return what `status` tells beside the envelope."""
+    return {
+        "series": [_series(one) for one in state.series],
+        "absent": state.absent,
+        "gaps": state.gaps,
+        "jobs": {
+            command: {
+                "last_started_at": _iso(last.started_at),
+                "last_outcome": last.outcome,
+                "last_success_at": _iso(last.success_at),
+            }
+            for command, last in state.jobs.items()
+        },
+        "rate_limit": {
+            "delay_seconds": rate.delay_seconds,
+            "next_request_at": _iso(rate.next_request_at),
+            "blocked_until": _iso(rate.blocked_until),
+        },
+        "database": {
+            "path": str(state.path),
+            "bytes": state.bytes,
+            "wal_bytes": state.wal_bytes,
+            "schema_version": state.schema_version,
+            "sqlite_version": state.sqlite_version,
+        },
+    }
+
+
+def gaps(found: Iterable[gap_table.Listed]) -> list[dict[str, Any]]:
+    """Return the rows of `gaps`."""
+    return [_row(asdict(one), "start", "end", "detected_at", "next_attempt_at", "resolved_at") for one in found]
+
+
+def jobs(found: Iterable[job_table.Listed], database: Path) -> list[dict[str, Any]]:
+    """Return the rows of `jobs`; a run that never finished and does not run any more was interrupted."""
+    rows = []
+    for one in found:
+        row = _row(asdict(one), "started_at", "finished_at")
+        if one.outcome == "running" and holder(database, one.command) is None:
+            row["outcome"] = "interrupted"
+        rows.append(row)
+    return rows
+
+
+def revisions(found: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows of `gaps --revisions`."""
+    return [_row(dict(one), "open_time", "seen_at") for one in found]
+
+
+def _series(one: SeriesState) -> dict[str, Any]:
+    counts = one.counts
+    has_wanted = counts.wanted.end > counts.wanted.start
+    return {
+        "exchange": one.series.exchange,
+        "symbol": one.series.symbol,
+        "timeframe": one.series.timeframe.name,
+        "first": _iso(counts.first),
+        "last": _iso(counts.last),
+        "candles": counts.candles,
+        "wanted_start": _iso(counts.wanted.start) if has_wanted else None,
+        "wanted_end": _iso(counts.wanted.end) if has_wanted else None,
+        "final": counts.final,
+        "provisional": counts.provisional,
+        "empty": counts.empty,
+        "unknown": counts.unknown,
+        "gaps_open": counts.gaps,
+        "lag_seconds": one.lag_seconds,
+        "complete": one.is_complete,
+        "retired": one.is_retired,
+    }
+
+
+def _row(row: dict[str, Any], *instants: str) -> dict[str, Any]:
+    return {**row, **{name: _iso(row[name]) for name in instants}}
+
+
+def _iso(instant: int | None) -> str | None:
+    return None if instant is None else moment.iso(instant)

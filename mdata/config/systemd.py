@@ -1,0 +1,20 @@
+"""What the environment says about systemd: where its user manager is reached, and where that looks for units."""
+
+import os
+from pathlib import Path
+
+from mdata.config.folders import user_folder
+
+
+def manager_environment() -> dict[str, str]:
+    """Return the environment to start systemctl with: its user manager is found from cron and `su` too."""
+    runtime = Path(f"/run/user/{os.getuid()}")
+    environment = {**os.environ, "SYSTEMD_COLORS": "0", "SYSTEMD_PAGER": "", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+    if "XDG_RUNTIME_DIR" not in environment and runtime.is_dir():
+        environment["XDG_RUNTIME_DIR"] = str(runtime)
+    return environment
+
+
+def user_unit_folder() -> Path:
+    """Return where this user's own units go; raise ValueError for a user without a home."""
+    return user_folder(os.environ, "XDG_CONFIG_HOME", ".config").with_name("systemd") / "user"

@@ -1,19 +1,35 @@
-"""The command line: which subcommands there are."""
+"""The command line: which subcommands there are, each imported only when it is called."""
 
 import sys
-from typing import Annotated
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
-from mdata.cli.backfill import backfill, update
 from mdata.cli.frame import run
-from mdata.cli.gaps import detect_gaps, gaps, repair
-from mdata.cli.sandbox import sandbox
-from mdata.cli.settings import config, init
-from mdata.cli.status import status
-from mdata.cli.upkeep import cleanup, jobs
+
+if TYPE_CHECKING:
+    from typer._click import Command, Context
 
 __all__ = ["app", "run"]
+
+# Subcommand → the module of `mdata.cli` that holds a function of its name, with `_` for `-`.
+COMMANDS = {
+    "backfill": "backfill",
+    "update": "backfill",
+    "detect-gaps": "gaps",
+    "repair": "gaps",
+    "cleanup": "upkeep",
+    "status": "status",
+    "gaps": "gaps",
+    "jobs": "upkeep",
+    "config": "settings",
+    "init": "settings",
+    "sandbox": "sandbox",
+}
+
+HELP = {"help_option_names": ["-h", "--help"]}
 
 EPILOG = (
     "Exit codes: 0 done; 1 bug; 2 usage; 3 ended well, work remains; 65 rows refused; 69 exchange unreachable; "
@@ -21,14 +37,34 @@ EPILOG = (
     "ended by a signal, state consistent."
 )
 
+
+class Commands(TyperGroup):
+    """The subcommands by name: a start imports the one that is called, and builds no other's options."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        # Their names are all that lists and suggestions need; `get_command` makes the real ones.
+        self.commands = {name: TyperCommand(name) for name in COMMANDS}
+
+    def get_command(self, ctx: "Context", cmd_name: str) -> "Command | None":
+        """Import and return the command of this name, or None where there is none."""
+        if cmd_name not in COMMANDS:
+            return super().get_command(ctx, cmd_name)
+        module = import_module(f"mdata.cli.{COMMANDS[cmd_name]}")
+        alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+        alone.command(cmd_name, context_settings=HELP)(getattr(module, cmd_name.replace("-", "_")))
+        return typer.main.get_command(alone)
+
+
 app = typer.Typer(
     name="mdata",
+    cls=Commands,
     help="Keep a complete local store of Bitfinex candles, and prove that it is complete.",
     epilog=EPILOG,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=HELP,
 )
 
 
@@ -49,16 +85,3 @@ def mdata(
     ] = False,
 ) -> None:
     """Keep a complete local store of Bitfinex candles, and prove that it is complete."""
-
-
-app.command("backfill")(backfill)
-app.command("update")(update)
-app.command("detect-gaps")(detect_gaps)
-app.command("repair")(repair)
-app.command("cleanup")(cleanup)
-app.command("status")(status)
-app.command("gaps")(gaps)
-app.command("jobs")(jobs)
-app.command("config")(config)
-app.command("init")(init)
-app.command("sandbox")(sandbox)

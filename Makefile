@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := check
-.PHONY: install dev clients demo test lint types layers check bench bench-quick clean
+.PHONY: install dev clients demo test lint types layers docs docs-check check bench bench-quick clean
 
 install: $(BIN)/mdata  ## leaves .venv/bin/mdata ready to use
 
@@ -45,7 +45,15 @@ types: dev
 layers: dev
 	$(BIN)/lint-imports
 
-check: lint types layers test
+DOCS := README.md $(sort $(wildcard docs/*.md))
+
+docs: dev  ## writes every help text, table and screen in the docs anew
+	$(BIN)/cog -r -U -I docs --verbosity=1 $(DOCS)
+
+docs-check: dev
+	$(BIN)/cog --check --diff -I docs --verbosity=1 --check-fail-msg='run make docs' $(DOCS)
+
+check: lint types layers docs-check test
 
 bench: dev  ## writes docs/performance.md
 	$(BIN)/python bench/run.py

@@ -21,6 +21,23 @@ BUG = 1
 USAGE = 2
 WORK_REMAINS = 3
 
+# Every code that mdata ends with, told once: for `mdata --help`, the README and the reference.
+EXIT_CODES = {
+    "0": "done",
+    "1": "a bug in mdata",
+    "2": "wrong usage",
+    "3": "ended well, work remains",
+    "65": "single rows of an answer were refused; their intervals stay unknown",
+    "69": "the exchange cannot be reached, or is in maintenance",
+    "74": "storage: disk full, I/O error, damaged file",
+    "75": "not now: another run holds the lock, or the rate limit blocks for longer than the run may last",
+    "76": "the exchange answered nonsense",
+    "77": "permission",
+    "78": "configuration: a setting, a newer schema, a foreign file",
+    "129, 130, 143": "ended by a signal; the state is consistent",
+    "141": "whoever read the output has left, as `| head` does",
+}
+
 # The worst of several exit codes wins; signals (above 128) are worse than all of these.
 SEVERITY = (0, 3, 75, 69, 65, 76, 78, 77, 74, 1)
 

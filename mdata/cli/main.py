@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from mdata.cli.frame import run
+from mdata.errors import EXIT_CODES
 
 if TYPE_CHECKING:
     from typer._click import Command, Context
@@ -31,11 +32,7 @@ COMMANDS = {
 
 HELP = {"help_option_names": ["-h", "--help"]}
 
-EPILOG = (
-    "Exit codes: 0 done; 1 bug; 2 usage; 3 ended well, work remains; 65 rows refused; 69 exchange unreachable; "
-    "74 storage; 75 not now; 76 the exchange answered nonsense; 77 permission; 78 configuration; 129, 130, 143 "
-    "ended by a signal, state consistent."
-)
+EPILOG = "Exit codes: " + "; ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items()) + "."
 
 
 class Commands(TyperGroup):

@@ -1,0 +1,208 @@
+"""What `make docs` (cog) puts into the Markdown files: help texts, tables, and screens of commands that are run.
+
+Screens come from a rehearsal: the real commands, a sandbox exchange, and one clock for both that stands still
+until somebody sleeps. They are therefore the same on every machine and every day, and `make check` compares them.
+"""
+
+import os
+import re
+import signal
+import struct
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from fcntl import ioctl
+from pathlib import Path
+from shlex import split
+from termios import TIOCSWINSZ
+from unittest.mock import patch
+
+from mdata.cli import frame
+from mdata.cli.main import COMMANDS, app
+from mdata.config.table import CATEGORIES
+from mdata.domain.interval import Range
+from mdata.domain.moment import parse_instant
+from mdata.errors import EXIT_CODES
+from mdata.sandbox.market import Market, Pair
+from mdata.sandbox.server import RateRule, Sandbox
+from mdata.store.engine import open_store, sqlite3
+
+NOW = "2026-11-02T12:04:03Z"
+HOME = "/home/you"
+_WIDTH = 100
+_HOUR = 3_600_000
+
+
+class LeapingClock:
+    """A clock that stands still, and leaps when somebody sleeps."""
+
+    def __init__(self, now: int) -> None:
+        self._wall, self._boot = now, 1000.0
+
+    def now(self) -> int:
+        """Return the wall time, ms UTC."""
+        return self._wall
+
+    def boottime(self) -> float:
+        """Return seconds since a boot that never was."""
+        return self._boot
+
+    def boot_id(self) -> str:
+        """Return the name of that boot."""
+        return "rehearsal"
+
+    def sleep(self, seconds: float) -> None:
+        """Leap."""
+        self._boot += max(0.0, seconds)
+        self._wall += int(max(0.0, seconds) * 1000)
+
+
+class Rehearsal:
+    """A home folder, an exchange with two pairs, and a clock; `screen` is what a terminal shows in it."""
+
+    def __init__(self, **settings: str) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="mdata-docs-")
+        self._clock = LeapingClock(parse_instant(NOW, 0))
+        now = self._clock.now()
+        night = Range(now - 30 * _HOUR, now - 28 * _HOUR)
+        pairs = Pair("tBTCUSD", price=95_000.0), Pair("tETHUSD", density=0.9, holes=(night,), price=3_500.0)
+        market = Market({pair.symbol: pair for pair in pairs})
+        self._sandbox = Sandbox(market, self._clock, rule=RateRule(0)).__enter__()
+        self._environment = {
+            "PATH": os.environ["PATH"], "HOME": self._folder.name, "LANG": "C.UTF-8",
+            "TERM": "xterm", "NO_COLOR": "1", "COLUMNS": str(_WIDTH), "BITFINEX_REST_URL": self._sandbox.rest_url,
+            "BITFINEX_WS_URL": self._sandbox.ws_url,
+            "RATE_LIMIT_STATE_PATH": f"{self._folder.name}/.local/state/mdata/rate-limit.json", **settings,
+        }  # fmt: skip
+
+    @property
+    def database(self) -> Path:
+        """Return where the store is."""
+        return Path(self._folder.name, ".local/share/mdata/mdata.db")
+
+    def wait(self, hours: float) -> None:
+        """Let time pass."""
+        self._clock.sleep(hours * 3600)
+
+    def sql(self, statement: str) -> None:
+        """Change the store as any SQLite tool may."""
+        connection = sqlite3.connect(self.database)
+        connection.execute(statement)
+        connection.commit()
+        connection.close()
+
+    def run(self, command: str, exit_code: int = 0) -> str:
+        """Run `mdata …` as at a terminal of its own and return what that shows; it must end with `exit_code`."""
+        environment = patch.dict(os.environ, self._environment, clear=True)
+        clock = patch.object(frame, "clock_of", lambda _: self._clock)
+        with environment, clock, _folder(self._folder.name), _signals(), _terminal() as shown:
+            try:
+                app(split(command)[1:], prog_name="mdata")
+            except SystemExit as end:
+                code = end.code
+        if code != exit_code:
+            raise AssertionError(f"`{command}` ended with {code}, not {exit_code}:\n{''.join(shown)}")
+        text = "".join(shown).replace("\r\n", "\n").replace(self._folder.name, HOME)
+        # Bold letters go; the engine is the machine's own, and everything else the same everywhere.
+        text = re.sub(r"\x1b\[[0-9;]*m", "", text)
+        text = re.sub(r"SQLite 3\.\d+\.\d+", "SQLite 3.53.4", text)
+        return "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+
+    def screen(self, *commands: str, exit_code: int = 0) -> str:
+        """Return a Markdown block of commands and what they show; the last one ends with `exit_code`."""
+        *before, last = commands
+        shown = [f"$ {command}\n{self.run(command)}" for command in before]
+        return _console("".join([*shown, f"$ {last}\n{self.run(last, exit_code)}"]))
+
+
+def typed(*commands: str) -> str:
+    """Return a Markdown block of commands that are only shown here; a test runs them."""
+    return _console("".join(f"$ {command}\n" for command in commands))
+
+
+def _console(text: str) -> str:
+    return f"```console\n{text}```\n"
+
+
+@contextmanager
+def _folder(name: str) -> Iterator[None]:
+    before = Path.cwd()
+    os.chdir(name)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    """Put back the handlers that a command sets."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _terminal() -> Iterator[list[str]]:
+    """Make stdout and stderr a terminal, and collect what is written to it."""
+    master, slave = os.openpty()
+    ioctl(slave, TIOCSWINSZ, struct.pack("HHHH", 50, _WIDTH, 0, 0))
+    shown: list[str] = []
+
+    def collect() -> None:
+        # Reading from a terminal that nobody holds open any more is an error, and here the end.
+        with suppress(OSError), os.fdopen(master, encoding="utf-8", newline="") as stream:
+            for line in stream:
+                shown.append(line)  # noqa: PERF402 - what came before the error is kept
+
+    reader = threading.Thread(target=collect)
+    reader.start()
+    terminal = os.fdopen(slave, "w", encoding="utf-8", newline="")
+    with terminal, redirect_stdout(terminal), redirect_stderr(terminal):
+        yield shown
+    reader.join()
+
+
+def help_of(*command: str) -> str:
+    """Return a Markdown block with the help text of a command, or of mdata itself."""
+    with patch.dict(os.environ, {"COLUMNS": "80", "TERM": "dumb"}), _terminal() as shown, suppress(SystemExit):
+        app([*command, "--help"], prog_name="mdata")
+    text = "".join(shown).replace("\r\n", "\n").strip("\n")
+    return "```text\n" + "".join(f"{line.rstrip()}\n" for line in text.splitlines()) + "```\n"
+
+
+def commands() -> str:
+    """Return a heading and the help text for every subcommand."""
+    return "\n".join(f"### `mdata {name}`\n\n{help_of(name)}" for name in COMMANDS)
+
+
+def exit_codes() -> str:
+    """Return the table of exit codes."""
+    return _table(("code", "meaning"), [(str(code), meaning) for code, meaning in EXIT_CODES.items()])
+
+
+def settings() -> str:
+    """Return a table of settings for each category."""
+    parts = []
+    for category, group in CATEGORIES.items():
+        rows = [(f"`{one.name}`", f"`{one.default}`" if one.default else "", one.help) for one in group]
+        parts.append(f"**{category}**\n\n" + _table(("setting", "default", "meaning"), rows))
+    return "\n".join(parts)
+
+
+def schema() -> str:
+    """Return a Markdown block with the schema of a new store."""
+    with tempfile.TemporaryDirectory() as folder, open_store(Path(folder, "mdata.db")) as store, store.read() as rows:
+        found = rows.execute(
+            "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND tbl_name <> '_sqlite_migrations' ORDER BY rowid"
+        ).fetchall()
+    return "```sql\n" + ";\n".join(statement for (statement,) in found) + ";\n```\n"
+
+
+def _table(heading: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [heading, tuple("---" for _ in heading), *rows]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)

@@ -1,0 +1,53 @@
+"""The docs say what the program does: every command, option, setting and exit code stands in them."""
+
+import re
+from pathlib import Path
+
+import pytest
+import typer
+
+from mdata import errors
+from mdata.cli.main import COMMANDS, app
+from mdata.config import env_file_text
+from mdata.config.table import SETTINGS
+
+HERE = Path(__file__).parent.parent
+README = (HERE / "README.md").read_text()
+REFERENCE = (HERE / "docs" / "reference.md").read_text()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_a_heading_and_every_option_a_sentence(command: str) -> None:
+    assert f"\n### `mdata {command}`\n" in README
+    parsed = typer.main.get_command(app).get_command(typer.Context(typer.main.get_command(app)), command)  # type: ignore[attr-defined]
+    assert parsed.help
+    assert [one.name for one in parsed.params if not getattr(one, "help", None)] == []
+
+
+def test_no_heading_is_left_of_a_command_that_is_gone() -> None:
+    assert set(re.findall(r"^### `mdata ([a-z-]+)`$", README, re.MULTILINE)) == set(COMMANDS)
+
+
+@pytest.mark.parametrize("setting", [one.name for one in SETTINGS])
+def test_every_setting_stands_in_the_reference(setting: str) -> None:
+    assert f"| `{setting}` |" in REFERENCE
+
+
+def test_the_example_file_is_what_init_writes() -> None:
+    assert (HERE / ".env.example").read_text() == env_file_text()
+
+
+def test_every_exit_code_is_told() -> None:
+    def codes(kind: type[errors.MdataError]) -> set[str]:
+        return {str(kind.exit_code)}.union(*map(codes, kind.__subclasses__()))
+
+    told = {code for group in errors.EXIT_CODES for code in group.split(", ")}
+    assert codes(errors.MdataError) | {str(code) for code in errors.SEVERITY} <= told
+    for text in (README, REFERENCE):
+        assert all(f"| {code} | " in text for code in errors.EXIT_CODES)
+
+
+def test_links_between_the_docs_lead_somewhere() -> None:
+    for path in [HERE / "README.md", *(HERE / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text()):
+            assert (path.parent / target).exists(), f"{path.name} leads to {target}"

@@ -1,10 +1,12 @@
 """The JSON of the commands that only read: one place, so that the terminal and HTTP cannot differ.
 
-Every function returns plain dictionaries; instants are ISO 8601 with `Z`, counts are intervals.
+The `find_…` functions read the store; the others say what was read in plain dictionaries, where instants are
+ISO 8601 with `Z` and counts are intervals.
 """
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,48 @@ from typing import Any
 from mdata.clock import Clock
 from mdata.config import Settings
 from mdata.domain import moment
-from mdata.jobs.status import SeriesState, Status
+from mdata.jobs.status import SeriesState, Status, collect
 from mdata.locks import holder
 from mdata.ratelimit import BudgetView, RateLimit
 from mdata.store import gaps as gap_table
 from mdata.store import jobs as job_table
+from mdata.store.engine import Store, open_for_reading
+
+
+def find_status(settings: Settings, clock: Clock) -> Status:
+    """Read what is stored, or that nothing is."""
+    with _opened(settings.database_path) as store:
+        return collect(settings, store, clock.now())
+
+
+def find_gaps(
+    settings: Settings, status: str | None, symbols: list[str], timeframes: list[str], since: int | None
+) -> list[dict[str, Any]] | None:
+    """Return the rows of `gaps` that pass the filters (`since` in ms UTC); None where nothing is stored yet."""
+    with _opened(settings.database_path) as store:
+        if store is None:
+            return None
+        with store.read() as connection:
+            return gaps(gap_table.listed(connection, status, symbols, timeframes, since))
+
+
+def find_jobs(settings: Settings, command: str | None, since: int | None, limit: int) -> list[dict[str, Any]] | None:
+    """Return the newest rows of `jobs` that pass the filters (`since` in ms UTC); None where nothing is stored."""
+    with _opened(settings.database_path) as store:
+        if store is None:
+            return None
+        with store.read() as connection:
+            return jobs(job_table.listed(connection, command, since, limit), store.path)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Store | None]:
+    store = open_for_reading(path)
+    try:
+        yield store
+    finally:
+        if store is not None:
+            store.close()
 
 
 def budget(settings: Settings, clock: Clock) -> BudgetView:

@@ -121,18 +121,9 @@ def _print(command: str, options: Options, answer: Answer) -> None:
         return
     import json
 
-    from mdata.jobs.result import outcome_of
+    from mdata.jobs.result import envelope
 
-    envelope = {
-        "mdata": 1,
-        "command": command,
-        "outcome": outcome_of(answer.exit),
-        "exit": answer.exit,
-        "reason": answer.reason,
-        "retryable": answer.exit in {3, 69, 75},
-        **answer.data,
-    }
-    print(json.dumps(envelope, default=str))  # noqa: T201 - stdout is where data goes
+    print(json.dumps(envelope(command, answer.exit, answer.reason, answer.data), default=str))  # noqa: T201 - stdout is where data goes
 
 
 def duration(text: str, option: str) -> int:

@@ -81,18 +81,15 @@ def gaps(
 
 def _gaps(frame: Frame, given: Options, status: str | None, since: str | None) -> Answer:
     from mdata import shapes
-    from mdata.store import gaps as table
 
     start = instant(since, "--since", frame.clock)
     settings = frame.loaded.settings
     symbols = list(settings.symbols) if given.symbols else []
     timeframes = [one.name for one in settings.timeframes] if given.timeframes else []
-    store = _opened(frame)
-    if store is None:
+    rows = shapes.find_gaps(settings, status, symbols, timeframes, start)
+    if rows is None:
+        _tell_that_nothing_is_stored(frame)
         return Answer(data={"gaps": []})
-    with store, store.read() as connection:
-        found = table.listed(connection, status, symbols, timeframes, start)
-    rows = shapes.gaps(found)
     return Answer(data={"gaps": rows}, show=lambda: _show(rows))
 
 
@@ -101,8 +98,12 @@ def _opened(frame: Frame) -> "Store | None":
 
     store = open_for_reading(frame.loaded.settings.database_path)
     if store is None:
-        frame.log.warning("nothing is stored yet: run `mdata backfill`")
+        _tell_that_nothing_is_stored(frame)
     return store
+
+
+def _tell_that_nothing_is_stored(frame: Frame) -> None:
+    frame.log.warning("nothing is stored yet: run `mdata backfill`")
 
 
 def _show(rows: list[dict[str, object]]) -> None:

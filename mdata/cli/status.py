@@ -1,14 +1,11 @@
 """`mdata status`."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from mdata.cli import options as common
 from mdata.cli.frame import Answer, Frame, Options, conduct, duration
-
-if TYPE_CHECKING:
-    from mdata.jobs.status import Status
 
 
 def status(
@@ -31,34 +28,22 @@ def status(
 
 def _status(frame: Frame, max_lag: str | None, max_gaps: int, *, is_check: bool) -> Answer:
     from mdata import shapes
-    from mdata.jobs import status as job
-    from mdata.store.engine import open_for_reading
+    from mdata.jobs.status import complaints
 
     settings = frame.loaded.settings
     limit = settings.status_max_lag_minutes * 60 if max_lag is None else duration(max_lag, "--max-lag")
-    store = open_for_reading(settings.database_path)
-    try:
-        state = job.collect(settings, store, frame.clock.now())
-    finally:
-        if store is not None:
-            store.close()
+    state = shapes.find_status(settings, frame.clock)
     data = shapes.status(state, shapes.budget(settings, frame.clock))
-    complaints = job.complaints(state, limit, max_gaps) if is_check else []
-    reason = "; ".join(complaints) or None
-    return Answer(
-        3 if complaints else 0,
-        reason,
-        data,
-        lambda: _show(frame, state, data, reason, is_check=is_check),
-    )
+    reason = "; ".join(complaints(state, limit, max_gaps)) if is_check else ""
+    return Answer(3 if reason else 0, reason or None, data, lambda: _show(frame, data, reason, is_check=is_check))
 
 
-def _show(frame: Frame, state: "Status", data: dict[str, Any], reason: str | None, *, is_check: bool) -> None:
+def _show(frame: Frame, data: dict[str, Any], reason: str, *, is_check: bool) -> None:
     from mdata import render
 
     if is_check:
         render.line(reason or "healthy")
         return
     render.status(data)
-    for name in state.absent:
+    for name in data["absent"]:
         frame.log.warning(f"nothing is stored of {name} yet: run `mdata backfill`")

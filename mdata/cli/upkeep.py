@@ -69,18 +69,12 @@ def jobs(
 
 def _jobs(frame: Frame, command: str | None, since: str | None, limit: int) -> Answer:
     from mdata import render, shapes
-    from mdata.store import jobs as table
-    from mdata.store.engine import open_for_reading
 
     start = instant(since, "--since", frame.clock)
-    path = frame.loaded.settings.database_path
-    store = open_for_reading(path)
-    if store is None:
+    rows = shapes.find_jobs(frame.loaded.settings, command, start, limit)
+    if rows is None:
         frame.log.warning("nothing has run yet: run `mdata backfill`")
         return Answer(data={"jobs": []})
-    with store, store.read() as connection:
-        found = table.listed(connection, command, start, limit)
-    rows = shapes.jobs(found, path)
     columns = [
         "id",
         "command",

@@ -1,6 +1,8 @@
 """What a job returns: one frozen result for the table, the JSON, the job's row and the exit code."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from mdata.store.jobs import Tally
 
@@ -23,9 +25,27 @@ class JobResult:
     @property
     def retryable(self) -> bool:
         """Whether the same command may get further later."""
-        return self.exit in {3, 69, 75}
+        return is_retryable(self.exit)
 
 
 def outcome_of(exit_code: int) -> str:
     """Return the word for an exit code: ok, partial, skipped or failed."""
     return OUTCOMES.get(exit_code, "failed")
+
+
+def is_retryable(exit_code: int) -> bool:
+    """Whether the same command may get further later."""
+    return exit_code in {3, 69, 75}
+
+
+def envelope(command: str, exit_code: int, reason: str | None, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the object that `--json` prints and HTTP serves: what every command tells, then its own `data`."""
+    return {
+        "mdata": 1,
+        "command": command,
+        "outcome": outcome_of(exit_code),
+        "exit": exit_code,
+        "reason": reason,
+        "retryable": is_retryable(exit_code),
+        **data,
+    }

@@ -3,6 +3,9 @@
 SQLite 3.7.0 to 3.51.2 can lose committed pages when two connections of a WAL database write and checkpoint at
 the same instant (fixed in 3.51.3, and in 3.50.7 and 3.44.6). `pysqlite3` brings a newer engine where it is
 installed; on any other engine the write lock around every transaction keeps the race out of reach.
+
+Nothing here opens the database's file but SQLite: closing a descriptor of it drops every POSIX lock that this
+process holds on it, and a process that serves it has several connections.
 """
 
 import os
@@ -35,8 +38,6 @@ SQLITE_VERSION: str = sqlite3.sqlite_version
 # How long a statement waits for another program that holds the database.
 _BUSY_SECONDS = 30.0
 _WAL_SIZE_LIMIT = 64 * 1024 * 1024
-
-_SQLITE_MAGIC = b"SQLite format 3\x00"
 
 
 def has_wal_reset_bug(version: str = SQLITE_VERSION) -> bool:
@@ -138,7 +139,12 @@ def _explained(path: Path, error: sqlite3.DatabaseError) -> MdataError:
         )
     if "full" in text:
         return StorageError(f"the disk is full: {path} keeps what was committed; make room and run this again")
-    if "not a database" in text or "malformed" in text:
+    if "not a database" in text:
+        return StorageError(
+            f"{path} is no SQLite database, or its beginning is damaged; it was left as it is: set DATABASE_PATH to "
+            "another file, or restore a backup"
+        )
+    if "malformed" in text:
         return StorageError(
             f"{path} is damaged ({text}); nothing was changed: keep the file, restore a backup or start a new one"
         )
@@ -169,7 +175,7 @@ def open_store(path: Path) -> Store:
     Raise ConfigurationError for a foreign file or a newer schema, StorageError for a damaged one,
     NotPermittedError where the file may not be written. A refused file is left untouched.
     """
-    _refuse_what_is_no_database(path)
+    _refuse_a_folder(path)
     write_lock = FileLock(path.with_name(f"{path.name}.write.lock"))
     if not path.exists() or path.stat().st_size == 0:
         os.close(open_shared(path))
@@ -196,7 +202,7 @@ def open_for_reading(path: Path) -> Store | None:
 
     Nothing is created. Raise as `open_store` does, and ConfigurationError for a schema that is older too.
     """
-    _refuse_what_is_no_database(path)
+    _refuse_a_folder(path)
     try:
         if not path.exists() or path.stat().st_size == 0:
             return None
@@ -238,18 +244,13 @@ def _connect(path: Path, mode: str) -> Connection:
         )
 
 
-def _refuse_what_is_no_database(path: Path) -> None:
+def _refuse_a_folder(path: Path) -> None:
     try:
-        with path.open("rb") as stream:
-            head = stream.read(len(_SQLITE_MAGIC))
-    except FileNotFoundError:
-        return
-    except IsADirectoryError as error:
-        raise ConfigurationError(f"DATABASE_PATH {path} is a folder; name a file inside it") from error
+        is_folder = path.is_dir()
     except PermissionError as error:
         raise NotPermittedError(_may_not(path, "read")) from error
-    if head and head != _SQLITE_MAGIC:
-        raise StorageError(f"{path} is not an SQLite database; it was left as it is: set DATABASE_PATH to another")
+    if is_folder:
+        raise ConfigurationError(f"DATABASE_PATH {path} is a folder; name a file inside it")
 
 
 def _schema_version(path: Path, connection: Connection) -> int:

@@ -28,6 +28,10 @@ class Clock(Protocol):
         """Wait for `seconds`; a signal handler that raises ends the wait."""
         ...
 
+    def real(self, seconds: float) -> float:
+        """Return for how long `seconds` of this clock last in life: for waits that something else may end."""
+        ...
+
 
 class SystemClock:
     """The machine's own clocks."""
@@ -48,6 +52,10 @@ class SystemClock:
         """Wait for `seconds`."""
         if seconds > 0:
             time.sleep(seconds)
+
+    def real(self, seconds: float) -> float:
+        """Return `seconds`: this clock is life's own."""
+        return seconds
 
 
 class RehearsalClock:
@@ -78,4 +86,8 @@ class RehearsalClock:
 
     def sleep(self, seconds: float) -> None:
         """Wait for `seconds` of rehearsed time."""
-        self._system.sleep(seconds / self._speed)
+        self._system.sleep(self.real(seconds))
+
+    def real(self, seconds: float) -> float:
+        """Return for how long `seconds` of rehearsed time last in life."""
+        return seconds / self._speed

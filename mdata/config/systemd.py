@@ -1,4 +1,4 @@
-"""What the environment says about systemd: where its user manager is reached, and where that looks for units."""
+"""What the environment says about systemd: where its managers are reached, and where they look for units."""
 
 import os
 from pathlib import Path
@@ -18,3 +18,8 @@ def manager_environment() -> dict[str, str]:
 def user_unit_folder() -> Path:
     """Return where this user's own units go; raise ValueError for a user without a home."""
     return user_folder(os.environ, "XDG_CONFIG_HOME", ".config").with_name("systemd") / "user"
+
+
+def notify_socket() -> str | None:
+    """Return where the service manager that started this process wants to be told how it is, or None."""
+    return os.environ.get("NOTIFY_SOCKET") or None

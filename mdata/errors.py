@@ -21,6 +21,10 @@ BUG = 1
 USAGE = 2
 WORK_REMAINS = 3
 
+# With these the same command may get further later; the sentence then says when, in these words.
+RETRYABLE = frozenset({WORK_REMAINS, 69, 75})
+NEXT_ATTEMPT = "the next attempt may be made"
+
 # Every code that mdata ends with, told once: for `mdata --help`, the README and the reference.
 EXIT_CODES = {
     "0": "done",

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mdata.clock import Clock
 from mdata.domain.moment import iso
-from mdata.errors import NotNowError
+from mdata.errors import NEXT_ATTEMPT, NotNowError
 from mdata.flock import POLL, FileLock, is_locked
 
 # Every note is written over the whole of the one before it, in one piece: nobody reads half of one.
@@ -56,10 +56,10 @@ def _path(database: Path, command: str) -> Path:
 def _busy(database: Path, command: str, by: Holder, wait: float) -> str:
     waited = f"; waited {wait:g} s" if wait else ""
     if by.pid is None:
-        return f"another `mdata {command}` is at work on {database}{waited}; run this again later"
+        return f"another `mdata {command}` is at work on {database}{waited}; {NEXT_ATTEMPT} as soon as that has ended"
     return (
         f"another `mdata {command}` is at work on {database} (process {by.pid}, since {by.since}){waited}; "
-        f"let it finish, or end it with `kill {by.pid}`, then run this again"
+        f"{NEXT_ATTEMPT} as soon as it has ended; `kill {by.pid}` ends it, and nothing is lost"
     )
 
 

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from mdata.clock import Clock
 from mdata.domain.budget import CONNECTS_PER_MINUTE, Priority, State, Waiter, backoff, longest_block
 from mdata.domain.moment import iso
-from mdata.errors import NotNowError
+from mdata.errors import NEXT_ATTEMPT, NotNowError
 from mdata.flock import FileLock
 
 T = TypeVar("T")
@@ -104,7 +104,8 @@ class RateLimit:
                     shared.state = replace(shared.state, connects=(*recent, shared.now))
                     return
                 if deadline is not None and shared.now + wait > deadline:
-                    raise NotNowError(f"20 connections were opened within a minute; the next is free in {wait:.0f} s")
+                    free_at = iso(self._clock.now() + int(wait * 1000))
+                    raise NotNowError(f"20 connections were opened within a minute; {NEXT_ATTEMPT} at {free_at}")
             self._clock.sleep(wait)
 
     def peek(self) -> BudgetView:
@@ -154,7 +155,7 @@ class RateLimit:
     def _give_up(self, state: State, now: float) -> None:
         until = iso(self._clock.now() + int((state.ready_at - now) * 1000))
         if state.blocked_until > now:
-            raise NotNowError(f"the exchange's rate limit blocks every request until {until}; run this again then")
+            raise NotNowError(f"the exchange's rate limit blocks every request until {until}")
         raise TimeoutError(f"the next free request is at {until}")
 
     @contextmanager

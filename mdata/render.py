@@ -103,7 +103,7 @@ def progress_bar() -> "Iterator[Callable[[Progress], None]]":
     from rich.console import Console
 
     bar = rich_progress.Progress(
-        rich_progress.TextColumn("{task.description}"),
+        rich_progress.TextColumn("{task.description}", markup=False),
         rich_progress.BarColumn(),
         rich_progress.TextColumn("{task.completed:.0f}/{task.total:.0f} requests, about {task.fields[left]} left"),
         console=Console(stderr=True),

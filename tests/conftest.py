@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -117,6 +117,12 @@ class Folder:
                 capture_output=True, stdin=subprocess.DEVNULL, timeout=120, check=False,
             )
         )  # fmt: skip
+
+    def start_into(self, stderr: IO[str], *arguments: str, environment: dict[str, str]) -> int:
+        return subprocess.run(
+            [MDATA, *arguments], env=environment, cwd=self.path, stderr=stderr, stdout=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL, timeout=120, check=False,
+        ).returncode  # fmt: skip
 
     def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         with sqlite3.connect(self.database) as connection:

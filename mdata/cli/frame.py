@@ -15,11 +15,13 @@ from mdata import config
 from mdata.clock import Clock, RehearsalClock, SystemClock
 from mdata.config import Loaded
 from mdata.errors import BUG, MdataError, Stopped
-from mdata.logs import StderrLog
+from mdata.logs import StderrLog, harmless
 
 if TYPE_CHECKING:
     from mdata.jobs.cleanup import Removed
     from mdata.jobs.result import JobResult
+
+_BUG = "this is a bug in mdata; please report it with the lines above"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +61,11 @@ class Frame:
     clock: Clock
 
 
-def conduct(command: str, options: Options, act: Callable[[Frame], Answer]) -> NoReturn:
-    """Load the settings, let `act` do the work, print its answer and end with its exit code."""
+def conduct(command: str, options: Options, act: Callable[[Frame], Answer], *, is_job: bool = False) -> NoReturn:
+    """Load the settings, let `act` do the work, print its answer and end with its exit code.
+
+    The log of a job ends with one `key=value` line, also when it fails before there is anything to count.
+    """
 
     def load_and_act(log: StderrLog) -> Answer:
         loaded = config.load(options.env_file, options.overrides)
@@ -69,10 +74,10 @@ def conduct(command: str, options: Options, act: Callable[[Frame], Answer]) -> N
             log.warning(warning)
         return act(Frame(loaded, log, clock_of(loaded)))
 
-    perform(command, options, load_and_act)
+    perform(command, options, load_and_act, is_job=is_job)
 
 
-def perform(command: str, options: Options, act: Callable[[StderrLog], Answer]) -> NoReturn:
+def perform(command: str, options: Options, act: Callable[[StderrLog], Answer], *, is_job: bool = False) -> NoReturn:
     """Let `act` do the work, turn what goes wrong into a sentence, print the answer, end with its exit code."""
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, _stop)
@@ -81,9 +86,14 @@ def perform(command: str, options: Options, act: Callable[[StderrLog], Answer]) 
         answer = act(log)
     except MdataError as error:
         log.error(str(error))
-        answer = Answer(error.exit_code, str(error))
+        answer = _failed(log, command, error.exit_code, str(error), is_job=is_job)
     except Stopped as stop:
-        answer = Answer(stop.exit_code, "stopped by a signal")
+        answer = _failed(log, command, stop.exit_code, "stopped by a signal", is_job=is_job)
+    except (typer.Exit, typer.Abort, typer.BadParameter):
+        raise
+    except Exception:  # noqa: BLE001 - the one place that may catch everything
+        _report_bug()
+        answer = _failed(log, command, BUG, _BUG, is_job=is_job)
     try:
         _print(command, options, answer)
         sys.stdout.flush()
@@ -92,6 +102,28 @@ def perform(command: str, options: Options, act: Callable[[StderrLog], Answer]) 
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(128 + signal.SIGPIPE) from None
     raise typer.Exit(answer.exit)
+
+
+def _failed(log: StderrLog, command: str, exit_code: int, reason: str, *, is_job: bool) -> Answer:
+    from mdata.jobs.result import outcome_of
+
+    if is_job:
+        closing_line(log, exit_code, f"{command} outcome={outcome_of(exit_code)} exit={exit_code}")
+    return Answer(exit_code, reason)
+
+
+def closing_line(log: StderrLog, exit_code: int, line: str) -> None:
+    """Say how a run ended, as loudly as it deserves: what is no failure must alarm nobody."""
+    (log.notice if exit_code in {0, 3, 65, 75} or exit_code > 128 else log.error)(line)
+
+
+def _report_bug() -> None:
+    import traceback
+
+    # Even here, what the exchange sent must not reach a terminal as it is.
+    for line in traceback.format_exc().splitlines():
+        sys.stderr.write(f"{harmless(line)}\n")
+    sys.stderr.write(f"mdata: {_BUG}\n")
 
 
 def _stop(number: int, _: FrameType | None) -> None:
@@ -169,9 +201,6 @@ def run() -> None:
 
     try:
         app()
-    except Exception:  # noqa: BLE001 - the one place that may catch everything
-        import traceback
-
-        traceback.print_exc()
-        sys.stderr.write("mdata: this is a bug in mdata; please report it with the lines above\n")
+    except Exception:  # noqa: BLE001 - what goes wrong outside of `perform`
+        _report_bug()
         sys.exit(BUG)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
 from mdata import __version__, config
-from mdata.cli.frame import Answer, Frame, Options, conduct, duration, job_answer
+from mdata.cli.frame import Answer, Frame, Options, closing_line, conduct, duration, job_answer
 from mdata.jobs.context import Context, Exchange, Limits, Progress
 from mdata.jobs.result import JobResult
 from mdata.locks import command_lock
@@ -52,22 +52,20 @@ def run_job_with_more(
         line = summary(result)
         if removed is not None:
             line += f" removed_candles={removed.candles} freed_bytes={removed.bytes}"
-        if result.exit in {0, 3, 65, 75} or result.exit > 128:
-            frame.log.notice(line)
-        else:
-            frame.log.error(line)
+        closing_line(frame.log, result.exit, line)
         return job_answer(result, removed)
 
-    conduct(command, options, act)
+    conduct(command, options, act, is_job=True)
 
 
 def summary(result: JobResult) -> str:
-    """Return the final line of a run: `key=value`, for people and for grep."""
+    """Return the final line of a run: `key=value`, for people and for grep; the reason is quoted as in JSON."""
     from dataclasses import asdict
+    from json import dumps
 
     counted = " ".join(f"{name}={value}" for name, value in asdict(result.tally).items() if value)
     seconds = (result.finished_at - result.started_at) / 1000
-    reason = f' reason="{result.reason}"' if result.reason else ""
+    reason = f" reason={dumps(result.reason, ensure_ascii=False)}" if result.reason else ""
     parts = f"{result.command} outcome={result.outcome} exit={result.exit} took={seconds:.1f}s"
     return f"{parts} {counted}".rstrip() + reason
 

@@ -9,6 +9,7 @@ from mdata.config import Settings
 from mdata.domain.budget import Priority
 from mdata.domain.query import Page, Query
 from mdata.domain.timeframe import Timeframe
+from mdata.ratelimit import BudgetView
 from mdata.store.engine import Store
 from mdata.store.jobs import Origin
 
@@ -54,6 +55,10 @@ class Budget(Protocol):
 
     def answered(self) -> None:
         """Note any other answer."""
+        ...
+
+    def peek(self) -> BudgetView:
+        """Return the budget as it is; nothing is changed."""
         ...
 
 

@@ -6,8 +6,11 @@ from dataclasses import replace
 from typing import TypeVar
 
 from mdata.domain.budget import Priority
+from mdata.domain.moment import iso
 from mdata.errors import (
+    NEXT_ATTEMPT,
     OK,
+    RETRYABLE,
     WORK_REMAINS,
     GarbledError,
     MdataError,
@@ -44,6 +47,7 @@ class Job:
         self.problems: list[MdataError] = []
         self._id: int | None = None
         self._skipped: str | None = None
+        self._not_before = 0
         limit = context.limits.max_runtime
         self._deadline = None if limit is None else context.clock.boottime() + limit
 
@@ -73,6 +77,10 @@ class Job:
     def skip(self, reason: str) -> None:
         """Note that a part of the work was left out on purpose: the outcome is skipped, and the exit code 0."""
         self._skipped = reason
+
+    def of_no_use_before(self, instant: int) -> None:
+        """Note that another run can get no further before `instant` (ms UTC)."""
+        self._not_before = instant
 
     def ask(self, plan: Callable[[], T | None], send: Callable[[Exchange, T, Callable[[], None]], R]) -> R | None:
         """Wait for a slot, plan, send, and return the answer, trying again where that may help.
@@ -137,12 +145,19 @@ class Job:
         more = [sentence for sentence in (self._skipped, reason) if sentence]
         sentences = [*dict.fromkeys(str(problem) for problem in self.problems), *more]
         text = "; ".join(sentences) or None
+        if (code in RETRYABLE or self._not_before) and NEXT_ATTEMPT not in (text or ""):
+            text = "; ".join(filter(None, (text, self._when(finished_at))))
         self.tally = replace(self.tally, remaining=remaining)
         outcome = "skipped" if code == OK and self._skipped else outcome_of(code)
         ending = Ending("interrupted" if code > 128 else outcome, code, text)
         with self.write() as connection:
             table.finish(connection, self._id or 0, self.tally, finished_at, ending)
         return JobResult(self.command, code, outcome, text, self.started_at, finished_at, self._id, self.tally)
+
+    def _when(self, now: int) -> str:
+        """Return the sentence that says when the same command may get further."""
+        instant = max(self._not_before, self.context.budget.peek().next_request_at or 0)
+        return f"{NEXT_ATTEMPT} {f'at {iso(instant)}' if instant > now else 'at once'}"
 
 
 def _nothing_more(_: Job) -> tuple[int, str | None]:

@@ -7,7 +7,6 @@ from mdata.domain import planning
 from mdata.domain.budget import Priority
 from mdata.domain.gaps import Gap
 from mdata.domain.interval import Range
-from mdata.domain.moment import iso
 from mdata.domain.query import PAGE_LIMIT, Page, Proof, Query, prove
 from mdata.domain.series import Series
 from mdata.errors import WORK_REMAINS, BadAnswerError, NotNowError, RowsRefusedError, UnreachableError
@@ -178,9 +177,10 @@ def _what_is_left(job: Job) -> tuple[int, str | None]:
         return 0, None
     waiting = [gap.next_attempt_at or now for gap in left if gap.status == "open"]
     given_up = sum(gap.status == "failed" for gap in left)
-    when = f"the next attempt may be made at {iso(min(waiting))}" if waiting else "none of them is due"
+    if waiting:
+        job.of_no_use_before(min(waiting))
     tail = f"; {given_up} of them were given up: `mdata repair --retry-failed` tries them again" if given_up else ""
-    return WORK_REMAINS, f"{len(left)} gaps remain; {when}{tail}"
+    return WORK_REMAINS, f"{len(left)} gaps remain{tail}"
 
 
 def plan(settings: Settings, store: Store, now: int) -> tuple[int, int]:

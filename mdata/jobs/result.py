@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mdata.errors import RETRYABLE
 from mdata.store.jobs import Tally
 
 OUTCOMES = {0: "ok", 3: "partial", 65: "partial", 75: "skipped"}
@@ -35,7 +36,7 @@ def outcome_of(exit_code: int) -> str:
 
 def is_retryable(exit_code: int) -> bool:
     """Whether the same command may get further later."""
-    return exit_code in {3, 69, 75}
+    return exit_code in RETRYABLE
 
 
 def envelope(command: str, exit_code: int, reason: str | None, data: Mapping[str, Any]) -> dict[str, Any]:

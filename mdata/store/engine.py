@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from mdata.errors import ConfigurationError, MdataError, NotNowError, NotPermittedError, StorageError
+from mdata.errors import NEXT_ATTEMPT, ConfigurationError, MdataError, NotNowError, NotPermittedError, StorageError
 from mdata.files import open_shared
 from mdata.flock import FileLock
 
@@ -130,9 +130,8 @@ def storage_errors(path: Path) -> Iterator[None]:
 def _explained(path: Path, error: sqlite3.DatabaseError) -> MdataError:
     text = str(error)
     if "locked" in text or "busy" in text:
-        return NotNowError(
-            f"another program has held {path} for {_BUSY_SECONDS:.0f} s; close it, or run this again later"
-        )
+        held = f"another program has held {path} for {_BUSY_SECONDS:.0f} s"
+        return NotNowError(f"{held}; {NEXT_ATTEMPT} as soon as that has closed it")
     if "readonly" in text or "unable to open" in text:
         return NotPermittedError(
             f"cannot write {path}: {text}; {missing_group(path) or 'check the owner and mode of the file'}"

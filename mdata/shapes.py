@@ -9,17 +9,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mdata.clock import Clock
 from mdata.config import Settings
 from mdata.domain import moment
 from mdata.jobs.status import SeriesState, Status, collect
-from mdata.locks import holder
 from mdata.ratelimit import BudgetView, RateLimit
-from mdata.store import gaps as gap_table
-from mdata.store import jobs as job_table
 from mdata.store.engine import Store, open_for_reading
+
+if TYPE_CHECKING:
+    from mdata.store import gaps as gap_table
+    from mdata.store import jobs as job_table
 
 
 def find_status(settings: Settings, clock: Clock) -> Status:
@@ -32,20 +33,24 @@ def find_gaps(
     settings: Settings, status: str | None, symbols: list[str], timeframes: list[str], since: int | None
 ) -> list[dict[str, Any]] | None:
     """Return the rows of `gaps` that pass the filters (`since` in ms UTC); None where nothing is stored yet."""
+    from mdata.store.gaps import listed
+
     with _opened(settings.database_path) as store:
         if store is None:
             return None
         with store.read() as connection:
-            return gaps(gap_table.listed(connection, status, symbols, timeframes, since))
+            return gaps(listed(connection, status, symbols, timeframes, since))
 
 
 def find_jobs(settings: Settings, command: str | None, since: int | None, limit: int) -> list[dict[str, Any]] | None:
     """Return the newest rows of `jobs` that pass the filters (`since` in ms UTC); None where nothing is stored."""
+    from mdata.store.jobs import listed
+
     with _opened(settings.database_path) as store:
         if store is None:
             return None
         with store.read() as connection:
-            return jobs(job_table.listed(connection, command, since, limit), store.path)
+            return jobs(listed(connection, command, since, limit), store.path)
 
 
 @contextmanager
@@ -98,13 +103,15 @@ def status(state: Status, rate: BudgetView) -> dict[str, Any]:
     }
 
 
-def gaps(found: Iterable[gap_table.Listed]) -> list[dict[str, Any]]:
+def gaps(found: "Iterable[gap_table.Listed]") -> list[dict[str, Any]]:
     """Return the rows of `gaps`."""
     return [_row(asdict(one), "start", "end", "detected_at", "next_attempt_at", "resolved_at") for one in found]
 
 
-def jobs(found: Iterable[job_table.Listed], database: Path) -> list[dict[str, Any]]:
+def jobs(found: "Iterable[job_table.Listed]", database: Path) -> list[dict[str, Any]]:
     """Return the rows of `jobs`; a run that never finished and does not run any more was interrupted."""
+    from mdata.locks import holder
+
     rows = []
     for one in found:
         row = _row(asdict(one), "started_at", "finished_at")

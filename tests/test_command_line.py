@@ -1,9 +1,6 @@
 """The manners of the command line: exit codes, the JSON envelope, settings, and what a bad one gets."""
 
-import json
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -202,22 +199,3 @@ def test_a_reader_that_leaves_is_no_error(folder: Folder) -> None:
         process.stderr.close()
     assert process.returncode == 141
     assert "Traceback" not in err
-
-
-@pytest.mark.parametrize("arguments", [["status", "--json"], ["config"], ["backfill", "--json"]])
-def test_a_run_with_nothing_due_imports_nothing_heavy(folder: Folder, arguments: list[str]) -> None:
-    folder.run("backfill", BACKFILL_DAYS="0", TIMEFRAMES="1M")
-    code = (
-        "import sys, atexit, json\n"
-        "atexit.register(lambda: print(json.dumps(sorted(sys.modules)), file=sys.stderr))\n"
-        f"sys.argv = ['mdata', *{arguments!r}]\n"
-        "from mdata.cli.main import run\nrun()\n"
-    )
-    finished = subprocess.run(
-        [sys.executable, "-c", code], env=folder.environ(BACKFILL_DAYS="0", TIMEFRAMES="1M"), cwd=folder.path,
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert finished.returncode == 0, finished.stderr
-    modules = set(json.loads(finished.stderr.strip().splitlines()[-1]))
-    heavy = {"httpx", "rich", "tenacity", "websockets", "sqlite_utils", "pydantic", "asyncio", "pandas"}
-    assert not heavy & modules

@@ -27,6 +27,13 @@ def assert_sound(folder: Folder) -> None:
     assert uncovered == (0,)
 
 
+def has_tables(folder: Folder) -> bool:
+    """Whether the process came so far as to make the tables."""
+    if not folder.database.exists() or not folder.database.stat().st_size:
+        return False
+    return folder.rows("SELECT count(*) FROM sqlite_master") != [(0,)]
+
+
 def test_killed_at_random_instants(folder: Folder) -> None:
     rng = random.Random(7)
     folder.settings["BACKFILL_DAYS"] = "90"
@@ -37,7 +44,7 @@ def test_killed_at_random_instants(folder: Folder) -> None:
         process.send_signal(signal.SIGKILL)
         process.communicate()
         kills += 1
-        if folder.database.exists() and folder.database.stat().st_size:
+        if has_tables(folder):
             assert_sound(folder)
     while (ended := folder.run("backfill", "--json")).exit == 3:
         pass
@@ -77,10 +84,8 @@ def test_killed_at_every_write(folder: Folder) -> None:
             env=folder.environ(), cwd=folder.path, capture_output=True, check=False, timeout=60,
         )  # fmt: skip
         survived = traced.returncode == 0
-        if folder.database.exists() and folder.database.stat().st_size:
-            tables = folder.rows("SELECT count(*) FROM sqlite_master")
-            if tables != [(0,)]:
-                assert_sound(folder)
+        if has_tables(folder):
+            assert_sound(folder)
         ended = folder.run("backfill")
         assert ended.exit == 0, (number, ended.err)
         assert_sound(folder)

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -195,12 +196,23 @@ def job_answer(result: "JobResult", removed: "Removed | None" = None) -> Answer:
     return Answer(result.exit, result.reason, data)
 
 
-def run() -> None:
-    """Run the command line; whatever is left over is a bug and says so."""
+def run() -> NoReturn:
+    """Run the command line and end the process; whatever is left over is a bug and says so."""
     from mdata.cli.main import app
 
+    code = BUG
     try:
         app()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else BUG
     except Exception:  # noqa: BLE001 - what goes wrong outside of `perform`
         _report_bug()
-        sys.exit(BUG)
+    _end(code)
+
+
+def _end(code: int) -> NoReturn:
+    """End the process at once: all files are closed, and taking Python apart would take as long as the work did."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    os._exit(code)

@@ -1,7 +1,6 @@
 """How a job is started from the terminal: store, lock, budget, exchange, progress, and how it is shown."""
 
 import os
-import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -94,7 +93,7 @@ def context(frame: Frame, limits: Limits) -> Iterator[Context]:
         frame.clock,
         random.SystemRandom(),
     )
-    origin = Origin(os.getpid(), socket.gethostname(), frame.clock.boot_id(), config.invocation_id(), __version__)
+    origin = Origin(os.getpid(), os.uname().nodename, frame.clock.boot_id(), config.invocation_id(), __version__)
     with open_store(settings.database_path) as store, progress() as report:
         yield Context(settings, frame.clock, store, budget, exchange, frame.log, origin, limits, report)
         store.checkpoint(over=_LARGE_LOG)

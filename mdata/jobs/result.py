@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mdata.errors import RETRYABLE
-from mdata.store.jobs import Tally
+
+if TYPE_CHECKING:
+    from mdata.store.jobs import Tally
 
 OUTCOMES = {0: "ok", 3: "partial", 65: "partial", 75: "skipped"}
 
@@ -20,8 +22,8 @@ class JobResult:
     reason: str | None
     started_at: int
     finished_at: int
-    job_id: int | None = None
-    tally: Tally = Tally()  # noqa: RUF009 - frozen
+    job_id: int | None
+    tally: "Tally"
 
     @property
     def retryable(self) -> bool:

@@ -3,10 +3,12 @@
 import socket
 import threading
 import zlib
+from collections.abc import Iterable
 from email.utils import formatdate
 from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from mdata.clock import Clock
 from mdata.sandbox.faults import Fault
@@ -22,6 +24,10 @@ class Answerer(Protocol):
 
     def answer(self, target: str) -> tuple[Reply, Fault | None]:
         """Return the reply to a request, and the fault that is to be carried out while sending it."""
+        ...
+
+    def converse(self, connection: socket.socket, target: str, headers: Iterable[tuple[str, str]]) -> None:
+        """Serve a WebSocket connection whose handshake has been read, until it ends."""
         ...
 
     def admin(self, target: str, body: bytes | None) -> Reply:
@@ -84,6 +90,10 @@ class Connection(BaseHTTPRequestHandler):
         """Answer as the exchange, or as the sandbox itself."""
         if self.path.startswith("/sandbox/"):
             self._send(self.server.answerer.admin(self.path, None))
+            return
+        if urlsplit(self.path).path == "/ws/2":
+            self.close_connection = True
+            self.server.answerer.converse(self.connection, self.path, self.headers.items())
             return
         reply, fault = self.server.answerer.answer(self.path)
         sending = _SENDING.get(fault.kind) if fault else None

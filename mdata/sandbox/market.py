@@ -76,6 +76,17 @@ class Market:
         new.sort(reverse=newest_first)
         yield from merge(kept, new, key=itemgetter(0), reverse=newest_first)
 
+    def trades(self, symbol: str, timeframe: Timeframe, minute: int) -> list[int]:
+        """Return when (ms UTC) within the minute that begins at `minute` a candle of the series changes."""
+        recorded = self._recorded(symbol, timeframe)
+        if recorded is not None:
+            # A recorded candle is served whole from its open time on.
+            return [candle[0] for candle in recorded if minute <= candle[0] < minute + MINUTE]
+        if symbol not in self.pairs:
+            return []
+        traded = _traded(self.seed, self.pairs[symbol], (minute // MINUTE,))
+        return [start + after for start, noise in traded for after in _trades(noise)]
+
     def _unrevised(
         self, symbol: str, timeframe: Timeframe, within: Range, now: int, *, newest_first: bool
     ) -> Iterator[Candle]:
@@ -135,8 +146,18 @@ def _added_up(seed: int, pair: Pair, timeframe: Timeframe, start: int, now: int)
 
 
 def _minutes(seed: int, pair: Pair, minutes: Iterable[int], now: int) -> Iterator[Candle]:
-    """Yield the candles of those minutes (counted since 1970) in which the pair was traded."""
-    salt, threshold, forming = _salt(seed, pair.symbol), pair.density * 0x100000, now // MINUTE
+    """Yield the candles of those minutes (counted since 1970) in which the pair was traded until `now`."""
+    forming = now // MINUTE * MINUTE
+    for start, noise in _traded(seed, pair, minutes):
+        if start < forming:
+            yield _candle(pair, start, noise)
+        elif start == forming and (candle := _so_far(_candle(pair, start, noise), noise, now - start)) is not None:
+            yield candle
+
+
+def _traded(seed: int, pair: Pair, minutes: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Yield when those minutes begin in which the pair is traded, each with the chance that makes its candle."""
+    salt, threshold = _salt(seed, pair.symbol), pair.density * 0x100000
     for minute in minutes:
         # splitmix64: cheap, and every bit of the result depends on every bit of the minute.
         noise = (minute * 0x9E3779B97F4A7C15 + salt) & _MASK
@@ -144,14 +165,11 @@ def _minutes(seed: int, pair: Pair, minutes: Iterable[int], now: int) -> Iterato
         noise = ((noise ^ noise >> 27) * 0x94D049BB133111EB) & _MASK
         noise ^= noise >> 31
         start = minute * MINUTE
-        if noise & 0xFFFFF >= threshold or start < pair.listed or minute > forming:
+        if noise & 0xFFFFF >= threshold or start < pair.listed:
             continue
         if pair.holes and any(hole.start <= start < hole.end for hole in pair.holes):
             continue
-        if minute < forming:
-            yield _candle(pair, start, noise)
-        elif (candle := _so_far(_candle(pair, start, noise), noise, now - start)) is not None:
-            yield candle
+        yield start, noise
 
 
 def _candle(pair: Pair, start: int, noise: int) -> Candle:
@@ -177,12 +195,17 @@ def _so_far(candle: Candle, noise: int, elapsed: int) -> Candle | None:
 
     Its four trades are the first, the dearest, the cheapest and the last, 14 s apart, a quarter of the volume each.
     """
-    trades = sum(elapsed >= number * 14_000 + noise % 12_000 for number in range(4))
+    trades = sum(elapsed >= after for after in _trades(noise))
     if not trades:
         return None
     open_time, open_, high, low, close, volume = candle
     prices = (open_, high, low, close)[:trades]
     return (open_time, open_, max(prices), min(prices), prices[-1], volume * trades / 4)
+
+
+def _trades(noise: int) -> list[int]:
+    """Return how long (ms) after its beginning a minute's four trades come."""
+    return [number * 14_000 + noise % 12_000 for number in range(4)]
 
 
 @lru_cache

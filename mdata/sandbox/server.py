@@ -2,22 +2,27 @@
 
 import json
 import random
+import socket
 import threading
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 from mdata.clock import Clock, SystemClock
+from mdata.domain.candle import Candle
 from mdata.domain.interval import Range
 from mdata.domain.timeframe import TIMEFRAMES
-from mdata.sandbox import rest
+from mdata.sandbox import rest, websocket
+from mdata.sandbox.channels import Revision, Subject
 from mdata.sandbox.connection import Server
 from mdata.sandbox.faults import Fault
 from mdata.sandbox.limit import RateCount, RateRule
 from mdata.sandbox.market import Market
 from mdata.sandbox.rest import Asked, Reply
+from mdata.sandbox.stream import Stream, StreamRule
 
-__all__ = ["RateRule", "Request", "Sandbox"]
+__all__ = ["RateRule", "Request", "Sandbox", "StreamRule"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +50,10 @@ class Sandbox:
         faults: list[Fault] | None = None,
         latency: float = 0.0,
         port: int = 0,
+        stream_rule: StreamRule | None = None,
     ) -> None:
         self.market, self.clock = market, clock or SystemClock()
+        self.stream = Stream(market, self.clock, stream_rule or StreamRule())
         self.faults: list[Fault] = faults or []
         self.requests: list[Request] = []
         self._count, self._latency = RateCount(rule or RateRule()), latency
@@ -99,6 +106,10 @@ class Sandbox:
             return parsed
         return rest.candles(self.market, parsed, now) if parsed else rest.answer(self.market, target)
 
+    def converse(self, connection: socket.socket, target: str, headers: Iterable[tuple[str, str]]) -> None:
+        """Serve a WebSocket connection whose handshake has been read, until it ends."""
+        websocket.converse(self.stream, connection, target, headers)
+
     def admin(self, target: str, body: bytes | None) -> Reply:
         """Answer a request to the sandbox itself, with a body if it is to change something."""
         parts = urlsplit(target)
@@ -116,16 +127,22 @@ class Sandbox:
             return _told(self.market.candles(query["symbol"], grid, within, now))
         if name == "requests":
             return _told([asdict(one) for one in self.requests[int(query.get("from", 0)) :]])
+        if name == "connections":
+            return _told([asdict(one) for one in self.stream.log[int(query.get("from", 0)) :]])
         if name == "faults" and body is not None:
             self.faults = [Fault.parse(json.dumps(one)) for one in json.loads(body)]
             return _told(len(self.faults))
         if name == "revisions" and body is not None:
+            revised: dict[tuple[str, str, int], Candle | None] = {}
             for symbol, timeframe, open_time, values in json.loads(body):
                 candle = None
                 if values is not None:
                     open_, high, low, close, volume = values
                     candle = (open_time, open_, high, low, close, volume)
-                self.market.revised[symbol, TIMEFRAMES[timeframe].name, open_time] = candle
+                revised[symbol, TIMEFRAMES[timeframe].name, open_time] = candle
+            # As a whole: other threads may be reading the old ones.
+            self.market.revised = {**self.market.revised, **revised}
+            self.stream.revise([Revision(Subject(*series), open_time) for *series, open_time in revised])
             return _told(len(self.market.revised))
         if name == "shutdown" and body is not None:
             # In a thread of its own: the server ends only after this answer.

@@ -1,0 +1,82 @@
+"""What a candles channel sends, and when: functions of the market and the time, the same for all who listen."""
+
+import json
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import count, islice
+from operator import itemgetter
+from typing import NamedTuple
+
+from mdata.domain.interval import Range
+from mdata.domain.timeframe import MINUTE, TIMEFRAMES
+from mdata.sandbox.market import Market
+from mdata.sandbox.rest import row
+
+# How many candles a snapshot holds at most; how often (ms) a heartbeat comes, on the same tick for every channel.
+SNAPSHOT, HEARTBEAT = 240, 15_000
+# How long (ms) after the first trade of an interval the exchange sends the candle before it once more.
+_SENT_AGAIN = 2_000
+
+
+class Subject(NamedTuple):
+    """What a candles channel is about."""
+
+    symbol: str
+    timeframe: str
+
+
+class Revision(NamedTuple):
+    """A candle that was changed, or taken away, after the fact."""
+
+    subject: Subject
+    open_time: int
+
+
+class Feed:
+    """What the channels of a market send, each worked out once however many listen."""
+
+    def __init__(self, market: Market) -> None:
+        self.market = market
+        self.revisions: list[Revision] = []
+        self._row = lru_cache(maxsize=4096)(self._worked_out)
+
+    def row(self, subject: Subject, open_time: int, now: int) -> str | None:
+        """Return a candle as it is at `now` (ms UTC), in JSON; None if there is none."""
+        return self._row(subject, open_time, now, len(self.revisions))
+
+    def _worked_out(self, subject: Subject, open_time: int, now: int, _: int) -> str | None:
+        within = Range(open_time, open_time + 1)
+        found = next(self.market.walk(subject.symbol, TIMEFRAMES[subject.timeframe], within, now), None)
+        return json.dumps(row(found), separators=(",", ":")) if found else None
+
+    def snapshot(self, subject: Subject, now: int) -> str:
+        """Return the newest candles at `now`, newest first and the forming one included, in JSON."""
+        grid = TIMEFRAMES[subject.timeframe]
+        walk = self.market.walk(subject.symbol, grid, Range(0, now + 1), now, newest_first=True)
+        return json.dumps(list(map(row, islice(walk, SNAPSHOT))), separators=(",", ":"))
+
+    def newest(self, subject: Subject, now: int, back: int = 0) -> int | None:
+        """Return the open time of the newest candle at `now`, or of the one so many candles before it."""
+        grid = TIMEFRAMES[subject.timeframe]
+        walk = self.market.walk(subject.symbol, grid, Range(0, now + 1), now, newest_first=True)
+        found = next(islice(walk, back, None), None)
+        return found[0] if found else None
+
+    def moments(self, subject: Subject, after: int) -> Iterator[tuple[int, int | None]]:
+        """Yield when (ms UTC, later than `after`) a channel sends something, and the open time of which candle.
+
+        Every trade sends the candle that it changes, and the first of an interval the candle before it once more,
+        a little later; where no open time is given, a heartbeat is due. It never ends.
+        """
+        grid = TIMEFRAMES[subject.timeframe]
+        latest = self.newest(subject, after) or 0
+        for minute in count(after // MINUTE * MINUTE, MINUTE):
+            due: list[tuple[int, int | None]] = [(minute + beat, None) for beat in range(0, MINUTE, HEARTBEAT)]
+            for traded in self.market.trades(subject.symbol, grid, minute):
+                open_time = grid.floor(traded)
+                due.append((traded, open_time))
+                if open_time > latest:
+                    if latest == grid.previous(open_time):
+                        due.append((traded + _SENT_AGAIN, latest))
+                    latest = open_time
+            yield from (moment for moment in sorted(due, key=itemgetter(0)) if moment[0] > after)

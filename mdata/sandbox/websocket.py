@@ -1,0 +1,137 @@
+"""WebSocket on the port that serves HTTP: the handshake, the frames, and the wait for what is due next.
+
+Frames and handshakes are the work of the websockets library, without its input and output.
+"""
+
+import select
+import socket
+from collections.abc import Iterable
+from email.utils import formatdate
+
+from websockets.datastructures import Headers
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request
+from websockets.protocol import SEND_EOF, State
+from websockets.server import ServerProtocol
+
+from mdata.sandbox.session import Session
+from mdata.sandbox.stream import Stream
+
+# How much is done before what came in is looked at; for how long a client may take to close.
+_BATCH, _CLOSING_SECONDS = 256, 5.0
+_ABNORMAL = 1006
+
+
+class Socket:
+    """A connected socket that speaks WebSocket."""
+
+    def __init__(self, connection: socket.socket, stream: Stream) -> None:
+        self._connection, self._stream = connection, stream
+        self._protocol = ServerProtocol()
+        self._unfinished = ""
+        self.is_aborted = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether messages may be sent."""
+        return self._protocol.state is State.OPEN and not self.is_aborted
+
+    @property
+    def close_code(self) -> int:
+        """The closing code that either side has sent; 1006 if none has."""
+        close = self._protocol.close_rcvd or self._protocol.close_sent
+        return close.code if close and not self.is_aborted else _ABNORMAL
+
+    def shake_hands(self, target: str, headers: Iterable[tuple[str, str]], status: int) -> int:
+        """Answer the handshake that came with these headers with a status: 101, if it is one, accepts it."""
+        request = Request(target, Headers(headers))
+        # The library's state machine wants to have read it itself.
+        self._protocol.receive_data(request.serialize())
+        self._protocol.events_received()
+        text = "the sandbox refuses this connection\n"
+        response = self._protocol.accept(request) if status == 101 else self._protocol.reject(status, text)
+        del response.headers["Date"]
+        response.headers["Date"] = formatdate(self._stream.clock.now() / 1000, usegmt=True)
+        self._protocol.send_response(response)
+        self.flush()
+        return response.status_code
+
+    def text(self, text: str) -> None:
+        """Send a text message."""
+        if self.is_open:
+            self._protocol.send_text(text.encode())
+
+    def abort(self) -> None:
+        """Break the connection off, without a closing frame."""
+        self.is_aborted = True
+
+    def flush(self) -> None:
+        """Hand over to the network what has been sent; a client that does not read makes this wait."""
+        data = self._protocol.data_to_send()
+        self._connection.sendall(b"".join(data))
+        if SEND_EOF in data:
+            self._connection.shutdown(socket.SHUT_WR)
+
+    def receive(self) -> list[str]:
+        """Return the messages that have come in."""
+        data = self._connection.recv(65_536)
+        if data:
+            self._protocol.receive_data(data)
+        else:
+            self._protocol.receive_eof()
+        return [text for event in self._protocol.events_received() if (text := self._text(event)) is not None]
+
+    def _text(self, event: object) -> str | None:
+        """Return the message that a frame completes."""
+        if not isinstance(event, Frame) or event.opcode not in {Opcode.TEXT, Opcode.CONT}:
+            return None
+        self._unfinished += bytes(event.data).decode("utf-8", "replace")
+        if not event.fin:
+            return None
+        text, self._unfinished = self._unfinished, ""
+        return text
+
+    def end(self) -> None:
+        """Wait for the client's side of a close."""
+        self._connection.settimeout(_CLOSING_SECONDS)
+        self.flush()
+        while self._protocol.state is State.CLOSING and not self.is_aborted:
+            self.receive()
+            self.flush()
+
+
+def converse(stream: Stream, connection: socket.socket, target: str, headers: Iterable[tuple[str, str]]) -> None:
+    """Serve a connection whose handshake has come with these headers, until either side ends it."""
+    connection.settimeout(None)
+    ours = Socket(connection, stream)
+    number, status = stream.admit()
+    stream.note(number, "handshake", ours.shake_hands(target, headers, status))
+    if not ours.is_open:
+        return
+    try:
+        with stream.listening() as woken:
+            _talk(stream, Session(stream, ours, number, stream.clock.now()), ours, connection, woken)
+        ours.end()
+    finally:
+        stream.note(number, "closed", ours.close_code)
+
+
+def _talk(stream: Stream, session: Session, ours: Socket, connection: socket.socket, woken: socket.socket) -> None:
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    poll.register(woken, select.POLLIN)
+    while ours.is_open:
+        now = stream.clock.now()
+        session.catch_up(now)
+        for _ in range(_BATCH):
+            if session.due() > now or not ours.is_open:
+                break
+            session.step()
+        ours.flush()
+        wait = stream.clock.real((session.due() - stream.clock.now()) / 1000) if ours.is_open else 0
+        ready = {file for file, _ in poll.poll(min(max(0.0, wait), 3600.0) * 1000)}
+        if woken.fileno() in ready:
+            woken.recv(4096)
+        if connection.fileno() in ready:
+            for text in ours.receive():
+                session.receive(text, stream.clock.now())

@@ -140,6 +140,20 @@ def test_the_journal_gets_priorities(folder: Folder, arguments: list[str], code:
     assert lines[-1].startswith(f"<{priority}>backfill outcome=")
 
 
+@pytest.mark.parametrize(("arguments", "code", "meant"), [
+    (["bakfill"], 2, "'backfill'"), (["status", "--symbl", "BTCUSD"], 2, "--symbol"),
+    (["gaps", "--status", "opened"], 2, "open"), (["jobs", "--command", "detectgaps"], 2, "detect-gaps"),
+    (["logs", "repare"], 2, "repair"),
+    (["backfill", "-s", "AVAXUSD"], 78, "AVAX/USD"), (["backfill", "-s", "BTCUSX"], 78, "tBTCUSD"),
+    (["backfill", "-t", "15M"], 78, "15m"), (["backfill", "--max-runtime", "10M"], 2, "10m"),
+])  # fmt: skip
+def test_a_near_miss_gets_the_right_word(folder: Folder, arguments: list[str], code: int, meant: str) -> None:
+    ended = folder.run(*arguments)
+    assert ended.exit == code
+    assert meant in ended.err
+    assert "Traceback" not in ended.err
+
+
 def test_a_log_that_nobody_reads_stops_nothing() -> None:
     class Closed:
         def write(self, _: str) -> None:

@@ -6,11 +6,10 @@ import typer
 
 from mdata.cli import options as common
 from mdata.cli.frame import Answer, Frame, Options, conduct, instant
+from mdata.cli.words import STATUSES, one_of
 
 if TYPE_CHECKING:
     from mdata.store.engine import Store
-
-STATUSES = ("open", "repaired", "empty", "failed")
 
 
 def detect_gaps(
@@ -61,7 +60,7 @@ def gaps(
     timeframe: common.Timeframes = None,
     json: common.Json = False,
     status: Annotated[
-        str | None, typer.Option(metavar="|".join(STATUSES), help="Only gaps of this status.", show_default=False)
+        str | None, typer.Option(help="Only gaps of this status.", show_default=False, **one_of(STATUSES))
     ] = None,
     since: Annotated[
         str | None, typer.Option(help="Only gaps that end after this instant.", show_default=False)
@@ -71,8 +70,6 @@ def gaps(
     ] = False,
 ) -> None:
     """List the gaps: found, repaired, proven empty, given up."""
-    if status not in {None, *STATUSES}:
-        raise typer.BadParameter(f"{status!r} is none of {', '.join(STATUSES)}", param_hint="--status")
     given = Options(env_file, symbol, timeframe, json)
     if revisions:
         conduct("gaps", given, _revisions)

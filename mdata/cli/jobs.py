@@ -93,7 +93,9 @@ def context(frame: Frame, limits: Limits) -> Iterator[Context]:
         frame.clock,
         random.SystemRandom(),
     )
-    origin = Origin(os.getpid(), os.uname().nodename, frame.clock.boot_id(), config.invocation_id(), __version__)
+    # A terminal that systemd started hands its own id on to whatever is typed there: only the journal's counts.
+    run_id = config.invocation_id() if config.is_journal(sys.stderr) else None
+    origin = Origin(os.getpid(), os.uname().nodename, frame.clock.boot_id(), run_id, __version__)
     with open_store(settings.database_path) as store, progress() as report:
         yield Context(settings, frame.clock, store, budget, exchange, frame.log, origin, limits, report)
         store.checkpoint(over=_LARGE_LOG)

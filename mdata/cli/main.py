@@ -25,6 +25,7 @@ COMMANDS = {
     "status": "status",
     "gaps": "gaps",
     "jobs": "upkeep",
+    "logs": "logs",
     "config": "settings",
     "init": "settings",
     "sandbox": "sandbox",

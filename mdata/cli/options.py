@@ -5,18 +5,30 @@ from typing import Annotated
 
 import typer
 
+from mdata.cli.words import complete_symbol, complete_timeframe
+
 EnvFile = Annotated[
     Path | None,
     typer.Option("--env-file", metavar="FILE", help="Read settings from this file.", show_default=False),
 ]
 Symbols = Annotated[
     list[str] | None,
-    typer.Option("--symbol", "-s", help="Serve this pair instead of SYMBOLS; repeatable.", show_default=False),
+    typer.Option(
+        "--symbol",
+        "-s",
+        help="Serve this pair instead of SYMBOLS; repeatable.",
+        show_default=False,
+        autocompletion=complete_symbol,
+    ),
 ]
 Timeframes = Annotated[
     list[str] | None,
     typer.Option(
-        "--timeframe", "-t", help="Serve this timeframe instead of TIMEFRAMES; repeatable.", show_default=False
+        "--timeframe",
+        "-t",
+        help="Serve this timeframe instead of TIMEFRAMES; repeatable.",
+        show_default=False,
+        autocompletion=complete_timeframe,
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

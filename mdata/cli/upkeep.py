@@ -7,6 +7,7 @@ import typer
 
 from mdata.cli import options as common
 from mdata.cli.frame import Answer, Frame, Options, conduct, instant
+from mdata.cli.words import JOBS, one_of
 
 if TYPE_CHECKING:
     from mdata.jobs.cleanup import Removed
@@ -59,7 +60,9 @@ def _show(found: "Removed") -> None:
 def jobs(
     env_file: common.EnvFile = None,
     json: common.Json = False,
-    command: Annotated[str | None, typer.Option(help="Only runs of this command.", show_default=False)] = None,
+    command: Annotated[
+        str | None, typer.Option(help="Only runs of this command.", show_default=False, **one_of(JOBS, "COMMAND"))
+    ] = None,
     since: Annotated[str | None, typer.Option(help="Only runs that began after this.", show_default=False)] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 50,
 ) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mdata.config.folders import user_folder
 from mdata.config.table import CATEGORIES, SETTINGS
+from mdata.domain.near import did_you_mean
 from mdata.domain.quote import quote
 from mdata.errors import ConfigurationError, NotPermittedError
 
@@ -126,10 +127,7 @@ def _if_unknown(key: str, place: str) -> list[str]:
     names = [setting.name for setting in SETTINGS]
     if key in names:
         return []
-    from difflib import get_close_matches
-
-    close = get_close_matches(key.upper(), names, 1)
-    return [f"{place}: mdata knows no setting {quote(key)}" + (f"; did you mean {close[0]}?" if close else "")]
+    return [f"{place}: mdata knows no setting {quote(key)}{did_you_mean(key.upper(), names)}"]
 
 
 def env_file_text() -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from mdata.config import Settings
 from mdata.domain import planning
 from mdata.domain.interval import Range
+from mdata.domain.near import did_you_mean
 from mdata.domain.planning import Ledger
 from mdata.domain.query import Page, Query, prove
 from mdata.domain.series import Series, asked_start
@@ -88,7 +89,7 @@ class Passes:
                 self._job.has_problem(
                     ConfigurationError(
                         f"the exchange knows no pair {target.symbol}: no candle, and not in its list of pairs; "
-                        "correct SYMBOLS"
+                        f"correct SYMBOLS{did_you_mean(target.symbol, sorted(self._listed or ()))}"
                     )
                 )
                 return None

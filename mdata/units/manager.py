@@ -5,7 +5,7 @@ import os
 import pwd
 import subprocess
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from mdata.config.systemd import manager_environment
 from mdata.errors import ConfigurationError
@@ -54,6 +54,40 @@ def journal(marker: Marker | None, *jobs: str) -> list[str]:
     """Return the command that shows the log of `jobs`, or of all of mdata, from the manager that runs them."""
     units = [f"mdata-{job}.service" for job in jobs] or ["mdata-*"]
     return ["journalctl", *_of(marker.manager if marker else "system"), *(f"--unit={unit}" for unit in units)]
+
+
+def journal_of_run(marker: Marker | None, invocation_id: str) -> list[str]:
+    """Return the command that shows the log of one run, and what the manager said about it.
+
+    Without a marker the units are not ours; then it is the manager that runs things for this user.
+    """
+    manager = marker.manager if marker else ("system" if os.getuid() == 0 else "user")
+    said_by_manager = "USER_INVOCATION_ID" if manager == "user" else "INVOCATION_ID"
+    run = f"_SYSTEMD_INVOCATION_ID={invocation_id}"
+    return ["journalctl", *_of(manager), run, "+", f"{said_by_manager}={invocation_id}"]
+
+
+def open_journal(call: list[str]) -> NoReturn:
+    """Become journalctl, with its pager at a terminal; raise ConfigurationError where there is none."""
+    try:
+        os.execvp(call[0], call)  # noqa: S606 - no shell is meant
+    except OSError as error:
+        raise _no_journal(call, error) from error
+
+
+def lines_of(call: list[str]) -> list[str]:
+    """Return what journalctl shows; raise ConfigurationError where it cannot."""
+    try:
+        finished = _run(*call, "--no-pager", "--output=short-iso", "--quiet", seconds=_SECONDS)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise _no_journal(call, error) from error
+    if finished.returncode and finished.stderr:
+        raise ConfigurationError(f"`{' '.join(call)}` failed: {' '.join(finished.stderr.split())}")
+    return finished.stdout.splitlines()
+
+
+def _no_journal(call: list[str], error: Exception) -> ConfigurationError:
+    return ConfigurationError(f"the journal cannot be opened here ({error}); elsewhere: `{' '.join(call)}`")
 
 
 def systemctl(manager: str, *arguments: str) -> str:

@@ -1,0 +1,64 @@
+"""`mdata logs`."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mdata.cli import options as common
+from mdata.cli.frame import Answer, Frame, Options, conduct
+from mdata.cli.words import JOBS, one_of
+
+if TYPE_CHECKING:
+    from mdata.units.marker import Marker
+
+
+def logs(
+    command: Annotated[
+        str | None,
+        typer.Argument(
+            help=f"One of {', '.join(JOBS)}; by default the one that ran last.",
+            show_default=False,
+            **one_of(JOBS, "[COMMAND]"),
+        ),
+    ] = None,
+    env_file: common.EnvFile = None,
+    json: common.Json = False,
+) -> None:
+    """Open the journal of a job's last run."""
+    conduct("logs", Options(env_file, json=json), lambda frame: _logs(frame, command, is_json=json))
+
+
+def _logs(frame: Frame, command: str | None, *, is_json: bool) -> Answer:
+    from mdata import shapes
+    from mdata.units import marker
+
+    settings = frame.loaded.settings
+    rows = shapes.find_jobs(settings, command, None, 1)
+    if not rows:
+        frame.log.warning(
+            f"there is no run of {command or 'any job'} yet: `mdata {command or 'backfill'}` starts one"
+        )
+        return Answer(data={"job": None, "lines": None})
+    (row,) = rows
+    if row["invocation_id"] is None:
+        frame.log.notice(
+            f"the last run of {row['command']} was started by hand: it spoke there, and left this row only"
+        )
+        return Answer(data={"job": row, "lines": None}, show=lambda: _show(row))
+    return _journal(frame, row, marker.read(settings.database_path), is_json=is_json)
+
+
+def _journal(frame: Frame, row: dict[str, Any], who: "Marker | None", *, is_json: bool) -> Answer:
+    from mdata.units import manager
+
+    call = manager.journal_of_run(who, row["invocation_id"])
+    if not is_json:
+        frame.log.debug(" ".join(call))
+        manager.open_journal(call)
+    return Answer(data={"job": row, "lines": manager.lines_of(call)})
+
+
+def _show(row: dict[str, Any]) -> None:
+    from mdata import render
+
+    render.table(["", "value"], [[name, value] for name, value in row.items()])

@@ -1,0 +1,84 @@
+"""The words that options and arguments take: what Tab offers, and which one a mistyped word may have meant.
+
+Shell completion must answer at once, and must neither fail nor print, whatever the state of settings and store.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from mdata.domain.near import did_you_mean
+
+if TYPE_CHECKING:
+    from mdata.domain.series import Series
+
+STATUSES = ("open", "repaired", "empty", "failed")
+# The subcommands that leave rows in `ingestion_jobs`.
+JOBS = ("backfill", "update", "detect-gaps", "repair", "stream", "cleanup")
+
+
+def one_of(words: Sequence[str], metavar: str | None = None) -> dict[str, Any]:
+    """Return what makes a typer option take one of `words` only: completion, and a refusal that suggests one."""
+
+    def check(value: str | None) -> str | None:
+        if value is not None and value not in words:
+            hint = did_you_mean(value, words)
+            raise typer.BadParameter(f"{value!r} is none of {', '.join(words)}{hint}")
+        return value
+
+    return {"autocompletion": _offer(words), "callback": check, "metavar": metavar or "|".join(words)}
+
+
+def _offer(words: Sequence[str]) -> Callable[[str], list[str]]:
+    def complete(incomplete: str) -> list[str]:
+        return [word for word in words if word.startswith(incomplete)]
+
+    return complete
+
+
+def complete_symbol(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Offer the stored symbols, and where there are none those of the settings, in the form that was begun."""
+    found: list[str] = []
+    with suppress(Exception):
+        found = sorted({series.symbol for series in _stored(ctx)})
+    if not found:
+        with suppress(Exception):
+            found = sorted(_settings(ctx).symbols)
+    return [form for symbol in found if (form := _form(symbol, incomplete))]
+
+
+def complete_timeframe(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Offer the stored timeframes, or where none of them fits all that the exchange has."""
+    from mdata.domain.timeframe import TIMEFRAMES
+
+    stored: set[str] = set()
+    with suppress(Exception):
+        stored = {series.timeframe.name for series in _stored(ctx)}
+    found = [name for name in TIMEFRAMES if name in stored and name.startswith(incomplete)]
+    return found or [name for name in TIMEFRAMES if name.startswith(incomplete)]
+
+
+def _form(symbol: str, begun: str) -> str | None:
+    """Return the way of writing `symbol` that `begun` is the beginning of: as stored, as a pair, in small letters."""
+    pair = symbol[1:].replace(":", "/")
+    return next((form for form in (symbol, pair, pair.lower()) if form.startswith(begun)), None)
+
+
+def _stored(ctx: typer.Context) -> "Iterator[Series]":
+    from mdata.store import series as table
+    from mdata.store.engine import open_for_reading
+
+    store = open_for_reading(_settings(ctx).database_path)
+    if store is not None:
+        with store, store.read() as connection:
+            yield from table.every(connection)
+
+
+def _settings(ctx: typer.Context) -> Any:
+    from mdata import config
+
+    named = ctx.params.get("env_file")
+    return config.load(Path(named) if named else None).settings

@@ -30,7 +30,7 @@ def test_a_manager_that_does_not_read_holds_nobody_up(tmp_path: Path) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as filler:
             filler.setblocking(False)
             filler.connect(str(tmp_path / "notify"))
-            with pytest.raises(BlockingIOError):
+            with pytest.raises(BlockingIOError):  # noqa: PT012 - until it is full
                 while True:
                     filler.send(b"x" * 100)
         notify("WATCHDOG=1")

@@ -45,6 +45,5 @@ def test_older_units_are_told(written: str, tool: str, outdated: bool) -> None:
 
 
 def test_the_journal_is_that_of_the_right_manager() -> None:
-    user = Marker("user", "ann", Path("/u"), None, "0.1.0")
-    assert journal(user, "repair") == ["journalctl", "--user", "--unit=mdata-repair.service"]
-    assert journal(SYSTEM) == ["journalctl", "--unit=mdata-*"]
+    assert journal("user", "repair") == ["journalctl", "--user", "--unit=mdata-repair.service"]
+    assert journal("system") == ["journalctl", "--unit=mdata-*"]

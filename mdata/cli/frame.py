@@ -95,6 +95,7 @@ def perform(command: str, options: Options, act: Callable[[StderrLog], Answer], 
     except Exception:  # noqa: BLE001 - the one place that may catch everything
         _report_bug()
         answer = _failed(log, command, BUG, _BUG, is_job=is_job)
+    _remember_for_alarm(answer)
     try:
         _print(command, options, answer)
         sys.stdout.flush()
@@ -103,6 +104,18 @@ def perform(command: str, options: Options, act: Callable[[StderrLog], Answer], 
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(128 + signal.SIGPIPE) from None
     raise typer.Exit(answer.exit)
+
+
+def _remember_for_alarm(answer: Answer) -> None:
+    """Under systemd: note why this run failed, or that its unit has recovered, for the alarm to tell."""
+    run = config.invocation_id()
+    if run is None:
+        return
+    from mdata.units import alarm
+
+    unit = alarm.this_unit()
+    if unit is not None:
+        alarm.note_ending(unit, answer.exit, answer.reason, run)
 
 
 def _failed(log: StderrLog, command: str, exit_code: int, reason: str, *, is_job: bool) -> Answer:

@@ -51,7 +51,7 @@ def _logs(frame: Frame, command: str | None, *, is_json: bool) -> Answer:
 def _journal(frame: Frame, row: dict[str, Any], who: "Marker | None", *, is_json: bool) -> Answer:
     from mdata.units import manager
 
-    call = manager.journal_of_run(who, row["invocation_id"])
+    call = manager.journal_of_run(who.manager if who else None, row["invocation_id"])
     if not is_json:
         frame.log.debug(" ".join(call))
         manager.open_journal(call)

@@ -28,8 +28,12 @@ COMMANDS = {
     "logs": "logs",
     "config": "settings",
     "init": "settings",
+    "timers": "timers",
     "sandbox": "sandbox",
+    "notify": "timers",
 }
+# Started by units, not by people.
+HIDDEN = {"notify"}
 
 HELP = {"help_option_names": ["-h", "--help"]}
 
@@ -49,8 +53,11 @@ class Commands(TyperGroup):
         if cmd_name not in COMMANDS:
             return super().get_command(ctx, cmd_name)
         module = import_module(f"mdata.cli.{COMMANDS[cmd_name]}")
+        found = getattr(module, cmd_name.replace("-", "_"))
+        if isinstance(found, typer.Typer):
+            return typer.main.get_command(found)
         alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-        alone.command(cmd_name, context_settings=HELP)(getattr(module, cmd_name.replace("-", "_")))
+        alone.command(cmd_name, context_settings=HELP, hidden=cmd_name in HIDDEN)(found)
         return typer.main.get_command(alone)
 
 

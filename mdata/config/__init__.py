@@ -10,12 +10,12 @@ from mdata.config.files import EnvFile, env_file_text, find_env_file, read_env_f
 from mdata.config.folders import current_folder, user_folder
 from mdata.config.table import SETTINGS, Setting, Settings
 from mdata.config.values import is_loopback
-from mdata.errors import ConfigurationError, NotPermittedError
+from mdata.errors import ConfigurationError, MdataError, NotPermittedError
 from mdata.files import make_folder
 
 __all__ = [
     "Loaded", "Row", "Settings", "env_file_text", "find_env_file", "invocation_id", "is_journal", "listing",
-    "load", "wants_colour", "write_env_file",
+    "load", "text_of", "wants_colour", "write_env_file",
 ]  # fmt: skip
 
 _REDACTED = "(set, not shown)"
@@ -63,6 +63,17 @@ def load(
         raise ConfigurationError("; ".join(faults) + "; correct it and run this again")
     warnings = (*file.warnings, *_if_readable_by_others(file))
     return Loaded(Settings(**found), origins, path, warnings)
+
+
+def text_of(name: str, env_file: Path | None = None) -> str:
+    """Return the text of one setting, whatever is wrong with others; empty where it cannot be told."""
+    (setting,) = (one for one in SETTINGS if one.name == name)
+    try:
+        path = find_env_file(env_file, os.environ, current_folder())
+        file = EnvFile() if path is None else read_env_file(path)
+    except MdataError:
+        file = EnvFile()
+    return _source(setting, {}, os.environ, file)[0]
 
 
 def _source(

@@ -22,10 +22,11 @@ def user_folder(environ: Mapping[str, str], variable: str, below_home: str) -> P
     """
     base = environ.get(variable, "")
     # The XDG specification has relative ones ignored.
-    return (Path(base) if base.startswith("/") else _home(environ) / below_home) / "mdata"
+    return (Path(base) if base.startswith("/") else home_folder(environ) / below_home) / "mdata"
 
 
-def _home(environ: Mapping[str, str]) -> Path:
+def home_folder(environ: Mapping[str, str]) -> Path:
+    """Return the user's home folder; raise ValueError where there is none."""
     if environ.get("HOME"):
         return Path(environ["HOME"])
     import pwd

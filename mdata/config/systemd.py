@@ -3,7 +3,29 @@
 import os
 from pathlib import Path
 
-from mdata.config.folders import user_folder
+from mdata.config.folders import home_folder, user_folder
+
+
+def failed_run() -> tuple[str, str, str]:
+    """Return what systemd tells a unit that OnFailure= of another started: result, exit status, invocation id."""
+    names = ("MONITOR_SERVICE_RESULT", "MONITOR_EXIT_STATUS", "MONITOR_INVOCATION_ID")
+    result, status, invocation = (os.environ.get(name, "") for name in names)
+    return result or "unknown", status, invocation
+
+
+def this_manager() -> str:
+    """Return which manager has started this process: "user" or "system"."""
+    return "user" if os.environ.get("MANAGERPID") else "system"
+
+
+def state_folder() -> Path:
+    """Return where mdata remembers what belongs to no store; raise ValueError for a user without a home."""
+    return user_folder(os.environ, "XDG_STATE_HOME", ".local/state")
+
+
+def home() -> str:
+    """Return the home folder of the user that runs this; raise ValueError for a user without one."""
+    return str(home_folder(os.environ))
 
 
 def manager_environment() -> dict[str, str]:

@@ -3,8 +3,12 @@
 import json
 import os
 import pwd
+import re
 import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NoReturn
 
 from mdata.config.systemd import manager_environment
@@ -50,18 +54,18 @@ def _instant(microseconds: int | None) -> int | None:
     return microseconds // 1000 if microseconds and microseconds < 2**62 else None
 
 
-def journal(marker: Marker | None, *jobs: str) -> list[str]:
+def journal(manager: str | None, *jobs: str) -> list[str]:
     """Return the command that shows the log of `jobs`, or of all of mdata, from the manager that runs them."""
     units = [f"mdata-{job}.service" for job in jobs] or ["mdata-*"]
-    return ["journalctl", *_of(marker.manager if marker else "system"), *(f"--unit={unit}" for unit in units)]
+    return ["journalctl", *_of(manager or "system"), *(f"--unit={unit}" for unit in units)]
 
 
-def journal_of_run(marker: Marker | None, invocation_id: str) -> list[str]:
-    """Return the command that shows the log of one run, and what the manager said about it.
+def journal_of_run(manager: str | None, invocation_id: str) -> list[str]:
+    """Return the command that shows the log of one run, and what its manager said about it.
 
-    Without a marker the units are not ours; then it is the manager that runs things for this user.
+    None: the units are not ours; then it is the manager that runs things for this user.
     """
-    manager = marker.manager if marker else ("system" if os.getuid() == 0 else "user")
+    manager = manager or ("system" if os.getuid() == 0 else "user")
     said_by_manager = "USER_INVOCATION_ID" if manager == "user" else "INVOCATION_ID"
     run = f"_SYSTEMD_INVOCATION_ID={invocation_id}"
     return ["journalctl", *_of(manager), run, "+", f"{said_by_manager}={invocation_id}"]
@@ -90,20 +94,93 @@ def _no_journal(call: list[str], error: Exception) -> ConfigurationError:
     return ConfigurationError(f"the journal cannot be opened here ({error}); elsewhere: `{' '.join(call)}`")
 
 
+def systemd_version(manager: str) -> int | None:
+    """Return the version of a manager that answers, else None."""
+    try:
+        finished = _run("systemctl", *_of(manager), "show", "--property=Version", "--value", seconds=5.0)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    number = re.match(r"[0-9]+", finished.stdout)
+    return int(number[0]) if finished.returncode == 0 and number else None
+
+
+def no_answer(manager: str) -> str:
+    """Return the sentence for a manager that does not answer."""
+    whose = "your systemd (systemctl --user)" if manager == "user" else "this machine's systemd"
+    return f"{whose} does not answer here; `mdata timers show --cron` prints a crontab that does the same"
+
+
+def list_timers(manager: str) -> str:
+    """Return systemd's own table of our timers."""
+    return systemctl(manager, "list-timers", "--all", "--no-pager", "mdata-*")
+
+
+def is_lingering() -> bool:
+    """Whether this user's manager goes on when they log out."""
+    return Path("/var/lib/systemd/linger", current_user()).exists()
+
+
 def systemctl(manager: str, *arguments: str) -> str:
     """Run systemctl for the "user" or "system" manager, return what it says; raise ConfigurationError if it fails."""
+    return _said("systemctl", *_of(manager), *arguments)
+
+
+def quiet_systemctl(manager: str, *arguments: str) -> bool:
+    """Run systemctl where it is no matter if it fails, and return whether it succeeded."""
     try:
-        finished = _run("systemctl", *_of(manager), *arguments, seconds=_SECONDS)
-    except FileNotFoundError as error:
-        raise ConfigurationError(
-            "there is no systemctl on this machine; `mdata timers show --cron` prints a crontab instead"
-        ) from error
-    except subprocess.TimeoutExpired as error:
-        raise ConfigurationError(f"systemctl {' '.join(arguments)} did not answer within {_SECONDS:.0f} s") from error
+        systemctl(manager, *arguments)
+    except ConfigurationError:
+        return False
+    return True
+
+
+def timer_states(manager: str, units: Sequence[str]) -> dict[str, str]:
+    """Return "enabled active", "disabled inactive" and the like for those of the timers that the manager knows."""
+    try:
+        said = systemctl(manager, "show", "--property=Id,LoadState,UnitFileState,ActiveState", *units)
+    except ConfigurationError:
+        return {}
+    found = {}
+    for block in said.split("\n\n"):
+        values = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        if values.get("LoadState") == "loaded":
+            found[values["Id"]] = f"{values['UnitFileState']} {values['ActiveState']}"
+    return found
+
+
+def verify(manager: str, texts: Mapping[str, str]) -> None:
+    """Have systemd read units before they are installed; raise ConfigurationError with what it complains of."""
+    with tempfile.TemporaryDirectory(prefix="mdata-units-") as folder:
+        for name, text in texts.items():
+            path = Path(folder, name)
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        # A template is read as one of its instances.
+        units = [f"{folder}/{name.replace('@.', '@mdata-backfill.')}" for name in texts if "/" not in name]
+        finished = _started("systemd-analyze", "verify", *_of(manager), *units)
+    # Units of other programs, which are read along, may have faults of their own.
+    complaints = [line.replace(f"{folder}/", "") for line in finished.stderr.splitlines() if "mdata-" in line]
+    if complaints:
+        raise ConfigurationError(f"systemd does not accept the units; nothing was installed: {'; '.join(complaints)}")
+
+
+def _said(*command: str) -> str:
+    finished = _started(*command)
     if finished.returncode:
         reason = " ".join(finished.stderr.split()) or f"exit {finished.returncode}"
-        raise ConfigurationError(f"systemctl {' '.join(arguments)} failed: {reason}")
+        raise ConfigurationError(f"`{' '.join(command)}` failed: {reason}")
     return finished.stdout
+
+
+def _started(*command: str) -> subprocess.CompletedProcess[str]:
+    try:
+        return _run(*command, seconds=_SECONDS)
+    except FileNotFoundError as error:
+        raise ConfigurationError(
+            f"there is no {command[0]} on this machine; `mdata timers show --cron` prints a crontab instead"
+        ) from error
+    except subprocess.TimeoutExpired as error:
+        raise ConfigurationError(f"`{' '.join(command)}` did not answer within {_SECONDS:.0f} s") from error
 
 
 def current_user() -> str:

@@ -1,0 +1,247 @@
+"""`mdata timers install`, `uninstall` and `show`, and `mdata notify`, which units start."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mdata.cli import options as common
+from mdata.cli.frame import Answer, Frame, Options, conduct, perform
+
+if TYPE_CHECKING:
+    from mdata.logs import StderrLog
+    from mdata.units.install import Changes
+    from mdata.units.manager import Elapse
+    from mdata.units.marker import Marker
+    from mdata.units.timetable import Scheduled
+
+timers = typer.Typer(
+    name="timers",
+    help="Have systemd run the jobs: units and cadences from the settings.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+User = Annotated[bool, typer.Option("--user", help="By your own systemd (the default, unless you are root).")]
+System = Annotated[bool, typer.Option("--system", help="By the machine's systemd, as the user mdata.")]
+
+
+@timers.command("install")
+def install(
+    env_file: common.EnvFile = None,
+    user: User = False,
+    system: System = False,
+    json: common.Json = False,
+    dry_run: common.DryRun = False,
+    quiet: common.Quiet = False,
+    verbose: common.Verbose = False,
+) -> None:
+    """Write units and timers, and enable what the settings say; run it again after a change of the settings."""
+    manager = _manager(user=user, system=system)
+    given = Options(env_file, json=json, quiet=quiet, verbose=verbose)
+    conduct("timers", given, lambda frame: _install(frame, manager, dry_run=dry_run))
+
+
+@timers.command("uninstall")
+def uninstall(
+    user: User = False, system: System = False, json: common.Json = False, quiet: common.Quiet = False
+) -> None:
+    """Stop and remove units and timers; data and settings stay."""
+    manager = _manager(user=user, system=system)
+    perform("timers", Options(json=json, quiet=quiet), lambda log: _uninstall(log, manager))
+
+
+@timers.command("show")
+def show(
+    env_file: common.EnvFile = None,
+    json: common.Json = False,
+    cron: Annotated[bool, typer.Option("--cron", help="Print the crontab that does the same.")] = False,
+) -> None:
+    """Show when each job runs next and last, how that went, and where its log is."""
+    conduct("timers", Options(env_file, json=json), _crontab if cron else _show)
+
+
+def notify(
+    unit: Annotated[str, typer.Argument(help="The unit that failed.")], env_file: common.EnvFile = None
+) -> None:
+    """Tell the journal and NOTIFY_COMMAND that a unit has failed; started by OnFailure= of the units."""
+    perform("notify", Options(env_file), lambda log: _notify(log, unit.removesuffix(".service"), env_file))
+
+
+def _manager(*, user: bool, system: bool) -> str:
+    import os
+
+    if user and system:
+        raise typer.BadParameter("take one of --user and --system")
+    return "system" if system or (not user and os.geteuid() == 0) else "user"
+
+
+def _install(frame: Frame, manager: str, *, dry_run: bool) -> Answer:
+    from mdata.errors import ConfigurationError
+    from mdata.units import install as installer
+    from mdata.units import manager as systemd
+    from mdata.units import place
+    from mdata.units.timetable import timetable
+
+    version = systemd.systemd_version(manager)
+    if version is None:
+        if not dry_run:
+            raise ConfigurationError(systemd.no_answer(manager))
+        frame.log.warning(systemd.no_answer(manager))
+    seen = place.settings_in_units(frame.loaded, manager)
+    table = timetable(seen)
+    where = place.place_of(manager, frame.loaded, seen, version)
+    folder = place.unit_folder(manager)
+    frame.log.info(f"settings from {where.env_file or 'the defaults: there is no env file, `mdata init` writes one'}")
+    changes = installer.install(where, table, folder, dry_run=dry_run)
+    if manager == "user" and not systemd.is_lingering():
+        remedy = f"`loginctl enable-linger {systemd.current_user()}`"
+        frame.log.warning(f"lingering is off: the timers stop when you log out; {remedy} has them go on")
+    data = {"manager": manager, "unit_folder": str(folder), "env_file": where.env_file and str(where.env_file)}
+    listing = "" if dry_run else systemd.list_timers(manager)
+    return Answer(
+        data={**data, "dry_run": dry_run, **_changes(changes)},
+        show=lambda: _show_changes(changes, listing, dry_run=dry_run),
+    )
+
+
+def _uninstall(log: "StderrLog", manager: str) -> Answer:
+    from mdata.units import install as installer
+    from mdata.units import place
+
+    folder = place.unit_folder(manager)
+    changes = installer.uninstall(manager, folder)
+    if not changes.removed:
+        log.notice(f"there are no units of mdata in {folder}")
+    for path in changes.kept:
+        log.notice(f"left alone, for it is yours: {path}")
+    data = {"manager": manager, "unit_folder": str(folder), **_changes(changes)}
+    return Answer(data=data, show=lambda: _show_changes(changes, "", dry_run=False))
+
+
+def _changes(changes: "Changes") -> dict[str, list[str]]:
+    return {
+        "written": list(map(str, changes.written)),
+        "removed": list(map(str, changes.removed)),
+        "enabled": changes.enabled,
+        "disabled": changes.disabled,
+        "kept": list(map(str, changes.kept)),
+    }
+
+
+def _show_changes(changes: "Changes", listing: str, *, dry_run: bool) -> None:
+    from mdata import render
+
+    would = "would have " if dry_run else ""
+    found = _changes(changes)
+    for word in ("written", "removed", "enabled", "disabled"):
+        for one in found[word]:
+            render.line(f"{would}{word} {one}")
+    if not any(found.values()):
+        render.line("nothing differs")
+    for line in listing.splitlines():
+        render.line(line)
+
+
+def _crontab(frame: Frame) -> Answer:
+    from mdata.units.cron import crontab
+    from mdata.units.place import this_program
+    from mdata.units.timetable import timetable
+
+    text = crontab(this_program(), frame.loaded.env_file, timetable(frame.loaded.settings))
+    return Answer(data={"crontab": text}, show=lambda: typer.echo(text, nl=False))
+
+
+def _show(frame: Frame) -> Answer:
+    from mdata.units import marker as notes
+    from mdata.units.manager import elapses
+    from mdata.units.timetable import timetable
+
+    settings = frame.loaded.settings
+    marker = notes.read(settings.database_path)
+    found = elapses(marker) if marker else None
+    if marker is None:
+        frame.log.warning("no timers are installed for this store: `mdata timers install`")
+    elif found is None:
+        frame.log.warning(f"the {marker.manager} manager of {marker.user} does not answer here")
+    elif marker.is_outdated():
+        frame.log.warning(f"the units are of mdata {marker.version}: run `mdata timers install` again")
+    next_runs = {one.job: one for one in found or ()}
+    rows = [_row(frame, one, marker, next_runs.get(one.job)) for one in timetable(settings)]
+    return Answer(
+        data={**_about(marker), "answers": found is not None, "timers": rows}, show=lambda: _show_rows(rows)
+    )
+
+
+def _about(marker: "Marker | None") -> dict[str, str | None]:
+    if marker is None:
+        return dict.fromkeys(("manager", "user", "unit_folder", "env_file", "version"))
+    env_file = str(marker.env_file) if marker.env_file else None
+    return {"manager": marker.manager, "user": marker.user, "unit_folder": str(marker.unit_folder),
+            "env_file": env_file, "version": marker.version}  # fmt: skip
+
+
+def _row(frame: Frame, one: "Scheduled", marker: "Marker | None", elapse: "Elapse | None") -> dict[str, Any]:
+    from mdata import shapes
+    from mdata.domain.cadence import on_calendar
+    from mdata.domain.moment import iso
+    from mdata.units.manager import journal, journal_of_run
+
+    (last,) = shapes.find_jobs(frame.loaded.settings, one.job, None, 1) or (None,)
+    run = last["invocation_id"] if last else None
+    manager = marker.manager if marker else None
+    log = journal_of_run(manager, run) if run else journal(manager, one.job)
+    return {
+        "job": one.job,
+        "unit": f"mdata-{one.job}.timer",
+        "enabled": one.is_enabled,
+        "switch": one.switch,
+        "cadence_seconds": one.cadence,
+        "calendar": [on_calendar(times) for times in one.times],
+        "max_runtime_seconds": one.run_seconds,
+        "next_at": iso(elapse.next_at) if elapse and elapse.next_at is not None else None,
+        "last_at": iso(elapse.last_at) if elapse and elapse.last_at is not None else None,
+        "last_job": last,
+        "journal": " ".join(log),
+    }
+
+
+def _show_rows(rows: list[dict[str, Any]]) -> None:
+    from mdata import render
+    from mdata.domain.moment import human_duration
+
+    columns = ["job", "every", "next", "last", "outcome", "exit", "log"]
+    shown = []
+    for row in rows:
+        last = row["last_job"] or {"started_at": None, "outcome": None, "exit": None}
+        every = human_duration(row["cadence_seconds"]) if row["enabled"] else f"off ({row['switch']})"
+        started = row["last_at"] or last["started_at"]
+        shown.append([row["job"], every, row["next_at"], started, last["outcome"], last["exit"], row["journal"]])
+    render.table(columns, shown)
+
+
+def _notify(log: "StderrLog", unit: str, env_file: Path | None) -> Answer:
+    from mdata import config
+    from mdata.clock import SystemClock
+    from mdata.config.systemd import failed_run, state_folder, this_manager
+    from mdata.errors import ConfigurationError
+    from mdata.units import alarm
+
+    failure = alarm.Failure(*failed_run())
+    try:
+        folder = state_folder()
+    except ValueError as error:
+        raise ConfigurationError(f"cannot tell where alarms are remembered: {error}") from error
+    sentence = alarm.tell(folder, unit, failure, this_manager(), SystemClock().now())
+    if sentence is None:
+        log.info(f"{unit} failed again ({failure.told}); that was told already")
+        return Answer()
+    log.error(sentence)
+    # Whatever else is wrong with the settings: that may be what is to be told.
+    command = config.text_of("NOTIFY_COMMAND", env_file)
+    problem = alarm.run_command(command, unit, failure, sentence) if command else None
+    if problem:
+        log.error(problem)
+    return Answer(reason=problem)

@@ -7,7 +7,8 @@ numbers may be integers, floats or exponents; an error is a JSON array of the sa
 """
 
 import json
-from operator import le, lt
+from itertools import chain
+from operator import lt
 from typing import Any, NoReturn
 
 from mdata.domain import candle as sanity
@@ -15,6 +16,7 @@ from mdata.domain.candle import Candle
 from mdata.domain.interval import Range
 from mdata.domain.query import Page, Query, RefusedRow
 from mdata.domain.quote import quote
+from mdata.domain.timeframe import Timeframe
 from mdata.errors import BadAnswerError, GarbledError, RateLimitedError, UnreachableError
 
 RATE_LIMIT_CODES = {11010, 10010}
@@ -80,36 +82,39 @@ def read_page(query: Query, payload: Any, asked_at: int) -> Page:
 
 
 def _read_sound(query: Query, rows: list[Any]) -> list[Candle] | None:
-    """Return the candles if every row is one, ascending and in range, else None: a look at whole columns."""
+    """Return the candles if every row is one, ascending and in range, else None: the page is judged as a whole."""
     if not rows:
         return []
+    largest = sanity.LARGEST
     try:
-        times, opens, closes, highs, lows, volumes = zip(*[row[:6] for row in rows], strict=True)
-        timeframe = query.timeframe
-        is_sound = (
-            set(map(type, times)) == {int}
-            and set().union(*(map(type, column) for column in (opens, closes, highs, lows, volumes))) <= _NUMBERS
-            and query.range.start <= times[0]
-            and times[-1] < query.range.end
-            and all(map(lt, times, times[1:]))
-            and all(map(timeframe.is_aligned, times) if not timeframe.step else _are_aligned(query, times))
-            and all(map(le, lows, opens))
-            and all(map(le, lows, closes))
-            and all(map(le, opens, highs))
-            and all(map(le, closes, highs))
-            and min(lows) > 0
-            and min(volumes) > 0
-            and max(highs) < sanity.LARGEST
-            and max(volumes) < sanity.LARGEST
-        )
+        if len(rows[0]) > 6:
+            rows = [row[:6] for row in rows]
+        candles = [
+            (time, open_, high, low, close, volume)
+            for time, open_, close, high, low, volume in rows
+            if 0 < low <= open_ <= high < largest and low <= close <= high and 0 < volume < largest
+        ]
+        are_numbers = set(map(type, chain.from_iterable(rows))) <= _NUMBERS
     except (TypeError, ValueError):
         return None
-    return list(zip(times, opens, highs, lows, closes, volumes, strict=True)) if is_sound else None
+    times = [candle[0] for candle in candles]
+    is_sound = (
+        are_numbers
+        and len(candles) == len(rows)
+        and set(map(type, times)) == {int}
+        and query.range.start <= times[0]
+        and times[-1] < query.range.end
+        and all(map(lt, times, times[1:]))
+        and _are_aligned(query.timeframe, times)
+    )
+    return candles if is_sound else None
 
 
-def _are_aligned(query: Query, times: tuple[int, ...]) -> list[bool]:
-    step, anchor = query.timeframe.step, query.timeframe.anchor
-    return [(time - anchor) % step == 0 for time in times]
+def _are_aligned(timeframe: Timeframe, times: list[int]) -> bool:
+    if not timeframe.step:
+        return all(map(timeframe.is_aligned, times))
+    step = timeframe.step
+    return {time % step for time in times} == {timeframe.anchor % step}
 
 
 def _read_one_by_one(query: Query, rows: list[Any]) -> tuple[list[Candle], list[RefusedRow]]:

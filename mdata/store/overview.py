@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from mdata.domain.interval import Range, clip, normal, subtract
+from mdata.domain.interval import Range, clip, intersect, normal, subtract
 from mdata.domain.series import Series
 from mdata.store import candles, coverage
 from mdata.store.engine import Connection
@@ -31,13 +31,14 @@ class Counts:
 def counts(connection: Connection, series: Series, wanted: Range) -> Counts:
     """Count what is known of a series in its wanted range."""
     grid, segments = series.timeframe, coverage.segments(connection, series.id)
-    lost = candles.lost(connection, series.id, wanted) if wanted.end > wanted.start else []
+    marked = candles.lost(connection, series.id, wanted) if wanted.end > wanted.start else []
+    lost = [Range(time, time + 1) for time in marked]
     by_kind = {
         kind: clip(normal(segment.range for segment in segments if segment.kind == kind), *wanted)
         for kind in ("final", "provisional")
     }
     intervals = {kind: sum(grid.count(*part) for part in parts) for kind, parts in by_kind.items()}
-    lost_by_kind = {kind: sum(_holds(parts, time) for time in lost) for kind, parts in by_kind.items()}
+    lost_by_kind = {kind: len(intersect(parts, lost)) for kind, parts in by_kind.items()}
     final = intervals["final"] - lost_by_kind["final"]
     provisional = intervals["provisional"] - lost_by_kind["provisional"]
     held = sum(
@@ -66,10 +67,6 @@ def _sticking_out(connection: Connection, series_id: int, covered: Range, wanted
     """Count the candles of a segment outside the wanted range: a few minutes' worth at most, so never the years."""
     outside = subtract([covered], [wanted])
     return sum(candles.count(connection, series_id, part) for part in outside)
-
-
-def _holds(parts: list[Range], time: int) -> bool:
-    return any(part.start <= time < part.end for part in parts)
 
 
 def gaps_by_status(connection: Connection) -> dict[str, int]:

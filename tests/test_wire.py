@@ -1,0 +1,81 @@
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mdata.domain.interval import Range
+from mdata.domain.query import Query
+from mdata.domain.timeframe import TIMEFRAMES
+from mdata.errors import BadAnswerError
+from mdata.exchange import wire
+
+START = 1_717_200_000_000  # 2024-06-01
+NUMBERS = st.one_of(st.integers(1, 9), st.floats(0.5, 9.5))
+FAULTY = st.one_of(
+    st.sampled_from([True, False, None, "7", "", [], {}, 0, -1, -0.5, 1e15, 10**400, 1.0]), st.integers(), NUMBERS
+)
+
+
+def query(timeframe: str) -> Query:
+    grid = TIMEFRAMES[timeframe]
+    return Query("tBTCUSD", grid, Range(grid.floor(START), grid.shift(START, 8)), newest_first=False)
+
+
+@st.composite
+def sound(draw: st.DrawFn, timeframe: str) -> list[Any]:
+    """Rows as the exchange sends them; they may have gained an element."""
+    grid, rows, more = TIMEFRAMES[timeframe], [], draw(st.sampled_from([[], ["new"]]))
+    for index in range(draw(st.integers(0, 7))):
+        low, one, other, high = sorted(draw(st.lists(NUMBERS, min_size=4, max_size=4)))
+        rows.append([grid.shift(START, index), one, other, high, low, draw(NUMBERS), *more])
+    return rows
+
+
+@st.composite
+def answers(draw: st.DrawFn, timeframe: str) -> list[Any]:
+    """Rows of which any value, length or order may have been spoilt."""
+    rows = draw(sound(timeframe))
+    for _ in range(draw(st.integers(0, 2)) if rows else 0):
+        row = draw(st.sampled_from(rows))
+        match draw(st.sampled_from(["value", "longer", "shorter", "off grid", "swap", "again", "no row"])):
+            case "value" if row:
+                row[draw(st.integers(0, len(row) - 1))] = draw(FAULTY)
+            case "longer":
+                row.append(draw(FAULTY))
+            case "shorter" if row:
+                row.pop()
+            case "off grid" if row and isinstance(row[0], int):
+                row[0] += draw(st.integers(-10, 10))
+            case "swap":
+                rows.reverse()
+            case "again":
+                rows.insert(rows.index(row), list(row))
+            case "no row":
+                rows.append(draw(FAULTY))
+                break
+    return rows
+
+
+@pytest.mark.parametrize("timeframe", ["1m", "1W", "1M"])
+@given(data=st.data())
+def test_the_look_at_a_whole_page_judges_as_the_one_at_single_rows(timeframe: str, data: st.DataObject) -> None:
+    rows = data.draw(answers(timeframe))
+    asked = query(timeframe)
+    try:
+        candles, refused = wire._read_one_by_one(asked, rows)
+    except BadAnswerError:
+        assert wire._read_sound(asked, rows) is None
+        return
+    whole = wire._read_sound(asked, rows)
+    if whole is not None:
+        assert (whole, []) == (candles, refused)
+        assert {type(value) for candle in whole for value in candle} <= {int, float}
+
+
+@pytest.mark.parametrize("timeframe", ["1m", "1W", "1M"])
+@given(data=st.data())
+def test_a_sound_page_is_taken_as_a_whole(timeframe: str, data: st.DataObject) -> None:
+    rows = data.draw(sound(timeframe))
+    whole = wire._read_sound(query(timeframe), rows)
+    assert whole == [(time, open_, high, low, close, volume) for time, open_, close, high, low, volume, *_ in rows]

@@ -105,6 +105,10 @@ class RateLimitedError(NotNowError):
         self.retry_after = retry_after
 
 
+class SlotLostError(NotNowError):
+    """A request that had a slot was not ready to leave in time; it needs another slot."""
+
+
 class GarbledError(BadAnswerError):
     """An answer could not be read at all: cut short, or not JSON; a second one may be better."""
 

@@ -2,7 +2,8 @@
 
 The exchange counts requests per IP and not per process, so the next free slot, the block after a refusal and
 the queue are kept where every process sees them. A caller queues, sleeps with the file unlocked, and takes its
-slot when its turn has come; only one slot is ever given away, so a process that dies costs at most one.
+slot when its turn has come; only one slot is ever given away, so a process that dies costs at most one. At the
+instant of sending the slot is looked at once more: a process that was slow, or met a block, has lost it.
 """
 
 import json
@@ -18,7 +19,7 @@ from typing import Any, TypeVar
 from mdata.clock import Clock
 from mdata.domain.budget import CONNECTS_PER_MINUTE, Priority, State, Waiter, backoff, longest_block
 from mdata.domain.moment import iso
-from mdata.errors import NEXT_ATTEMPT, NotNowError
+from mdata.errors import NEXT_ATTEMPT, NotNowError, SlotLostError, StorageError
 from mdata.flock import FileLock
 
 T = TypeVar("T")
@@ -46,6 +47,7 @@ class RateLimit:
         self._path, self._delay, self._min_backoff = path, delay, min_backoff
         self._clock, self._rng = clock, rng
         self._lock = FileLock(path)
+        self._granted = ""
 
     def acquire(
         self,
@@ -54,7 +56,7 @@ class RateLimit:
         deadline: float | None = None,
         on_wait: Callable[[float], None] | None = None,
     ) -> T | None:
-        """Wait for a slot and return what `plan`, called when it has come, wants to ask; it must be sent at once.
+        """Wait for a slot and return what `plan`, called when it has come, wants to ask; it is to be sent at once.
 
         None, when the plan finds nothing to ask, leaves the slot to others. `deadline` is in seconds of boot time:
         raise NotNowError when a block lasts longer, TimeoutError when the turn comes too late.
@@ -75,14 +77,21 @@ class RateLimit:
             self._leave(me)
 
     def sent(self) -> None:
-        """Note that a request leaves now: the next slot is one delay after this instant, not after the grant."""
+        """Note that a request leaves now: the next slot is one delay after this instant, not after the grant.
+
+        Raise SlotLostError when it may not leave any more: acquire another slot then.
+        """
         with self._state() as shared:
-            shared.state = replace(shared.state, next_slot=max(shared.state.next_slot, shared.now + self._delay))
+            if not shared.state.may_send(self._granted, shared.now, self._delay):
+                raise SlotLostError("the request was not ready when its turn came")
+            shared.state = replace(shared.state, last=shared.now, sender="")
 
     def refused(self, retry_after: float | None) -> float:
         """Note that the exchange refused for the rate: nobody sends for the seconds returned, whatever happens."""
         with self._state(durable=True) as shared:
-            refusals = shared.state.refusals + 1
+            # What was on its way when another refusal came is the same event, and not the next one in a row.
+            is_news = shared.now >= shared.state.blocked_until
+            refusals = max(1, shared.state.refusals + is_news)
             seconds = backoff(refusals, retry_after, self._min_backoff, self._rng.uniform)
             until = max(shared.state.blocked_until, shared.now + seconds)
             shared.state = replace(shared.state, refusals=refusals, blocked_until=until)
@@ -114,37 +123,39 @@ class RateLimit:
         try:
             state = self._parsed(self._path.read_bytes(), now, wall)
         except OSError:
-            state = State(next_slot=now)
+            state = State(now - self._delay)
 
         def instant(boottime: float) -> int | None:
             return wall + int((boottime - now) * 1000) if boottime > now else None
 
+        ready_at = state.ready_at(self._delay)
         return BudgetView(
-            self._delay, instant(state.ready_at), instant(state.blocked_until), state.refusals, len(state.waiters)
+            self._delay, instant(ready_at), instant(state.blocked_until), state.refusals, len(state.waiters)
         )
 
     def _try_turn(self, me: Waiter, deadline: float | None) -> float | None:
         """Return None when it is this waiter's turn, else for how many seconds to sleep before looking again."""
         with self._state() as shared:
             state, now = shared.state.queued(me), shared.now
-            if deadline is not None and state.ready_at > deadline:
-                self._give_up(state, now)
-            if now < state.ready_at:
-                shared.state = state
-                return state.ready_at - now
-            state = state.offered(now)
-            if state.offered_to != me.id and now - state.offered_at > _GRACE:
-                state = state.left(state.offered_to).offered(now)
+            ready_at = state.ready_at(self._delay)
+            if now >= ready_at:
+                state = state.offered(now)
+                if state.offered_to != me.id and now - state.offered_at > _GRACE:
+                    state = state.left(state.offered_to).offered(now)
             shared.state = state
-            return None if state.offered_to == me.id else max(0.002, min(0.02, self._delay / 4))
+        if deadline is not None and ready_at > deadline:
+            raise self._too_late(state, ready_at, now)
+        if now < ready_at:
+            return ready_at - now
+        return None if state.offered_to == me.id else max(0.002, min(0.02, self._delay / 4))
 
     def _confirm(self, me: Waiter) -> bool:
         """Take the slot, unless somebody else has taken it, or a block came, in the meantime."""
         with self._state() as shared:
             state = shared.state
-            if me not in state.waiters or state.head() != me or shared.now < state.ready_at:
+            if me not in state.waiters or state.head() != me or shared.now < state.ready_at(self._delay):
                 return False
-            shared.state = state.granted(me, shared.now, self._delay)
+            shared.state, self._granted = state.granted(me, shared.now), me.id
             return True
 
     def _leave(self, me: Waiter) -> None:
@@ -152,11 +163,11 @@ class RateLimit:
             if me in shared.state.waiters:
                 shared.state = shared.state.left(me.id)
 
-    def _give_up(self, state: State, now: float) -> None:
-        until = iso(self._clock.now() + int((state.ready_at - now) * 1000))
+    def _too_late(self, state: State, ready_at: float, now: float) -> Exception:
+        until = iso(self._clock.now() + int((ready_at - now) * 1000))
         if state.blocked_until > now:
-            raise NotNowError(f"the exchange's rate limit blocks every request until {until}")
-        raise TimeoutError(f"the next free request is at {until}")
+            return NotNowError(f"the exchange's rate limit blocks every request until {until}")
+        return TimeoutError(f"the next free request is at {until}")
 
     @contextmanager
     def _state(self, *, durable: bool = False) -> "Iterator[_Shared]":
@@ -167,12 +178,21 @@ class RateLimit:
             stored = os.pread(self._lock.fd, _MAX_FILE, 0)
             shared = _Shared(self._parsed(stored, now, wall), now)
             yield shared
-            text = self._written(shared.state, now, wall)
+            # Over the whole of what was there, in one piece: whoever is killed leaves the old text or the new one.
+            text = self._written(shared.state, now, wall).ljust(len(stored))
             if text != stored:
-                os.pwrite(self._lock.fd, text, 0)
-                os.ftruncate(self._lock.fd, len(text))
-                if durable:
-                    os.fsync(self._lock.fd)
+                self._write(text, durable=durable)
+
+    def _write(self, text: bytes, *, durable: bool) -> None:
+        try:
+            os.pwrite(self._lock.fd, text, 0)
+            if durable:
+                os.fsync(self._lock.fd)
+        except OSError as error:
+            raise StorageError(
+                f"cannot write {self._path}: {error.strerror}; without it processes cannot share the rate limit: "
+                "make room, or set RATE_LIMIT_STATE_PATH to another disk, then run this again"
+            ) from error
 
     def _written(self, state: State, now: float, wall: int) -> bytes:
         block_ends = wall + int((state.blocked_until - now) * 1000) if state.blocked_until > now else 0
@@ -187,9 +207,10 @@ class RateLimit:
             if found["boot_id"] != self._clock.boot_id():
                 # Another boot: its boot time means nothing here, but a block lasts by the wall clock.
                 left = min(max(0.0, (_number(found["blocked_until_utc_ms"]) - wall) / 1000), longest)
-                return State(now + self._delay, blocked_until=now + left, refusals=int(found["refusals"]))
+                return State(now, blocked_until=now + left, refusals=int(found["refusals"]))
             state = State(
-                next_slot=_number(found["next_slot"]),
+                last=_number(found["last"]),
+                sender=str(found["sender"]),
                 blocked_until=_number(found["blocked_until"]),
                 refusals=int(_number(found["refusals"])),
                 passed=int(_number(found["passed"])),
@@ -201,8 +222,8 @@ class RateLimit:
                 connects=tuple(sorted(map(_number, found["connects"]))),
             )
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-            return State(now + self._delay)
-        return state.clamped(now, self._delay, longest)
+            return State(now)
+        return state.clamped(now, longest)
 
 
 @dataclass(slots=True)

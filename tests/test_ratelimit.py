@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mdata.clock import SystemClock
 from mdata.domain.budget import Priority, State, Waiter, backoff, longest_block
-from mdata.errors import NotNowError, NotPermittedError
+from mdata.errors import NotNowError, NotPermittedError, SlotLostError
 from mdata.ratelimit import RateLimit
 
 WORKER = """
@@ -22,16 +22,24 @@ import json, random, sys, time
 from pathlib import Path
 from mdata.clock import SystemClock
 from mdata.domain.budget import Priority
+from mdata.errors import SlotLostError
 from mdata.ratelimit import RateLimit
+class Clock(SystemClock):
+    def boottime(self):
+        self.last = super().boottime()  # the newest reading: in `sent`, the instant that the file holds
+        return self.last
 path, delay, priority, seconds = Path(sys.argv[1]), float(sys.argv[2]), Priority(int(sys.argv[3])), float(sys.argv[4])
-clock = SystemClock()
+clock = Clock()
 limit = RateLimit(path, delay, 0.2, clock, random.Random())
 sent, end = [], clock.boottime() + seconds
 try:
     while clock.boottime() < end:
         limit.acquire(priority, lambda: 1, end)
-        limit.sent()
-        sent.append(clock.boottime())
+        try:
+            limit.sent()
+        except SlotLostError:
+            continue
+        sent.append(clock.last)
 except TimeoutError:
     pass
 print(json.dumps(sent))
@@ -57,11 +65,7 @@ def test_eight_processes_share_one_budget(tmp_path: Path) -> None:
     each = sendings(workers(tmp_path / "state.json", delay, [2] * 8, seconds))
     every = sorted(instant for one in each for instant in one)
     gaps = [later - earlier for earlier, later in zip(every, every[1:], strict=False)]
-    # `sent` is read from the clock just after the instant that the file holds.
-    # On a busy machine a process may be stopped between the two, for longer than a quarter of the delay hardly ever.
-    assert min(gaps) > delay * 0.7
-    busy = every[-1] - every[0]
-    assert len(every) >= 0.8 * busy / delay
+    assert min(gaps) >= delay
     # Jain's index over the part of the time in which all of them were at work.
     begun = max(one[0] for one in each)
     counts = [sum(instant >= begun for instant in one) for one in each]
@@ -130,9 +134,9 @@ BROKEN = [b"", b"{", b"null", b"[]", b"\xff\xfe", b'{"boot_id":"test"}', b"0" * 
 
 
 @given(st.sampled_from(BROKEN) | st.binary(max_size=300) | st.integers(-(10**18), 10**18).map(
-    lambda n: json.dumps({"boot_id": "test", "blocked_until_utc_ms": n, "next_slot": n, "blocked_until": n / 7,
-                          "refusals": n, "passed": 1, "waiters": [], "offered_to": "x", "offered_at": n,
-                          "connects": [n]}).encode()))  # fmt: skip
+    lambda n: json.dumps({"boot_id": "test", "blocked_until_utc_ms": n, "last": n, "sender": "",
+                          "blocked_until": n / 7, "refusals": n, "passed": 1, "waiters": [], "offered_to": "x",
+                          "offered_at": n, "connects": [n]}).encode()))  # fmt: skip
 def test_a_damaged_file_costs_one_delay_or_a_capped_block(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:  # noqa: E501 # fmt: skip
     path = tmp_path_factory.mktemp("state") / "state.json"
     path.write_bytes(content)
@@ -154,6 +158,104 @@ def test_a_plan_that_finds_nothing_leaves_the_slot(tmp_path: Path) -> None:
     at = clock.boot
     assert limit.acquire(Priority.UPDATE, lambda: "now") == "now"
     assert clock.boot == at
+
+
+def test_a_process_that_dies_between_slot_and_request_costs_one_slot(tmp_path: Path) -> None:
+    clock = SetClock()
+    dead, alive = (RateLimit(tmp_path / "state.json", 6.0, 60.0, clock, random.Random(seed)) for seed in (1, 2))
+    dead.acquire(Priority.UPDATE, lambda: 1)
+    at = clock.boot
+    alive.acquire(Priority.UPDATE, lambda: 1)
+    assert clock.boot == at + 6
+
+
+def test_who_is_not_ready_in_time_has_lost_the_slot(tmp_path: Path) -> None:
+    clock = SetClock()
+    slow, other = (RateLimit(tmp_path / "state.json", 6.0, 60.0, clock, random.Random(seed)) for seed in (1, 2))
+    slow.acquire(Priority.UPDATE, lambda: 1)
+    other.acquire(Priority.UPDATE, lambda: 1)
+    with pytest.raises(SlotLostError):
+        slow.sent()
+    other.sent()
+    at = clock.boot
+    with pytest.raises(SlotLostError):
+        slow.sent()
+    slow.acquire(Priority.UPDATE, lambda: 1)
+    slow.sent()
+    assert clock.boot == at + 6
+    slow.acquire(Priority.UPDATE, lambda: 1)
+    clock.advance(3000)
+    slow.sent()
+    at = clock.boot
+    other.acquire(Priority.UPDATE, lambda: 1)
+    assert clock.boot == at + 6, "a slot begins when the request before it left, not when that was allowed"
+
+
+def test_a_block_holds_back_who_has_a_slot_already(tmp_path: Path) -> None:
+    clock = SetClock()
+    ready, refused = (RateLimit(tmp_path / "state.json", 0.0, 60.0, clock, random.Random(seed)) for seed in (1, 2))
+    refused.acquire(Priority.UPDATE, lambda: 1)
+    refused.sent()
+    ready.acquire(Priority.UPDATE, lambda: 1)
+    until = clock.boot + refused.refused(None)
+    with pytest.raises(SlotLostError):
+        ready.sent()
+    ready.acquire(Priority.UPDATE, lambda: 1)
+    ready.sent()
+    assert clock.boot == pytest.approx(until)
+
+
+def test_refusals_of_requests_that_were_under_way_are_one_event(tmp_path: Path) -> None:
+    clock = SetClock()
+    limit = RateLimit(tmp_path / "state.json", 0.0, 60.0, clock, random.Random(1))
+    for _ in range(5):
+        limit.refused(None)
+    assert limit.peek().refusals == 1
+    clock.sleep(100)
+    limit.refused(None)
+    assert limit.peek().refusals == 2
+    limit.answered()
+    assert limit.peek().refusals == 0
+
+
+def test_processes_with_different_delays_each_keep_their_own(tmp_path: Path) -> None:
+    clock = SetClock()
+    short, long = (RateLimit(tmp_path / "state.json", delay, 60.0, clock, random.Random(1)) for delay in (1.0, 6.0))
+    at = []
+    for limit in (short, long, short, long):
+        limit.acquire(Priority.UPDATE, lambda: 1)
+        limit.sent()
+        at.append(clock.boot)
+    assert [later - earlier for earlier, later in zip(at, at[1:], strict=False)] == [6, 1, 6]
+
+
+def test_a_block_from_the_far_future_runs_out_for_short_runs_too(tmp_path: Path) -> None:
+    clock = SetClock()
+    RateLimit(tmp_path / "state.json", 6.0, 86_400.0, clock, random.Random(1)).refused(None)
+    limit = RateLimit(tmp_path / "state.json", 6.0, 60.0, clock, random.Random(1))
+    began = clock.boot
+    for _ in range(10_000):
+        try:
+            limit.acquire(Priority.UPDATE, lambda: 1, clock.boot + 5)
+        except NotNowError:
+            clock.sleep(30)
+        else:
+            break
+    assert clock.boot - began <= longest_block(60.0) + 60
+
+
+def test_the_file_never_gets_shorter(tmp_path: Path) -> None:
+    """A text that is cut to length after it was written is damaged in between, and a block would be forgotten."""
+    clock, path = SetClock(), tmp_path / "state.json"
+    limit = RateLimit(path, 6.0, 60.0, clock, random.Random(1))
+    for _ in range(30):
+        limit.connect()
+    longest = path.stat().st_size
+    clock.sleep(100)
+    limit.refused(None)
+    text = path.read_bytes()
+    assert len(text) == longest > len(text.rstrip())
+    assert json.loads(text)["refusals"] == 1
 
 
 def test_deadlines(tmp_path: Path) -> None:
@@ -203,7 +305,7 @@ def test_order_of_service(classes: list[int]) -> None:
     served = []
     while (head := state.head()) is not None:
         served.append(head)
-        state = state.granted(head, 0.0, 1.0)
+        state = state.granted(head, 0.0)
     assert Counter(one.id for one in served) == Counter(map(str, range(len(classes))))
     for priority in set(classes):
         own = [one.since for one in served if one.priority == priority]

@@ -35,11 +35,13 @@ class Waiter:
 class State:
     """What all processes share; instants are seconds of boot time, of the boot that the file names.
 
-    `passed` counts the slots since the lowest class that waited had one. `offered_to` is whose turn it is, since
-    `offered_at`: whoever does not take it in time has died.
+    `last` is when the newest request left; until it has, `sender` names whose it is and `last` is when the slot was
+    given. `passed` counts the slots since the lowest class that waited had one. `offered_to` is whose turn it is,
+    since `offered_at`: whoever does not take it in time has died.
     """
 
-    next_slot: float
+    last: float
+    sender: str = ""
     blocked_until: float = 0.0
     refusals: int = 0
     passed: int = 0
@@ -48,16 +50,15 @@ class State:
     offered_at: float = 0.0
     connects: tuple[float, ...] = ()
 
-    @property
-    def ready_at(self) -> float:
-        """Return when the next request may leave."""
-        return max(self.next_slot, self.blocked_until)
+    def ready_at(self, delay: float) -> float:
+        """Return when the next request of a process with this delay may leave."""
+        return max(self.last + delay, self.blocked_until)
 
-    def clamped(self, now: float, delay: float, longest_block: float) -> "State":
+    def clamped(self, now: float, longest_block: float) -> "State":
         """Return the state without anything that could stall others longer than the rules allow."""
         return replace(
             self,
-            next_slot=min(self.next_slot, now + delay),
+            last=min(self.last, now),
             blocked_until=min(self.blocked_until, now + longest_block),
             waiters=tuple(waiter for waiter in self.waiters if waiter.since <= now),
             offered_at=min(self.offered_at, now),
@@ -89,11 +90,19 @@ class State:
             return self
         return replace(self, offered_to=head.id, offered_at=now)
 
-    def granted(self, waiter: Waiter, now: float, delay: float) -> "State":
+    def granted(self, waiter: Waiter, now: float) -> "State":
         """Return the state after this waiter got the slot at `now`."""
         lowest = max(other.priority for other in (*self.waiters, waiter))
         passed = 0 if waiter.priority == lowest else self.passed + 1
-        return replace(self.left(waiter.id), next_slot=now + delay, passed=passed, offered_to="", offered_at=0.0)
+        left = self.left(waiter.id)
+        return replace(left, last=now, sender=waiter.id, passed=passed, offered_to="", offered_at=0.0)
+
+    def may_send(self, waiter_id: str, now: float, delay: float) -> bool:
+        """Whether the request of this waiter, who got a slot, may still leave at `now`.
+
+        Not when a block came, nor when it took so long that the slot after it is somebody else's.
+        """
+        return now >= self.blocked_until and (self.sender == waiter_id or now >= self.last + delay)
 
 
 def backoff(

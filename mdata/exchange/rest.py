@@ -3,10 +3,12 @@
 Nothing is tried again here; whether and when is decided by the caller and the shared rate budget.
 """
 
+import socket
 import sys
-import time
+import threading
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
@@ -28,21 +30,36 @@ if TYPE_CHECKING:
     from httpx import Response
 
 MAX_BYTES = 8 * 1024 * 1024  # ten times a full page
-MAX_SECONDS = 60.0  # for one answer, from the first byte sent to the last one read
 _CONNECT_SECONDS = 10.0
-_SILENT_SECONDS = 20.0
+# An idle connection is kept for longer than the longest usual wait for a slot: a new one costs a handshake.
+_KEPT_SECONDS = 60.0
 _CHUNK = 64 * 1024
 
 
 class Rest:
-    """A connection to the REST API at `url`; `warn` is told when the local clock and the exchange's differ."""
+    """A connection to the REST API at `url`; `warn` is told when the local clock and the exchange's differ.
 
-    def __init__(self, url: str, clock: Clock, warn: Callable[[str], None]) -> None:
-        self._url, self._clock, self._warn = url.rstrip("/"), clock, warn
+    An answer may take `most_seconds` from the first byte sent to the last one read, and be silent for
+    `silent_seconds`.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        clock: Clock,
+        warn: Callable[[str], None],
+        *,
+        most_seconds: float = 60.0,
+        silent_seconds: float = 20.0,
+    ) -> None:
+        self._url, self._clock, self._warn, self._most_seconds = url.rstrip("/"), clock, warn, most_seconds
+        self._socket: socket.socket | None = None
+        self._is_late = False
         self._client = httpx.Client(
             follow_redirects=False,
             trust_env=False,
-            timeout=httpx.Timeout(_SILENT_SECONDS, connect=_CONNECT_SECONDS),
+            timeout=httpx.Timeout(silent_seconds, connect=_CONNECT_SECONDS),
+            limits=httpx.Limits(keepalive_expiry=_KEPT_SECONDS),
             headers={"User-Agent": f"mdata/{__version__}", "Accept-Encoding": "gzip"},
         )
 
@@ -87,12 +104,19 @@ class Rest:
     def _get(self, path: str, parameters: dict[str, int], on_send: Callable[[], None]) -> tuple[Any, int]:
         """Return the decoded answer and the instant it speaks for: the earlier of sending and its date (ms UTC)."""
         sent_at = self._clock.now()
+        # Time-outs of sockets are about silence: an answer of a byte a second would never end by them.
+        watch = threading.Timer(self._most_seconds, self._break_off)
+        watch.daemon = True
+        self._is_late = False
 
-        def trace(event: str, _: dict[str, Any]) -> None:
+        def trace(event: str, told: dict[str, Any]) -> None:
             nonlocal sent_at
-            if event == "http11.send_request_headers.started":
+            if event in {"connection.connect_tcp.complete", "connection.start_tls.complete"}:
+                self._socket = told["return_value"].get_extra_info("socket")
+            elif event == "http11.send_request_headers.started":
                 on_send()
                 sent_at = self._clock.now()
+                watch.start()
 
         try:
             with self._client.stream(
@@ -101,12 +125,55 @@ class Rest:
                 body = _read(answer)
         except httpx.HTTPError as error:
             raise self._explained(error) from error
-        return _payload(answer, body), min(sent_at, self._date(answer, sent_at))
+        finally:
+            watch.cancel()
+        if self._is_late:
+            raise self._late()  # the end of a body of no known length
+        return self._payload(answer, body), min(sent_at, self._date(answer, sent_at))
+
+    def _break_off(self) -> None:
+        """End the connection: whoever reads from it sees the end at once."""
+        self._is_late = True
+        if self._socket is not None:
+            with suppress(OSError):
+                # Past the methods of a TLS socket, which another thread is using now.
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+    def _late(self) -> UnreachableError:
+        return UnreachableError(
+            f"the exchange's answer was not complete after {self._most_seconds:g} s; it was dropped"
+        )
+
+    def _payload(self, answer: "Response", body: bytes) -> Any:
+        status = answer.status_code
+        retry_after = self._retry_after(answer)
+        if 300 <= status < 400:
+            raise BadAnswerError(
+                f"the exchange answered with a redirect (HTTP status {status}), which is never followed"
+            )
+        try:
+            payload = wire.decode(body)
+        except (BadAnswerError, GarbledError):
+            if status != 200:
+                wire.raise_for_error(None, status, retry_after)
+            raise
+        wire.raise_for_error(payload, status, retry_after)
+        return payload
+
+    def _retry_after(self, answer: "Response") -> float | None:
+        """Return the seconds that the Retry-After header asks for, written as a number or as a date; else None."""
+        text = answer.headers.get("retry-after", "")
+        try:
+            return max(0.0, float(text))
+        except ValueError:
+            date = _instant(text)
+        # The answer's own date is the clock that such a date was read from.
+        now = _instant(answer.headers.get("date", "")) or self._clock.now()
+        return None if date is None else max(0.0, (date - now) / 1000)
 
     def _date(self, answer: "Response", sent_at: int) -> int:
-        try:
-            date = int(parsedate_to_datetime(answer.headers["date"]).timestamp() * 1000)
-        except (KeyError, ValueError):
+        date = _instant(answer.headers.get("date", ""))
+        if date is None:
             return sent_at
         # Dates have whole seconds: within one, the local clock is the finer witness.
         if abs(date - sent_at) > 30_000:
@@ -118,7 +185,9 @@ class Rest:
 
     def _explained(self, error: httpx.HTTPError) -> Exception:
         text = str(error) or type(error).__name__
-        if "CERTIFICATE" in text or "SSL" in text:
+        if self._is_late:
+            return self._late()
+        if "CERTIFICATE" in text:
             return ConfigurationError(f"{self._url} cannot prove who it is ({text}); check BITFINEX_REST_URL")
         if isinstance(error, httpx.UnsupportedProtocol | httpx.DecodingError):
             return BadAnswerError(f"{self._url} answered in a form that cannot be read ({text})")
@@ -128,26 +197,22 @@ class Rest:
 
 
 def _read(answer: "Response") -> bytes:
-    """Return the body, unpacked; raise when it is too large or too slow, or packed in a way not asked for."""
+    """Return the body, unpacked; raise when it is too large, or packed in a way not asked for."""
     encoding = answer.headers.get("content-encoding", "identity").lower()
     if encoding not in {"identity", "gzip"}:
         raise BadAnswerError(f"the exchange's answer is packed as {encoding!r}, which was not asked for")
-    body, until = bytearray(), time.monotonic() + MAX_SECONDS
-    for chunk in _unpacked(answer) if encoding == "gzip" else answer.iter_raw(_CHUNK):
+    body = bytearray()
+    for chunk in _unpacked(answer) if encoding == "gzip" else answer.iter_raw():
         body += chunk
         if len(body) > MAX_BYTES:
             raise BadAnswerError(f"the exchange's answer is larger than {MAX_BYTES >> 20} MiB; it was dropped")
-        if time.monotonic() > until:
-            raise UnreachableError(
-                f"the exchange's answer was not complete after {MAX_SECONDS:.0f} s; it was dropped"
-            )
     return bytes(body)
 
 
 def _unpacked(answer: "Response") -> Iterator[bytes]:
     unpacker = zlib.decompressobj(wbits=31)
     try:
-        for packed in answer.iter_raw(_CHUNK):
+        for packed in answer.iter_raw():
             rest = packed
             while rest:
                 # At most one chunk at a time: a small packet may unpack to gigabytes.
@@ -157,30 +222,9 @@ def _unpacked(answer: "Response") -> Iterator[bytes]:
         raise GarbledError("the exchange's packed answer is damaged; nothing of it was stored") from error
 
 
-def _payload(answer: "Response", body: bytes) -> Any:
-    status = answer.status_code
-    retry_after = _retry_after(answer.headers.get("retry-after"))
-    if 300 <= status < 400:
-        raise BadAnswerError(f"the exchange answered with a redirect (HTTP status {status}), which is never followed")
+def _instant(text: str) -> int | None:
+    """Return the instant (ms UTC) of an HTTP date, or None if it is none."""
     try:
-        payload = wire.decode(body)
-    except (BadAnswerError, GarbledError):
-        if status != 200:
-            wire.raise_for_error(None, status, retry_after)
-        raise
-    wire.raise_for_error(payload, status, retry_after)
-    return payload
-
-
-def _retry_after(text: str | None) -> float | None:
-    """Return the seconds that a Retry-After header asks for, written as a number or as a date; else None."""
-    if text is None:
-        return None
-    try:
-        return max(0.0, float(text))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+        return int(parsedate_to_datetime(text).timestamp() * 1000)
     except (ValueError, OverflowError):
         return None

@@ -15,6 +15,7 @@ from mdata.errors import (
     GarbledError,
     MdataError,
     RateLimitedError,
+    SlotLostError,
     Stopped,
     StorageError,
     UnreachableError,
@@ -110,11 +111,16 @@ class Job:
     def _try_once(
         self, plan: Callable[[], T | None], send: Callable[[Exchange, T, Callable[[], None]], R]
     ) -> R | None:
+        while (request := self._slot(plan)) is not None:
+            self.count(requests=1)
+            try:
+                return self._send(request, send)
+            except SlotLostError:
+                self.count(requests=-1)
+        return None
+
+    def _send(self, request: T, send: Callable[[Exchange, T, Callable[[], None]], R]) -> R:
         budget = self.context.budget
-        request = self._slot(plan)
-        if request is None:
-            return None
-        self.count(requests=1)
         try:
             answer = send(self.context.exchange(), request, budget.sent)
         except RateLimitedError as error:
@@ -133,6 +139,8 @@ class Job:
             raise LimitReachedError(f"the limit of {limits.max_requests} requests is reached")
         if self._deadline is not None and self.context.clock.boottime() >= self._deadline:
             raise LimitReachedError(f"the time limit of {limits.max_runtime:.0f} s is reached")
+        # Whatever takes time is made ready before the slot comes, so that the request leaves at once.
+        self.context.exchange()
         try:
             return self.context.budget.acquire(self.priority, plan, self._deadline)
         except TimeoutError as error:

@@ -61,6 +61,12 @@ def test_tab_knows_the_store_that_an_option_names(stored: Folder) -> None:
     assert press_tab(stored, "status", "--env-file", str(elsewhere), "-s", "tS") == ["tSPAUSD"]
 
 
+def test_tab_knows_what_the_exchange_lists_once_it_was_asked(stored: Folder) -> None:
+    assert press_tab(stored, "backfill", "-s", "tN") == []
+    assert stored.run("symbols").exit == 0
+    assert press_tab(stored, "backfill", "-s", "tN") == ["tNEWUSD"]
+
+
 @pytest.mark.parametrize("settings", [
     {}, {"TIMEFRAMES": "4h"}, {"DATABASE_PATH": "/proc/1/mem"}, {"MDATA_ENV_FILE": "/nowhere.env"},
 ])  # fmt: skip

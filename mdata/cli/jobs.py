@@ -16,6 +16,7 @@ from mdata.store.jobs import Origin
 
 if TYPE_CHECKING:
     from mdata.jobs.cleanup import Removed
+    from mdata.ratelimit import RateLimit
 
 # A log of this size is worth emptying at the end of a run, so that readers and backups find the file whole.
 _LARGE_LOG = 4 * 1024 * 1024
@@ -72,10 +73,6 @@ def summary(result: JobResult) -> str:
 @contextmanager
 def context(frame: Frame, limits: Limits) -> Iterator[Context]:
     """Open everything a job works with, and close it again."""
-    import random
-
-    from mdata.ratelimit import RateLimit
-
     settings = frame.loaded.settings
     opened: list[Exchange] = []
 
@@ -86,19 +83,28 @@ def context(frame: Frame, limits: Limits) -> Iterator[Context]:
             opened.append(Rest(settings.bitfinex_rest_url, frame.clock, frame.log.warning))
         return opened[0]
 
-    budget = RateLimit(
+    # A terminal that systemd started hands its own id on to whatever is typed there: only the journal's counts.
+    run_id = config.invocation_id() if config.is_journal(sys.stderr) else None
+    origin = Origin(os.getpid(), os.uname().nodename, frame.clock.boot_id(), run_id, __version__)
+    with open_store(settings.database_path) as store, progress() as report:
+        yield Context(settings, frame.clock, store, rate_limit(frame), exchange, frame.log, origin, limits, report)
+        store.checkpoint(over=_LARGE_LOG)
+
+
+def rate_limit(frame: Frame) -> "RateLimit":
+    """Return the shared rate budget that the settings name."""
+    import random
+
+    from mdata.ratelimit import RateLimit
+
+    settings = frame.loaded.settings
+    return RateLimit(
         settings.rate_limit_state_path,
         settings.rate_limit_delay,
         settings.rate_limit_min_backoff_seconds,
         frame.clock,
         random.SystemRandom(),
     )
-    # A terminal that systemd started hands its own id on to whatever is typed there: only the journal's counts.
-    run_id = config.invocation_id() if config.is_journal(sys.stderr) else None
-    origin = Origin(os.getpid(), os.uname().nodename, frame.clock.boot_id(), run_id, __version__)
-    with open_store(settings.database_path) as store, progress() as report:
-        yield Context(settings, frame.clock, store, budget, exchange, frame.log, origin, limits, report)
-        store.checkpoint(over=_LARGE_LOG)
 
 
 @contextmanager

@@ -28,6 +28,7 @@ COMMANDS = {
     "logs": "logs",
     "config": "settings",
     "init": "settings",
+    "symbols": "symbols",
     "timers": "timers",
     "sandbox": "sandbox",
     "notify": "timers",

@@ -7,7 +7,7 @@ import typer
 
 from mdata.cli import options as common
 from mdata.cli.frame import Answer, Frame, Options, conduct, instant
-from mdata.cli.words import JOBS, one_of
+from mdata.cli.words import JOBS, complete_symbol, complete_timeframe, one_of
 
 if TYPE_CHECKING:
     from mdata.jobs.cleanup import Removed
@@ -17,6 +17,27 @@ def cleanup(
     env_file: common.EnvFile = None,
     json: common.Json = False,
     dry_run: common.DryRun = False,
+    symbol: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--symbol",
+            "-s",
+            help="With --all: this pair; repeatable.",
+            show_default=False,
+            autocompletion=complete_symbol,
+        ),
+    ] = None,
+    timeframe: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--timeframe",
+            "-t",
+            help="With --all: this timeframe of it only; repeatable.",
+            show_default=False,
+            autocompletion=complete_timeframe,
+        ),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Forget all that is stored of --symbol.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     wait_lock: common.WaitLock = "30s",
     quiet: common.Quiet = False,
@@ -24,15 +45,33 @@ def cleanup(
 ) -> None:
     """Delete candles past their retention and old jobs, gaps and revisions, and give space back."""
     given = Options(env_file, None, None, json, quiet, verbose)
+    if everything != bool(symbol) or (timeframe and not symbol):
+        raise typer.BadParameter("--all forgets the series of --symbol (and --timeframe): give both, or neither")
+    if symbol:
+        from mdata.cli.forget import forget
+
+        forget(given, symbol, timeframe or [], wait_lock, is_plan=dry_run, is_sure=yes)
     if dry_run:
         conduct("cleanup", given, _plan)
-    if not yes and not (sys.stdin.isatty() and typer.confirm("Delete what RETENTION_DAYS does not keep?", err=True)):
-        raise typer.BadParameter("nothing was deleted; without a terminal `mdata cleanup` wants --yes")
+    if not yes:
+        be_sure("Delete what RETENTION_DAYS does not keep?")
     from mdata.cli.jobs import run_job_with_more
     from mdata.jobs.cleanup import cleanup as work
     from mdata.jobs.context import Limits
 
     run_job_with_more("cleanup", given, Limits(), wait_lock, work)
+
+
+def be_sure(question: str) -> None:
+    """Ask a person at the terminal; anything but yes is a usage error, and nothing has happened."""
+    if not sys.stdin.isatty():
+        raise typer.BadParameter("nothing was deleted; without a terminal `mdata cleanup` wants --yes")
+    try:
+        is_sure = typer.confirm(question, err=True)
+    except typer.Abort:
+        is_sure = False
+    if not is_sure:
+        raise typer.BadParameter("nothing was deleted")
 
 
 def _plan(frame: Frame) -> Answer:

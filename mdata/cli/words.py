@@ -3,7 +3,7 @@
 Shell completion must answer at once, and must neither fail nor print, whatever the state of settings and store.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from mdata.domain.near import did_you_mean
+from mdata.jobs import WRITERS
 
 if TYPE_CHECKING:
     from mdata.domain.series import Series
 
 STATUSES = ("open", "repaired", "empty", "failed")
-# The subcommands that leave rows in `ingestion_jobs`.
-JOBS = ("backfill", "update", "detect-gaps", "repair", "stream", "cleanup")
+JOBS = (*WRITERS, "cleanup")
 
 
 def one_of(words: Sequence[str], metavar: str | None = None) -> dict[str, Any]:
@@ -40,14 +40,12 @@ def _offer(words: Sequence[str]) -> Callable[[str], list[str]]:
 
 
 def complete_symbol(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Offer the stored symbols, and where there are none those of the settings, in the form that was begun."""
-    found: list[str] = []
-    with suppress(Exception):
-        found = sorted({series.symbol for series in _stored(ctx)})
-    if not found:
+    """Offer stored symbols, else those of the settings, else those that `mdata symbols` remembers; as was begun."""
+    for source in (_stored_symbols, _configured_symbols, _listed_symbols):
         with suppress(Exception):
-            found = sorted(_settings(ctx).symbols)
-    return [form for symbol in found if (form := _form(symbol, incomplete))]
+            if found := [form for symbol in sorted(source(ctx)) if (form := _form(symbol, incomplete))]:
+                return found
+    return []
 
 
 def complete_timeframe(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -65,6 +63,25 @@ def _form(symbol: str, begun: str) -> str | None:
     """Return the way of writing `symbol` that `begun` is the beginning of: as stored, as a pair, in small letters."""
     pair = symbol[1:].replace(":", "/")
     return next((form for form in (symbol, pair, pair.lower()) if form.startswith(begun)), None)
+
+
+def _stored_symbols(ctx: typer.Context) -> Iterable[str]:
+    return {series.symbol for series in _stored(ctx)}
+
+
+def _configured_symbols(ctx: typer.Context) -> Iterable[str]:
+    return tuple(_settings(ctx).symbols)
+
+
+def _listed_symbols(ctx: typer.Context) -> Iterable[str]:
+    from mdata import config
+    from mdata.clock import SystemClock
+    from mdata.jobs.symbols import remembered
+
+    folder = config.cache_folder()
+    url = _settings(ctx).bitfinex_rest_url
+    listing = remembered(folder / "symbols.json", url, SystemClock().now()) if folder else None
+    return listing.symbols if listing else ()
 
 
 def _stored(ctx: typer.Context) -> "Iterator[Series]":

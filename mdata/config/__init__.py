@@ -14,8 +14,8 @@ from mdata.errors import ConfigurationError, MdataError, NotPermittedError
 from mdata.files import make_folder
 
 __all__ = [
-    "Loaded", "Row", "Settings", "env_file_text", "find_env_file", "invocation_id", "is_journal", "listing",
-    "load", "text_of", "wants_colour", "write_env_file",
+    "Loaded", "Row", "Settings", "cache_folder", "env_file_text", "find_env_file", "invocation_id", "is_journal",
+    "listing", "load", "text_of", "wants_colour", "write_env_file",
 ]  # fmt: skip
 
 _REDACTED = "(set, not shown)"
@@ -163,6 +163,14 @@ def _place_of_init(environment: Mapping[str, str], *, here: bool) -> Path:
         return user_folder(environment, "XDG_CONFIG_HOME", ".config") / "mdata.env"
     except ValueError as error:
         raise ConfigurationError(f"cannot tell where to write the env file: {error}") from error
+
+
+def cache_folder() -> Path | None:
+    """Return where what can be asked for again may be kept; None for a user without a home."""
+    try:
+        return user_folder(os.environ, "XDG_CACHE_HOME", ".cache")
+    except ValueError:
+        return None
 
 
 def is_journal(stream: TextIO) -> bool:

@@ -18,7 +18,7 @@ from mdata.store.engine import Store
 COMMAND = "cleanup"
 
 # Candles of one transaction: others wait for a few milliseconds only.
-_SLICE = 10_000
+SLICE = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ def _clean(job: Job, series: Series, before: int) -> int:
         if left is None or left >= before:
             return total
         with job.write() as connection:
-            total += candles.delete_before(connection, series.id, before, _SLICE)
+            total += candles.delete_before(connection, series.id, before, SLICE)
 
 
 def _holds_older(job: Job, series: Series, before: int) -> bool:

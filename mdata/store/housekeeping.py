@@ -1,4 +1,4 @@
-"""Pruning what is finished: jobs, resolved gaps and revisions past their age."""
+"""Pruning what is finished (jobs, resolved gaps and revisions past their age), and forgetting a series."""
 
 from mdata.store.engine import Connection
 
@@ -24,3 +24,29 @@ def prune(connection: Connection, before: int) -> tuple[int, int, int]:
         connection.execute(f"DELETE FROM {table} WHERE {old}", (before,)).rowcount for table, old in _OLD
     )
     return jobs, gaps, revisions
+
+
+# What is known of a series beside its candles; its row in `series` goes last.
+_LEDGER = ("coverage", "lost_candles", "empty_runs", "data_gaps", "candle_revisions", "rejected_rows")
+
+
+def count_series(connection: Connection, series_id: int) -> dict[str, int]:
+    """Return how many rows each table holds of a series."""
+    return {
+        table: int(
+            connection.execute(f"SELECT count(*) FROM {table} WHERE series_id = ?", (series_id,)).fetchone()[0]
+        )
+        for table in ("candles", *_LEDGER)
+    }
+
+
+def forget_ledger(connection: Connection, series_id: int) -> None:
+    """Delete all that is known of a series but its candles: they are unknown then."""
+    for table in _LEDGER:
+        connection.execute(f"DELETE FROM {table} WHERE series_id = ?", (series_id,))
+    connection.execute("UPDATE series SET frontier = NULL, asked_to = NULL WHERE id = ?", (series_id,))
+
+
+def forget_series(connection: Connection, series_id: int) -> None:
+    """Delete the row of a series of which nothing else is left."""
+    connection.execute("DELETE FROM series WHERE id = ?", (series_id,))

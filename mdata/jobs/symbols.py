@@ -1,0 +1,103 @@
+"""`symbols`: what the exchange lists, remembered for a day in the user's cache folder."""
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mdata.clock import Clock
+from mdata.domain.budget import Priority
+from mdata.domain.moment import iso
+from mdata.domain.symbol import parse_symbol
+from mdata.domain.timeframe import DAY
+from mdata.errors import NEXT_ATTEMPT, MdataError, RateLimitedError, UnreachableError
+from mdata.files import replace_whole
+from mdata.jobs.context import Budget, Exchange, Log
+from mdata.store import series as table
+from mdata.store.engine import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The trading pairs that the exchange at `url` listed at `listed_at` (ms UTC)."""
+
+    url: str
+    listed_at: int
+    symbols: list[str]
+
+
+def remembered(cache: Path, url: str, now: int) -> Listing | None:
+    """Return the listing in the file at `cache` if it is less than a day old and can be read."""
+    try:
+        found = json.loads(cache.read_bytes())
+        listing = Listing(str(found["url"]), int(found["listed_at"]), _sound(found["symbols"]))
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return listing if listing.url == url and 0 <= now - listing.listed_at < DAY else None
+
+
+def remember(cache: Path, listing: Listing) -> None:
+    """Store a listing; where that is not possible it is asked for again next time."""
+    with suppress(MdataError):
+        replace_whole(cache, json.dumps(asdict(listing)))
+
+
+def ask(url: str, exchange: Callable[[], Exchange], budget: Budget, clock: Clock, log: Log) -> Listing:
+    """Ask for the list once, in its turn; raise, saying when the next attempt may be made, where there is none."""
+
+    def wait(seconds: float) -> None:
+        log.info(f"the next free request is at {iso(clock.now() + int(seconds * 1000))}")
+
+    budget.acquire(Priority.UPDATE, lambda: True, on_wait=_once(wait))
+    try:
+        pairs = exchange().pairs(budget.sent)
+    except RateLimitedError as error:
+        seconds = budget.refused(error.retry_after)
+        raise RateLimitedError(f"{error}; {NEXT_ATTEMPT} at {iso(clock.now() + int(seconds * 1000))}") from error
+    except UnreachableError as error:
+        free_at = budget.peek().next_request_at
+        raise UnreachableError(f"{error}; {NEXT_ATTEMPT} {f'at {iso(free_at)}' if free_at else 'at once'}") from error
+    budget.answered()
+    return Listing(url, clock.now(), _sound(pairs))
+
+
+def stored(store: Store | None) -> dict[str, list[str]]:
+    """Return the timeframes that are stored of each symbol."""
+    found: dict[str, list[str]] = {}
+    if store is not None:
+        with store.read() as connection:
+            for series in table.every(connection):
+                found.setdefault(series.symbol, []).append(series.timeframe.name)
+    return found
+
+
+def matches(symbol: str, text: str) -> bool:
+    """Whether a person who writes `text` may mean `symbol`: `btc/usd`, `AVAX`, `ust`."""
+    return _plain(text) in _plain(symbol)
+
+
+def _plain(text: str) -> str:
+    return text.lower().replace("/", "").replace(":", "")
+
+
+def _sound(names: object) -> list[str]:
+    """Return the names that are trading pairs, in order; whatever else stands in a list is of no use here."""
+    found = set()
+    for name in names if isinstance(names, list | set) else ():
+        with suppress(ValueError):
+            if isinstance(name, str) and parse_symbol(name) == name:
+                found.add(name)
+    return sorted(found)
+
+
+def _once(tell: Callable[[float], None]) -> Callable[[float], None]:
+    """Return `tell` for a wait worth telling about, and only the first time."""
+    told: list[float] = []
+
+    def maybe(seconds: float) -> None:
+        if seconds > 1 and not told:
+            told.append(seconds)
+            tell(seconds)
+
+    return maybe

@@ -6,7 +6,8 @@ import typer
 
 from mdata.cli import options as common
 from mdata.cli.frame import Answer, Frame, Options, conduct, instant
-from mdata.cli.words import STATUSES, one_of
+from mdata.cli.words import one_of
+from mdata.domain.gaps import STATUSES
 
 if TYPE_CHECKING:
     from mdata.store.engine import Store

@@ -6,7 +6,8 @@ import typer
 
 from mdata.cli import options as common
 from mdata.cli.frame import Answer, Frame, Options, conduct
-from mdata.cli.words import JOBS, one_of
+from mdata.cli.words import one_of
+from mdata.jobs import JOBS
 
 if TYPE_CHECKING:
     from mdata.units.marker import Marker

@@ -26,6 +26,7 @@ COMMANDS = {
     "gaps": "gaps",
     "jobs": "upkeep",
     "logs": "logs",
+    "serve": "serve",
     "config": "settings",
     "init": "settings",
     "symbols": "symbols",

@@ -7,7 +7,8 @@ import typer
 
 from mdata.cli import options as common
 from mdata.cli.frame import Answer, Frame, Options, conduct, instant
-from mdata.cli.words import JOBS, complete_symbol, complete_timeframe, one_of
+from mdata.cli.words import complete_symbol, complete_timeframe, one_of
+from mdata.jobs import JOBS
 
 if TYPE_CHECKING:
     from mdata.jobs.cleanup import Removed

@@ -11,13 +11,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from mdata.domain.near import did_you_mean
-from mdata.jobs import WRITERS
 
 if TYPE_CHECKING:
     from mdata.domain.series import Series
-
-STATUSES = ("open", "repaired", "empty", "failed")
-JOBS = (*WRITERS, "cleanup")
 
 
 def one_of(words: Sequence[str], metavar: str | None = None) -> dict[str, Any]:

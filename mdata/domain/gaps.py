@@ -5,12 +5,13 @@ only on proof; an answer that proves too little is an attempt, and the next one 
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from mdata.domain.interval import Range, intersect, normal, subtract
 from mdata.domain.timeframe import HOUR, Timeframe
 
 Status = Literal["open", "repaired", "empty", "failed"]
+STATUSES: tuple[Status, ...] = get_args(Status)
 
 # Waiting time after the nth answer that left a gap unproven; the last one goes on.
 RETRY_AFTER = (1 * HOUR, 6 * HOUR, 24 * HOUR)

@@ -1,0 +1,93 @@
+"""`mdata serve`."""
+
+import socket
+import sys
+from typing import Annotated
+
+import typer
+
+from mdata.cli import options as common
+from mdata.cli.frame import Answer, Frame, Options, conduct
+
+
+def serve(
+    env_file: common.EnvFile = None,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Listen on this address.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Listen on this port; 0 picks a free one.")] = 8001,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Answer to this host name too; repeatable.", show_default=False),
+    ] = None,
+    quiet: common.Quiet = False,
+    verbose: common.Verbose = False,
+) -> None:
+    """Serve the store over HTTP, read only: /health, /status, /gaps, /jobs, tables and queries."""
+    given = Options(env_file, quiet=quiet, verbose=verbose)
+    conduct("serve", given, lambda frame: _serve(frame, host, port, tuple(allow_host or ())))
+
+
+def _serve(frame: Frame, host: str, port: int, names: tuple[str, ...]) -> Answer:
+    from mdata.config.values import is_loopback
+    from mdata.errors import ConfigurationError, Stopped
+    from mdata.store.engine import open_for_reading
+
+    try:
+        from mdata.web.server import Place
+        from mdata.web.server import serve as run
+    except ModuleNotFoundError as error:
+        if error.name and error.name.startswith("mdata"):
+            raise
+        raise ConfigurationError(
+            f"`mdata serve` needs Datasette, which is not installed here ({error.name} is missing): run "
+            "`pip install 'mdata[web]'`, or in a checkout `.venv/bin/pip install -e '.[web]'`"
+        ) from error
+    settings = frame.loaded.settings
+    store = open_for_reading(settings.database_path)
+    if store is None:
+        frame.log.warning(
+            f"nothing is stored in {settings.database_path} yet; it is served once `mdata backfill` has run"
+        )
+    else:
+        store.close()
+    with _listen(host, port) as listening:
+        if not is_loopback(host):
+            frame.log.warning(
+                f"whoever reaches {host} can read everything in the store, and ask what they like of it; "
+                "put a reverse proxy with a password in front, or leave --host out"
+            )
+        sys.stdout.write(f"{_address(listening, host)}\n")
+        sys.stdout.flush()
+        frame.log.info(f"serving {settings.database_path}, read only, until Ctrl-C")
+        try:
+            run(listening, Place(host, port, names), settings, frame.clock, frame.log)
+        except Stopped:
+            frame.log.info("the server has ended")
+            raise
+    return Answer()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Return a socket that is bound and listens; raise an error in one sentence where that cannot be."""
+    import errno
+
+    from mdata.errors import NotNowError, NotPermittedError
+
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=128)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise NotNowError(
+                f"port {port} on {host} is in use, perhaps by another `mdata serve`: end that, or choose a --port"
+            ) from error
+        if error.errno == errno.EACCES:
+            raise NotPermittedError(f"port {port} is for root only: choose a --port from 1024 on") from error
+        raise typer.BadParameter(
+            f"cannot listen on {host}: {error.strerror}; 127.0.0.1 is this machine, 0.0.0.0 every interface of it",
+            param_hint="--host",
+        ) from error
+
+
+def _address(listening: socket.socket, host: str) -> str:
+    port = listening.getsockname()[1]
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"

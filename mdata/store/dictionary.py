@@ -1,0 +1,178 @@
+"""What every table and column of the store means, in words for people; a test holds it against the schema."""
+
+from dataclasses import dataclass
+
+# The unit of every instant in the store; a column in it can be shown as a date.
+INSTANT = "ms since 1970, UTC"
+_PRICE = "quote currency"
+_VOLUME = "base currency"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: what it holds, and in which unit (empty where there is none)."""
+
+    meaning: str
+    unit: str = ""
+
+    @property
+    def text(self) -> str:
+        """Return meaning and unit as one line."""
+        return f"{self.meaning} [{self.unit}]" if self.unit else self.meaning
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table or view: a title, a sentence or two, and its columns in order."""
+
+    title: str
+    meaning: str
+    columns: dict[str, Column]
+
+
+_SERIES_ID = Column("The series it belongs to.")
+_OPEN_TIME = Column("When the interval begins; it names the interval.", INSTANT)
+_START = Column("Where the range begins.", INSTANT)
+_END = Column("Where the range ends; the first instant that is no longer part of it.", INSTANT)
+_PRICES = {
+    "open": Column("The first price.", _PRICE),
+    "high": Column("The highest price.", _PRICE),
+    "low": Column("The lowest price.", _PRICE),
+    "close": Column("The last price.", _PRICE),
+    "volume": Column("How much was traded.", _VOLUME),
+}
+
+TABLES: dict[str, Table] = {
+    "ohlcv": Table(
+        "Candles",
+        "Every candle with the names of its series: the view to read candles by. An interval without trades has no "
+        "row. Filters on exchange, symbol and timeframe together are fast, however large the store is.",
+        {
+            "exchange": Column("Where it was traded."),
+            "symbol": Column("The pair, as the exchange writes it: tBTCUSD."),
+            "timeframe": Column("The length of an interval: 1m to 1M; 1m is a minute, 1M is a month."),
+            "open_time": _OPEN_TIME,
+            "time": Column("The same instant as ISO 8601 text, UTC."),
+            **_PRICES,
+        },
+    ),
+    "series": Table(
+        "Series",
+        "One row for each exchange, symbol and timeframe that any run has seen.",
+        {
+            "id": Column("The number by which other tables name the series."),
+            "exchange": Column("Where it is traded."),
+            "symbol": Column("The pair, as the exchange writes it."),
+            "timeframe": Column("The length of an interval: 1m to 1M."),
+            "first_candle": Column("The exchange's first candle; empty while it has none.", INSTANT),
+            "first_asked_at": Column("When the exchange was asked for its first candle.", INSTANT),
+            "wanted_start": Column("The earliest start ever asked for.", INSTANT),
+            "cleaned_to": Column("What is older was removed by `mdata cleanup` and is not wanted again.", INSTANT),
+            "frontier": Column("Everything wanted and older was asked for after it had settled.", INSTANT),
+            "asked_to": Column("REST has answered for everything up to here, settled or not.", INSTANT),
+        },
+    ),
+    "candles": Table(
+        "Candles, as they are stored",
+        "Closed candles only, by the number of their series; the view ohlcv shows the names.",
+        {"series_id": _SERIES_ID, "open_time": _OPEN_TIME, **_PRICES},
+    ),
+    "coverage": Table(
+        "The ledger: what the exchange has answered for",
+        "Half-open ranges. What lies in a final range and has no candle is proven to be empty; what lies in no range "
+        "is unknown.",
+        {
+            "series_id": _SERIES_ID,
+            "start_time": _START,
+            "end_time": _END,
+            "kind": Column("final: asked after it had settled; provisional: from the stream, or asked early."),
+            "candles": Column("How many candles are stored in the range."),
+        },
+    ),
+    "data_gaps": Table(
+        "Gaps",
+        "What was found missing inside what was fetched: the work list of `mdata repair`, and its history.",
+        {
+            "id": Column("The gap's number."),
+            "series_id": _SERIES_ID,
+            "start_time": _START,
+            "end_time": _END,
+            "intervals": Column("How many intervals it spans.", "intervals"),
+            "status": Column("open; repaired: candles came; empty: proven to have none; failed: given up."),
+            "candles": Column("How many candles the repair brought."),
+            "attempts": Column("How many answers left it unproven."),
+            "reason": Column("Why it is still open, or was given up."),
+            "detected_at": Column("When it was found.", INSTANT),
+            "next_attempt_at": Column("Not asked about before this.", INSTANT),
+            "resolved_at": Column("When it was closed.", INSTANT),
+        },
+    ),
+    "ingestion_jobs": Table(
+        "Runs",
+        "One row for each run of a command that had something to do.",
+        {
+            "id": Column("The run's number."),
+            "command": Column("The subcommand that ran."),
+            "started_at": Column("When it began.", INSTANT),
+            "finished_at": Column("When it ended; empty while it runs.", INSTANT),
+            "outcome": Column("running, ok, partial, skipped, failed or interrupted."),
+            "exit": Column("The exit code."),
+            "error": Column("Why it ended as it did, where that needs saying."),
+            "requests": Column("Requests sent to the exchange."),
+            "candles_written": Column("Candles that were new."),
+            "candles_changed": Column("Final candles that came back different."),
+            "gaps_opened": Column("Gaps found."),
+            "gaps_repaired": Column("Gaps closed with candles."),
+            "gaps_empty": Column("Gaps closed as proven empty."),
+            "gaps_failed": Column("Gaps given up."),
+            "remaining": Column("What was still unknown in its scope when it ended.", "intervals"),
+            "pid": Column("The process."),
+            "host": Column("The machine."),
+            "boot_id": Column("The boot of the machine during which it ran."),
+            "invocation_id": Column("systemd's number of the run: journalctl _SYSTEMD_INVOCATION_ID=…"),
+            "version": Column("The mdata that ran."),
+        },
+    ),
+    "candle_revisions": Table(
+        "Revisions",
+        "What a final candle was before a later final answer changed it or left it out.",
+        {
+            "id": Column("The revision's number."),
+            "series_id": _SERIES_ID,
+            "open_time": _OPEN_TIME,
+            "kind": Column("changed: it came back different; missing: a later answer lacks it, and it was kept."),
+            **_PRICES,
+            "seen_at": Column("When the later answer came.", INSTANT),
+            "source": Column("The command whose answer it was."),
+        },
+    ),
+    "rejected_rows": Table(
+        "Rejected rows",
+        "Rows of an answer that cannot be candles. Their intervals stay unknown.",
+        {
+            "id": Column("The row's number."),
+            "series_id": _SERIES_ID,
+            "open_time": _OPEN_TIME,
+            "row": Column("The row as it came, as JSON."),
+            "reason": Column("What is wrong with it."),
+            "seen_at": Column("When it came.", INSTANT),
+            "source": Column("The command whose answer it was."),
+        },
+    ),
+    "lost_candles": Table(
+        "Lost candles",
+        "Candles that some SQLite tool deleted although the ledger vouches for them; `mdata detect-gaps` makes them "
+        "gaps.",
+        {"series_id": _SERIES_ID, "open_time": _OPEN_TIME},
+    ),
+    "empty_runs": Table(
+        "Long silences",
+        "Final ranges of 60 and more intervals without a candle; `mdata repair` asks about them again later.",
+        {
+            "series_id": _SERIES_ID,
+            "start_time": _START,
+            "end_time": _END,
+            "asked_at": Column("When the exchange last said so.", INSTANT),
+        },
+    ),
+}

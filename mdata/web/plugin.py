@@ -1,0 +1,107 @@
+"""The plugin: our addresses and home page in Datasette, dates for instants, errors in one sentence."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from datasette import Response, hookimpl
+from datasette.app import Datasette
+from datasette.utils.asgi import Base400, Request
+from datasette.utils.sqlite import sqlite3
+from datasette.views.base import DatasetteError
+from markupsafe import Markup
+
+from mdata.clock import Clock
+from mdata.config import Settings
+from mdata.domain.moment import iso
+from mdata.errors import MdataError
+from mdata.jobs.context import Log
+from mdata.store.dictionary import INSTANT, TABLES
+from mdata.web.answers import PATHS, answer
+from mdata.web.guard import App, Guard
+from mdata.web.home import home
+from mdata.web.queries import QUERIES
+
+_NOT_CACHED = {"Cache-Control": "no-store", "Vary": "Accept"}
+
+
+class Plugin:
+    """What Datasette asks of us; one object per server, registered under its name."""
+
+    __name__ = "mdata"  # Datasette looks for a module's name
+
+    def __init__(self, settings: Settings, clock: Clock, log: Log, names: frozenset[str] | None) -> None:
+        self._settings, self._clock, self._log, self._names = settings, clock, log, names
+
+    @hookimpl
+    def asgi_wrapper(self) -> Callable[[App], App]:
+        """Put the guard before everything."""
+        return lambda app: Guard(app, self._names, self._log)
+
+    @hookimpl
+    def register_routes(self) -> list[tuple[str, Callable[..., Awaitable[Response]]]]:
+        """Return our addresses; they win over those of a database."""
+        return [("^/$", self._home), *((f"^{path}$", self._answer) for path in PATHS)]
+
+    @hookimpl
+    def render_cell(self, value: Any, column: str, table: str | None) -> Markup | None:
+        """Show an instant as a date; where it already has a column of its own as text, leave it."""
+        if not isinstance(value, int) or table is None or table == "ohlcv" or table not in TABLES:
+            return None
+        described = TABLES[table].columns.get(column)
+        if described is None or described.unit != INSTANT or not 0 <= value < 2**48:
+            return None
+        text = iso(value)
+        return Markup('<time datetime="{}" title="{}">{}</time>').format(text, value, text[:19].replace("T", " "))
+
+    @hookimpl
+    def handle_exception(self, datasette: Datasette, request: Request, exception: Exception) -> Awaitable[Response]:
+        """Answer what went wrong with one sentence; only a bug leaves a traceback, in the log."""
+        return _refused(datasette, request, *self._explained(exception))
+
+    async def _answer(self, request: Request) -> Response:
+        path = request.path
+        parameters = {name: request.args.getlist(name) for name in request.args}
+        found = await asyncio.to_thread(answer, path, parameters, self._settings, self._clock)
+        if path == "/health" and _prefers_text(request):
+            text = found.body["reason"] or "healthy"
+            return Response.text(f"{text}\n", status=found.status, headers=_NOT_CACHED)
+        return Response.json(found.body, status=found.status, headers=_NOT_CACHED)
+
+    async def _home(self, request: Request, datasette: Datasette) -> Response:
+        health = await asyncio.to_thread(answer, "/health", {}, self._settings, self._clock)
+        shown = {**home(health.body), "queries": QUERIES}
+        page = await datasette.render_template("home.html", shown, request=request, view_name="index")
+        return Response.html(page, headers={"Cache-Control": "no-store"})
+
+    def _explained(self, exception: Exception) -> tuple[int, str]:
+        if isinstance(exception, Base400):
+            return exception.status, str(exception.args[0] if exception.args else "Not found")
+        if isinstance(exception, DatasetteError):
+            return exception.status, str(exception.message)
+        if isinstance(exception, MdataError):
+            return 503, str(exception)
+        if isinstance(exception, sqlite3.Error | sqlite3.Warning):
+            return 400, f"The query was refused: {exception}"
+        if isinstance(exception, MemoryError):
+            return 400, "The query was refused: it wants too much memory."
+        import traceback
+
+        for line in traceback.format_exception(exception):
+            for part in line.rstrip().splitlines():
+                self._log.warning(part)
+        return 500, "This page could not be made; the log of `mdata serve` says more."
+
+
+def _prefers_text(request: Request) -> bool:
+    accepted = request.headers.get("accept", "")
+    return "text/" in accepted and "json" not in accepted
+
+
+async def _refused(datasette: Datasette, request: Request, status: int, sentence: str) -> Response:
+    if request.path.endswith(".json") or "json" in request.headers.get("accept", ""):
+        body = json.dumps({"ok": False, "error": sentence, "status": status})
+        return Response(body, status=status, content_type="application/json; charset=utf-8")
+    page = await datasette.render_template("error.html", {"status": status, "error": sentence}, request=request)
+    return Response.html(page, status=status)

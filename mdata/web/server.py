@@ -1,0 +1,100 @@
+"""Datasette and uvicorn, put together around the plugin and run until a signal ends them."""
+
+import contextlib
+import io
+import signal
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+from datasette.app import Datasette
+from datasette.plugins import pm
+
+from mdata.clock import Clock
+from mdata.config import Settings
+from mdata.config.values import is_loopback
+from mdata.jobs.context import Log
+from mdata.web.database import StoreDatabase
+from mdata.web.metadata import DATABASE, metadata
+from mdata.web.plugin import Plugin
+
+_FOLDER = Path(__file__).parent
+
+# What a single request may cost at most; a facet or a suggestion that takes longer is left out of its page.
+_LIMITS = {
+    "sql_time_limit_ms": 1000,
+    "max_returned_rows": 1000,
+    "facet_time_limit_ms": 200,
+    "suggest_facets": False,
+    "allow_download": False,
+    "max_csv_mb": 1000,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where to listen, and to which further host names to answer."""
+
+    host: str
+    port: int
+    names: tuple[str, ...] = ()
+
+
+def serve(listening: socket.socket, place: Place, settings: Settings, clock: Clock, log: Log) -> None:
+    """Serve the store on a bound socket until SIGTERM or SIGINT; requests under way are finished first."""
+    names = frozenset(name.lower() for name in place.names) if is_loopback(place.host) else None
+    # Datasette's own answer to an error prints tracebacks with the values of variables.
+    pm.unregister(name="datasette.handle_exception")
+    pm.register(Plugin(settings, clock, log, names), name="mdata")
+    datasette = Datasette(
+        metadata=metadata(),
+        settings=_LIMITS,
+        template_dir=str(_FOLDER / "templates"),
+        static_mounts=[("-/mdata", str(_FOLDER / "static"))],
+    )
+    datasette.remove_database("_memory")
+    datasette.add_database(StoreDatabase(datasette, settings.database_path), name=DATABASE)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            datasette.app(), http="h11", ws="none", loop="asyncio", log_config=None, access_log=False,
+            server_header=False, limit_concurrency=200, timeout_graceful_shutdown=5,
+        )
+    )  # fmt: skip
+    with contextlib.redirect_stderr(_Lines(log)):
+        _run(server, listening)
+
+
+def _run(server: uvicorn.Server, listening: socket.socket) -> None:
+    """Run until a signal; it is raised again at the end, so that whoever started this learns of it.
+
+    uvicorn does so for SIGTERM and SIGINT; a terminal that closes is to end the server as cleanly.
+    """
+    hung_up = []
+
+    def end(number: int, _: FrameType | None) -> None:
+        hung_up.append(number)
+        server.should_exit = True
+
+    before = signal.signal(signal.SIGHUP, end)
+    try:
+        server.run(sockets=[listening])
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    for number in hung_up:
+        signal.raise_signal(number)
+
+
+class _Lines(io.TextIOBase):
+    """A stream whose lines go to the log, where what a visitor sent is made harmless."""
+
+    def __init__(self, log: Log) -> None:
+        self._log, self._begun = log, ""
+
+    def write(self, text: str) -> int:
+        """Take a piece of text; a line that it ends is told."""
+        *lines, self._begun = (self._begun + text).split("\n")
+        for line in lines:
+            self._log.warning(line)
+        return len(text)

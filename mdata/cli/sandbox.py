@@ -33,14 +33,13 @@ def sandbox(
     speed: Annotated[float, typer.Option(min=0.001, max=100_000, help="How many times faster than life.")] = 1.0,
 ) -> None:
     """Serve a made-up Bitfinex on this machine, to rehearse with."""
-    from mdata.sandbox.faults import Fault
-    from mdata.sandbox.server import RateRule, Sandbox
+    from mdata.sandbox.server import RateRule, Sandbox, parse_fault
 
     clock, settings = _clock(speed)
     try:
         market = _market(pair, since, seed, clock.now())
         _replay(market, replay or [], clock.now(), at_own_time=at_own_time)
-        faults = [Fault.parse(text) for text in fault or []]
+        faults = [parse_fault(text, clock.now()) for text in fault or []]
         rule = RateRule(rate_limit, ban, ban_extends)
         running = Sandbox(market, clock, rule=rule, faults=faults, latency=latency, port=port)
     except (ValueError, OSError) as error:

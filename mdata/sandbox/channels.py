@@ -14,6 +14,8 @@ from mdata.sandbox.rest import row
 
 # How many candles a snapshot holds at most; how often (ms) a heartbeat comes, on the same tick for every channel.
 SNAPSHOT, HEARTBEAT = 240, 15_000
+# Later than anything.
+NEVER = 2**63
 # How long (ms) after the first trade of an interval the exchange sends the candle before it once more.
 _SENT_AGAIN = 2_000
 

@@ -4,7 +4,7 @@ import json
 import random
 import socket
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
@@ -21,8 +21,11 @@ from mdata.sandbox.limit import RateCount, RateRule
 from mdata.sandbox.market import Market
 from mdata.sandbox.rest import Asked, Reply
 from mdata.sandbox.stream import Stream, StreamRule
+from mdata.sandbox.wsfaults import PREFIX, StreamFault
 
-__all__ = ["RateRule", "Request", "Sandbox", "StreamRule"]
+__all__ = ["RateRule", "Request", "Sandbox", "StreamRule", "parse_fault"]
+
+AnyFault = Fault | StreamFault
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,13 @@ class Request:
     fault: str | None
 
 
+def parse_fault(text: str, now: int) -> AnyFault:
+    """Return the fault that a JSON object spells, ordered at `now` (ms UTC); raise ValueError where none is."""
+    found = json.loads(text)
+    is_of_stream = isinstance(found, dict) and str(found.get("kind")).startswith(PREFIX)
+    return StreamFault.parse(text, now) if is_of_stream else Fault.parse(text)
+
+
 class Sandbox:
     """A Bitfinex-shaped exchange on a port of its own; `with Sandbox(market):` runs it in a thread."""
 
@@ -47,14 +57,14 @@ class Sandbox:
         clock: Clock | None = None,
         *,
         rule: RateRule | None = None,
-        faults: list[Fault] | None = None,
+        faults: Sequence[AnyFault] = (),
         latency: float = 0.0,
         port: int = 0,
         stream_rule: StreamRule | None = None,
     ) -> None:
         self.market, self.clock = market, clock or SystemClock()
         self.stream = Stream(market, self.clock, stream_rule or StreamRule())
-        self.faults: list[Fault] = faults or []
+        self.order(faults)
         self.requests: list[Request] = []
         self._count, self._latency = RateCount(rule or RateRule()), latency
         self._rng = random.Random(market.seed)
@@ -81,6 +91,11 @@ class Sandbox:
         finally:
             self._server.server_close()
 
+    def order(self, faults: Sequence[AnyFault]) -> None:
+        """Replace what goes wrong."""
+        self.faults = [fault for fault in faults if isinstance(fault, Fault)]
+        self.stream.order([fault for fault in faults if isinstance(fault, StreamFault)])
+
     def answer(self, target: str) -> tuple[Reply, Fault | None]:
         """Return the reply to a request, and the fault that is to be carried out while sending it."""
         parsed = rest.parse(target)
@@ -104,6 +119,11 @@ class Sandbox:
     def _reply(self, target: str, parsed: Asked | Reply | None, now: int) -> Reply:
         if isinstance(parsed, Reply):
             return parsed
+        if self.stream.is_closed(now) or self.stream.is_resuming(now):
+            if urlsplit(target).path == "/v2/platform/status":
+                return Reply(200, b"[0]")
+            if self.stream.is_closed(now):
+                return rest.error(20060, "maintenance", 503)
         return rest.candles(self.market, parsed, now) if parsed else rest.answer(self.market, target)
 
     def converse(self, connection: socket.socket, target: str, headers: Iterable[tuple[str, str]]) -> None:
@@ -130,8 +150,9 @@ class Sandbox:
         if name == "connections":
             return _told([asdict(one) for one in self.stream.log[int(query.get("from", 0)) :]])
         if name == "faults" and body is not None:
-            self.faults = [Fault.parse(json.dumps(one)) for one in json.loads(body)]
-            return _told(len(self.faults))
+            ordered = [parse_fault(json.dumps(one), self.clock.now()) for one in json.loads(body)]
+            self.order(ordered)
+            return _told(len(ordered))
         if name == "revisions" and body is not None:
             revised: dict[tuple[str, str, int], Candle | None] = {}
             for symbol, timeframe, open_time, values in json.loads(body):

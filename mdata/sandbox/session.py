@@ -12,37 +12,46 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from mdata.domain.timeframe import TIMEFRAMES
-from mdata.sandbox.channels import SNAPSHOT, Revision, Subject
+from mdata.sandbox.channels import NEVER, SNAPSHOT, Revision, Subject
 from mdata.sandbox.stream import Stream
 
 # Flags of the `conf` event: what is appended to every array.
 TIMESTAMP, SEQ_ALL = 32_768, 65_536
 _IDLE = 60_000
-_NEVER = 2**63
+_BEAT = '"hb"'
 
 
 class Wire(Protocol):
     """Where a session's messages go."""
 
-    def text(self, text: str) -> None:
-        """Send a text message."""
+    def text(self, text: str | bytes) -> None:
+        """Send a text message; what is given as bytes need not be text."""
         ...
 
-    def abort(self) -> None:
-        """Break the connection off, without a closing frame."""
+    def binary(self, data: bytes) -> None:
+        """Send a binary message."""
+        ...
+
+    def masked(self, text: str) -> None:
+        """Send a text message masked, as only clients may."""
+        ...
+
+    def close(self, code: int) -> None:
+        """Close the connection; 1006 breaks it off without a closing frame."""
         ...
 
 
 @dataclass(eq=False, slots=True)
 class Channel:
-    """A subscription: its number, and the moments at which it sends something."""
+    """A subscription: its number, since when it stands (ms UTC), and the moments at which it sends something."""
 
     number: int
     key: str
     subject: Subject
-    echo: dict[str, Any]
+    opened: int
     moments: Iterator[tuple[int, int | None]]
     is_open: bool = True
+    held: str | None = None
 
 
 @dataclass(order=True, slots=True)
@@ -59,7 +68,7 @@ class Session:
     """A conversation over `wire` that began at `now` (ms UTC)."""
 
     def __init__(self, stream: Stream, wire: Wire, number: int, now: int) -> None:
-        self._stream, self._wire, self._number = stream, wire, number
+        self._stream, self._wire, self.number = stream, wire, number
         self._channels: dict[int, Channel] = {}
         self._due: list[_Due] = []
         self._flags = self._sequence = 0
@@ -67,27 +76,28 @@ class Session:
         self._answers: dict[str, Callable[[dict[str, Any], int], None]] = {
             "ping": self._ping, "conf": self._conf, "subscribe": self._subscribe, "unsubscribe": self._unsubscribe,
         }  # fmt: skip
-        self._tell({"event": "info", "version": 2, "serverId": stream.server_id, "platform": {"status": 1}})
+        status = 0 if stream.is_resuming(now) else 1
+        self._tell({"event": "info", "version": 2, "serverId": stream.server_id, "platform": {"status": status}})
 
     def due(self) -> int:
         """Return when (ms UTC) there is something to do without being asked."""
         if self._due:
             return self._due[0].at
-        return _NEVER if self._channels else self._heard + _IDLE
+        return NEVER if self._channels else self._heard + _IDLE
 
     def step(self) -> None:
         """Do what was due first."""
         if not self._due:
-            self._wire.abort()
+            self._wire.close(1006)
             return
         due = self._due[0]
         if not due.channel.is_open:
             heapq.heappop(self._due)
             return
         if due.open_time is None:
-            self._send(due.channel, '"hb"')
+            self._deliver(due.channel, _BEAT, due.at)
         elif candle := self._stream.feed.row(due.channel.subject, due.open_time, due.at):
-            self._send(due.channel, candle)
+            self._deliver(due.channel, candle, due.at)
         due.at, due.open_time = next(due.channel.moments)
         heapq.heapreplace(self._due, due)
 
@@ -100,11 +110,14 @@ class Session:
                 if channel.subject == revision.subject and _is_recent(revision, now):
                     candle = self._stream.feed.row(channel.subject, revision.open_time, now)
                     if candle:
-                        self._send(channel, candle)
+                        self._deliver(channel, candle, now)
+
+    def heard(self, now: int) -> None:
+        """Remember that the client is there."""
+        self._heard = now
 
     def receive(self, text: str, now: int) -> None:
         """Answer a message."""
-        self._heard = now
         try:
             event = json.loads(text)
         except (ValueError, RecursionError):
@@ -126,7 +139,7 @@ class Session:
             self._refuse(10050, "conf: invalid", {})
             return
         self._flags, self._sequence = flags, 0
-        self._stream.note(self._number, "conf", key=str(flags))
+        self._stream.note(self.number, "conf", key=str(flags))
         self._tell({"event": "conf", "status": "OK", "flags": flags})
 
     def _subscribe(self, event: dict[str, Any], now: int) -> None:
@@ -151,10 +164,15 @@ class Session:
         while number in self._channels:
             number += 1
         moments = self._stream.feed.moments(subject, now)
-        channel = self._channels[number] = Channel(number, asked["key"], subject, asked, moments)
-        self._stream.note(self._number, "subscribe", key=channel.key)
-        self._tell({"event": "subscribed", "chanId": number, **asked})
-        self._send(channel, self._stream.feed.snapshot(subject, now))
+        channel = self._channels[number] = Channel(number, asked["key"], subject, now, moments)
+        self._stream.note(self.number, "subscribe", key=channel.key)
+        is_early = self._stream.lasting("ws-early", subject, now)
+        if not is_early:
+            self._tell({"event": "subscribed", "chanId": number, **asked})
+        if not self._is_silent(channel, now):
+            self.send(channel, self._stream.feed.snapshot(subject, now))
+        if is_early:
+            self._tell({"event": "subscribed", "chanId": number, **asked})
         at, open_time = next(moments)
         heapq.heappush(self._due, _Due(at, number, channel, open_time))
 
@@ -166,18 +184,52 @@ class Session:
             self._refuse(10400, "unsubscribe: invalid", {"chanId": event.get("chanId")})
             return
         channel.is_open = False
-        self._stream.note(self._number, "unsubscribe", key=channel.key)
+        self._stream.note(self.number, "unsubscribe", key=channel.key)
         self._tell({"event": "unsubscribed", "status": "OK", "chanId": channel.number})
 
     def _refuse(self, code: int, text: str, asked: dict[str, Any]) -> None:
         key = asked.get("key")
-        self._stream.note(self._number, "error", code, key if isinstance(key, str) else None)
+        self._stream.note(self.number, "error", code, key if isinstance(key, str) else None)
         self._tell({"event": "error", "msg": text, "code": code, **asked})
 
     def _tell(self, event: dict[str, Any]) -> None:
         self._wire.text(json.dumps(event, separators=(",", ":")))
 
-    def _send(self, channel: Channel, payload: str) -> None:
+    def inform(self, code: int, text: str) -> None:
+        """Send an `info` event."""
+        self._tell({"event": "info", "code": code, "msg": text})
+
+    def channels(self) -> list[Channel]:
+        """Return the channels that are open."""
+        return list(self._channels.values())
+
+    def forget(self) -> None:
+        """End all channels, without a word about it."""
+        for channel in self.channels():
+            channel.is_open = False
+        self._channels.clear()
+
+    def _deliver(self, channel: Channel, payload: str, at: int) -> None:
+        """Send an update or heartbeat, unless what goes wrong at the time prevents it, doubles it or puts it last."""
+        if self._is_silent(channel, at):
+            return
+        if payload == _BEAT:
+            self.send(channel, payload)
+            return
+        held, channel.held = channel.held, None
+        if held is None and self._stream.lasting("ws-reorder", channel.subject, at):
+            channel.held = payload
+            return
+        times = 2 if self._stream.lasting("ws-duplicate", channel.subject, at) else 1
+        for one in [payload] * times + ([held] if held else []):
+            self.send(channel, one)
+
+    def _is_silent(self, channel: Channel, at: int) -> bool:
+        """Whether a stall holds the channel back; it seizes those that were open when it began, or all."""
+        found = self._stream.lasting("ws-silence", channel.subject, at)
+        return found is not None and (found[0].parameters["later"] or channel.opened <= found[1])
+
+    def send(self, channel: Channel, payload: str) -> None:
         """Send an array on a channel, with what the flags append to it."""
         tail = ""
         if self._flags & SEQ_ALL:

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from mdata.clock import Clock
-from mdata.sandbox.channels import Feed, Revision
+from mdata.sandbox.channels import Feed, Revision, Subject
 from mdata.sandbox.limit import RateCount, RateRule
 from mdata.sandbox.market import Market
+from mdata.sandbox.wsfaults import StreamFault
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class Stream:
 
     def __init__(self, market: Market, clock: Clock, rule: StreamRule) -> None:
         self.clock, self.feed, self.rule = clock, Feed(market), rule
+        self.faults: list[StreamFault] = []
         self.log: list[Happening] = []
         self.rng = random.Random(market.seed)
         self.server_id = str(UUID(int=self.rng.getrandbits(128), version=4))
@@ -56,7 +58,49 @@ class Stream:
         """Return the number of a new connection, and the HTTP status with which its handshake is to be answered."""
         with self._guard:
             self._connections += 1
-            return self._connections, 429 if self._connects.refuses(self.clock.boottime()) else 101
+            return self._connections, self._status(self.clock.now())
+
+    def _status(self, now: int) -> int:
+        if self._connects.refuses(self.clock.boottime()):
+            return 429
+        if self.is_closed(now):
+            return 503
+        refusing = self._next_handshake("ws-refuse", now)
+        return int(refusing.parameters["status"]) if refusing else 101
+
+    def closing_code(self) -> int | None:
+        """Return with which code a new connection is closed at once, if it is."""
+        with self._guard:
+            closing = self._next_handshake("ws-accept-close", self.clock.now())
+            return closing.parameters["code"] if closing else None
+
+    def _next_handshake(self, kind: str, now: int) -> StreamFault | None:
+        """Return the fault of this kind that strikes the next handshake, and count that."""
+        for fault in self.faults:
+            if fault.kind == kind and fault.begun(now) is not None and fault.parameters["handshakes"]:
+                fault.parameters["handshakes"] -= 1
+                return fault
+        return None
+
+    def is_closed(self, now: int) -> bool:
+        """Whether the exchange, REST included, is closed for maintenance at `now` (ms UTC)."""
+        return any(fault.is_closed(now) for fault in self.faults)
+
+    def is_resuming(self, now: int) -> bool:
+        """Whether the exchange is open again at `now`, but has not said so yet."""
+        return any(fault.is_resuming(now) for fault in self.faults)
+
+    def lasting(self, kind: str, subject: Subject, now: int) -> tuple[StreamFault, int] | None:
+        """Return a fault of this kind that a channel suffers from at `now`, and since when."""
+        for fault in self.faults:
+            if fault.kind == kind and fault.concerns(subject) and (begun := fault.begun(now)) is not None:
+                return fault, begun
+        return None
+
+    def order(self, faults: list[StreamFault]) -> None:
+        """Replace the faults."""
+        self.faults = faults
+        self.wake()
 
     def note(self, connection: int, what: str, status: int = 0, key: str | None = None) -> None:
         """Write a line of the log."""

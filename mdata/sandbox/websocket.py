@@ -16,9 +16,11 @@ from websockets.server import ServerProtocol
 
 from mdata.sandbox.session import Session
 from mdata.sandbox.stream import Stream
+from mdata.sandbox.unkind import Unkind
 
 # How much is done before what came in is looked at; for how long a client may take to close.
 _BATCH, _CLOSING_SECONDS = 256, 5.0
+_LONGEST_WAIT = 3600.0
 _ABNORMAL = 1006
 
 
@@ -56,21 +58,45 @@ class Socket:
         self.flush()
         return response.status_code
 
-    def text(self, text: str) -> None:
-        """Send a text message."""
+    def text(self, text: str | bytes) -> None:
+        """Send a text message; what is given as bytes need not be text."""
         if self.is_open:
-            self._protocol.send_text(text.encode())
+            self._protocol.send_text(text.encode() if isinstance(text, str) else text)
 
-    def abort(self) -> None:
-        """Break the connection off, without a closing frame."""
-        self.is_aborted = True
+    def binary(self, data: bytes) -> None:
+        """Send a binary message."""
+        if self.is_open:
+            self._protocol.send_binary(data)
+
+    def masked(self, text: str) -> None:
+        """Send a text message masked, as only clients may."""
+        self.flush()
+        self._connection.sendall(Frame(Opcode.TEXT, text.encode()).serialize(mask=True))
+
+    def close(self, code: int) -> None:
+        """Close the connection; 1006 breaks it off without a closing frame."""
+        if code == _ABNORMAL:
+            self.is_aborted = True
+        elif self.is_open:
+            self._protocol.send_close(code)
 
     def flush(self) -> None:
         """Hand over to the network what has been sent; a client that does not read makes this wait."""
         data = self._protocol.data_to_send()
-        self._connection.sendall(b"".join(data))
+        if data:
+            self._connection.sendall(b"".join(data))
         if SEND_EOF in data:
             self._connection.shutdown(socket.SHUT_WR)
+
+    def wait(self, seconds: float, woken: socket.socket) -> bool:
+        """Wait so long for something to come in, and tell whether it has; `woken` ends the wait too."""
+        poll = select.poll()
+        poll.register(self._connection, select.POLLIN)
+        poll.register(woken, select.POLLIN)
+        ready = {file for file, _ in poll.poll(min(max(0.0, seconds), _LONGEST_WAIT) * 1000)}
+        if woken.fileno() in ready:
+            woken.recv(4096)
+        return self._connection.fileno() in ready
 
     def receive(self) -> list[str]:
         """Return the messages that have come in."""
@@ -109,29 +135,44 @@ def converse(stream: Stream, connection: socket.socket, target: str, headers: It
     if not ours.is_open:
         return
     try:
+        if code := stream.closing_code():
+            ours.close(code)
         with stream.listening() as woken:
-            _talk(stream, Session(stream, ours, number, stream.clock.now()), ours, connection, woken)
+            _talk(stream, number, ours, woken)
         ours.end()
     finally:
         stream.note(number, "closed", ours.close_code)
 
 
-def _talk(stream: Stream, session: Session, ours: Socket, connection: socket.socket, woken: socket.socket) -> None:
-    poll = select.poll()
-    poll.register(connection, select.POLLIN)
-    poll.register(woken, select.POLLIN)
-    while ours.is_open:
-        now = stream.clock.now()
-        session.catch_up(now)
-        for _ in range(_BATCH):
-            if session.due() > now or not ours.is_open:
-                break
-            session.step()
+def _talk(stream: Stream, number: int, ours: Socket, woken: socket.socket) -> None:
+    clock = stream.clock
+    session = Session(stream, ours, number, clock.now())
+    unkind = Unkind(stream, session, ours, clock.now())
+    texts: list[str] = []
+    while True:
+        now = clock.now()
+        _do_what_is_due(now, session, unkind, ours)
+        if min(session.due(), unkind.due()) > now:
+            # What was due before a message came in is said before its answer.
+            for text in texts:
+                session.receive(text, now)
+            texts.clear()
         ours.flush()
-        wait = stream.clock.real((session.due() - stream.clock.now()) / 1000) if ours.is_open else 0
-        ready = {file for file, _ in poll.poll(min(max(0.0, wait), 3600.0) * 1000)}
-        if woken.fileno() in ready:
-            woken.recv(4096)
-        if connection.fileno() in ready:
-            for text in ours.receive():
-                session.receive(text, stream.clock.now())
+        if not ours.is_open:
+            return
+        if ours.wait(clock.real((min(session.due(), unkind.due()) - clock.now()) / 1000), woken):
+            session.heard(clock.now())
+            texts += ours.receive()
+
+
+def _do_what_is_due(now: int, session: Session, unkind: Unkind, ours: Socket) -> None:
+    """Do what is due at `now`, in the order of time, but not too much at once."""
+    session.catch_up(now)
+    for _ in range(_BATCH):
+        truth, fault = session.due(), unkind.due()
+        if min(truth, fault) > now or not ours.is_open:
+            break
+        if truth <= fault:
+            session.step()
+        else:
+            unkind.step()

@@ -4,6 +4,7 @@ Three readings, because each lies differently: wall time (integer ms UTC) steps 
 boot time (seconds) does not, counts on during suspend and starts anew at each boot, which the boot id tells.
 """
 
+import threading
 import time
 from pathlib import Path
 from typing import Protocol
@@ -91,3 +92,20 @@ class RehearsalClock:
     def real(self, seconds: float) -> float:
         """Return for how long `seconds` of rehearsed time last in life."""
         return seconds / self._speed
+
+
+class Halted(BaseException):
+    """A wait was ended because the run is over; like a signal, it is nobody's error."""
+
+
+class HaltingClock:
+    """Another clock, for several threads: when `halt` is set, whoever sleeps on it is woken by `Halted`."""
+
+    def __init__(self, clock: Clock, halt: threading.Event) -> None:
+        self._clock, self._halt = clock, halt
+        self.now, self.boottime, self.boot_id, self.real = clock.now, clock.boottime, clock.boot_id, clock.real
+
+    def sleep(self, seconds: float) -> None:
+        """Wait for `seconds`, or raise Halted."""
+        if self._halt.wait(max(0.0, self.real(seconds))):
+            raise Halted

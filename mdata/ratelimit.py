@@ -9,6 +9,7 @@ instant of sending the slot is looked at once more: a process that was slow, or 
 import json
 import os
 import random
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -41,13 +42,15 @@ class BudgetView:
 
 
 class RateLimit:
-    """The shared budget in the file at `path`: one request in `delay` seconds, all processes together."""
+    """The shared budget in the file at `path`: one request in `delay` seconds, all processes and threads together."""
 
     def __init__(self, path: Path, delay: float, min_backoff: float, clock: Clock, rng: random.Random) -> None:
         self._path, self._delay, self._min_backoff = path, delay, min_backoff
         self._clock, self._rng = clock, rng
         self._lock = FileLock(path)
         self._granted = ""
+        # One file lock is for one thread; this one may be taken again by the same, in the clean-up after a signal.
+        self._guard = threading.RLock()
 
     def acquire(
         self,
@@ -172,7 +175,7 @@ class RateLimit:
     @contextmanager
     def _state(self, *, durable: bool = False) -> "Iterator[_Shared]":
         """Give the state with the file locked, and write it back if it was changed."""
-        with self._lock:
+        with self._guard, self._lock:
             now = self._clock.boottime()
             wall = self._clock.now()
             stored = os.pread(self._lock.fd, _MAX_FILE, 0)

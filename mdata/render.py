@@ -5,12 +5,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from mdata.domain.moment import human_duration
+from mdata.domain.moment import human_duration, iso
 from mdata.logs import harmless
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from mdata.jobs.backfill import Planned
     from mdata.jobs.context import Progress
+    from mdata.jobs.standing import View
 
 
 def line(text: str) -> None:
@@ -122,3 +125,61 @@ def progress_bar() -> "Iterator[Callable[[Progress], None]]":
             )
 
         yield report
+
+
+@contextmanager
+def live_table() -> "Iterator[Callable[[View], None]]":
+    """Show a table on the terminal that follows a stream; what is written to stderr meanwhile appears above it.
+
+    A thread of its own draws: a terminal that is held (Ctrl-S) does not hold the stream.
+    """
+    import threading
+
+    from rich.console import Console
+    from rich.live import Live
+
+    latest: list[View] = []
+    news, is_over = threading.Event(), threading.Event()
+
+    def draw() -> None:
+        while not is_over.is_set():
+            news.wait()
+            news.clear()
+            for view in latest[-1:]:
+                live.update(_stream_table(view), refresh=True)
+            is_over.wait(0.25)
+
+    def show(view: "View") -> None:
+        latest[:] = [view]
+        news.set()
+
+    with Live(console=Console(highlight=False), auto_refresh=False) as live:
+        drawer = threading.Thread(target=draw, daemon=True)
+        drawer.start()
+        try:
+            yield show
+        finally:
+            is_over.set()
+            news.set()
+            drawer.join(2.0)
+
+
+def _stream_table(view: "View") -> "Table":
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=box.SIMPLE, pad_edge=False, caption=f"{view.summary}, {human_duration(view.seconds_left)} left")
+    for column in ("series", "price", "last closed candle", "close", "lag"):
+        drawn.add_column(column, justify="right" if column in {"price", "close", "lag"} else "left", no_wrap=True)
+    for one in view.series:
+        closed = one.stored
+        cells = [
+            one.name,
+            f"{one.newest[4]:g}" if one.newest else ("" if one.is_subscribed else "not connected"),
+            iso(closed[0]) if closed else "",
+            f"{closed[4]:g}" if closed else "",
+            "" if one.lag_seconds is None else f"{one.lag_seconds} s",
+        ]
+        drawn.add_row(*map(Text, map(harmless, cells)))
+    return drawn

@@ -71,7 +71,7 @@ def summary(result: JobResult) -> str:
 
 
 @contextmanager
-def context(frame: Frame, limits: Limits) -> Iterator[Context]:
+def context(frame: Frame, limits: Limits, *, shows_progress: bool = True) -> Iterator[Context]:
     """Open everything a job works with, and close it again."""
     settings = frame.loaded.settings
     opened: list[Exchange] = []
@@ -86,7 +86,7 @@ def context(frame: Frame, limits: Limits) -> Iterator[Context]:
     # A terminal that systemd started hands its own id on to whatever is typed there: only the journal's counts.
     run_id = config.invocation_id() if config.is_journal(sys.stderr) else None
     origin = Origin(os.getpid(), os.uname().nodename, frame.clock.boot_id(), run_id, __version__)
-    with open_store(settings.database_path) as store, progress() as report:
+    with open_store(settings.database_path) as store, progress(wanted=shows_progress) as report:
         yield Context(settings, frame.clock, store, rate_limit(frame), exchange, frame.log, origin, limits, report)
         store.checkpoint(over=_LARGE_LOG)
 
@@ -108,9 +108,9 @@ def rate_limit(frame: Frame) -> "RateLimit":
 
 
 @contextmanager
-def progress() -> Iterator[Callable[[Progress], None]]:
+def progress(*, wanted: bool = True) -> Iterator[Callable[[Progress], None]]:
     """Show a progress bar to a person on a terminal, and nothing to anybody else."""
-    if not (sys.stderr.isatty() and config.wants_colour()):
+    if not (wanted and sys.stderr.isatty() and config.wants_colour()):
         yield lambda _: None
         return
     from mdata.render import progress_bar

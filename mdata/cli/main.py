@@ -21,6 +21,7 @@ COMMANDS = {
     "update": "backfill",
     "detect-gaps": "gaps",
     "repair": "gaps",
+    "stream": "stream",
     "cleanup": "upkeep",
     "status": "status",
     "gaps": "gaps",

@@ -12,6 +12,8 @@ from enum import IntEnum
 LOWEST_EVERY = 4
 MAX_BLOCK_SECONDS = 15 * 60.0
 CONNECTS_PER_MINUTE = 20
+CONNECT_SPACING = 5.0  # seconds from one opening of a connection to its next one
+LONGEST_RECONNECT = 60.0
 
 
 class Priority(IntEnum):
@@ -116,6 +118,15 @@ def backoff(
     wait = max(retry_after or 0.0, minimum, doubled if minimum >= 10 else min(doubled, max(minimum, 0.1)))
     spread = jitter(5.0, 20.0) * min(1.0, minimum / 10)
     return min(wait + spread, longest_block(minimum))
+
+
+def reconnect_delay(failures: int, since_last: float, jitter: Callable[[float, float], float]) -> float:
+    """Return for how many seconds to wait before a lost connection is opened again.
+
+    `failures` in a row lengthen it, with full jitter: all who lost theirs at one instant come back spread over the
+    whole delay. `since_last` is how long ago (s) it was opened: a server that accepts and closes is not hammered.
+    """
+    return max(jitter(0.0, min(LONGEST_RECONNECT, 2.0 ** min(failures, 10))), CONNECT_SPACING - since_last)
 
 
 def longest_block(minimum: float) -> float:

@@ -31,6 +31,11 @@ def fault(candle: Candle, timeframe: Timeframe) -> str | None:
     return None
 
 
+def is_older(candle: Candle, other: Candle) -> bool:
+    """Whether `candle` is an earlier state of the same interval than `other`: with every trade its volume grows."""
+    return candle[5] < other[5]
+
+
 def aggregate(candles: list[Candle], open_time: int) -> Candle:
     """Return the coarser candle at `open_time` that these finer ones (ascending, not empty) add up to."""
     return (

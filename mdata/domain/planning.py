@@ -6,7 +6,7 @@ again; None means that there is nothing to ask.
 
 from dataclasses import dataclass
 
-from mdata.domain.interval import Range
+from mdata.domain.interval import Range, subtract
 from mdata.domain.query import PAGE_LIMIT, Query
 from mdata.domain.series import Series
 from mdata.domain.timeframe import DAY
@@ -77,6 +77,28 @@ def backward(ledger: Ledger) -> Query | None:
         return None
     backlog = Range(wanted.start, ledger.hull.start)
     return Query(ledger.series.symbol, ledger.series.timeframe, backlog, newest_first=True)
+
+
+def behind(ledger: Ledger, covered: list[Range], before: int, lookback: int) -> list[Range]:
+    """Return what is unknown before `before` (ms UTC), back to the frontier and for at most `lookback` ms.
+
+    `covered` (normal) is what is known there. That is what a stream catches up with; the rest is for other jobs.
+    """
+    series, grid = ledger.series, ledger.series.timeframe
+    wanted = series.wanted(ledger.now, ledger.settle)
+    start = max(wanted.start, grid.ceil(ledger.now - lookback), ledger.confirmed_to or wanted.start)
+    if series.first_candle is None or start >= before:
+        return []
+    return subtract([Range(start, before)], covered)
+
+
+def catch_up(ledger: Ledger, covered: list[Range], before: int, lookback: int) -> Query | None:
+    """Return the next request for what a stream's snapshot, which begins at `before`, does not reach."""
+    missing = behind(ledger, covered, before, lookback)
+    if not missing:
+        return None
+    asked = Range(missing[0].start, missing[-1].end)
+    return Query(ledger.series.symbol, ledger.series.timeframe, asked, newest_first=False)
 
 
 def backlog(ledger: Ledger) -> int:

@@ -72,7 +72,7 @@ def read_page(query: Query, payload: Any, asked_at: int) -> Page:
     conflicting duplicates. Single rows that cannot be candles are set aside. `asked_at` is ms UTC.
     """
     if not isinstance(payload, list):
-        raise BadAnswerError(f"the exchange sent no list of candles: {_shortened(payload)}")
+        raise BadAnswerError(f"the exchange sent no list of candles: {shortened(payload)}")
     rows = payload[::-1] if query.newest_first else payload
     candles = _read_sound(query, rows)
     if candles is not None:
@@ -120,14 +120,14 @@ def _are_aligned(timeframe: Timeframe, times: list[int]) -> bool:
 def _read_one_by_one(query: Query, rows: list[Any]) -> tuple[list[Candle], list[RefusedRow]]:
     candles: list[Candle] = []
     refused: list[RefusedRow] = []
-    times = [_time_of(row) for row in rows]
+    times = [time_of(row) for row in rows]
     _refuse_misplaced(query, [time for time in times if time is not None])
     for position, row in enumerate(rows):
-        found = _candle_of(row)
+        found = candle_of(row)
         reason = found if isinstance(found, str) else sanity.fault(found, query.timeframe)
         if reason is not None:
             unknown = _unknown(query, times, position)
-            refused.append(RefusedRow(times[position], _shortened(row), reason, unknown))
+            refused.append(RefusedRow(times[position], shortened(row), reason, unknown))
         elif not isinstance(found, str):
             _append(candles, found)
     return candles, refused
@@ -152,13 +152,14 @@ def _refuse_misplaced(query: Query, times: list[int]) -> None:
         raise BadAnswerError("the exchange sent candles out of order; nothing of the answer was stored")
 
 
-def _time_of(row: Any) -> int | None:
+def time_of(row: Any) -> int | None:
+    """Return the open time of a row, or None where none can be read."""
     if isinstance(row, list) and row and type(row[0]) is int:
         return row[0]
     return None
 
 
-def _candle_of(row: Any) -> Candle | str:
+def candle_of(row: Any) -> Candle | str:
     """Return the candle a row spells, or why it spells none."""
     if not isinstance(row, list) or len(row) < 6:
         return "a candle has six values"
@@ -182,5 +183,6 @@ def _unknown(query: Query, times: list[int | None], position: int) -> Range | No
     return Range(start, end) if start < end else None
 
 
-def _shortened(value: Any) -> str:
+def shortened(value: Any) -> str:
+    """Return what was sent as text that is short enough to be kept and shown."""
     return json.dumps(value)[:_LONGEST_TEXT]

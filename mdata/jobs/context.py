@@ -57,6 +57,10 @@ class Budget(Protocol):
         """Note any other answer."""
         ...
 
+    def connect(self) -> None:
+        """Wait for a WebSocket connect, which has a budget of its own."""
+        ...
+
     def peek(self) -> BudgetView:
         """Return the budget as it is; nothing is changed."""
         ...

@@ -1,8 +1,10 @@
 """One run of one subcommand: its row in the database, its counters, its requests, and how it ends."""
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from copy import copy
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from mdata.domain.budget import Priority
@@ -38,37 +40,66 @@ class LimitReachedError(Exception):
     """The run has used the time or the requests it was given; work remains."""
 
 
+@dataclass(slots=True)
+class _Progress:
+    """How far a run is: what all of its threads have in common, and the guard that they take turns by."""
+
+    tally: Tally = field(default_factory=Tally)
+    problems: list[MdataError] = field(default_factory=list)
+    id: int | None = None
+    guard: threading.RLock = field(default_factory=threading.RLock)
+
+
 class Job:
     """A run of `command`. Its row appears with its first write; one without work writes once, at its end."""
 
     def __init__(self, command: str, context: Context, priority: Priority) -> None:
         self.command, self.context, self.priority = command, context, priority
         self.started_at = context.clock.now()
-        self.tally = Tally()
-        self.problems: list[MdataError] = []
-        self._id: int | None = None
+        self._progress = _Progress()
         self._skipped: str | None = None
         self._not_before = 0
         limit = context.limits.max_runtime
         self._deadline = None if limit is None else context.clock.boottime() + limit
 
+    def beside(self, context: Context) -> "Job":
+        """Return the same run as another thread sees it, which works with a store of its own."""
+        other = copy(self)
+        other.context = context
+        return other
+
+    @property
+    def tally(self) -> Tally:
+        """Return what the run has done so far."""
+        return self._progress.tally
+
+    @property
+    def problems(self) -> list[MdataError]:
+        """Return what went wrong so far."""
+        return self._progress.problems
+
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Give a connection inside a write transaction that stores the job's progress with what is written."""
-        with self.context.store.write() as connection:
-            began, tally = self._id, self.tally
-            if self._id is None:
-                self._id = table.begin(connection, self.command, self.started_at, self.context.origin)
+        progress = self._progress
+        with progress.guard, self.context.store.write() as connection:
+            began, tally = progress.id, progress.tally
+            if progress.id is None:
+                progress.id = table.begin(connection, self.command, self.started_at, self.context.origin)
             try:
                 yield connection
-                table.progress(connection, self._id, self.tally)
+                table.progress(connection, progress.id, progress.tally)
             except BaseException:
-                self._id, self.tally = began, tally
+                progress.id, progress.tally = began, tally
                 raise
 
     def count(self, **gains: int) -> None:
         """Add to the counters."""
-        self.tally = replace(self.tally, **{name: getattr(self.tally, name) + gain for name, gain in gains.items()})
+        with self._progress.guard:
+            tally = self._progress.tally
+            self._progress.tally = replace(
+                tally, **{name: getattr(tally, name) + gain for name, gain in gains.items()}
+            )
 
     def has_problem(self, problem: MdataError) -> None:
         """Note what went wrong with a part of the work; the rest goes on."""
@@ -155,12 +186,13 @@ class Job:
         text = "; ".join(sentences) or None
         if (code in RETRYABLE or self._not_before) and NEXT_ATTEMPT not in (text or ""):
             text = "; ".join(filter(None, (text, self._when(finished_at))))
-        self.tally = replace(self.tally, remaining=remaining)
+        self._progress.tally = replace(self.tally, remaining=remaining)
         outcome = "skipped" if code == OK and self._skipped else outcome_of(code)
         ending = Ending("interrupted" if code > 128 else outcome, code, text)
         with self.write() as connection:
-            table.finish(connection, self._id or 0, self.tally, finished_at, ending)
-        return JobResult(self.command, code, outcome, text, self.started_at, finished_at, self._id, self.tally)
+            table.finish(connection, self._progress.id or 0, self.tally, finished_at, ending)
+        job_id = self._progress.id
+        return JobResult(self.command, code, outcome, text, self.started_at, finished_at, job_id, self.tally)
 
     def _when(self, now: int) -> str:
         """Return the sentence that says when the same command may get further."""

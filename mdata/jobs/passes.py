@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from mdata.config import Settings
 from mdata.domain import planning
-from mdata.domain.interval import Range
+from mdata.domain.interval import Range, normal
 from mdata.domain.near import did_you_mean
 from mdata.domain.planning import Ledger
 from mdata.domain.query import Page, Query, prove
@@ -64,6 +64,11 @@ def read_ledger(store: Store, series: Series, now: int, settle: int) -> Ledger:
         confirmed_to = None if start is None else coverage.final_end(connection, current.id, start)
         newest = candles.last_before(connection, current.id, 2**62)
     return Ledger(current, hull, confirmed_to, newest, now, settle)
+
+
+def covered_before(store: Store, series: Series, before: int, lookback: int) -> list[Range]:
+    """Return what is known of a series in the `lookback` ms before `before` (ms UTC)."""
+    return normal(coverage.clipped(store.connection, series.id, Range(before - lookback, before)))
 
 
 class Passes:
@@ -128,6 +133,15 @@ class Passes:
     def backward(self, series: Series) -> None:
         """Ask for everything from the hull's old end back to the wanted start."""
         self._go(series, planning.backward, is_forward=False)
+
+    def catch_up(self, series: Series, before: int, lookback: int) -> None:
+        """Ask for what a stream's snapshot, which begins at `before` (ms UTC), does not reach; `lookback` in ms."""
+
+        def plan(ledger: Ledger) -> Query | None:
+            covered = covered_before(self._context.store, series, before, lookback)
+            return planning.catch_up(ledger, covered, before, lookback)
+
+        self._go(series, plan, is_forward=False)
 
     def _go(self, series: Series, plan: Plan, *, is_forward: bool) -> None:
         last: Query | None = None

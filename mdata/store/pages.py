@@ -4,11 +4,14 @@ Everything here happens inside the caller's transaction, so that a process kille
 either the whole page or nothing of it.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mdata.domain.candle import Candle
+from mdata.domain.candle import Candle, is_older
 from mdata.domain.interval import Range, clip, normal, subtract
-from mdata.domain.query import Page, Proof, changes
+from mdata.domain.live import Claim
+from mdata.domain.message import Faulty
+from mdata.domain.query import Page, Proof, RefusedRow, changes
 from mdata.domain.series import Series
 from mdata.store import candles, coverage, silences
 from mdata.store.engine import Connection
@@ -17,13 +20,17 @@ from mdata.store.gaps import close_answered
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What an answer changed: rows new or different, final candles that differ or vanished, gaps closed."""
+    """What an answer changed: rows new or different, final candles that differ or vanished, gaps closed.
+
+    `rows` are the new or different ones themselves, where they came from the stream.
+    """
 
     written: int = 0
     changed: int = 0
     refused: int = 0
     repaired: int = 0
     empty: int = 0
+    rows: tuple[Candle, ...] = ()
 
 
 def apply_page(connection: Connection, series: Series, page: Page, proof: Proof, settle: int, source: str) -> Applied:
@@ -43,27 +50,48 @@ def apply_page(connection: Connection, series: Series, page: Page, proof: Proof,
         part_written, part_changed = _make_final(connection, series, part, rows, now, source)
         written, changed = written + part_written, changed + part_changed
     for part in provisional:
-        written += make_provisional(connection, series, part, _within(page.candles, part)).written
-    _keep_refused(connection, series, page, source)
+        written += len(make_provisional(connection, series, part, _within(page.candles, part)))
+    keep_refused(connection, series, page.refused, now, source)
     closing = close_answered(connection, series, normal([*final, *provisional]), now)
     return Applied(written, changed, len(page.refused), closing.repaired, closing.empty)
 
 
-def make_provisional(connection: Connection, series: Series, covered: Range, rows: list[Candle]) -> Applied:
-    """Store closed candles that may still change, and cover their range provisionally.
+def apply_live(connection: Connection, series: Series, claims: list[Claim], now: int) -> Applied:
+    """Store what a channel of the stream has shown to be closed, provisionally, and close the gaps that it covers.
 
-    Whatever is final in the range stays as it is. `rows` are ascending and inside `covered`.
+    What is not wanted (`wanted_start` and `cleaned_to` of `series`, which the caller read in this transaction) is
+    left out. `now` is ms UTC.
     """
-    final = coverage.clipped(connection, series.id, covered, "final")
-    written = 0
-    for part in subtract([covered], final):
-        inside = rows if not final else _within(rows, part)
+    floor = max(series.wanted_start, series.cleaned_to or series.wanted_start)
+    covered: list[Range] = []
+    rows: list[Candle] = []
+    for claim in claims:
+        part = claim.range.clip(floor, claim.range.end)
+        if part.start < part.end:
+            rows += make_provisional(connection, series, part, _within(claim.candles, part))
+            covered.append(part)
+    closing = close_answered(connection, series, normal(covered), now)
+    return Applied(len(rows), repaired=closing.repaired, empty=closing.empty, rows=tuple(rows))
+
+
+def make_provisional(connection: Connection, series: Series, covered: Range, rows: list[Candle]) -> list[Candle]:
+    """Store closed candles that may still change, cover their range provisionally; return those new or different.
+
+    Whatever is final in the range stays as it is, and so does a candle of which `rows` hold an earlier state: an
+    answer from a cache, or a message that came late. `rows` are ascending and inside `covered`.
+    """
+    written: list[Candle] = []
+    for part in subtract([covered], coverage.clipped(connection, series.id, covered, "final")):
+        held = {candle[0]: candle for candle in candles.stored(connection, series.id, part)}
+        news = [row for row in _within(rows, part) if held.get(row[0]) != row]
+        news = [row for row in news if not is_older(row, held.get(row[0], row))]
         before = _count_covered(connection, series.id, part)
-        written += candles.upsert(connection, series.id, inside)
+        candles.upsert(connection, series.id, news)
         candles.forget_lost(connection, series.id, part)
         gained = candles.count(connection, series.id, part) - before
         coverage.add(connection, series.id, part, "provisional", gained)
-    return Applied(written=written)
+        written += news
+    return written
 
 
 def _make_final(
@@ -126,12 +154,12 @@ def _keep_revisions(
     )
 
 
-def _keep_refused(connection: Connection, series: Series, page: Page, source: str) -> None:
+def keep_refused(
+    connection: Connection, series: Series, refused: Iterable[RefusedRow | Faulty], now: int, source: str
+) -> None:
+    """Keep rows that cannot be candles, for people to look at; the same row again only gets a new time."""
     connection.executemany(
         """INSERT INTO rejected_rows (series_id, open_time, row, reason, seen_at, source) VALUES (?, ?, ?, ?, ?, ?)
            ON CONFLICT DO UPDATE SET seen_at = excluded.seen_at, source = excluded.source""",
-        [
-            (series.id, refused.open_time, refused.text, refused.reason, page.asked_at, source)
-            for refused in page.refused
-        ],
+        [(series.id, row.open_time, row.text, row.reason, now, source) for row in refused],
     )

@@ -1,0 +1,122 @@
+"""`mdata stream`."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mdata.cli import options as common
+from mdata.cli.frame import Answer, Frame, Options, conduct, duration
+
+if TYPE_CHECKING:
+    import threading
+
+    from mdata.cli.lines import Lines
+    from mdata.jobs.standing import View
+    from mdata.jobs.stream import Outside
+
+
+def stream(
+    env_file: common.EnvFile = None,
+    symbol: common.Symbols = None,
+    timeframe: common.Timeframes = None,
+    json: common.Json = False,
+    for_: Annotated[
+        str | None,
+        typer.Option(
+            "--for",
+            metavar="DURATION",
+            help="Stream for this long; else STREAM_DURATION_MINUTES.",
+            show_default=False,
+        ),
+    ] = None,
+    lines: Annotated[
+        bool, typer.Option("--lines", help="Print closed candles as JSON Lines, as they are committed.")
+    ] = False,
+    wait_lock: common.WaitLock = "30s",
+    quiet: common.Quiet = False,
+    verbose: common.Verbose = False,
+) -> None:
+    """Store closed candles as they come by WebSocket, for a bounded time; catch up first, and after every cut."""
+    given = Options(env_file, symbol, timeframe, json, quiet, verbose)
+    patience = duration(wait_lock, "--wait-lock")
+    seconds = None if for_ is None else duration(for_, "--for")
+    if seconds == 0:
+        raise typer.BadParameter("a stream lasts at least a second", param_hint="--for")
+    wants_table = not (json or lines or quiet or verbose)
+    conduct(
+        "stream", given, lambda frame: _stream(frame, patience, seconds, wants_table, wants_lines=lines), is_job=True
+    )
+
+
+def _stream(frame: Frame, patience: int, seconds: int | None, wants_table: bool, *, wants_lines: bool) -> Answer:
+    import threading
+    from dataclasses import replace
+
+    from mdata.cli.frame import closing_line, job_answer
+    from mdata.cli.jobs import context, summary
+    from mdata.clock import HaltingClock
+    from mdata.jobs.context import Limits
+    from mdata.jobs.stream import stream as work
+    from mdata.locks import command_lock
+
+    settings, halt = frame.loaded.settings, threading.Event()
+    lasting = settings.stream_duration_minutes * 60 if seconds is None else seconds
+    ours = replace(frame, clock=HaltingClock(frame.clock, halt))
+    with (
+        command_lock(settings.database_path, "stream", patience, frame.clock),
+        _table(ours, wanted=wants_table) as (ours, show),
+        _lines(frame, wanted=wants_lines) as printed,
+        context(ours, Limits(), shows_progress=False) as given,
+    ):
+        result = work(given, _outside(ours, halt, show, printed), lasting)
+    closing_line(frame.log, result.exit, summary(result))
+    return job_answer(result)
+
+
+def _outside(
+    frame: Frame, halt: "threading.Event", show: "Callable[[View], None]", printed: "Lines | None"
+) -> "Outside":
+    import random
+
+    from mdata.config.systemd import notify_socket
+    from mdata.exchange.socket import connect
+    from mdata.jobs.stream import Outside
+    from mdata.notify import Notifier
+
+    url, clock = frame.loaded.settings.bitfinex_ws_url, frame.clock
+    tell = (lambda *_: None) if printed is None else printed.tell
+    return Outside(
+        lambda: connect(url, clock.now), random.SystemRandom().uniform, halt, Notifier(notify_socket()), show, tell
+    )
+
+
+@contextmanager
+def _table(frame: Frame, *, wanted: bool) -> "Iterator[tuple[Frame, Callable[[View], None]]]":
+    """Show a live table, in the place of all log lines but warnings, to a person on a terminal who wants no other."""
+    from mdata import config
+
+    if not (wanted and sys.stdout.isatty() and sys.stderr.isatty() and config.wants_colour()):
+        yield frame, lambda _: None
+        return
+    from dataclasses import replace
+
+    from mdata.logs import StderrLog
+    from mdata.render import live_table
+
+    with live_table() as show:
+        # The table moves what is written to stderr above itself.
+        yield replace(frame, log=StderrLog(sys.stderr, "WARNING", priorities=False)), show
+
+
+@contextmanager
+def _lines(frame: Frame, *, wanted: bool) -> "Iterator[Lines | None]":
+    if not wanted:
+        yield None
+        return
+    from mdata.cli.lines import Lines
+
+    with Lines(sys.stdout.fileno(), frame.log.warning) as printed:
+        yield printed

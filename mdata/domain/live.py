@@ -1,0 +1,176 @@
+"""What one channel of the WebSocket has shown, and what follows from that.
+
+The exchange never says that a candle is closed, sends nothing for a quiet interval, sends earlier candles again,
+in any order, and may fall silent without closing the connection. Hence:
+
+- an interval is known to be closed when a newer candle appears, or when the channel has shown data or a heartbeat
+  after its end and a short grace has passed;
+- a channel speaks for every interval from the oldest row of its snapshot on (without one: from the first interval
+  that began under its eyes), but only up to what it has shown to be closed: silence proves nothing;
+- a candle only grows: of two states the one with more volume is the later one, in whatever order they come;
+- a row that cannot be a candle makes its interval unknown until a sound one comes.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from mdata.domain import candle as sanity
+from mdata.domain.candle import Candle
+from mdata.domain.interval import Range, normal, subtract
+from mdata.domain.message import Faulty
+from mdata.domain.timeframe import Timeframe
+
+# For how long (ms) after a close the last update may be on its way when no newer candle has appeared.
+GRACE = 2_000
+# A row may be so far (ms) ahead of our clock and still be one; what is further ahead is nonsense.
+TOLERANCE = 5_000
+# Candles kept per channel: as far back an update may still correct one. The next REST answer corrects the others.
+KEPT = 60
+# Refused rows kept per channel for the record: whoever sends more has made the point.
+MOST_REFUSED = 20
+
+
+class Claim(NamedTuple):
+    """A closed range that a channel speaks for, and the candles in it, ascending."""
+
+    range: Range
+    candles: list[Candle]
+
+
+@dataclass(slots=True)
+class Channel:
+    """The state of one channel, from its subscription to its end; `now` and `at` are the exchange's time, ms UTC.
+
+    It speaks for every interval from `start` on; `refused` are rows that are to be kept for the record.
+    """
+
+    timeframe: Timeframe
+    start: int | None = None
+    seen_at: int | None = None
+    has_snapshot: bool = False
+    refused: list[Faulty] = field(default_factory=list)
+    _refusals: int = 0
+    _candles: dict[int, Candle] = field(default_factory=dict)
+    _stored: dict[int, Candle] = field(default_factory=dict)
+    _spoiled: set[int] = field(default_factory=set)
+    _done: list[Range] = field(default_factory=list)
+
+    def beat(self, at: int) -> None:
+        """Take a sign of life: a heartbeat, or the arrival of data."""
+        self.seen_at = at if self.seen_at is None else max(self.seen_at, at)
+        if self.start is None:
+            self.start = self.timeframe.ceil(at)
+
+    def snapshot(self, rows: Iterable[Candle | Faulty], at: int) -> None:
+        """Take the newest candles, without a hole and in any order; they are believed from the newest bad one on."""
+        sound, bad = self._sorted_out(rows)
+        self.has_snapshot = True
+        for row in bad:
+            self._refuse(row)
+        believed_from = max((self._after(row, at) for row in bad), default=-(2**63))
+        believed = [row for row in sound if believed_from <= row[0] <= at + TOLERANCE]
+        if believed:
+            oldest = min(row[0] for row in believed)
+            self.start = oldest if self.start is None else min(self.start, oldest)
+        self.beat(at)
+        for candle in believed:
+            self._take(candle)
+
+    def update(self, row: Candle | Faulty, at: int) -> None:
+        """Take one candle: the forming one, an earlier one once more, or one that cannot be any."""
+        self.beat(at)
+        sound, bad = self._sorted_out([row])
+        for candle in sound:
+            if self._is_in_reach(candle[0], at):
+                self._take(candle)
+        for faulty in bad:
+            self._refuse(faulty)
+            # Without a time it was meant for the forming interval or for the one before.
+            around = (at, self.timeframe.previous(at)) if faulty.open_time is None else (faulty.open_time,)
+            for time in map(self.timeframe.floor, around):
+                if self._is_in_reach(time, at) and not self._is_done(time):
+                    self._spoiled.add(time)
+
+    def due(self, now: int) -> list[Claim]:
+        """Return what may be stored at `now` and has not been yet: candles that were corrected, and new ranges."""
+        end = self.closed_to(now)
+        if self.start is None or end is None:
+            return []
+        spoiled = normal(self._interval(time) for time in self._spoiled)
+        fresh = subtract(subtract([Range(self.start, end)] if self.start < end else [], spoiled), self._done)
+        corrected = [
+            Claim(self._interval(time), [candle])
+            for time, candle in sorted(self._candles.items())
+            if self._stored.get(time) != candle and self._is_done(time)
+        ]
+        return corrected + [Claim(part, self._within(part)) for part in fresh]
+
+    def mark(self, claims: list[Claim]) -> None:
+        """Note that these claims were stored, and forget what no update will be believed about any more."""
+        self._done = normal([*self._done, *(claim.range for claim in claims)])
+        for claim in claims:
+            self._stored.update((candle[0], candle) for candle in claim.candles)
+        horizon = self.timeframe.shift(self.seen_at or 0, -KEPT)
+        old = {time for time in self._spoiled if time < horizon}
+        self._done = normal([*self._done, *map(self._interval, old)])
+        self._spoiled -= old
+        for time in [time for time in self._candles if time < horizon and self._is_done(time)]:
+            del self._candles[time]
+            self._stored.pop(time, None)
+
+    def closed_to(self, now: int) -> int | None:
+        """Return up to where every interval is known to be closed at `now`, or None while nothing was shown."""
+        if self.seen_at is None:
+            return None
+        by_clock = self.timeframe.floor(min(self.seen_at, now - GRACE))
+        return by_clock if self.newest is None else max(by_clock, self.newest[0])
+
+    @property
+    def newest(self) -> Candle | None:
+        """Return the newest candle that was shown, most often the forming one."""
+        return self._candles[max(self._candles)] if self._candles else None
+
+    @property
+    def done_to(self) -> int | None:
+        """Return up to where the channel's claims have been stored."""
+        return self._done[-1].end if self._done else None
+
+    def _sorted_out(self, rows: Iterable[Candle | Faulty]) -> tuple[list[Candle], list[Faulty]]:
+        sound: list[Candle] = []
+        bad: list[Faulty] = []
+        for row in rows:
+            if isinstance(row, Faulty):
+                bad.append(row)
+            elif (reason := sanity.fault(row, self.timeframe)) is not None:
+                bad.append(Faulty(row[0], repr(row), reason))
+            else:
+                sound.append(row)
+        return sound, bad
+
+    def _take(self, candle: Candle) -> None:
+        held = self._candles.get(candle[0])
+        if held is None or not sanity.is_older(candle, held):
+            self._candles[candle[0]] = candle
+            self._spoiled.discard(candle[0])
+
+    def _refuse(self, row: Faulty) -> None:
+        self._refusals += 1
+        if self._refusals <= MOST_REFUSED:
+            self.refused.append(row)
+
+    def _after(self, row: Faulty, at: int) -> int:
+        return self.timeframe.next(at if row.open_time is None else min(row.open_time, at))
+
+    def _is_in_reach(self, time: int, at: int) -> bool:
+        """Whether an update of the interval at `time` is believed: not before the channel's start, nor long ago."""
+        return max(self.start or 0, self.timeframe.shift(at, -KEPT)) <= time <= at + TOLERANCE
+
+    def _is_done(self, time: int) -> bool:
+        return any(part.start <= time < part.end for part in self._done)
+
+    def _interval(self, time: int) -> Range:
+        return Range(time, self.timeframe.next(time))
+
+    def _within(self, part: Range) -> list[Candle]:
+        return [candle for time, candle in sorted(self._candles.items()) if part.start <= time < part.end]

@@ -1,0 +1,54 @@
+"""What a candles WebSocket says, one message each; rows are checked for their shape and not yet for their sense."""
+
+from dataclasses import dataclass
+
+from mdata.domain.candle import Candle
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribed:
+    """From now on frames with this number are about the channel of this key."""
+
+    key: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class NotSubscribed:
+    """The exchange refuses a subscription; an empty key: it does not say which."""
+
+    key: str
+    code: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """An info event with a code: 20051 restart, 20060 and 20061 begin and end of maintenance."""
+
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class Faulty:
+    """A row that spells no candle: its open time where that can be read, its text (shortened), and what is wrong."""
+
+    open_time: int | None
+    text: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What a channel shows: rows (`None`: a heartbeat), and the exchange's own clock where it sends that (ms UTC).
+
+    A snapshot holds the newest candles without a hole; an update is one whole candle, of any interval.
+    """
+
+    number: int
+    rows: tuple[Candle | Faulty, ...] | None
+    is_snapshot: bool = False
+    stamp: int | None = None
+
+
+Message = Subscribed | NotSubscribed | Notice | Frame

@@ -1,0 +1,114 @@
+"""One WebSocket connection to Bitfinex: bounded in time and size, never redirected, never reconnected by itself.
+
+What comes through it is decoded to messages; when to connect anew is the caller's business. No pings are sent: the
+exchange's own heartbeats tell more, for a connection may answer pings long after its data have stopped.
+"""
+
+import json
+import socket
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from urllib.parse import urlsplit
+
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.sync.client import ClientConnection
+from websockets.sync.client import connect as open_websocket
+
+from mdata import __version__
+from mdata.domain.message import Message
+from mdata.domain.quote import quote
+from mdata.errors import BadAnswerError, ConfigurationError, MdataError, RateLimitedError, UnreachableError
+from mdata.exchange.messages import TIMESTAMP, read_message, subscription
+from mdata.exchange.wire import decode
+
+MAX_BYTES = 1024 * 1024  # of one message; a snapshot has 20 KiB
+_MAX_FRAMES = 64  # read ahead; while nobody takes them, nothing more is read
+_OPEN_SECONDS = 10.0
+_CLOSE_SECONDS = 1.0
+# What the exchange's gateway answers to new connections during maintenance.
+_WAIT_STATUSES = {403, 408}
+
+
+class Socket:
+    """An open connection; `now` gives the wall time, ms UTC."""
+
+    def __init__(self, connection: ClientConnection, now: Callable[[], int]) -> None:
+        self._connection, self._now = connection, now
+
+    def subscribe(self, keys: list[str]) -> None:
+        """Ask for the exchange's clock in every frame, and for channels."""
+        self._send({"event": "conf", "flags": TIMESTAMP})
+        for key in keys:
+            self._send(subscription(key))
+
+    def receive(self, seconds: float) -> Message | None:
+        """Return the next message; None when none comes within `seconds` of life, or one of no interest.
+
+        Raise UnreachableError when the connection has ended, BadAnswerError when it brings nonsense.
+        """
+        try:
+            # Undecoded: JSON has an encoding of its own, and a binary frame is read like any other.
+            frame = self._connection.recv(seconds, decode=False)
+        except TimeoutError:
+            return None
+        except ConnectionClosed as error:
+            raise _ended(error) from error
+        return read_message(decode(frame), self._now())
+
+    def _send(self, event: Mapping[str, object]) -> None:
+        try:
+            self._connection.send(json.dumps(event))
+        except ConnectionClosed as error:
+            raise _ended(error) from error
+
+
+@contextmanager
+def connect(url: str, now: Callable[[], int]) -> Iterator[Socket]:
+    """Give an open connection and close it in the end; raise an MdataError that says why it cannot be opened."""
+    with ExitStack() as stack:
+        try:
+            connection = stack.enter_context(_opened(url))
+        except (OSError, ValueError, EOFError, InvalidHandshake) as error:
+            raise _explained(url, error) from error
+        yield Socket(connection, now)
+
+
+def _opened(url: str) -> ClientConnection:
+    parts = urlsplit(url)
+    address = (parts.hostname or "", parts.port or (443 if parts.scheme == "wss" else 80))
+    return open_websocket(
+        url,
+        # A socket that is given rules out redirects to another one.
+        sock=socket.create_connection(address, timeout=_OPEN_SECONDS),
+        proxy=None,
+        compression=None,
+        user_agent_header=f"mdata/{__version__}",
+        open_timeout=_OPEN_SECONDS,
+        close_timeout=_CLOSE_SECONDS,
+        ping_interval=None,
+        max_size=MAX_BYTES,
+        max_queue=_MAX_FRAMES,
+    )
+
+
+def _ended(error: ConnectionClosed) -> UnreachableError:
+    closing = error.rcvd or error.sent
+    if closing is None:
+        return UnreachableError("the connection broke off")
+    reason = f", {quote(closing.reason)}" if closing.reason else ""
+    return UnreachableError(f"the connection was closed (code {closing.code}{reason})")
+
+
+def _explained(url: str, error: Exception) -> MdataError:
+    text = str(error) or type(error).__name__
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return ConfigurationError(f"{url} cannot prove who it is ({text}); check BITFINEX_WS_URL")
+    if isinstance(error, InvalidStatus):
+        status = error.response.status_code
+        if status == 429:
+            return RateLimitedError("the exchange says that too many connections were opened")
+        if status in _WAIT_STATUSES or status >= 500:
+            return UnreachableError(f"the exchange answers a new connection with HTTP status {status}")
+        return BadAnswerError(f"{url} answers with HTTP status {status}; is BITFINEX_WS_URL right?")
+    return UnreachableError(f"{url} cannot be reached ({text}); check the network and BITFINEX_WS_URL")

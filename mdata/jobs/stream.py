@@ -1,0 +1,227 @@
+"""`stream`: closed candles by WebSocket, for a bounded time, with nothing claimed that was not seen.
+
+A thread per connection listens (`feed`), one more asks REST for what snapshots do not reach (`catchup`); the main
+thread stores what is due a few times a second, tells the service manager that there is life, and shows it.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NoReturn
+
+from mdata.domain import planning
+from mdata.domain.budget import Priority
+from mdata.domain.candle import Candle
+from mdata.domain.quote import quote
+from mdata.errors import (
+    BadAnswerError,
+    ConfigurationError,
+    MdataError,
+    RowsRefusedError,
+    StorageError,
+    UnreachableError,
+)
+from mdata.jobs.catchup import CatchUp
+from mdata.jobs.context import Context
+from mdata.jobs.feed import Connect, Due, ExchangeTime, Feed
+from mdata.jobs.job import Job, run
+from mdata.jobs.passes import Target, covered_before, find, read_ledger, targets
+from mdata.jobs.result import JobResult
+from mdata.jobs.standing import Standing, View
+from mdata.jobs.worker import Worker
+from mdata.store import series as table
+from mdata.store.engine import Connection
+from mdata.store.pages import apply_live, keep_refused
+
+COMMAND = "stream"
+
+# The exchange documents 25 channels for a connection in one place and 30 in another.
+CHANNELS = 25
+# Seconds of life between two looks at what is due: the most that a look adds to a candle's delay.
+_LOOK_EVERY = 0.2
+# Seconds until the first connection must be subscribed, and that a run without any data may last.
+_READY_SECONDS, _SILENT_SECONDS = 45.0, 300.0
+# At most every so often (s) the service manager is told that there is life, and how things are.
+_TELL_EVERY = 5.0
+# How long (s of life) threads have to end; one that waits for an answer is left behind.
+_END_SECONDS = 3.0
+# What the exchange answers to a channel that it does not have.
+_UNKNOWN_CODES = {10300, 10302}
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What a stream talks to beside exchange and store, and `halt`, which wakes every thread that sleeps."""
+
+    connect: Connect
+    jitter: Callable[[float, float], float]
+    halt: threading.Event
+    notify: Callable[..., None] = lambda *_: None
+    show: Callable[[View], None] = lambda _: None
+    tell: Callable[[Target, tuple[Candle, ...]], None] = lambda *_: None
+
+
+def stream(context: Context, outside: Outside, seconds: float) -> JobResult:
+    """Listen for `seconds` to all series of the settings; the caller holds the command's lock.
+
+    `context.clock` is a HaltingClock on `outside.halt`.
+    """
+    job = Job(COMMAND, context, Priority.UPDATE)
+    return run(job, _Stream(job, outside, seconds).work, _remaining)
+
+
+def key_of(target: Target) -> str:
+    """Return the key of a target's channel, as the exchange writes it."""
+    return f"trade:{target.timeframe.name}:{target.symbol}"
+
+
+class _Stream:
+    """One run: its connections, and what of it has been stored and told."""
+
+    def __init__(self, job: Job, outside: Outside, seconds: float) -> None:
+        self._job, self._context, self._outside = job, job.context, outside
+        self._time = ExchangeTime(job.context.clock, job.context.log.warning)
+        wanted = targets(job.context.settings)
+        self._feeds = [
+            Feed(
+                {key_of(target): target for target in wanted[first : first + CHANNELS]},
+                *(job.context, outside.connect, self._time, outside.jitter, outside.halt),
+            )
+            for first in range(0, len(wanted), CHANNELS)
+        ]
+        self._catch_up = CatchUp(job, outside.halt)
+        self._workers: list[Worker] = [self._catch_up, *self._feeds]
+        self._standing = Standing(wanted)
+        self._started_at = job.context.clock.boottime()
+        self._until = self._started_at + seconds
+        self._is_ready = False
+        self._life_at = self._told_at = self._started_at
+        self._complained: set[str] = set()
+
+    def work(self, _: Job) -> None:
+        """Listen until the time is over, a signal comes, or there is nothing to be heard."""
+        is_storable = True
+        try:
+            for worker in self._workers:
+                worker.start()
+            while self._context.clock.boottime() < self._until and not all(feed.is_over for feed in self._feeds):
+                self._look()
+                self._outside.halt.wait(_LOOK_EVERY)
+        except StorageError:
+            is_storable = False
+            raise
+        finally:
+            self._end()
+            if is_storable:
+                self._store()
+        self._complain()
+        for trouble in self._catch_up.troubles.values():
+            self._job.has_problem(trouble)
+
+    def _look(self) -> None:
+        """Do all that is due: store, ask for what lies before, judge whether there is life, and tell."""
+        for worker in self._workers:
+            if worker.failure is not None:
+                raise worker.failure
+        self._store()
+        for feed in self._feeds:
+            for target, before in feed.reaches():
+                self._catch_up.want(target, before)
+        self._complain()
+        self._judge()
+        self._tell()
+
+    def _end(self) -> None:
+        self._outside.notify("STOPPING=1", "STATUS=ending")
+        self._outside.halt.set()
+        for worker in self._workers:
+            worker.join(_END_SECONDS)
+
+    def _store(self) -> None:
+        """Commit what all channels have shown and is not stored yet, in one transaction."""
+        dues = [(feed, due) for feed in self._feeds for due in feed.due(self._time.now())]
+        # A series that is new is introduced first; until then its channel keeps what it has shown.
+        dues = [(feed, due) for feed, due in dues if find(self._context.store, due.target)]
+        if not dues:
+            return
+        with self._job.write() as connection:
+            written = [(due.target, self._apply(connection, due)) for _, due in dues]
+        for feed in self._feeds:
+            feed.stored([due for other, due in dues if other is feed])
+        for _, due in dues:
+            self._standing.note(due)
+            for row in due.refused[:1]:
+                self._problem(due.target.name, RowsRefusedError, f"a row was refused: {row.reason}: {row.text}")
+        for target, rows in written:
+            self._outside.tell(target, rows)
+
+    def _apply(self, connection: Connection, due: Due) -> tuple[Candle, ...]:
+        """Store what one channel has shown, and return the candles that are new or different."""
+        series, now = table.find(connection, due.target.symbol, due.target.timeframe), self._context.clock.now()
+        if series is None:
+            return ()
+        applied = apply_live(connection, series, due.claims, now)
+        keep_refused(connection, series, due.refused, now, COMMAND)
+        self._job.count(candles_written=applied.written, gaps_repaired=applied.repaired, gaps_empty=applied.empty)
+        return applied.rows
+
+    def _complain(self) -> None:
+        """Note the channels that the exchange refuses; the others go on."""
+        for feed in self._feeds:
+            for key, refusal in feed.refused.items():
+                kind = ConfigurationError if refusal.code in _UNKNOWN_CODES else UnreachableError
+                advice = "; correct SYMBOLS" if refusal.code in _UNKNOWN_CODES else ""
+                text = f"the exchange refuses the channel: {quote(refusal.text)} (code {refusal.code}){advice}"
+                self._problem(feed.targets[key].name, kind, text)
+
+    def _problem(self, name: str, kind: type[MdataError], text: str) -> None:
+        """Note a problem of one series, the first of its kind only: a stream that goes wrong does so all day."""
+        if f"{name} {kind}" not in self._complained:
+            self._complained.add(f"{name} {kind}")
+            self._job.has_problem(kind(f"{name}: {text}"))
+
+    def _judge(self) -> None:
+        """Say that the service is ready as soon as it is; give up when nothing comes."""
+        now = self._context.clock.boottime()
+        if not self._is_ready and any(feed.is_answered for feed in self._feeds):
+            self._is_ready = True
+            self._outside.notify("READY=1", f"STATUS={self._view().summary}")
+        if not self._is_ready and now - self._started_at > _READY_SECONDS:
+            self._give_up(f"no channel could be subscribed to within {_READY_SECONDS:.0f} s")
+        heard_at = max(self._started_at, *(feed.heard_at or 0 for feed in self._feeds))
+        if now - heard_at > _SILENT_SECONDS:
+            self._give_up(f"no data came for {_SILENT_SECONDS / 60:.0f} minutes")
+
+    def _give_up(self, text: str) -> NoReturn:
+        trouble = next((feed.trouble for feed in self._feeds if feed.trouble is not None), None)
+        kind = type(trouble) if isinstance(trouble, BadAnswerError) else UnreachableError
+        raise kind(text if trouble is None else f"{text}: {trouble}")
+
+    def _tell(self) -> None:
+        """Show how things are, and tell the service manager that there is life where there is."""
+        view, now = self._view(), self._context.clock.boottime()
+        self._outside.show(view)
+        if now - self._told_at < _TELL_EVERY:
+            return
+        life_at = max(max(feed.heard_at or 0, feed.tried_at or 0) for feed in self._feeds)
+        alive = ("WATCHDOG=1",) if life_at > self._life_at else ()
+        self._life_at, self._told_at = max(life_at, self._life_at), now
+        self._outside.notify(*alive, f"STATUS={view.summary}")
+
+    def _view(self) -> View:
+        left = self._until - self._context.clock.boottime()
+        return self._standing.view(self._feeds, self._time.now(), self._job.tally.candles_written, left)
+
+
+def _remaining(job: Job) -> int:
+    """Count what is unknown of the settled intervals that a stream would catch up with."""
+    context, left = job.context, 0
+    lookback = context.settings.ws_catchup_lookback_minutes * 60_000
+    for target in targets(context.settings):
+        series = find(context.store, target)
+        if series is not None:
+            ledger = read_ledger(context.store, series, context.clock.now(), context.settle)
+            before = series.timeframe.closed_end(ledger.now, ledger.settle)
+            covered = covered_before(context.store, series, before, lookback)
+            left += sum(series.timeframe.count(*part) for part in planning.behind(ledger, covered, before, lookback))
+    return left

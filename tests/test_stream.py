@@ -1,0 +1,162 @@
+"""`mdata stream` as a process of its own, against an exchange whose clock runs faster than life."""
+
+import json
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from conftest import Folder, stored, truth
+from test_kill import assert_sound
+
+from mdata.clock import RehearsalClock, SystemClock
+from mdata.domain.interval import Range
+from mdata.domain.timeframe import MINUTE
+from mdata.sandbox.market import Market, Pair
+from mdata.sandbox.server import Sandbox
+from mdata.store import coverage
+from mdata.store.engine import open_store
+
+SPEED = 60.0
+PAIRS = {"tBTCUSD": Pair("tBTCUSD"), "tSPAUSD": Pair("tSPAUSD", density=0.3)}
+
+
+@pytest.fixture
+def fast(tmp_path: Path) -> Iterator[Folder]:
+    """A folder for real processes, with an exchange on a clock that all of them share."""
+    system = SystemClock()
+    origin = system.now(), system.boottime(), SPEED
+    with Sandbox(Market(PAIRS), RehearsalClock(*origin)) as sandbox:
+        folder = Folder(tmp_path, sandbox)
+        folder.settings.update(
+            MDATA_REHEARSAL=",".join(map(repr, origin)), SYMBOLS="BTCUSD,SPAUSD", BACKFILL_DAYS="1",
+            RATE_LIMIT_DELAY="1",
+        )  # fmt: skip
+        yield folder
+
+
+def compare(folder: Folder, timeframe: str = "1m") -> None:
+    """Compare what is stored with the exchange's ledger: the covered part of every series, candle by candle."""
+    assert_sound(folder)
+    for symbol in PAIRS:
+        rows = folder.rows(
+            """SELECT start_time, end_time FROM coverage JOIN series ON series.id = series_id
+               WHERE symbol = ? ORDER BY start_time""", symbol,
+        )  # fmt: skip
+        held = stored(folder.database, symbol, timeframe)
+        for start, end in rows:
+            assert [row for row in held if start <= row[0] < end] == [
+                row for row in truth(folder.sandbox, symbol, timeframe, start, end) if row[0] < end
+            ]
+
+
+def forming(folder: Folder) -> int:
+    """Count stored candles that had not closed."""
+    now = folder.sandbox.clock.now()
+    return len(folder.rows("SELECT 1 FROM candles WHERE open_time + 60000 > ?", now))
+
+
+def test_from_nothing_to_a_store_that_one_update_makes_final(fast: Folder) -> None:
+    ended = fast.run("stream", "--for", "6m", "--json")
+    assert (ended.exit, ended.json["outcome"]) == (0, "ok"), ended.err
+    assert ended.json["requests"] == len(PAIRS)  # the first candle of each; the snapshots did the rest
+    assert ended.json["remaining"] == 0
+    assert forming(fast) == 0
+    compare(fast)
+    assert fast.run("update").exit == 0
+    status = fast.run("status", "--json").json
+    assert [one["gaps_open"] for one in status["series"]] == [0, 0]
+    compare(fast)
+
+
+def test_lines_are_printed_as_they_are_committed(fast: Folder) -> None:
+    ended = fast.run("stream", "--for", "4m", "--lines", "--json")
+    *lines, last = map(json.loads, ended.out.splitlines())
+    assert last["command"] == "stream"
+    assert last["exit"] == 0
+    newest = {(line["symbol"], line["open_time"]): line for line in lines}
+    held = {(symbol, row[0]): row for symbol in PAIRS for row in stored(fast.database, symbol, "1m")}
+    assert newest.keys() == held.keys()
+    for key, line in newest.items():
+        assert tuple(line[name] for name in ("open", "high", "low", "close", "volume")) == held[key][1:]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_it_within_seconds_and_keeps_what_was_seen(
+    fast: Folder, number: int, code: int, wait: Callable[..., None]
+) -> None:
+    process = fast.start("stream", "--for", "10h", "--json")
+    wait(lambda: fast.database.exists() and fast.rows("SELECT count(*) FROM sqlite_master") != [(0,)])
+    wait(lambda: fast.rows("SELECT count(*) FROM candles WHERE series_id = 1") > [(200,)])
+    begin = time.monotonic()
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == code, err
+    assert time.monotonic() - begin < 10
+    assert json.loads(out)["exit"] == code
+    assert "Traceback" not in err
+    compare(fast)
+    assert fast.rows("SELECT outcome, exit FROM ingestion_jobs") == [("interrupted", code)]
+
+
+def test_the_service_manager_is_told(fast: Folder) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(fast.path / "notify"))
+        manager.settimeout(30)
+        process = fast.start("stream", "--for", "2m", NOTIFY_SOCKET=str(fast.path / "notify"))
+        told = []
+        while not told or "STOPPING=1" not in told[-1]:
+            told.append(manager.recv(4096).decode())
+        assert process.wait(30) == 0
+        process.communicate()
+    assert told[0].startswith("READY=1\nSTATUS=")
+    assert any(text.startswith("WATCHDOG=1\nSTATUS=2 of 2 channels, last candle 20") for text in told)
+    assert sum("READY=1" in text for text in told) == 1
+
+
+def test_a_refused_channel_does_not_stop_the_others(fast: Folder) -> None:
+    ended = fast.run("stream", "--for", "3m", "--json", SYMBOLS="BTCUSD,NOPUSD")
+    assert ended.exit == 78
+    assert "tNOPUSD 1m" in ended.json["reason"]
+    assert "10300" in ended.json["reason"]
+    assert len(stored(fast.database, "tBTCUSD", "1m")) > 200
+    alone = fast.run("stream", "--for", "10h", "--json", SYMBOLS="NOPUSD")
+    assert alone.exit == 78
+
+
+def test_nobody_there(fast: Folder) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        ended = fast.run("stream", "--json", BITFINEX_WS_URL=f"ws://127.0.0.1:{taken.getsockname()[1]}/ws/2")
+    assert (ended.exit, ended.json["retryable"]) == (69, True)
+    assert "45 s" in ended.json["reason"]
+    assert "cannot be reached" in ended.json["reason"]
+    assert "Traceback" not in ended.err
+
+
+def test_a_wrong_path_is_named(fast: Folder) -> None:
+    ended = fast.run("stream", "--json", BITFINEX_WS_URL=f"ws://127.0.0.1:{fast.sandbox.port}/elsewhere")
+    assert ended.exit == 76
+    assert "BITFINEX_WS_URL" in ended.json["reason"]
+
+
+def test_what_the_snapshot_does_not_reach_is_asked_for_back_to_the_frontier(fast: Folder) -> None:
+    fast.run("backfill", SYMBOLS="BTCUSD")
+    ((frontier,),) = fast.rows("SELECT frontier FROM series")
+    settings = {"SYMBOLS": "BTCUSD", "WS_CATCHUP_LOOKBACK_MINUTES": "600"}
+    ended = fast.run("stream", "--for", "2m", "--json", **settings)
+    assert (ended.exit, ended.json["requests"]) == (0, 0), "all is known: there is nothing to ask"
+    # A snapshot of 1m candles reaches four hours back: what is missing before that is asked for, in one request.
+    hole = Range(frontier - 400 * MINUTE, frontier - 300 * MINUTE)
+    with open_store(fast.database) as store, store.write() as connection:
+        coverage.cut(connection, 1, hole)
+        connection.execute("DELETE FROM candles WHERE open_time >= ? AND open_time < ?", hole)
+        connection.execute("UPDATE series SET frontier = frontier - 36000000")
+    before = len(fast.sandbox.requests)
+    ended = fast.run("stream", "--for", "2m", "--json", **settings)
+    assert (ended.exit, ended.json["requests"]) == (0, 1), ended.err
+    assert len(fast.sandbox.requests) == before + 1
+    assert fast.rows("SELECT count(*) FROM coverage") == [(2,)]
+    compare(fast)

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := check
-.PHONY: install dev clients demo test lint types layers docs docs-check check bench bench-quick clean
+.PHONY: install dev clients demo test browser lint types layers docs docs-check check bench bench-quick clean
 
 install: $(BIN)/mdata  ## leaves .venv/bin/mdata ready to use
 
@@ -34,6 +34,11 @@ demo: install
 
 test: dev clients
 	$(BIN)/python -m pytest -n auto
+
+# What the browser tests want; without it they skip, and say so.
+browser:
+	@command -v chromium >/dev/null || \
+	    { apt-get -q update && apt-get -q install --yes --no-install-recommends chromium; } >/dev/null
 
 lint: dev
 	$(BIN)/ruff format --check .

@@ -7,6 +7,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
@@ -34,7 +35,8 @@ class Browser:
             port = self._port(profile / "DevToolsActivePort")
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=30) as answer:
                 (page,) = [one for one in json.load(answer) if one["type"] == "page"]
-            self._socket = connect(page["webSocketDebuggerUrl"], max_size=None)
+            self._held = ExitStack()
+            self._socket = self._held.enter_context(connect(page["webSocketDebuggerUrl"], max_size=None))
         except BaseException:
             self._process.kill()
             self._process.wait()
@@ -133,7 +135,7 @@ class Browser:
         """End the browser."""
         try:
             self.do("Browser.close")
-            self._socket.close()
+            self._held.close()
             self._process.wait(timeout=20)
         finally:
             self._process.kill()

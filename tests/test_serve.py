@@ -80,22 +80,31 @@ class Served:
         self.end()
 
 
-@pytest.fixture
-def filled(folder: Folder) -> Folder:
-    """A folder whose store has two days, a gap that was found, and one that was repaired."""
+def with_gaps(folder: Folder) -> Folder:
+    """Fill the store of a folder with two days, a gap that was found, and one that was repaired."""
     folder.settings["BACKFILL_DAYS"] = "2"
     assert folder.run("backfill").exit == 0
     middle = stored(folder.database, "tBTCUSD", "1m")[1000][0]
     for _ in range(2):
         connection = sqlite3.connect(folder.database)
         with connection:
-            connection.execute("DELETE FROM candles WHERE open_time BETWEEN ? AND ?", (middle, middle + 5 * 60_000))
+            connection.execute(
+                """DELETE FROM candles WHERE series_id = (SELECT id FROM series WHERE symbol = 'tBTCUSD')
+                   AND open_time BETWEEN ?1 AND ?1 + 5 * 60000""",
+                (middle,),
+            )
         connection.close()
         assert folder.run("detect-gaps").exit == 0
         if folder.rows("SELECT count(*) FROM data_gaps") == [(1,)]:
             assert folder.run("repair").exit == 0
     assert sorted(folder.rows("SELECT status FROM data_gaps")) == [("open",), ("repaired",)]
     return folder
+
+
+@pytest.fixture
+def filled(folder: Folder) -> Folder:
+    """A folder with such a store."""
+    return with_gaps(folder)
 
 
 EQUAL = [

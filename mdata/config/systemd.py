@@ -37,6 +37,13 @@ def manager_environment() -> dict[str, str]:
     return environment
 
 
+def stamp_folder(manager: str) -> Path:
+    """Return where a manager keeps the time of the last run of persistent timers (systemd.timer(5))."""
+    if manager == "system":
+        return Path("/var/lib/systemd/timers")
+    return user_folder(os.environ, "XDG_DATA_HOME", ".local/share").with_name("systemd") / "timers"
+
+
 def user_unit_folder() -> Path:
     """Return where this user's own units go; raise ValueError for a user without a home."""
     return user_folder(os.environ, "XDG_CONFIG_HOME", ".config").with_name("systemd") / "user"

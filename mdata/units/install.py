@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mdata import __version__
+from mdata.config.systemd import stamp_folder
 from mdata.errors import ConfigurationError, NotPermittedError
 from mdata.files import replace_whole
 from mdata.units import marker
@@ -100,8 +101,8 @@ def uninstall(manager: str, folder: Path) -> Changes:
         changes.disabled = present
         quiet_systemctl(manager, "disable", "--now", *present)
         quiet_systemctl(manager, "stop", "mdata-*.service")
-        # The stamps that tell of the last run of persistent timers.
-        quiet_systemctl(manager, "clean", "--what=state", *present)
+        # Not `systemctl clean`: that needs a message bus, which small machines lack.
+        _remove(stamp_folder(manager).glob("stamp-mdata-*.timer"))
         _remove(changes.removed)
         for link in folder.glob("timers.target.wants/mdata-*.timer"):
             if link.is_symlink() and not link.exists():

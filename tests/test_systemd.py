@@ -1,0 +1,367 @@
+"""Real systemd, real units, the real command line, and a sandbox exchange: what happens by itself."""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import stored, truth
+from systemd_host import MDATA_UID, Host, booted
+
+from mdata.flock import FileLock
+from mdata.sandbox.server import Sandbox
+
+SLOW = {"RATE_LIMIT_DELAY": "1", "BACKFILL_DAYS": "30"}  # five pages, a second apart
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Host]:
+    with booted(tmp_path) as running:
+        yield running
+
+
+def install(host: Host) -> str:
+    ended = host.mdata("timers", "install", "--system")
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def assert_store_is_true(host: Host, sandbox: Sandbox) -> None:
+    """Whatever happened: what is stored is exactly what the exchange has, without a hole."""
+    held = stored(host.database, "tBTCUSD", "1m")
+    expected = truth(sandbox, "tBTCUSD", "1m", held[0][0], sandbox.clock.now())
+    assert held == expected[: len(held)]
+    assert len(expected) - len(held) <= 3
+    assert host.rows("PRAGMA integrity_check") == [("ok",)]
+
+
+def alarms(host: Host) -> list[str]:
+    """Return what the notifier told the journal, with priority 3."""
+    lines = [one["MESSAGE"] for one in host.journal("--priority=3..3", "--unit=mdata-notify@*")]
+    return [line for line in lines if " failed: " in line]
+
+
+def test_timers_fire_and_jobs_write_the_store_as_mdata(host: Host, live: Sandbox) -> None:
+    host.configure(live)
+    listing = install(host)
+    assert re.findall(r"mdata-[a-z-]+(?=\.timer +mdata-)", listing) == [
+        one["unit"].removesuffix(".timer")
+        for one in json.loads(host.systemctl("list-timers", "--all", "--output=json", "mdata-*"))
+    ]
+    assert set(re.findall(r"enabled mdata-([a-z-]+)", listing)) == {"backfill", "detect-gaps", "repair", "status"}
+    # BACKFILL_ON_STARTUP: once at the installation.
+    host.until(lambda: [job[0] for job in host.jobs("backfill")] == ["ok"])
+    for job in ("backfill", "detect-gaps", "repair", "status"):
+        host.every(job, "*:*:0/2 UTC")
+    for job in ("backfill", "detect-gaps", "repair"):
+        host.until(lambda job=job: len(host.jobs(job)) >= 3)
+        assert {outcome for outcome, *_ in host.jobs(job)} <= {"ok", "running"}
+    assert_store_is_true(host, live)
+    made = [path for path in host.state.iterdir() if path.is_file() and not path.name.endswith(".timers.json")]
+    assert {(path.stat().st_uid, path.stat().st_gid, path.stat().st_mode & 0o777) for path in made} == {
+        (MDATA_UID, MDATA_UID, 0o660)
+    }
+    shown = json.loads(host.mdata("timers", "show", "--json").stdout)
+    by_job = {one["job"]: one for one in shown["timers"]}
+    repair = by_job["repair"]
+    assert (shown["manager"], shown["answers"], repair["last_job"]["outcome"]) == ("system", True, "ok")
+    assert repair["next_at"] > repair["last_at"] > repair["last_job"]["started_at"][:10]
+    log = host.run("sh", "-c", repair["journal"] + " --no-pager").stdout
+    assert "repair outcome=ok" in log
+    assert by_job["update"]["enabled"] is False
+    assert host.systemctl("--failed", "--plain", "--no-legend", "mdata-*") == ""
+    assert alarms(host) == []
+
+
+def test_the_hardening_is_in_force(host: Host, live: Sandbox) -> None:
+    host.configure(live)
+    install(host)
+    tries = (
+        "id -un; ls /home /root /tmp; touch /usr/probe; touch /etc/probe; touch /var/lib/mdata/probe && echo wrote; "
+        "unshare --user true; chroot / true; echo end"
+    )
+    (host.units / "mdata-probe.service").write_text(f"[Service]\nType=oneshot\nExecStart=-/bin/sh -c '{tries}'\n")
+    (host.units / "mdata-detect-gaps.service.d" / "60-probe.conf").write_text(
+        "[Service]\nExecStart=\nExecStart=-/bin/sh -c 'wc -l < /proc/net/dev'\n"
+    )
+    host.run("sh", "-c", "touch /tmp/secret /home/ann/secret")
+    host.systemctl("daemon-reload")
+    host.systemctl("start", "mdata-probe.service", "mdata-detect-gaps.service")
+    said = [one["MESSAGE"] for one in host.journal("--unit=mdata-probe.service", "_TRANSPORT=stdout")]
+    assert said[0] == "mdata"
+    assert "wrote" in said
+    assert "end" in said
+    text = "\n".join(said)
+    for refused in ("/usr/probe", "/etc/probe"):
+        assert re.search(rf"touch: cannot touch '{refused}': Read-only file system", text)
+    assert "secret" not in text
+    assert re.search(r"(?i)unshare.*not permitted", text)
+    assert re.search(r"(?i)chroot.*not permitted", text)
+    offline = [one["MESSAGE"] for one in host.journal("--unit=mdata-detect-gaps.service", "_TRANSPORT=stdout")]
+    assert offline[0] == "3", "there is more than the loopback interface"
+
+
+def test_slow_runs_never_overlap_and_a_dead_one_is_followed(host: Host, live: Sandbox) -> None:
+    host.configure(live, BACKFILL_ON_STARTUP="false", **SLOW)
+    install(host)
+    host.every("backfill", "*:*:0/2 UTC")
+    host.until(lambda: [job[0] for job in host.jobs("backfill")] == ["running"])
+    # Killed in the middle of a page: the unit fails, that is told, and the next run carries on.
+    host.until(lambda: host.rows("SELECT count(*) FROM candles")[0][0] > 0)
+    host.systemctl("kill", "--signal=KILL", "mdata-backfill.service")
+    host.until(lambda: len(host.jobs("backfill")) == 2 and host.jobs("backfill")[0][0] == "interrupted")
+    (told,) = host.until(lambda: alarms(host))
+    assert "mdata-backfill failed: signal (KILL)" in told
+    # Told to stop in the middle of a page: that is clean.
+    host.systemctl("stop", "mdata-backfill.timer")
+    host.until(lambda: host.jobs("backfill")[1][0] == "running" and live.requests)
+    host.systemctl("stop", "mdata-backfill.service")
+    assert host.jobs("backfill")[1][:2] == ("interrupted", 143)
+    unit = host.show("mdata-backfill.service", "Result", "ActiveState", "ExecMainStatus")
+    assert unit == {"Result": "success", "ActiveState": "inactive", "ExecMainStatus": "143"}
+    host.systemctl("start", "mdata-backfill.timer")
+    host.until(lambda: [job[0] for job in host.jobs("backfill")].count("ok") >= 2)
+    runs = [(started, finished) for _, _, started, finished in host.jobs("backfill") if finished]
+    assert all(finished <= started for (_, finished), (started, _) in zip(runs, runs[1:], strict=False))
+    assert any(finished - started > 2000 for started, finished in runs), "no run was longer than the cadence"
+    assert_store_is_true(host, live)
+    assert len(alarms(host)) == 1
+
+
+def test_what_is_green_and_what_is_told(host: Host, live: Sandbox) -> None:
+    notify = {"NOTIFY_COMMAND": "cat >> /var/lib/mdata/told", "BACKFILL_ON_STARTUP": "false"}
+    host.configure(live, BACKFILL_DAYS="30", **notify)
+    install(host)
+    told = host.state / "told"
+
+    def ends_with(unit: str) -> tuple[str, str]:
+        host.systemctl("start", unit)
+        shown = host.show(unit, "Result", "ExecMainStatus")
+        return shown["Result"], shown["ExecMainStatus"]
+
+    start = "[Service]\nExecStart=\nExecStart=/opt/mdata/bin/mdata backfill --wait-lock 0s --max-requests 1\n"
+    host.dropin("mdata-backfill.service", start)
+    assert ends_with("mdata-backfill.service") == ("success", "3")
+    lock = FileLock(host.state / "mdata.db.backfill.lock")
+    assert lock.acquire(0)
+    assert ends_with("mdata-backfill.service") == ("success", "75")
+    lock.close()
+    host.configure(live, **notify, BITFINEX_REST_URL="http://127.0.0.1:1/v2", RATE_LIMIT_MAX_RETRIES="0")
+    assert ends_with("mdata-backfill.service") == ("success", "69")
+    assert alarms(host) == []
+    # A wrong setting fails each run, and is told once, with the reason, although NOTIFY_COMMAND stands in that file.
+    host.configure(live, **notify, BACKFILL_DAYS="six")
+    for _ in range(3):
+        assert ends_with("mdata-backfill.service") == ("exit-code", "78")
+    (line,) = host.until(lambda: alarms(host))
+    assert "mdata-backfill failed: exit 78" in line
+    assert "/etc/mdata/mdata.env:5: BACKFILL_DAYS is wrong" in line
+    assert "journalctl _SYSTEMD_INVOCATION_ID=" in line
+    # So is data that is not there, or old: nothing else need fail for that.
+    host.configure(live, **notify, SYMBOLS="BTCUSD,SPAUSD")
+    for _ in range(3):
+        assert ends_with("mdata-status.service") == ("exit-code", "3")
+    second = host.until(lambda: len(found := alarms(host)) == 2 and found[1])
+    assert "mdata-status failed: exit 3" in second
+    assert "no data" in second
+    host.until(lambda: told.read_text().count("\n") == 2)
+    assert told.read_text() == f"{line}\n{second}\n"
+    # The three failures in a row of each started the notifier each time.
+    again = [one["MESSAGE"] for one in host.journal("--unit=mdata-notify@*") if "told already" in one["MESSAGE"]]
+    assert {line.split()[0] for line in again} == {"mdata-backfill", "mdata-status"}
+    host.dropin("mdata-backfill.service", "")
+    assert ends_with("mdata-backfill.service") == ("success", "0")
+    assert ends_with("mdata-status.service") == ("success", "0")
+    memory = json.loads((host.state / ".local/state/mdata/alarms/mdata-status.json").read_text())
+    assert memory["has_recovered"] is True
+
+
+def test_people_of_the_group_use_the_same_store(host: Host, live: Sandbox) -> None:
+    host.configure(live)
+    install(host)
+    host.until(lambda: [job[0] for job in host.jobs("backfill")] == ["ok"])
+    status = host.mdata("status", "--json", user="ann")
+    assert (status.returncode, json.loads(status.stdout)["database"]["path"]) == (0, "/var/lib/mdata/mdata.db")
+    script = (
+        "import sqlite3; c = sqlite3.connect('/var/lib/mdata/mdata.db'); c.execute('DELETE FROM candles WHERE "
+        "open_time % 7 = 0 AND open_time < (SELECT max(open_time) FROM candles)'); c.commit()"
+    )
+    assert host.run("python3", "-c", script, user="ann", umask="077").returncode == 0
+    for command in ("detect-gaps", "repair"):
+        ended = host.mdata(command, user="ann", umask="077")
+        assert ended.returncode in {0, 3}, ended.stderr
+    while (ended := host.mdata("repair", user="ann", umask="077")).returncode == 3:
+        assert "gaps_repaired" in ended.stderr, ended.stderr
+    assert_store_is_true(host, live)
+    # What she made is open to the service, which goes on.
+    modes = {path.stat().st_mode & 0o777 for path in host.state.iterdir() if path.is_file()}
+    assert modes == {0o660}
+    for job in ("backfill", "detect-gaps", "repair"):
+        host.systemctl("start", f"mdata-{job}.service")
+        assert host.show(f"mdata-{job}.service", "Result")["Result"] == "success"
+    # Somebody else is told which group it takes.
+    away = host.folder / "etc-mdata" / "bob.env"
+    away.write_text("DATABASE_PATH=/var/lib/mdata/mdata.db\nRATE_LIMIT_STATE_PATH=/tmp/bob.json\n")
+    for command in ("status", "gaps", "jobs"):
+        refused = host.mdata(command, "--env-file", "/etc/mdata/bob.env", user="bob")
+        assert refused.returncode == 77
+        assert "group mdata: ask for `usermod -aG mdata USER`" in refused.stderr
+
+
+def test_missed_runs_are_caught_up_once_and_each_boot_backfills(host: Host, live: Sandbox) -> None:
+    host.configure(live, REST_UPDATE_ENABLED="true")
+    install(host)
+    host.until(lambda: len(host.jobs("backfill")) == 1)
+    # Each minute; the missed minutes are put into the stamps, that nobody need wait for them.
+    for job in ("backfill", "repair"):
+        host.dropin(
+            f"mdata-{job}.timer", "[Timer]\nOnCalendar=\nOnCalendar=*-*-* 00:00:00 UTC\nRandomizedDelaySec=0\n"
+        )
+        host.systemctl("restart", f"mdata-{job}.timer")
+    host.dropin("mdata-update.timer", "[Timer]\nOnCalendar=\nOnCalendar=*-*-* 00:00:00 UTC\nRandomizedDelaySec=0\n")
+    before = {job: len(host.jobs(job)) for job in ("backfill", "repair", "update")}
+    host.stop()
+    stamps = host.folder / "var-lib" / "systemd" / "timers"
+    for job in ("backfill", "repair"):
+        stamp = stamps / f"stamp-mdata-{job}.timer"
+        assert stamp.exists()
+        three_days_ago = stamp.stat().st_mtime - 3 * 86_400
+        os.utime(stamp, (three_days_ago, three_days_ago))
+    assert not (stamps / "stamp-mdata-update.timer").exists()
+    host.start()
+    for job in ("backfill", "repair"):
+        host.until(lambda job=job: len(host.jobs(job)) > before[job])
+    host.until(lambda: all(outcome == "ok" for outcome, *_ in host.jobs("backfill") + host.jobs("repair")))
+    shown = {
+        one["unit"]: one for one in json.loads(host.systemctl("list-timers", "--all", "--output=json", "mdata-*"))
+    }
+    assert shown["mdata-repair.timer"]["last"] > 0
+    assert {job: len(host.jobs(job)) - before[job] for job in before} == {"backfill": 1, "repair": 1, "update": 0}
+    # Nothing was missed now, but each boot backfills once.
+    host.dropin("mdata-backfill.timer", "[Timer]\nOnCalendar=\nOnCalendar=*-*-* 00:00:00 UTC\nRandomizedDelaySec=0\n"
+                "OnStartupSec=1s\n")  # fmt: skip
+    host.stop()
+    host.start()
+    host.until(lambda: len(host.jobs("backfill")) == before["backfill"] + 2)
+    assert len(host.jobs("repair")) == before["repair"] + 1
+
+
+def listing(host: Host) -> dict[str, float]:
+    return {
+        str(path.relative_to(host.units)): path.lstat().st_mtime
+        for path in host.units.rglob("*")
+        if not path.is_dir()
+    }
+
+
+def links(host: Host) -> set[str]:
+    return {path.name for path in (host.units / "timers.target.wants").glob("*")}
+
+
+def stamps(host: Host) -> set[str]:
+    return {path.name for path in (host.folder / "var-lib" / "systemd" / "timers").glob("stamp-mdata-*")}
+
+
+def test_install_change_install_uninstall(host: Host, live: Sandbox) -> None:
+    host.configure(live)
+    install(host)
+    first = listing(host)
+    assert links(host) == {f"mdata-{job}.timer" for job in ("backfill", "detect-gaps", "repair", "status")}
+    assert stamps(host) == {f"stamp-mdata-{job}.timer" for job in ("backfill", "detect-gaps", "repair")}
+    marker = json.loads((host.state / "mdata.db.timers.json").read_text())
+    assert (marker["manager"], marker["user"], marker["env_file"]) == ("system", "root", "/etc/mdata/mdata.env")
+    # Again: nothing.
+    assert install(host).startswith("nothing differs\n")
+    assert listing(host) == first
+    # An administrator's own wishes.
+    own = host.units / "mdata-repair.service.d" / "override.conf"
+    own.write_text("[Service]\nNice=1\n")
+    # Other settings: only what they touch is written.
+    host.configure(live, GAP_REPAIR_INTERVAL_MINUTES="90", REST_UPDATE_ENABLED="true", UPDATE_INTERVAL_SECONDS="5",
+                   RETENTION_DAYS="30")  # fmt: skip
+    said = install(host)
+    assert set(re.findall(r"^written /etc/systemd/system/(\S+)$", said, re.MULTILINE)) == {
+        "mdata-repair.timer.d/50-mdata.conf", "mdata-repair.service.d/50-mdata.conf",
+        "mdata-update.timer.d/50-mdata.conf", "mdata-update.service.d/50-mdata.conf",
+    }  # fmt: skip
+    assert set(re.findall(r"^enabled (\S+)$", said, re.MULTILINE)) == {"mdata-update.timer", "mdata-cleanup.timer"}
+    assert "01/3:42:00 UTC" in host.systemctl("show", "--property=TimersCalendar", "mdata-repair.timer")
+    host.until(lambda: host.jobs("update"), 60)
+    shown = host.show("mdata-repair.service", "Nice", "TimeoutStartUSec")
+    assert shown == {"Nice": "1", "TimeoutStartUSec": "1h 23min"}
+    # What cannot be kept is refused, and changes nothing.
+    second = listing(host)
+    host.configure(live, GAP_REPAIR_INTERVAL_MINUTES="7")
+    refused = host.mdata("timers", "install", "--system")
+    assert (refused.returncode, listing(host)) == (78, second)
+    assert "6 or 8" in refused.stderr
+    # Another manager for the same store is refused.
+    home_file = host.ann_home / "mdata.env"
+    home_file.write_text(host.settings(live))
+    home_file.chmod(0o644)
+    refused = host.mdata("timers", "install", "--user", "--env-file", "/home/ann/mdata.env", user="ann")
+    assert refused.returncode == 78
+    assert "scheduled by the system's manager already" in refused.stderr
+    # Off again.
+    host.configure(live, GAP_REPAIR_INTERVAL_MINUTES="90", RETENTION_DAYS="30", **SLOW)
+    said = install(host)
+    assert re.findall(r"^disabled (\S+)$", said, re.MULTILINE) == ["mdata-update.timer"]
+    assert "mdata-update.timer" not in links(host)
+    # Away with it, in the middle of a run.
+    host.systemctl("start", "--no-block", "mdata-backfill.service")
+    host.until(lambda: host.show("mdata-backfill.service", "SubState")["SubState"] == "start")
+    ended = host.mdata("timers", "uninstall", "--system")
+    assert ended.returncode == 0, ended.stderr
+    assert "override.conf" in ended.stderr
+    assert set(listing(host)) == {"mdata-repair.service.d/override.conf"}
+    assert (links(host), stamps(host)) == (set(), set())
+    assert host.systemctl("list-units", "--all", "--plain", "--no-legend", "mdata-*") == ""
+    assert host.systemctl("list-unit-files", "--no-legend", "mdata-*") == ""
+    assert not (host.state / "mdata.db.timers.json").exists()
+    assert host.database.exists()
+    assert host.env_file.exists()
+    assert "running" not in {outcome for outcome, *_ in host.jobs("backfill")}
+    assert host.run("id", "mdata").returncode == 0
+    assert host.mdata("timers", "uninstall", "--system").returncode == 0
+
+
+def test_a_users_own_manager(host: Host, live: Sandbox) -> None:
+    settings = {"DATABASE_PATH": "/home/ann/.local/share/mdata/mdata.db",
+                "RATE_LIMIT_STATE_PATH": "/home/ann/.local/state/mdata/rate-limit.json"}  # fmt: skip
+    env_file = host.ann_home / ".config" / "mdata" / "mdata.env"
+    host.run("mkdir", "-p", "/home/ann/.config/mdata", user="ann")
+    env_file.write_text(host.settings(live, **settings))
+    env_file.chmod(0o644)
+    ended = host.mdata("timers", "install", user="ann")
+    assert ended.returncode == 0, ended.stderr
+    assert "lingering is off" in ended.stderr
+    assert "settings from /home/ann/.config/mdata/mdata.env" in ended.stderr
+    database = host.ann_home / ".local" / "share" / "mdata" / "mdata.db"
+    host.run("chown", "-R", "ann:ann", "/home/ann/.config")
+    for job in ("backfill", "detect-gaps", "repair"):
+        host.every(job, "*:*:0/2 UTC", user="ann")
+
+    def runs(command: str) -> int:
+        if not database.exists():
+            return 0
+        sql = "SELECT count(*) FROM ingestion_jobs WHERE command = ? AND outcome = 'ok' AND invocation_id IS NOT NULL"
+        found = host.rows(sql, command, database=database)
+        return int(found[0][0]) if found else 0
+
+    for job in ("backfill", "detect-gaps", "repair"):
+        host.until(lambda job=job: runs(job) >= 2)
+    assert database.stat().st_mode & 0o777 == 0o600
+    shown = json.loads(host.mdata("timers", "show", "--json", user="ann").stdout)
+    assert (shown["manager"], shown["user"], shown["answers"]) == ("user", "ann", True)
+    (repair,) = (one for one in shown["timers"] if one["job"] == "repair")
+    assert repair["next_at"]
+    assert repair["journal"].startswith("journalctl --user ")
+    ended = host.mdata("timers", "uninstall", user="ann")
+    assert ended.returncode == 0, ended.stderr
+    left = [path for path in (host.ann_home / ".config" / "systemd").rglob("*") if not path.is_dir()]
+    # The drop-ins of this test.
+    assert {path.name for path in left} == {"90-test.conf"}
+    assert list((host.ann_home / ".local" / "share" / "systemd" / "timers").glob("*")) == []
+    assert host.systemctl("list-units", "--all", "--plain", "--no-legend", "mdata-*", user="ann") == ""

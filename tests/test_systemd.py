@@ -365,3 +365,31 @@ def test_a_users_own_manager(host: Host, live: Sandbox) -> None:
     assert {path.name for path in left} == {"90-test.conf"}
     assert list((host.ann_home / ".local" / "share" / "systemd" / "timers").glob("*")) == []
     assert host.systemctl("list-units", "--all", "--plain", "--no-legend", "mdata-*", user="ann") == ""
+
+
+def test_a_hung_stream_is_ended_by_the_watchdog_and_started_again(host: Host, live: Sandbox) -> None:
+    host.configure(live, WS_INGESTION_ENABLED="true", BACKFILL_ON_STARTUP="false")
+    install(host)
+    assert "mdata-stream.timer" in links(host)
+    host.dropin("mdata-stream.service", "[Service]\nWatchdogSec=8\nTimeoutStopSec=2\n")
+    host.every("stream", "*:*:0/2 UTC")
+    unit = "mdata-stream.service"
+    host.until(lambda: host.show(unit, "ActiveState")["ActiveState"] == "active")
+    first = host.show(unit, "MainPID", "StatusText", "NRestarts")
+    assert "channel" in first["StatusText"]
+    host.systemctl("kill", "--signal=STOP", unit)
+    (told,) = host.until(lambda: alarms(host), 60)
+    assert "mdata-stream failed: watchdog" in told
+    again = host.until(
+        lambda: (found := host.show(unit, "ActiveState", "MainPID"))["ActiveState"] == "active" and found
+    )
+    assert again["MainPID"] != first["MainPID"]
+    assert host.show(unit, "NRestarts")["NRestarts"] == "0", "the timer restarts it, and nothing else"
+    assert [outcome for outcome, *_ in host.jobs("stream")][:1] == ["interrupted"]
+    # Told to stop it says so, stores what it has, and is green; one that ends itself is started again.
+    host.dropin("mdata-stream.service", "[Service]\nExecStart=\nExecStart=/opt/mdata/bin/mdata stream --for 3s\n")
+    host.systemctl("stop", "mdata-stream.timer", unit)
+    assert host.show(unit, "Result", "ActiveState") == {"Result": "success", "ActiveState": "inactive"}
+    host.systemctl("start", "mdata-stream.timer")
+    host.until(lambda: [outcome for outcome, *_ in host.jobs("stream")].count("ok") >= 2)
+    assert len(alarms(host)) == 1

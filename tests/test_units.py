@@ -43,9 +43,9 @@ def value(text: str, key: str) -> list[str]:
 def test_one_name_for_subcommand_module_and_units() -> None:
     services = {f"mdata-{job}.service" for job in JOBS} | {"mdata-notify@.service"}
     assert set(shipped()) == services | {f"mdata-{job}.timer" for job in JOBS}
-    assert set(JOBS) - {"stream"} <= set(COMMANDS)
+    assert set(JOBS) <= set(COMMANDS)
     for job in JOBS:
-        assert (ROOT / "mdata" / "jobs" / f"{job.replace('-', '_')}.py").exists() or job == "stream"
+        assert (ROOT / "mdata" / "jobs" / f"{job.replace('-', '_')}.py").exists()
         assert arguments(next(one for one in table() if one.job == job)).split()[0] == job
 
 

@@ -8,8 +8,8 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from mdata.clock import Clock
 from mdata.domain.moment import iso
@@ -20,8 +20,7 @@ from mdata.flock import POLL, FileLock, is_locked
 _NOTE_BYTES = 128
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(NamedTuple):
     """Who holds a command's lock; `since` is ISO 8601. None where the note in the file cannot be read."""
 
     pid: int | None

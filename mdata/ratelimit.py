@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from mdata.clock import Clock
 from mdata.domain.budget import CONNECTS_PER_MINUTE, Priority, State, Waiter, backoff, longest_block
@@ -30,8 +30,7 @@ _MAX_FILE = 64 * 1024
 _GRACE = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class BudgetView:
+class BudgetView(NamedTuple):
     """The budget as `status` shows it; instants are ms UTC."""
 
     delay_seconds: float

@@ -7,7 +7,6 @@ ISO 8601 with `Z` and counts are intervals.
 import random
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,7 +104,7 @@ def status(state: Status, rate: BudgetView) -> dict[str, Any]:
 
 def gaps(found: "Iterable[gap_table.Listed]") -> list[dict[str, Any]]:
     """Return the rows of `gaps`."""
-    return [_row(asdict(one), "start", "end", "detected_at", "next_attempt_at", "resolved_at") for one in found]
+    return [_row(one._asdict(), "start", "end", "detected_at", "next_attempt_at", "resolved_at") for one in found]
 
 
 def jobs(found: "Iterable[job_table.Listed]", database: Path) -> list[dict[str, Any]]:
@@ -114,7 +113,7 @@ def jobs(found: "Iterable[job_table.Listed]", database: Path) -> list[dict[str, 
 
     rows = []
     for one in found:
-        row = _row(asdict(one), "started_at", "finished_at")
+        row = _row(one._asdict(), "started_at", "finished_at")
         if one.outcome == "running" and holder(database, one.command) is None:
             row["outcome"] = "interrupted"
         rows.append(row)

@@ -224,7 +224,7 @@ def context(tmp_path: Path, sandbox: Sandbox, clock: SetClock) -> Iterator[Calla
 
 def with_settings(context: Context, **changed: Any) -> Context:
     """Return a context whose settings differ."""
-    return replace(context, settings=replace(context.settings, **changed))
+    return replace(context, settings=context.settings._replace(**changed))
 
 
 @pytest.fixture

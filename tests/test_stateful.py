@@ -81,7 +81,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(days=st.integers(1, 3))
     def clean_up(self, days: int) -> None:
-        changed = replace(self.context, settings=replace(self.context.settings, retention_days=days))
+        changed = replace(self.context, settings=self.context.settings._replace(retention_days=days))
         assert cleanup(changed)[0].exit == 0
 
     @rule(symbol=st.sampled_from(SYMBOLS), start=st.floats(0, 1), count=st.integers(1, 80))

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import typer
 
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 _BUG = "this is a bug in mdata; please report it with the lines above"
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(NamedTuple):
     """What the common options of one call said."""
 
     env_file: Path | None = None
@@ -53,8 +52,7 @@ class Answer:
     show: Callable[[], None] = lambda: None
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """What a subcommand works with."""
 
     loaded: Loaded

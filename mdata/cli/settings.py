@@ -21,10 +21,9 @@ def config(
 
 
 def _config(frame: Frame) -> Answer:
-    from dataclasses import asdict
 
     loaded = frame.loaded
-    rows = [asdict(row) for row in settings.listing(loaded)]
+    rows = [row._asdict() for row in settings.listing(loaded)]
     data = {"env_file": str(loaded.env_file) if loaded.env_file else None, "settings": rows}
     return Answer(data=data, show=lambda: _show(loaded.env_file, rows))
 

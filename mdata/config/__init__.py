@@ -2,9 +2,8 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from mdata.config.files import EnvFile, env_file_text, find_env_file, read_env_file
 from mdata.config.folders import current_folder, user_folder
@@ -21,8 +20,7 @@ __all__ = [
 _REDACTED = "(set, not shown)"
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(NamedTuple):
     """The effective settings, where each came from, and what should be looked at."""
 
     settings: Settings
@@ -31,8 +29,7 @@ class Loaded:
     warnings: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One line of `mdata config`."""
 
     name: str

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mdata.config.folders import user_folder
 from mdata.config.table import CATEGORIES, SETTINGS
@@ -20,8 +20,7 @@ _SYSTEM_FILE = Path("/etc/mdata/mdata.env")
 _KEY = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)")
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A value of an env file, and where it stands."""
 
     value: str

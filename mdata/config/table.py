@@ -1,16 +1,14 @@
 """The table of settings: each one's name, default, parser, and the sentence that explains it, once."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mdata.config import values
 from mdata.domain.timeframe import Timeframe
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """The effective settings; the names are those of the environment, in lower case."""
 
     symbols: tuple[str, ...]
@@ -46,8 +44,7 @@ class Settings:
     rehearsal: tuple[int, float, float] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """One setting: `default` is text, as it would stand in a file; a secret's value is never shown."""
 
     name: str

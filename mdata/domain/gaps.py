@@ -4,8 +4,7 @@ A gap is a run of intervals inside the hull that nobody has answered for, or who
 only on proof; an answer that proves too little is an attempt, and the next one waits longer each time.
 """
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from mdata.domain.interval import Range, intersect, normal, subtract
 from mdata.domain.timeframe import HOUR, Timeframe
@@ -18,8 +17,7 @@ RETRY_AFTER = (1 * HOUR, 6 * HOUR, 24 * HOUR)
 MAX_ATTEMPTS = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Gap:
+class Gap(NamedTuple):
     """A row of the work list; times are ms UTC, `next_attempt_at` None means: due now."""
 
     id: int
@@ -47,8 +45,7 @@ def missing(
     return intersect(normal([*intersect(uncovered, [hull]), *lost_runs]), [kept])
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(NamedTuple):
     """What becomes of one gap: the parts that stay missing, and those that are answered."""
 
     gap: Gap

@@ -5,6 +5,7 @@ again; None means that there is nothing to ask.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from mdata.domain.interval import Range, subtract
 from mdata.domain.query import PAGE_LIMIT, Query
@@ -19,8 +20,7 @@ QUIET_EVERY = 1 * DAY
 BYTES_PER_CANDLE = 65
 
 
-@dataclass(frozen=True, slots=True)
-class Ledger:
+class Ledger(NamedTuple):
     """What a plan needs to know of a series at `now` (ms UTC); `settle` in ms.
 
     `confirmed_to` is the frontier, moved on over final coverage that begins there.

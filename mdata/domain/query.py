@@ -10,8 +10,8 @@ therefore decided here, and nowhere else:
   about once more, and believed when the second answer brings nothing either.
 """
 
-from dataclasses import dataclass
 from math import isclose
+from typing import NamedTuple
 
 from mdata.domain.candle import Candle
 from mdata.domain.interval import Range, normal, subtract
@@ -24,8 +24,7 @@ PAGE_LIMIT = 10_000
 LONG_SILENCE = 60
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(NamedTuple):
     """One request for candles: an aligned range, from which end to count, and at most how many rows.
 
     `doubted` came out empty a moment ago and is believed when it does so again. `witnesses` are open times of
@@ -41,8 +40,7 @@ class Query:
     witnesses: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class RefusedRow:
+class RefusedRow(NamedTuple):
     """A row that cannot be a candle: what it said (shortened), why it was refused, and what stays unknown."""
 
     open_time: int | None
@@ -51,8 +49,7 @@ class RefusedRow:
     unknown: Range | None
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(NamedTuple):
     """One answer, read: candles ascending and inside the range asked, rows refused, rows counted.
 
     `asked_at` (ms UTC) is the earlier of the local clock when the request was sent and the answer's own date.
@@ -70,8 +67,7 @@ class Page:
         return self.rows >= self.query.limit
 
 
-@dataclass(frozen=True, slots=True)
-class Proof:
+class Proof(NamedTuple):
     """What a page proves: `reach` was answered for, but for the rows that were refused; the rest is `proven`.
 
     `doubt` came out empty and is to be asked about once more.

@@ -1,13 +1,12 @@
 """A series as the ledger knows it, and what is wanted of it."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from mdata.domain.interval import Range
 from mdata.domain.timeframe import DAY, Timeframe
 
 
-@dataclass(frozen=True, slots=True)
-class Series:
+class Series(NamedTuple):
     """One (exchange, symbol, timeframe) of the store; all times are ms UTC."""
 
     id: int

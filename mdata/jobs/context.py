@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from mdata.clock import Clock
 from mdata.config import Settings
@@ -82,16 +82,14 @@ class Log(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """How long a run may last (seconds) and how many requests it may send; None: as it needs."""
 
     max_runtime: float | None = None
     max_requests: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(NamedTuple):
     """How far a run is: requests sent and expected in all, what it is at, and seconds until it may be done."""
 
     done: int
@@ -111,7 +109,7 @@ class Context:
     exchange: Callable[[], Exchange]
     log: Log
     origin: Origin
-    limits: Limits = Limits()
+    limits: Limits = Limits()  # noqa: RUF009 - cannot change
     report: Callable[[Progress], None] = lambda _: None
 
     @property

@@ -1,7 +1,7 @@
 """The forward and the backward pass over one series: slot, plan, ask, prove, store, page by page."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from mdata.config import Settings
 from mdata.domain import planning
@@ -17,13 +17,11 @@ from mdata.jobs.job import Job
 from mdata.store import candles, coverage
 from mdata.store import series as table
 from mdata.store.engine import Connection, Store
-from mdata.store.pages import apply_page
 
 Plan = Callable[[Ledger], Query | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """A series that the settings name, whether or not the store has seen it yet."""
 
     symbol: str
@@ -86,8 +84,9 @@ class Passes:
         None when the exchange does not know the symbol: that is noted as a problem, and nothing is stored.
         """
         store, clock = self._context.store, self._context.clock
-        if not planning.is_first_asked(find(store, target), clock.now()):
-            return find(store, target)
+        known = find(store, target)
+        if not planning.is_first_asked(known, clock.now()):
+            return known
         answer = self._first_candle(target)
         if answer is not None and answer[0] is None:
             if not self._is_listed(target.symbol):
@@ -157,7 +156,7 @@ class Passes:
     def _plan(self, series: Series, plan: Plan) -> Query | None:
         now = self._context.clock.now()
         query = plan(read_ledger(self._context.store, series, now, self._context.settle))
-        return None if query is None else replace(query, doubted=self._doubts.get(series.id))
+        return None if query is None else query._replace(doubted=self._doubts.get(series.id))
 
     def _ask(self, series: Series, plan: Plan, *, is_forward: bool) -> Query | None:
         """Ask for one page and store it; return the query, or None when there was nothing to ask any more."""
@@ -171,6 +170,9 @@ class Passes:
         return page.query
 
     def _store(self, series: Series, page: Page, *, is_forward: bool) -> None:
+        # Imported here: a run with nothing due never needs it.
+        from mdata.store.pages import apply_page
+
         job, proof = self._job, prove(page)
         if proof.doubt is not None:
             self._doubts[series.id] = proof.doubt

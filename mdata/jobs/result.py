@@ -1,8 +1,7 @@
 """What a job returns: one frozen result for the table, the JSON, the job's row and the exit code."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mdata.errors import RETRYABLE
 
@@ -12,8 +11,7 @@ if TYPE_CHECKING:
 OUTCOMES = {0: "ok", 3: "partial", 65: "partial", 75: "skipped"}
 
 
-@dataclass(frozen=True, slots=True)
-class JobResult:
+class JobResult(NamedTuple):
     """How one run of a subcommand ended, and what it did; times are ms UTC."""
 
     command: str

@@ -1,7 +1,7 @@
 """`status`: what the store holds, what is missing, and whether that is healthy."""
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from mdata.config import Settings
 from mdata.domain.series import Series
@@ -12,8 +12,7 @@ from mdata.store.engine import SCHEMA_VERSION, SQLITE_VERSION, Store
 from mdata.store.overview import Counts, LastRun
 
 
-@dataclass(frozen=True, slots=True)
-class SeriesState:
+class SeriesState(NamedTuple):
     """One series: what is stored, what is wanted, and how far behind it is (seconds)."""
 
     series: Series
@@ -28,8 +27,7 @@ class SeriesState:
         return self.counts.unknown == 0 and self.counts.gaps == 0
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(NamedTuple):
     """Everything `status` shows, at `now` (ms UTC); `absent` are configured series that nothing is known of."""
 
     now: int

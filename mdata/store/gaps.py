@@ -1,6 +1,7 @@
 """The table `data_gaps`: the work list of `repair` and its history."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from mdata.domain.gaps import Gap, Judgement, after_attempt, judge
 from mdata.domain.interval import Range, normal, subtract
@@ -150,8 +151,7 @@ def forget_before(connection: Connection, series: Series, before: int) -> None:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(NamedTuple):
     """A gap as `mdata gaps` shows it; instants are ms UTC."""
 
     id: int

@@ -1,6 +1,7 @@
 """The table `ingestion_jobs`: one row per run of a subcommand."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from mdata.store.engine import Connection
 
@@ -19,8 +20,7 @@ class Tally:
     remaining: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Who runs a job: enough to find its log, and to tell whether it can still be running."""
 
     pid: int
@@ -30,8 +30,7 @@ class Origin:
     version: str
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(NamedTuple):
     """How a run ended: outcome, exit code, and the sentence that says why."""
 
     outcome: str
@@ -91,8 +90,7 @@ def _counts(tally: Tally) -> tuple[int, ...]:
     return tuple(getattr(tally, column) for column in _COUNTED)
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(NamedTuple):
     """A run as `mdata jobs` shows it; instants are ms UTC."""
 
     id: int
@@ -113,7 +111,7 @@ class Listed:
 def listed(connection: Connection, command: str | None, since: int | None, limit: int) -> list[Listed]:
     """Return the newest runs, of one command or of all."""
     rows = connection.execute(
-        f"""SELECT {", ".join(Listed.__dataclass_fields__)} FROM ingestion_jobs
+        f"""SELECT {", ".join(Listed._fields)} FROM ingestion_jobs
             WHERE (?1 IS NULL OR command = ?1) AND (?2 IS NULL OR started_at > ?2) ORDER BY id DESC LIMIT ?3""",
         (command, since, limit),
     )

@@ -1,6 +1,6 @@
 """What the ledger says about every series, at a cost that grows with its segments and not with its candles."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from mdata.domain.interval import Range, clip, intersect, normal, subtract
 from mdata.domain.series import Series
@@ -8,8 +8,7 @@ from mdata.store import candles, coverage
 from mdata.store.engine import Connection
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(NamedTuple):
     """The state of one series: times are ms UTC, counts are intervals of the wanted range.
 
     wanted = final + provisional + unknown; empty is the part of final without candles. `candles` counts all
@@ -75,8 +74,7 @@ def gaps_by_status(connection: Connection) -> dict[str, int]:
     return {status: found.get(status, 0) for status in ("open", "repaired", "empty", "failed")}
 
 
-@dataclass(frozen=True, slots=True)
-class LastRun:
+class LastRun(NamedTuple):
     """The newest run of a command, and the newest one that ended well (ms UTC)."""
 
     started_at: int

@@ -53,7 +53,6 @@ def stream(
 
 def _stream(frame: Frame, patience: int, seconds: int | None, wants_table: bool, *, wants_lines: bool) -> Answer:
     import threading
-    from dataclasses import replace
 
     from mdata.cli.frame import closing_line, job_answer
     from mdata.cli.jobs import context, summary
@@ -64,7 +63,7 @@ def _stream(frame: Frame, patience: int, seconds: int | None, wants_table: bool,
 
     settings, halt = frame.loaded.settings, threading.Event()
     lasting = settings.stream_duration_minutes * 60 if seconds is None else seconds
-    ours = replace(frame, clock=HaltingClock(frame.clock, halt))
+    ours = frame._replace(clock=HaltingClock(frame.clock, halt))
     with (
         command_lock(settings.database_path, "stream", patience, frame.clock),
         _table(ours, wanted=wants_table) as (ours, show),
@@ -101,14 +100,13 @@ def _table(frame: Frame, *, wanted: bool) -> "Iterator[tuple[Frame, Callable[[Vi
     if not (wanted and sys.stdout.isatty() and sys.stderr.isatty() and config.wants_colour()):
         yield frame, lambda _: None
         return
-    from dataclasses import replace
 
     from mdata.logs import StderrLog
     from mdata.render import live_table
 
     with live_table() as show:
         # The table moves what is written to stderr above itself.
-        yield replace(frame, log=StderrLog(sys.stderr, "WARNING", priorities=False)), show
+        yield frame._replace(log=StderrLog(sys.stderr, "WARNING", priorities=False)), show
 
 
 @contextmanager

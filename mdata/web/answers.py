@@ -4,7 +4,7 @@ Knows no HTTP beyond the number of a status; a parameter means what the option o
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from mdata import shapes
@@ -129,4 +129,4 @@ def _narrowed(parameters: Parameters, settings: Settings) -> Settings:
     """Return the settings with the series that were asked for in the place of the configured ones."""
     symbols = tuple(one for found in _every(parameters, "symbol", values.symbols) for one in found)
     grids = tuple(one for found in _every(parameters, "timeframe", values.timeframes) for one in found)
-    return replace(settings, symbols=symbols or settings.symbols, timeframes=grids or settings.timeframes)
+    return settings._replace(symbols=symbols or settings.symbols, timeframes=grids or settings.timeframes)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
@@ -18,7 +18,10 @@ from conftest import DAY, Folder, SetClock, stored
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mdata.clock import RehearsalClock, SystemClock
 from mdata.config import load
+from mdata.sandbox.market import Market, Pair
+from mdata.sandbox.server import Sandbox
 from mdata.store.dictionary import TABLES
 from mdata.store.engine import sqlite3
 from mdata.web.answers import PATHS, answer
@@ -341,8 +344,23 @@ def test_tables_facets_queries_and_downloads(filled: Folder) -> None:
         assert (day["high"], day["low"]) == (max(row[2] for row in whole), min(row[3] for row in whole))
 
 
-def test_pages_are_read_while_jobs_write(folder: Folder, wait: Callable[..., None]) -> None:
-    folder.settings.update(BACKFILL_DAYS="120", SYMBOLS="BTCUSD,SPAUSD")
+@pytest.fixture
+def fast(tmp_path: Path) -> Iterator[Folder]:
+    """A folder with an exchange on a clock that runs sixty times as fast as life, for all processes alike."""
+    system = SystemClock()
+    origin = system.now(), system.boottime(), 60.0
+    market = Market({"tBTCUSD": Pair("tBTCUSD"), "tSPAUSD": Pair("tSPAUSD", density=0.3)})
+    with Sandbox(market, RehearsalClock(*origin)) as sandbox:
+        folder = Folder(tmp_path, sandbox)
+        folder.settings.update(
+            MDATA_REHEARSAL=",".join(map(repr, origin)), SYMBOLS="BTCUSD,SPAUSD", BACKFILL_DAYS="120",
+            RATE_LIMIT_DELAY="2",
+        )  # fmt: skip
+        yield folder
+
+
+def test_pages_are_read_while_jobs_write(fast: Folder, wait: Callable[..., None]) -> None:
+    folder = fast
     targets = [
         "/", "/health", "/status", "/gaps", "/jobs", "/mdata", "/mdata/ohlcv?symbol=tBTCUSD", "/mdata/latest",
         "/mdata/coverage", "/mdata/ledger", "/mdata/ingestion_jobs.json", "/mdata/daily",
@@ -361,19 +379,22 @@ def test_pages_are_read_while_jobs_write(folder: Folder, wait: Callable[..., Non
                     wrong.append((target, found.status, found.text))
                 number, asked = number + 1, asked + 1
 
-        first = folder.start("backfill")
+        first, stream = folder.start("backfill"), folder.start("stream", "--for", "8m")
         wait(lambda: server.ask("/mdata/series").status == 200)
         visitors = [threading.Thread(target=visit, args=(begin,)) for begin in range(0, 12, 4)]
         for visitor in visitors:
             visitor.start()
         _, first_err = first.communicate(timeout=120)
         jobs = [folder.run(command) for command in ("backfill", "update", "detect-gaps", "repair")]
+        _, stream_err = stream.communicate(timeout=120)
         done.set()
         for visitor in visitors:
             visitor.join()
         code, err = server.end()
     assert wrong == []
-    assert first.returncode == 0, first_err
+    assert (first.returncode, stream.returncode) == (0, 0), (first_err, stream_err)
+    written = folder.rows("SELECT outcome, candles_written > 5 FROM ingestion_jobs WHERE command = 'stream'")
+    assert written == [("ok", 1)]
     assert [job.exit for job in jobs] == [0, 0, 0, 0], [job.err for job in jobs]
     assert asked > 50
     assert (code, "Traceback" in err) == (143, False)

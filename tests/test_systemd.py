@@ -3,6 +3,9 @@
 import json
 import os
 import re
+import socket
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -393,3 +396,41 @@ def test_a_hung_stream_is_ended_by_the_watchdog_and_started_again(host: Host, li
     host.systemctl("start", "mdata-stream.timer")
     host.until(lambda: [outcome for outcome, *_ in host.jobs("stream")].count("ok") >= 2)
     assert len(alarms(host)) == 1
+
+
+def test_serve_is_off_until_somebody_turns_it_on(host: Host, live: Sandbox) -> None:
+    host.configure(live)
+    install(host)
+    shown = host.show("mdata-serve.service", "ActiveState", "UnitFileState")
+    assert shown == {"ActiveState": "inactive", "UnitFileState": "disabled"}
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    program = "/opt/mdata/bin/mdata"
+    host.dropin("mdata-serve.service", f"[Service]\nExecStart=\nExecStart={program} serve --port {port}\n")
+    started = host.run("systemctl", "enable", "--now", "mdata-serve")
+    assert started.returncode == 0, host.trouble()
+
+    def health() -> int:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=10) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code
+
+    host.until(lambda: health() == 200)
+    unit = host.show("mdata-serve.service", "MainPID", "StatusText", "Restart")
+    assert unit["StatusText"] == f"serving http://127.0.0.1:{port}/"
+    host.systemctl("kill", "--signal=KILL", "mdata-serve.service")
+    host.until(lambda: host.show("mdata-serve.service", "MainPID")["MainPID"] not in {"0", unit["MainPID"]})
+    host.until(lambda: host.show("mdata-serve.service", "ActiveState")["ActiveState"] == "active")
+    assert health() == 200
+    host.systemctl("stop", "mdata-serve.service")
+    assert host.show("mdata-serve.service", "Result", "ActiveState") == {
+        "Result": "success",
+        "ActiveState": "inactive",
+    }
+    last = [one["MESSAGE"] for one in host.journal("--unit=mdata-serve.service", "--identifier=mdata")]
+    assert last[-1] == "the server has ended"
+    assert host.mdata("timers", "uninstall", "--system").returncode == 0
+    assert [path.name for path in host.units.rglob("*") if not path.is_dir()] == ["90-test.conf"]

@@ -41,7 +41,7 @@ def value(text: str, key: str) -> list[str]:
 
 
 def test_one_name_for_subcommand_module_and_units() -> None:
-    services = {f"mdata-{job}.service" for job in JOBS} | {"mdata-notify@.service"}
+    services = {f"mdata-{job}.service" for job in JOBS} | {"mdata-notify@.service", "mdata-serve.service"}
     assert set(shipped()) == services | {f"mdata-{job}.timer" for job in JOBS}
     assert set(JOBS) <= set(COMMANDS)
     for job in JOBS:
@@ -84,7 +84,7 @@ def test_only_the_env_file_is_set() -> None:
 
 def test_what_the_issue_of_a_run_means_to_systemd() -> None:
     for name, text in shipped().items():
-        if not name.endswith(".service") or "@" in name:
+        if not name.endswith(".service") or name in {"mdata-notify@.service", "mdata-serve.service"}:
             continue
         green = GREEN_STATUS if name == "mdata-status.service" else GREEN
         assert value(text, "SuccessExitStatus") == [" ".join(map(str, sorted(green - {0})))]
@@ -145,7 +145,7 @@ def test_verify_prints_nothing(tmp_path: Path, place: Place, settings: dict[str,
 
 
 @needs_analyze
-@pytest.mark.parametrize("job", JOBS)
+@pytest.mark.parametrize("job", [*JOBS, "serve"])
 def test_exposure(tmp_path: Path, job: str) -> None:
     online = Place("system", Path("/bin/true"), ENV_FILE, DATABASE, status_is_offline=False)
     written_to(tmp_path, online, table())
@@ -177,7 +177,7 @@ def test_the_calendar_is_accepted() -> None:
 
 
 def test_every_directive_of_the_hardening_has_its_reason() -> None:
-    for name in ("system.conf", "offline.conf"):
+    for name in ("system.conf", "offline.conf", "loopback.conf"):
         lines = (ROOT / "systemd" / "hardening" / name).read_text().splitlines()
         body = lines[lines.index("[Service]") + 1 :]
         explained = False

@@ -2,12 +2,20 @@
 
 import socket
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mdata.cli import options as common
 from mdata.cli.frame import Answer, Frame, Options, conduct
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mdata.clock import Clock
+    from mdata.config import Settings
+    from mdata.jobs.context import Log
+    from mdata.web.server import Site
 
 
 def serve(
@@ -23,17 +31,48 @@ def serve(
 ) -> None:
     """Serve the store over HTTP, read only: /health, /status, /gaps, /jobs, tables and queries."""
     given = Options(env_file, quiet=quiet, verbose=verbose)
-    conduct("serve", given, lambda frame: _serve(frame, host, port, tuple(allow_host or ())))
+    conduct("serve", given, lambda frame: _serve(frame, host, port, allow_host or []))
 
 
-def _serve(frame: Frame, host: str, port: int, names: tuple[str, ...]) -> Answer:
+def _serve(frame: Frame, host: str, port: int, names: list[str]) -> Answer:
+    from mdata.config.systemd import notify_socket
     from mdata.config.values import is_loopback
-    from mdata.errors import ConfigurationError, Stopped
-    from mdata.store.engine import open_for_reading
+    from mdata.errors import Stopped
+    from mdata.notify import Notifier
+
+    site_of, run = _server()
+    _look(frame)
+    database, notify = frame.loaded.settings.database_path, Notifier(notify_socket())
+    with _listen(host, port) as listening:
+        address = _address(listening, host)
+
+        def ready() -> None:
+            sys.stdout.write(f"{address}\n")
+            sys.stdout.flush()
+            frame.log.info(f"serving {database}, read only, until Ctrl-C")
+            notify("READY=1", f"STATUS=serving {address}")
+
+        if not is_loopback(host):
+            frame.log.warning(
+                f"whoever reaches {host} can read everything in the store, and ask what they like of it; "
+                "put a reverse proxy with a password in front, or leave --host out"
+            )
+        known = frozenset(name.lower() for name in names) if is_loopback(host) else None
+        try:
+            run(site_of(listening, known, ready), frame.loaded.settings, frame.clock, frame.log)
+        except Stopped:
+            notify("STOPPING=1")
+            frame.log.info("the server has ended")
+            raise
+    return Answer()
+
+
+def _server() -> "tuple[type[Site], Callable[[Site, Settings, Clock, Log], None]]":
+    """Import the server; raise ConfigurationError where its extra is not installed."""
+    from mdata.errors import ConfigurationError
 
     try:
-        from mdata.web.server import Place
-        from mdata.web.server import serve as run
+        from mdata.web.server import Site, serve
     except ModuleNotFoundError as error:
         if error.name and error.name.startswith("mdata"):
             raise
@@ -41,29 +80,19 @@ def _serve(frame: Frame, host: str, port: int, names: tuple[str, ...]) -> Answer
             f"`mdata serve` needs Datasette, which is not installed here ({error.name} is missing): run "
             "`pip install 'mdata[web]'`, or in a checkout `.venv/bin/pip install -e '.[web]'`"
         ) from error
-    settings = frame.loaded.settings
-    store = open_for_reading(settings.database_path)
+    return Site, serve
+
+
+def _look(frame: Frame) -> None:
+    """Refuse a store that cannot be read; one that is not there yet is waited for."""
+    from mdata.store.engine import open_for_reading
+
+    path = frame.loaded.settings.database_path
+    store = open_for_reading(path)
     if store is None:
-        frame.log.warning(
-            f"nothing is stored in {settings.database_path} yet; it is served once `mdata backfill` has run"
-        )
+        frame.log.warning(f"nothing is stored in {path} yet; it is served once `mdata backfill` has run")
     else:
         store.close()
-    with _listen(host, port) as listening:
-        if not is_loopback(host):
-            frame.log.warning(
-                f"whoever reaches {host} can read everything in the store, and ask what they like of it; "
-                "put a reverse proxy with a password in front, or leave --host out"
-            )
-        sys.stdout.write(f"{_address(listening, host)}\n")
-        sys.stdout.flush()
-        frame.log.info(f"serving {settings.database_path}, read only, until Ctrl-C")
-        try:
-            run(listening, Place(host, port, names), settings, frame.clock, frame.log)
-        except Stopped:
-            frame.log.info("the server has ended")
-            raise
-    return Answer()
 
 
 def _listen(host: str, port: int) -> socket.socket:

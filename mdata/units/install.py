@@ -21,6 +21,8 @@ from mdata.units.texts import SIGNATURE, Place, store_of, texts
 from mdata.units.timetable import JOBS, Scheduled
 
 TIMERS = tuple(f"mdata-{job}.timer" for job in JOBS)
+# Put in place like the jobs, and turned on by nobody but a person.
+SERVE = "mdata-serve.service"
 
 
 @dataclass(slots=True)
@@ -85,6 +87,8 @@ def _apply(changes: Changes, wanted: dict[Path, str], place: Place, table: list[
     running = [f"mdata-{one.job}.timer" for one in table if one.is_enabled]
     if again := [unit for unit in moved if unit in running]:
         systemctl(manager, "restart", *again)
+    if touched & {SERVE, "mdata-.service"}:
+        systemctl(manager, "try-restart", SERVE)
     if changes.enabled:
         systemctl(manager, "enable", "--now", *changes.enabled)
     if "mdata-backfill.timer" in changes.enabled and any(one.at_startup for one in table):
@@ -99,15 +103,16 @@ def uninstall(manager: str, folder: Path) -> Changes:
     if found:
         present = [unit for unit in TIMERS if folder / unit in found]
         changes.disabled = present
-        quiet_systemctl(manager, "disable", "--now", *present)
+        quiet_systemctl(manager, "disable", "--now", *present, SERVE)
         quiet_systemctl(manager, "stop", "mdata-*.service")
         # Not `systemctl clean`: that needs a message bus, which small machines lack.
         _remove(stamp_folder(manager).glob("stamp-mdata-*.timer"))
         _remove(changes.removed)
-        for link in folder.glob("timers.target.wants/mdata-*.timer"):
-            if link.is_symlink() and not link.exists():
-                link.unlink()
-        _remove_empty(folder / "timers.target.wants")
+        for wants in (folder / "timers.target.wants", folder / "default.target.wants"):
+            for link in wants.glob("mdata-*"):
+                if link.is_symlink() and not link.exists():
+                    link.unlink()
+            _remove_empty(wants)
         quiet_systemctl(manager, "daemon-reload")
         quiet_systemctl(manager, "reset-failed", "mdata-*")
     changes.kept = sorted(path for path in folder.glob("mdata-*.d/*") if path.is_file())

@@ -105,6 +105,7 @@ def _hardening(place: Place) -> dict[str, str]:
         "mdata-.service.d/10-system.conf": read("system.conf"),
         # The same name in the folder of a single unit takes the place of the general one.
         "mdata-notify@.service.d/10-system.conf": read("notify.conf"),
+        "mdata-serve.service.d/15-loopback.conf": read("loopback.conf"),
         **{f"mdata-{job}.service.d/15-offline.conf": read("offline.conf") for job in sorted(offline)},
     }
 

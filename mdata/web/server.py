@@ -4,6 +4,7 @@ import contextlib
 import io
 import signal
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -14,7 +15,6 @@ from datasette.plugins import pm
 
 from mdata.clock import Clock
 from mdata.config import Settings
-from mdata.config.values import is_loopback
 from mdata.jobs.context import Log
 from mdata.web.database import StoreDatabase
 from mdata.web.metadata import DATABASE, metadata
@@ -34,20 +34,19 @@ _LIMITS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where to listen, and to which further host names to answer."""
+class Site:
+    """The socket to answer on, the host names to answer to (None: all), and what to do once answers will come."""
 
-    host: str
-    port: int
-    names: tuple[str, ...] = ()
+    listening: socket.socket
+    names: frozenset[str] | None
+    ready: Callable[[], None]
 
 
-def serve(listening: socket.socket, place: Place, settings: Settings, clock: Clock, log: Log) -> None:
-    """Serve the store on a bound socket until SIGTERM or SIGINT; requests under way are finished first."""
-    names = frozenset(name.lower() for name in place.names) if is_loopback(place.host) else None
+def serve(site: Site, settings: Settings, clock: Clock, log: Log) -> None:
+    """Serve the store until a signal ends it; requests under way are finished first."""
     # Datasette's own answer to an error prints tracebacks with the values of variables.
     pm.unregister(name="datasette.handle_exception")
-    pm.register(Plugin(settings, clock, log, names), name="mdata")
+    pm.register(Plugin(settings, clock, log, site.names), name="mdata")
     datasette = Datasette(
         metadata=metadata(),
         settings=_LIMITS,
@@ -62,8 +61,10 @@ def serve(listening: socket.socket, place: Place, settings: Settings, clock: Clo
             server_header=False, limit_concurrency=200, timeout_graceful_shutdown=5,
         )
     )  # fmt: skip
+    # The socket listens already: whoever comes now waits, and is answered.
+    site.ready()
     with contextlib.redirect_stderr(_Lines(log)):
-        _run(server, listening)
+        _run(server, site.listening)
 
 
 def _run(server: uvicorn.Server, listening: socket.socket) -> None:

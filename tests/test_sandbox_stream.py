@@ -1,22 +1,24 @@
 """The sandbox's WebSocket side, truthful: every shape of message, over a real socket, on a clock that stands."""
 
 import json
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import httpx
 import pytest
-from conftest import NOW, SetClock, truth
+from conftest import MDATA, NOW, SetClock, truth
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from mdata.clock import RehearsalClock, SystemClock
 from mdata.domain.interval import Range
 from mdata.domain.timeframe import TIMEFRAMES
 from mdata.sandbox.limit import RateRule
 from mdata.sandbox.market import Market, Pair
 from mdata.sandbox.rest import row
-from mdata.sandbox.server import Sandbox, StreamRule
+from mdata.sandbox.server import Sandbox, StreamRule, parse_fault
 
 MINUTE = 60_000
 BTC = "trade:1m:tBTCUSD"
@@ -61,7 +63,8 @@ class Client:
 
 @contextmanager
 def client(sandbox: Sandbox) -> Iterator[Client]:
-    with connect(sandbox.ws_url, compression=None) as socket:
+    # A client that leaves without having read everything would wait long for the end of the other side.
+    with connect(sandbox.ws_url, compression=None, close_timeout=0.2) as socket:
         ours = Client(socket)
         info = ours.hear()
         assert info["event"] == "info"
@@ -281,3 +284,80 @@ def test_the_end_of_the_sandbox_closes_the_connections(exchange: Callable[..., S
         sandbox._server.server_close()
         with pytest.raises(ConnectionClosedError):
             told.hear()
+
+
+def test_a_recording_is_streamed_at_its_own_time(sandbox: Sandbox, clock: SetClock) -> None:
+    start = NOW // MINUTE * MINUTE
+    recorded = [(start + number * MINUTE, 10.0, 12.0, 9.0, 11.0, 1.5 + number) for number in (-2, -1, 1, 2, 4)]
+    sandbox.market.recorded["tRECUSD", "1m"] = recorded
+    with client(sandbox) as told:
+        _, snapshot = told.subscribe("trade:1m:tRECUSD")
+        assert snapshot == [row(recorded[1]), row(recorded[0])]
+        heard = pass_time(clock, told, 3)
+    candles = [message[1] for _, message in heard if message[1] != "hb"]
+    # The second of two neighbours brings the first once more; after a quiet minute there is none to bring.
+    assert candles == [row(recorded[2]), row(recorded[3]), row(recorded[2])]
+
+
+def test_a_client_that_does_not_read_holds_up_nobody_else(
+    sandbox: Sandbox, clock: SetClock, wait: Callable[..., None]
+) -> None:
+    with connect(sandbox.ws_url, compression=None, max_queue=1, max_size=None, close_timeout=0.1):
+        # More than the network holds on the way.
+        sandbox.order([parse_fault('{"kind": "ws-big", "bytes": 50000000}', clock.now())])
+        wait(lambda: sandbox.stream.log[-1].what == "ws-big")
+        clock.advance(1)
+        with client(sandbox) as told:
+            told.subscribe()
+            assert pass_time(clock, told, 1)
+    wait(lambda: [one.what for one in sandbox.stream.log].count("closed") == 2)
+
+
+def test_twenty_five_series_keep_up_with_a_clock_600_times_as_fast_as_life(market: Market) -> None:
+    names = [f"tP{number:02}USD" for number in range(25)]
+    market.pairs |= {name: Pair(name, density=0.3 + number % 3) for number, name in enumerate(names)}
+    clock = RehearsalClock(NOW, SystemClock().boottime(), 600)
+    keys, latest = {}, {}
+    with Sandbox(market, clock) as sandbox, client(sandbox) as told:
+        told.say(event="conf", flags=32_768)
+        for name in names:
+            told.say(event="subscribe", channel="candles", key=f"trade:1m:{name}")
+        start = clock.now()
+        sent = start
+        while sent < start + 30 * MINUTE:
+            message = told.hear()
+            if isinstance(message, dict):
+                keys[message.get("chanId")] = message.get("key")
+                continue
+            number, payload, sent = message
+            rows = [payload] if payload != "hb" and payload and not isinstance(payload[0], list) else payload
+            latest |= {(keys[number][9:], one[0]): one for one in rows if payload != "hb"}
+        # Half an hour is three seconds; a pump that lags falls behind by more than this even on a busy machine.
+        assert clock.now() - sent < 10 * MINUTE
+        for name in names:
+            expected = truth(sandbox, name, "1m", start - 60 * MINUTE, start + 29 * MINUTE)
+            assert [latest.get((name, candle[0])) for candle in expected] == [row(candle) for candle in expected]
+
+
+def test_the_command_serves_rest_and_websocket_on_one_port() -> None:
+    process = subprocess.Popen(
+        [MDATA, "sandbox", "--speed", "60", "--channels", "1", "--fault", '{"kind": "ws-drop", "after": 60}'],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        rest, stream, _ = (process.stdout.readline().split("=", 1)[1].strip() for _ in range(3))
+        assert stream == rest.replace("http:", "ws:").replace("/v2", "/ws/2")
+        with connect(stream, compression=None) as socket:
+            told = Client(socket)
+            assert told.hear()["event"] == "info"
+            told.subscribe()
+            assert told.ask(event="subscribe", channel="candles", key="trade:5m:tBTCUSD")["code"] == 10305
+            with pytest.raises(ConnectionClosedError):
+                told.until(lambda _: False)
+        wrong = subprocess.run([MDATA, "sandbox", "--fault", '{"kind": "ws-rain"}'], capture_output=True, check=False)
+        assert wrong.returncode == 2
+        assert b"there is no fault 'ws-rain'" in wrong.stderr
+    finally:
+        process.terminate()
+        process.communicate(timeout=10)

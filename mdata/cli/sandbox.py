@@ -28,12 +28,17 @@ def sandbox(
     rate_limit: Annotated[int, typer.Option(min=0, help="Requests a minute; 0 is no limit.")] = 30,
     ban: Annotated[float, typer.Option(min=0, help="Seconds of ban when it is exceeded.")] = 60.0,
     ban_extends: Annotated[bool, typer.Option(help="Whether a request during a ban lengthens it.")] = True,
-    fault: Annotated[list[str] | None, typer.Option(help='What goes wrong: {"kind": "html", "times": 2}.')] = None,
+    connects: Annotated[int, typer.Option(min=0, help="WebSocket connects a minute; 0 is no limit.")] = 20,
+    channels: Annotated[int, typer.Option(min=1, help="Channels on one WebSocket connection.")] = 25,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(help='What goes wrong: {"kind": "html", "times": 2}, {"kind": "ws-drop", "every": 60}.'),
+    ] = None,
     latency: Annotated[float, typer.Option(min=0, help="Seconds until each answer.")] = 0.0,
     speed: Annotated[float, typer.Option(min=0.001, max=100_000, help="How many times faster than life.")] = 1.0,
 ) -> None:
     """Serve a made-up Bitfinex on this machine, to rehearse with."""
-    from mdata.sandbox.server import RateRule, Sandbox, parse_fault
+    from mdata.sandbox.server import RateRule, Sandbox, StreamRule, parse_fault
 
     clock, settings = _clock(speed)
     try:
@@ -41,7 +46,8 @@ def sandbox(
         _replay(market, replay or [], clock.now(), at_own_time=at_own_time)
         faults = [parse_fault(text, clock.now()) for text in fault or []]
         rule = RateRule(rate_limit, ban, ban_extends)
-        running = Sandbox(market, clock, rule=rule, faults=faults, latency=latency, port=port)
+        stream = StreamRule(RateRule(connects, extends=False), channels)
+        running = Sandbox(market, clock, rule=rule, faults=faults, latency=latency, port=port, stream_rule=stream)
     except (ValueError, OSError) as error:
         raise typer.BadParameter(str(error)) from error
     sys.stdout.write(f"BITFINEX_REST_URL={running.rest_url}\nBITFINEX_WS_URL={running.ws_url}\n{settings}")

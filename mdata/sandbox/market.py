@@ -63,9 +63,9 @@ class Market:
         self, symbol: str, timeframe: Timeframe, within: Range, now: int, *, newest_first: bool = False
     ) -> Iterator[Candle]:
         """Yield candles of `within` in either order, the forming one included where it has traded."""
-        named = {
-            time: new for (held, name, time), new in self.revised.items() if (held, name) == (symbol, timeframe.name)
-        }
+        # A copy: another thread may add revisions meanwhile.
+        revised = list(self.revised.items())
+        named = {time: new for (held, name, time), new in revised if (held, name) == (symbol, timeframe.name)}
         kept = (
             candle
             for candle in self._unrevised(symbol, timeframe, within, now, newest_first=newest_first)

@@ -96,6 +96,11 @@ class Sandbox:
         self.faults = [fault for fault in faults if isinstance(fault, Fault)]
         self.stream.order([fault for fault in faults if isinstance(fault, StreamFault)])
 
+    def revise(self, symbol: str, timeframe: str, open_time: int, candle: Candle | None) -> None:
+        """Change a candle, or take it away, and tell who listens to its channel."""
+        self.market.revised[symbol, TIMEFRAMES[timeframe].name, open_time] = candle
+        self.stream.revise(Revision(Subject(symbol, timeframe), open_time))
+
     def answer(self, target: str) -> tuple[Reply, Fault | None]:
         """Return the reply to a request, and the fault that is to be carried out while sending it."""
         parsed = rest.parse(target)
@@ -154,16 +159,10 @@ class Sandbox:
             self.order(ordered)
             return _told(len(ordered))
         if name == "revisions" and body is not None:
-            revised: dict[tuple[str, str, int], Candle | None] = {}
             for symbol, timeframe, open_time, values in json.loads(body):
-                candle = None
-                if values is not None:
-                    open_, high, low, close, volume = values
-                    candle = (open_time, open_, high, low, close, volume)
-                revised[symbol, TIMEFRAMES[timeframe].name, open_time] = candle
-            # As a whole: other threads may be reading the old ones.
-            self.market.revised = {**self.market.revised, **revised}
-            self.stream.revise([Revision(Subject(*series), open_time) for *series, open_time in revised])
+                open_, high, low, close, volume = values or (0, 0, 0, 0, 0)
+                candle = (open_time, open_, high, low, close, volume) if values else None
+                self.revise(symbol, timeframe, open_time, candle)
             return _told(len(self.market.revised))
         if name == "shutdown" and body is not None:
             # In a thread of its own: the server ends only after this answer.

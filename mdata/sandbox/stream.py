@@ -4,7 +4,7 @@ import random
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -106,9 +106,9 @@ class Stream:
         """Write a line of the log."""
         self.log.append(Happening(self.clock.now(), self.clock.boottime(), connection, what, status, key))
 
-    def revise(self, revisions: list[Revision]) -> None:
-        """Tell the channels concerned that these candles have changed."""
-        self.feed.revisions.extend(revisions)
+    def revise(self, revision: Revision) -> None:
+        """Tell the channels concerned that a candle has changed."""
+        self.feed.revisions.append(revision)
         self.wake()
 
     @contextmanager
@@ -126,7 +126,6 @@ class Stream:
     def wake(self) -> None:
         """Let every connection look at once what has happened."""
         for waker in list(self._listening):
-            try:
+            # One that is full wakes anyway, one that is closed has nobody left to wake.
+            with suppress(OSError):
                 waker.send(b"!")
-            except OSError:
-                self._listening.discard(waker)

@@ -45,7 +45,7 @@ class Socket:
         return close.code if close and not self.is_aborted else _ABNORMAL
 
     def shake_hands(self, target: str, headers: Iterable[tuple[str, str]], status: int) -> int:
-        """Answer the handshake that came with these headers with a status: 101, if it is one, accepts it."""
+        """Prepare the answer to the handshake that came with these headers; return its status: 101 accepts it."""
         request = Request(target, Headers(headers))
         # The library's state machine wants to have read it itself.
         self._protocol.receive_data(request.serialize())
@@ -55,7 +55,6 @@ class Socket:
         del response.headers["Date"]
         response.headers["Date"] = formatdate(self._stream.clock.now() / 1000, usegmt=True)
         self._protocol.send_response(response)
-        self.flush()
         return response.status_code
 
     def text(self, text: str | bytes) -> None:
@@ -132,6 +131,7 @@ def converse(stream: Stream, connection: socket.socket, target: str, headers: It
     ours = Socket(connection, stream)
     number, status = stream.admit()
     stream.note(number, "handshake", ours.shake_hands(target, headers, status))
+    ours.flush()
     if not ours.is_open:
         return
     try:

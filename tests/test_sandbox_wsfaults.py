@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -74,6 +75,11 @@ def test_a_fault_that_is_none_is_refused_with_a_sentence(fault: dict[str, Any], 
 def test_every_kind_can_be_ordered_with_its_own_defaults(kind: str) -> None:
     fault = StreamFault.parse(json.dumps({"kind": kind, **KINDS[kind]}), NOW)
     assert fault.parameters == KINDS[kind]
+
+
+def test_every_kind_is_documented() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "sandbox.md").read_text()
+    assert [kind for kind in KINDS if f"`{kind}`" not in text] == []
 
 
 def test_a_cut_now_and_one_every_minute(sandbox: Sandbox, clock: SetClock) -> None:

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := check
-.PHONY: install dev clients demo test browser lint types layers docs docs-check check bench bench-quick clean
+.PHONY: install install-system uninstall-system dev clients demo test test-systemd browser lint types layers docs docs-check check bench bench-quick clean
 
 install: $(BIN)/mdata  ## leaves .venv/bin/mdata ready to use
 
@@ -12,6 +12,12 @@ $(BIN)/mdata: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
 	@touch $@
+
+install-system:  ## as root: /opt/mdata, the user mdata, /var/lib/mdata, /etc/mdata; see docs/SCHEDULING.md
+	sh systemd/install-system.sh
+
+uninstall-system:
+	sh systemd/uninstall-system.sh
 
 dev: $(VENV)/.dev
 
@@ -39,6 +45,9 @@ test: dev clients
 browser:
 	@command -v chromium >/dev/null || \
 	    { apt-get -q update && apt-get -q install --yes --no-install-recommends chromium; } >/dev/null
+
+test-systemd: dev  ## what a real systemd does with the units, the slow part included (as root)
+	$(BIN)/python -m pytest -n 2 -m '' tests/test_systemd.py tests/test_system_install.py
 
 lint: dev
 	$(BIN)/ruff format --check .

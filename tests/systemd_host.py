@@ -1,8 +1,8 @@
 """A machine of its own for tests: systemd as PID 1, with a journal and a user's manager, in throw-away namespaces.
 
-Nothing of it reaches the machine that runs the tests: mounts, processes and control groups are private, /etc is
-an overlay, and systemd finds no units but those of the test (the stock ones would empty /tmp). The network is
-shared, so that the sandbox exchange of the test is reached at 127.0.0.1. `folder` is seen as /mnt in there.
+Nothing of it reaches the machine that runs the tests: mounts, processes and control groups are private; /etc, /opt
+and /usr/local are overlays; systemd finds no units but those of the test (the stock ones would empty /tmp). The
+network is shared, so that the sandbox exchange of the test is reached at 127.0.0.1. `folder` is /mnt in there.
 """
 
 import json
@@ -38,14 +38,17 @@ mount --bind /proc/sys /proc/sys
 mount -o remount,bind,ro /proc/sys
 mount -t cgroup2 none /sys/fs/cgroup
 mount -t tmpfs -o mode=755 tmpfs /run
-mkdir -p /run/overlay/upper /run/overlay/work /run/lock /run/user
-mount -t overlay -o lowerdir=/etc,upperdir=/run/overlay/upper,workdir=/run/overlay/work overlay /etc
-rm -rf /etc/systemd/system /etc/mdata
+mkdir -p /run/lock /run/user
+for place in /etc /opt /usr/local; do
+    above=/run/overlay$place
+    mkdir -p $above/upper $above/work
+    mount -t overlay -o lowerdir=$place,upperdir=$above/upper,workdir=$above/work overlay $place
+done
+rm -rf /etc/systemd/system /etc/mdata /opt/mdata /usr/local/bin/mdata
 mkdir -p /etc/systemd/system /etc/systemd/journald.conf.d /etc/mdata
 mount --bind /mnt/units /etc/systemd/system
 mount --bind /mnt/etc-mdata /etc/mdata
 mount -t tmpfs -o mode=1777 tmpfs /tmp
-mount -t tmpfs -o mode=755 tmpfs /opt
 mount --bind /mnt/var-lib /var/lib
 mount --bind /mnt/home /home
 mount -t tmpfs -o mode=700 tmpfs /root
@@ -56,9 +59,11 @@ cat /mnt/group >> /run/group; cat /run/group > /etc/group
 install -d -o ann -g ann -m 700 /run/user/60001 /home/ann
 cat /mnt/journald.conf > /etc/systemd/journald.conf.d/test.conf
 [ -s /etc/machine-id ] || echo 0123456789abcdef0123456789abcdef > /etc/machine-id
-mkdir -p /opt/mdata/bin /opt/mdata/site
-cp -a /mnt/program/. /opt/mdata/bin
-[ -z "$2" ] || mount --bind "$2" /opt/mdata/site
+if [ -d /mnt/program ]; then
+    mkdir -p /opt/mdata/bin /opt/mdata/site
+    cp -a /mnt/program/. /opt/mdata/bin
+    mount --bind "$2" /opt/mdata/site
+fi
 export container=lxc SYSTEMD_LOG_TARGET=console SYSTEMD_UNIT_PATH=/etc/systemd/system:/mnt/base
 exec /lib/systemd/systemd --system --unit=test.target
 """
@@ -136,9 +141,12 @@ def _python() -> str | None:
 
 
 class Host:
-    """The machine; `folder` is where its files are kept, also over a reboot."""
+    """The machine; `folder` is where its files are kept, also over a reboot.
 
-    def __init__(self, folder: Path) -> None:
+    `is_bare`: without mdata, its user and its folders, as a machine is on which it is yet to be installed.
+    """
+
+    def __init__(self, folder: Path, *, is_bare: bool = False) -> None:
         self.folder = folder
         self.state = folder / "var-lib" / "mdata"
         self.database = self.state / "mdata.db"
@@ -148,10 +156,12 @@ class Host:
         self._pid = 0
         self._unshare: subprocess.Popen[bytes] | None = None
         self._prepare()
+        if not is_bare:
+            self._install()
 
     def _prepare(self) -> None:
         self.folder.chmod(0o755)
-        for name in ("var-lib", "units", "etc-mdata", "home", "base", "program"):
+        for name in ("var-lib", "units", "etc-mdata", "home", "base"):
             (self.folder / name).mkdir(mode=0o755)
         for name, text in _BASE.items():
             (self.folder / "base" / name).write_text(text)
@@ -161,10 +171,17 @@ class Host:
         # Nothing of the kernel's own log, and nothing on disk.
         (self.folder / "journald.conf").write_text("[Journal]\nReadKMsg=no\nAudit=no\nStorage=volatile\n")
         (self.folder / "passwd").write_text(
-            f"mdata:x:{MDATA_UID}:{MDATA_UID}::/var/lib/mdata:/usr/sbin/nologin\n"
             f"ann:x:{ANN_UID}:{ANN_UID}::/home/ann:/bin/sh\nbob:x:{BOB_UID}:{BOB_UID}::/home/bob:/bin/sh\n"
         )
-        (self.folder / "group").write_text(f"mdata:x:{MDATA_UID}:ann\nann:x:{ANN_UID}:\nbob:x:{BOB_UID}:\n")
+        (self.folder / "group").write_text(f"ann:x:{ANN_UID}:\nbob:x:{BOB_UID}:\n")
+
+    def _install(self) -> None:
+        """Leave what `make install-system` would, with the code and the packages of the environment under test."""
+        with (self.folder / "passwd").open("a") as people:
+            people.write(f"mdata:x:{MDATA_UID}:{MDATA_UID}::/var/lib/mdata:/usr/sbin/nologin\n")
+        with (self.folder / "group").open("a") as groups:
+            groups.write(f"mdata:x:{MDATA_UID}:ann\n")
+        (self.folder / "program").mkdir(mode=0o755)
         program = self.folder / "program" / "mdata"
         program.write_text(_PROGRAM.format(python=_python()))
         program.chmod(0o755)
@@ -205,20 +222,20 @@ class Host:
             self._unshare, self._pid = None, 0
 
     def run(
-        self, *command: str | Path, user: str | None = None, umask: str = "022", **environ: str
+        self, *command: str | Path, user: str | None = None, umask: str = "022", timeout: float = 120, **environ: str
     ) -> subprocess.CompletedProcess[str]:
         """Run a command in the machine, as root or as one of its people."""
         uid = {None: 0, "mdata": MDATA_UID, "ann": ANN_UID, "bob": BOB_UID}[user]
         home = "/root" if user is None else f"/home/{user}"
         who = [] if user is None else ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--init-groups"]
-        base = {"HOME": home, "PATH": "/opt/mdata/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+        base = {"HOME": home, "PATH": "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
         if user == "ann":
             base["XDG_RUNTIME_DIR"] = f"/run/user/{ANN_UID}"
         return subprocess.run(
             ["nsenter", f"--target={self._pid}", "--mount", "--pid", "--cgroup", "--uts", "--ipc", "--wd=/",
              "env", "-i", *(f"{name}={value}" for name, value in {**base, **environ}.items()),
              *who, "sh", "-c", f'umask {umask}; exec "$@"', "sh", *command],
-            text=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=120, check=False,
+            text=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=timeout, check=False,
         )  # fmt: skip
 
     def systemctl(self, *arguments: str, user: str | None = None) -> str:
@@ -308,12 +325,12 @@ class Host:
 
 
 @contextmanager
-def booted(folder: Path) -> Iterator[Host]:
+def booted(folder: Path, *, is_bare: bool = False) -> Iterator[Host]:
     """Give a running machine; skip the test, with the reason, where there can be none."""
     reason = why_not()
     if reason:
         pytest.skip(reason)
-    host = Host(folder)
+    host = Host(folder, is_bare=is_bare)
     try:
         host.start()
         yield host

@@ -106,6 +106,44 @@ def test_the_hardening_is_in_force(host: Host, live: Sandbox) -> None:
     assert offline[0] == "3", "there is more than the loopback interface"
 
 
+def test_traps_of_the_system_are_refused_before_anything_is_written(host: Host, live: Sandbox) -> None:
+    def refused(code: int, *said: str, **changed: str) -> None:
+        host.configure(live, **changed)
+        ended = host.mdata("timers", "install", "--system")
+        assert ended.returncode == code, ended.stderr
+        for part in said:
+            assert part in ended.stderr
+        assert list(host.units.iterdir()) == []
+        assert not (host.state / "mdata.db.timers.json").exists()
+
+    refused(78, "DATABASE_PATH is /home/ann/mdata.db", "ProtectHome=yes", DATABASE_PATH="/home/ann/mdata.db")
+    refused(77, "cannot write the folder /opt/candles", "install -d -m 2770", DATABASE_PATH="/opt/candles/mdata.db")
+    refused(77, "cannot write the folder /opt/metrics", PROMETHEUS_TEXTFILE="/opt/metrics/mdata.prom")
+    host.run("cp", "/opt/mdata/bin/mdata", "/home/ann/mdata")
+    ended = host.run("/home/ann/mdata", "timers", "install", "--system")
+    assert (ended.returncode, "the program is /home/ann/mdata" in ended.stderr) == (78, True)
+    host.run("cp", "/etc/mdata/mdata.env", "/home/ann/mdata.env")
+    ended = host.mdata("timers", "install", "--system", "--env-file", "/home/ann/mdata.env")
+    assert (ended.returncode, "the env file is /home/ann/mdata.env" in ended.stderr) == (78, True)
+    host.configure(live)
+    host.env_file.chmod(0o600)
+    ended = host.mdata("timers", "install", "--system")
+    assert (ended.returncode, "the user mdata cannot read /etc/mdata/mdata.env" in ended.stderr) == (77, True)
+    ended = host.mdata("timers", "install", "--system", "--env-file", "/etc/mdata/none.env", user="ann")
+    assert ended.returncode == 78
+    host.env_file.chmod(0o644)
+    ended = host.mdata("timers", "install", "--system", user="ann")
+    assert (ended.returncode, "root" in ended.stderr) == (77, True), ended.stderr
+    # A store of one's own choice works, once its folder is there.
+    host.run("install", "-d", "-m", "2770", "-o", "mdata", "-g", "mdata", "/opt/candles")
+    host.configure(live, DATABASE_PATH="/opt/candles/mdata.db", RATE_LIMIT_STATE_PATH="/opt/candles/rate.json")
+    install(host)
+    assert "ReadWritePaths=/opt/candles\n" in (host.units / "mdata-.service.d" / "20-environment.conf").read_text()
+    host.until(lambda: host.show("mdata-backfill.service", "ExecMainExitTimestamp", "ActiveState") and
+               "backfill outcome=ok" in host.run("journalctl", "--unit=mdata-backfill.service").stdout)  # fmt: skip
+    assert host.run("stat", "-c", "%U:%G %a", "/opt/candles/mdata.db").stdout == "mdata:mdata 660\n"
+
+
 def test_slow_runs_never_overlap_and_a_dead_one_is_followed(host: Host, live: Sandbox) -> None:
     host.configure(live, BACKFILL_ON_STARTUP="false", **SLOW)
     install(host)

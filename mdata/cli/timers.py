@@ -85,6 +85,8 @@ def _install(frame: Frame, manager: str, *, dry_run: bool) -> Answer:
     from mdata.units import place
     from mdata.units.timetable import timetable
 
+    if not dry_run:
+        place.refuse_without_root(manager, "install")
     version = systemd.systemd_version(manager)
     if version is None:
         if not dry_run:
@@ -111,6 +113,7 @@ def _uninstall(log: "StderrLog", manager: str) -> Answer:
     from mdata.units import install as installer
     from mdata.units import place
 
+    place.refuse_without_root(manager, "uninstall")
     folder = place.unit_folder(manager)
     changes = installer.uninstall(manager, folder)
     if not changes.removed:

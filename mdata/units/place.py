@@ -37,6 +37,12 @@ def unit_folder(manager: str) -> Path:
         raise ConfigurationError(f"cannot tell where your units belong: {error}") from error
 
 
+def refuse_without_root(manager: str, verb: str) -> None:
+    """Raise NotPermittedError for the system's units and anybody but root."""
+    if manager == "system" and os.geteuid() != 0:
+        raise NotPermittedError(f"the system's units are for root to {verb}: `sudo mdata timers {verb} --system`")
+
+
 def this_program() -> Path:
     """Return the script that `mdata` is started by."""
     beside_python = Path(sys.prefix) / "bin" / "mdata"

@@ -1,0 +1,63 @@
+#!/bin/sh
+# `make install-system`: mdata for the whole machine. The program goes to /opt/mdata, built from the wheel with the
+# system's Python; its user and group are mdata, its store is in /var/lib/mdata, its settings in /etc/mdata.
+# Run again it brings the program up to date and leaves settings and data alone.
+set -eu
+cd "$(dirname "$0")/.."
+umask 022
+python=${SYSTEM_PYTHON:-/usr/bin/python3}
+
+fail() {
+    echo "install-system: $2" >&2
+    exit "$1"
+}
+
+[ "$(id -u)" = 0 ] || fail 77 "this needs root; run it with sudo, or take \`make install\` for yourself"
+command -v "$python" >/dev/null || fail 78 "there is no $python; name another one: make install-system SYSTEM_PYTHON=..."
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail 78 "$python is older than 3.11"
+# The units see no homes (ProtectHome=yes), so an interpreter in one would not start there.
+"$python" -c 'import os, sys; print(os.path.realpath(sys.executable), os.path.realpath(sys.base_prefix), sep="\n")' |
+    while read -r path; do
+        case $path/ in
+            /home/* | /root/* | /run/user/*)
+                fail 78 "$python is $path, in somebody's home, which the units cannot see; name the system's own"
+                ;;
+        esac
+    done
+"$python" -c 'import ensurepip, venv' || fail 78 "$python cannot make environments; install python3-venv"
+
+getent group mdata >/dev/null || groupadd --system mdata
+getent passwd mdata >/dev/null ||
+    useradd --system --gid mdata --home-dir /var/lib/mdata --no-create-home --shell /usr/sbin/nologin mdata
+# 2770: files made in there belong to the group, whoever of it makes them.
+install -d -m 2770 -o mdata -g mdata /var/lib/mdata
+install -d -m 755 /etc/mdata
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+# An environment whose interpreter has gone (the system's Python was replaced) is made anew.
+clear=
+[ ! -e /opt/mdata ] || /opt/mdata/bin/python -c '' 2>/dev/null || clear=--clear
+"$python" -m venv $clear /opt/mdata
+/opt/mdata/bin/pip wheel --quiet --no-deps --wheel-dir "$work" .
+/opt/mdata/bin/pip install --quiet --constraint constraints.txt "$work"/mdata-*.whl
+# The same version may hold other code.
+/opt/mdata/bin/pip install --quiet --no-deps --force-reinstall "$work"/mdata-*.whl
+
+if [ ! -e /etc/mdata/mdata.env ]; then
+    sed -e 's|^# DATABASE_PATH=.*|DATABASE_PATH=/var/lib/mdata/mdata.db|' \
+        -e 's|^# RATE_LIMIT_STATE_PATH=.*|RATE_LIMIT_STATE_PATH=/var/lib/mdata/rate-limit.json|' \
+        .env.example >"$work/mdata.env"
+    install -m 640 -o root -g mdata "$work/mdata.env" /etc/mdata/mdata.env
+fi
+link=/usr/local/bin/mdata
+if [ -L "$link" ] || [ ! -e "$link" ]; then
+    ln -sfn /opt/mdata/bin/mdata "$link"
+fi
+
+cat <<'END'
+mdata is in /opt/mdata. Next:
+  edit /etc/mdata/mdata.env                  what to keep, how often
+  mdata timers install --system              units and timers; again after each change of the settings
+  usermod -aG mdata SOMEBODY                 who may use the store from a terminal (after logging in again)
+END

@@ -2,14 +2,17 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from conftest import DAY, NOW, SetClock, stored, truth, with_settings
 
+from mdata.domain.interval import Range
 from mdata.domain.timeframe import TIMEFRAMES
 from mdata.jobs.backfill import backfill
+from mdata.jobs.cleanup import cleanup
 from mdata.jobs.context import Context, Limits
-from mdata.jobs.status import collect
+from mdata.jobs.status import collect, complaints
 from mdata.jobs.update import update
 from mdata.sandbox.faults import Fault
 from mdata.sandbox.server import Sandbox
@@ -135,10 +138,6 @@ def test_limits_end_a_run_early_and_the_next_one_goes_on(context: MakeContext, s
 
 
 def test_an_outage_is_asked_about_twice_and_remembered_as_one_range(context: MakeContext, sandbox: Sandbox) -> None:
-    from dataclasses import replace
-
-    from mdata.domain.interval import Range
-
     hole = Range(TODAY - 45 * DAY, TODAY - 5 * DAY)
     sandbox.market.pairs["tBTCUSD"] = replace(sandbox.market.pairs["tBTCUSD"], holes=(hole,))
     given = context(BACKFILL_DAYS="60")
@@ -245,3 +244,87 @@ def test_extra_elements_and_repeated_rows_are_no_fault(context: MakeContext, san
     given = context(BACKFILL_DAYS="2")
     assert backfill(given).exit == 0
     assert_complete(given, sandbox, "tBTCUSD", "1m", TODAY - 2 * DAY)
+
+
+def test_since_reaches_back_to_the_retention_and_not_only_to_backfill_days(
+    context: MakeContext, sandbox: Sandbox
+) -> None:
+    given = context(BACKFILL_DAYS="2", RETENTION_DAYS="9")
+    backfill(given)
+    assert backfill(given, since=TODAY - 5 * DAY).exit == 0
+    assert_complete(given, sandbox, "tBTCUSD", "1m", TODAY - 5 * DAY)
+    assert backfill(given, since=TODAY - 500 * DAY).exit == 0
+    assert_complete(given, sandbox, "tBTCUSD", "1m", TODAY - 9 * DAY)
+
+
+def test_after_a_pause_longer_than_the_retention_nothing_is_asked_for_over_and_over(
+    context: MakeContext, sandbox: Sandbox, clock: SetClock
+) -> None:
+    given = context(BACKFILL_DAYS="20", RETENTION_DAYS="5", TIMEFRAMES="1h")
+    backfill(given)
+    clock.advance(10 * DAY)
+    cleanup(given)
+    update(given)
+    clock.advance(3_600_000)
+    before = len(sandbox.requests)
+    update(given)
+    (asked,) = sandbox.requests[before:]
+    assert asked.rows <= 3
+    assert backfill(given).exit == 0
+    assert_complete(given, sandbox, "tBTCUSD", "1h", TODAY + 5 * DAY)
+
+
+def test_a_clock_that_says_1970_does_not_ask_for_all_of_history(
+    context: MakeContext, sandbox: Sandbox, clock: SetClock
+) -> None:
+    """A machine without a battery boots in 1970; the wanted start, once lowered, would stay."""
+    sandbox.clock = SetClock()
+    clock.wall = 5 * DAY
+    given = context(BACKFILL_DAYS="1")
+    result = backfill(given)
+    assert result.exit == 78
+    assert "1970-01-06" in (result.reason or "")
+    clock.wall = NOW
+    assert backfill(given).exit == 0
+    clock.wall = 5 * DAY
+    result = backfill(given)
+    assert result.exit == 78
+    assert "set the clock" in (result.reason or "")
+    clock.wall = NOW
+    assert backfill(given).exit == 0
+    assert_complete(given, sandbox, "tBTCUSD", "1m", TODAY - DAY)
+
+
+def test_a_store_that_nobody_has_fed_for_weeks_is_stale_and_a_pair_without_trades_is_not(
+    context: MakeContext, sandbox: Sandbox, clock: SetClock
+) -> None:
+    dead = sandbox.market.pairs["tSPAUSD"]
+    sandbox.market.pairs["tSPAUSD"] = replace(dead, holes=(Range(TODAY - 40 * DAY, TODAY + 400 * DAY),))
+    given = context(SYMBOLS="BTCUSD,SPAUSD", TIMEFRAMES="1h,1M", BACKFILL_DAYS="90")
+    backfill(given)
+    assert complaints(collect(given.settings, given.store, clock.now()), 5400, 0) == []
+    clock.advance(80 * DAY)
+    stale = complaints(collect(given.settings, given.store, clock.now()), 5400, 0)
+    assert [text.split(" is ")[0] for text in stale] == ["tBTCUSD 1h", "tBTCUSD 1M"]
+
+
+@pytest.mark.parametrize("kind", ["html", "spoil"])
+def test_a_bad_first_answer_about_one_series_leaves_the_others_served(
+    context: MakeContext, sandbox: Sandbox, kind: str
+) -> None:
+    given = context(SYMBOLS="SPAUSD,BTCUSD", BACKFILL_DAYS="1", RATE_LIMIT_MAX_RETRIES="0")
+    sandbox.faults = [Fault(kind, symbol="tSPAUSD")]
+    result = backfill(given)
+    assert result.exit == 76
+    assert "tSPAUSD" in (result.reason or "")
+    assert_complete(given, sandbox, "tBTCUSD", "1m", TODAY - DAY)
+    sandbox.faults = []
+    assert backfill(given).exit == 0
+
+
+def test_an_unreadable_list_of_pairs_leaves_the_others_served(context: MakeContext, sandbox: Sandbox) -> None:
+    given = context(SYMBOLS="XXXUSD,BTCUSD", BACKFILL_DAYS="1", RATE_LIMIT_MAX_RETRIES="0")
+    sandbox.faults = [Fault("null", after=1, times=1)]
+    result = backfill(given)
+    assert result.exit == 76
+    assert_complete(given, sandbox, "tBTCUSD", "1m", TODAY - DAY)

@@ -289,3 +289,100 @@ def test_a_final_candle_that_changes_is_kept_as_a_revision(context: MakeContext,
 def test_max_requests_of_the_run_is_obeyed(context: MakeContext) -> None:
     given = context(Limits(max_requests=0), BACKFILL_DAYS="1")
     assert backfill(given).exit == 3
+
+
+def counted_wrong(context: Context) -> list[tuple[int, ...]]:
+    return context.store.connection.execute(
+        """SELECT * FROM coverage WHERE candles <> (SELECT count(*) FROM candles WHERE series_id = coverage.series_id
+           AND open_time >= start_time AND open_time < end_time)"""
+    ).fetchall()
+
+
+def insert(context: Context, *rows: tuple[float, ...]) -> None:
+    with context.store.write() as connection:
+        connection.executemany("INSERT INTO candles VALUES (1, ?, ?, ?, ?, ?, ?)", rows)
+
+
+def test_candles_deleted_and_put_back_time_and_again_are_counted_right(context: MakeContext, clock: SetClock) -> None:
+    given = context(BACKFILL_DAYS="2")
+    backfill(given)
+    held = stored(given.store.path, "tBTCUSD", "1m")
+    old, unsettled = held[100], held[-1]
+    for row in (old, unsettled):
+        for _ in range(3):
+            delete(given, row[0])
+            insert(given, row)
+    delete(given, held[101][0])
+    detect_gaps(given)
+    assert counted_wrong(given) == []
+    for row in (old, unsettled):
+        delete(given, row[0])
+        insert(given, row)
+    # A page over them, before anybody has looked for gaps.
+    assert repair(given).exit == 0
+    clock.advance(600_000)
+    update(given)
+    assert counted_wrong(given) == []
+    assert repair(given).tally.requests == 0
+    assert detect_gaps(given).tally.gaps_opened == 0
+    delete(given, old[0])
+    insert(given, old)
+    cleanup(with_settings(given, retention_days=1))
+    assert counted_wrong(given) == []
+
+
+def test_a_clock_that_was_set_back_closes_no_gap(context: MakeContext, clock: SetClock) -> None:
+    given = context(BACKFILL_DAYS="1")
+    backfill(given)
+    newest = stored(given.store.path, "tBTCUSD", "1m")[-10][0]
+    delete(given, newest)
+    assert detect_gaps(given).tally.gaps_opened == 1
+    clock.wall -= 3_600_000
+    assert detect_gaps(given).tally == replace(detect_gaps(given).tally, gaps_empty=0, gaps_repaired=0, remaining=1)
+    assert gap_ranges(given) == [(newest, newest + MINUTE)]
+
+
+def test_a_clock_that_was_a_year_fast_delays_no_gap_for_a_year(
+    context: MakeContext, sandbox: Sandbox, clock: SetClock
+) -> None:
+    given = context(BACKFILL_DAYS="1")
+    backfill(given)
+    delete(given, stored(given.store.path, "tBTCUSD", "1m")[100][0])
+    detect_gaps(given)
+    clock.wall += 365 * DAY
+    sandbox.faults = [Fault("nan"), Fault("skew", parameters={"seconds": -365 * 86_400})]
+    repair(given)
+    clock.wall -= 365 * DAY
+    sandbox.faults = []
+    assert repair(given).tally.gaps_repaired == 1
+
+
+def test_a_gap_with_an_end_that_has_not_settled_counts_its_attempts(context: MakeContext, sandbox: Sandbox) -> None:
+    given = context(BACKFILL_DAYS="1")
+    backfill(given)
+    delete(given, *(row[0] for row in stored(given.store.path, "tBTCUSD", "1m")[-10:]))
+    assert detect_gaps(given).tally.gaps_opened == 1
+    sandbox.faults = [Fault("empty")]
+    assert repair(given).tally.requests == 1
+    assert repair(given).tally.requests == 0, "the next attempt is due in an hour"
+
+
+def test_silences_that_are_due_share_pages(context: MakeContext, sandbox: Sandbox, clock: SetClock) -> None:
+    sandbox.market.pairs["tSPAUSD"] = replace(sandbox.market.pairs["tSPAUSD"], density=0.01)
+    given = context(SYMBOLS="SPAUSD", BACKFILL_DAYS="1")
+    backfill(given)
+    clock.advance(3 * DAY)
+    update(given)
+    (silences,) = given.store.connection.execute("SELECT count(*) FROM empty_runs").fetchone()
+    assert silences > 15
+    result = repair(given)
+    assert (result.exit, result.tally.requests) == (0, 1)
+    assert repair(given).tally.requests == 0
+
+
+def test_trying_failed_gaps_again_is_part_of_one_run(context: MakeContext) -> None:
+    given = context(BACKFILL_DAYS="1")
+    backfill(given)
+    result = repair(given, retry_failed=True)
+    rows = given.store.connection.execute("SELECT id, outcome, error FROM ingestion_jobs WHERE command = 'repair'")
+    assert rows.fetchall() == [(result.job_id, "ok", None)]

@@ -128,20 +128,26 @@ def _revisions(frame: Frame) -> Answer:
 
 
 def _plan(frame: Frame) -> Answer:
-    from mdata import render
-    from mdata.jobs.repair import plan
+    from dataclasses import asdict
 
-    settings, store = frame.loaded.settings, _opened(frame)
-    if store is None:
-        return Answer(data={"dry_run": True, "gaps_due": 0, "intervals": 0})
-    with store:
-        due, intervals = plan(settings, store, frame.clock.now())
-    most = min(due, settings.gap_repair_max_repairs_per_run)
-    seconds = most * settings.rate_limit_delay
-    data = {"dry_run": True, "gaps_due": due, "intervals": intervals, "requests": most, "seconds": seconds}
-    return Answer(
-        data=data,
-        show=lambda: render.line(
-            f"{due} gaps ({intervals} intervals) are due: at most {most} requests, {seconds:.0f} s"
-        ),
+    from mdata import render
+    from mdata.domain.moment import human_duration
+    from mdata.jobs.repair import NOTHING, plan
+
+    settings, store, found = frame.loaded.settings, _opened(frame), NOTHING
+    if store is not None:
+        with store:
+            found = plan(settings, store, frame.clock.now())
+    data = {
+        "dry_run": True,
+        "gaps_due": found.gaps,
+        "silences_due": found.silences,
+        "intervals": found.intervals,
+        **asdict(found.estimate),
+    }
+    text = (
+        f"{found.gaps} gaps ({found.intervals} intervals) and {found.silences} long silences are due: at most "
+        f"{found.estimate.requests} requests, {human_duration(found.estimate.seconds)} at the shared rate, "
+        f"{found.estimate.bytes / 1e6:.1f} MB"
     )
+    return Answer(data=data, show=lambda: render.line(text))

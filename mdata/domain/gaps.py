@@ -29,7 +29,9 @@ class Gap(NamedTuple):
 
     def is_due(self, now: int) -> bool:
         """Whether `repair` may ask about this gap at `now`."""
-        return self.status == "open" and (self.next_attempt_at is None or self.next_attempt_at <= now)
+        # An attempt that is to wait for longer than any was noted down by a clock that ran ahead.
+        wait = (self.next_attempt_at or now) - now
+        return self.status == "open" and not 0 < wait <= RETRY_AFTER[-1]
 
 
 def missing(

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from mdata.domain.interval import Range, subtract
 from mdata.domain.query import PAGE_LIMIT, Query
 from mdata.domain.series import Series
-from mdata.domain.timeframe import DAY
+from mdata.domain.timeframe import DAY, Timeframe
 
 # A pair without a candle for so long is asked once a day only.
 QUIET_AFTER = 30 * DAY
@@ -37,7 +37,12 @@ class Ledger(NamedTuple):
     def is_quiet(self) -> bool:
         """Whether the pair has had no candle for 30 days."""
         newest = self.last_candle if self.last_candle is not None else self.series.first_candle
-        return newest is None or self.now - newest > QUIET_AFTER
+        return newest is None or is_quiet(self.series.timeframe, newest, self.now)
+
+
+def is_quiet(timeframe: Timeframe, newest: int, until: int) -> bool:
+    """Whether no interval that closed in the 30 days before `until` has a candle; `newest` is the last one's."""
+    return timeframe.closed_end(until) - timeframe.next(newest) > QUIET_AFTER
 
 
 def is_first_asked(series: Series | None, now: int) -> bool:

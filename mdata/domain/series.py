@@ -36,12 +36,17 @@ class Series(NamedTuple):
             return Range(end, end)
         return Range(max(self.wanted_start, self.cleaned_to or 0, self.first_candle), end)
 
+    def wanting(self, start: int, named: int | None) -> "Series":
+        """Return the series with its wanted range extended back to `start`, and to `named` if somebody named that.
 
-def asked_start(timeframe: Timeframe, now: int, backfill_days: int, retention_days: int) -> int:
-    """Return the wanted start that the settings ask for at `now`: midnight UTC, `backfill_days` ago.
+        Only by name is wanted again what cleanup removed.
+        """
+        if named is None:
+            return self._replace(wanted_start=min(self.wanted_start, start))
+        kept_from = None if self.cleaned_to is None else min(self.cleaned_to, named)
+        return self._replace(wanted_start=min(self.wanted_start, start, named), cleaned_to=kept_from)
 
-    A retention (0: none) that keeps less sets the start instead; either way it is an open time.
-    """
-    today = now - now % DAY
-    days = min(backfill_days, retention_days) if retention_days else backfill_days
-    return timeframe.floor(today - days * DAY)
+
+def days_before(timeframe: Timeframe, now: int, days: int) -> int:
+    """Return the open time of the interval that holds midnight UTC, so many days before the day of `now` (ms UTC)."""
+    return timeframe.floor(now - now % DAY - days * DAY)

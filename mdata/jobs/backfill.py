@@ -7,10 +7,21 @@ from mdata.domain import planning
 from mdata.domain.budget import Priority
 from mdata.domain.planning import Estimate, estimate
 from mdata.domain.series import Series
+from mdata.domain.timeframe import Timeframe
 from mdata.jobs.context import Context
 from mdata.jobs.job import Job, run
-from mdata.jobs.passes import Passes, Target, find, read_ledger, retention_days, start_asked, targets
+from mdata.jobs.passes import (
+    Passes,
+    Target,
+    cut_off,
+    find,
+    read_ledger,
+    refuse_wrong_clock,
+    start_asked,
+    targets,
+)
 from mdata.jobs.result import JobResult
+from mdata.store import coverage
 from mdata.store import series as table
 from mdata.store.engine import Store
 
@@ -52,17 +63,21 @@ def _work(job: Job, since: int | None) -> None:
 
 def _want(job: Job, target: Target, series: Series, since: int | None) -> Series:
     """Extend the wanted range where the settings, or `since`, reach further back than before."""
-    settings, grid = job.context.settings, target.timeframe
-    start = start_asked(settings, grid, job.context.clock.now())
-    if since is not None:
-        named = max(grid.floor(since), start) if retention_days(settings, grid) else grid.floor(since)
-        if named < series.wanted_start or named < (series.cleaned_to or named):
-            with job.write() as connection:
-                table.want_again_from(connection, series.id, named)
-    if start < series.wanted_start:
+    settings, store, now = job.context.settings, job.context.store, job.context.clock.now()
+    hull = coverage.hull(store.connection, series.id)
+    refuse_wrong_clock(now, hull.end if hull else 0)
+    start, named = start_asked(settings, target.timeframe, now), _named_start(settings, target.timeframe, now, since)
+    if series.wanting(start, named) != series:
         with job.write() as connection:
             table.want_from(connection, series.id, start)
+            if named is not None:
+                table.want_again_from(connection, series.id, named)
     return find(job.context.store, target) or series
+
+
+def _named_start(settings: Settings, grid: Timeframe, now: int, since: int | None) -> int | None:
+    """Return the open time that `since` names, though never one before the retention."""
+    return None if since is None else max(grid.floor(since), cut_off(settings, grid, now) or 0)
 
 
 def plan(settings: Settings, store: Store | None, now: int, since: int | None = None) -> list[Planned]:
@@ -72,15 +87,13 @@ def plan(settings: Settings, store: Store | None, now: int, since: int | None = 
 
 def _planned(settings: Settings, store: Store | None, target: Target, now: int, since: int | None) -> Planned:
     delay, grid = settings.rate_limit_delay, target.timeframe
-    start = min(start_asked(settings, grid, now), since if since is not None else now)
+    start, named = start_asked(settings, grid, now), _named_start(settings, grid, now, since)
     series = find(store, target) if store is not None else None
     if store is None or series is None:
-        intervals = grid.count(grid.floor(start), grid.closed_end(now))
+        intervals = grid.count(start if named is None else min(start, named), grid.closed_end(now))
         return Planned(target.name, intervals, estimate(intervals, delay, is_new=True))
     ledger = read_ledger(store, series, now, settings.settle_seconds * 1000)
-    intervals = planning.backlog(ledger)
-    if start < series.wanted_start and series.first_candle is not None:
-        intervals += grid.count(max(grid.floor(start), series.first_candle), series.wanted_start)
+    intervals = planning.backlog(ledger._replace(series=ledger.series.wanting(start, named)))
     asks = planning.forward(ledger, confirm=True) is not None
     return Planned(target.name, intervals, estimate(max(intervals, int(asks)), delay))
 

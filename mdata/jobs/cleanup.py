@@ -9,7 +9,7 @@ from mdata.domain.series import Series
 from mdata.domain.timeframe import DAY
 from mdata.jobs.context import Context
 from mdata.jobs.job import Job, run
-from mdata.jobs.passes import retention_days
+from mdata.jobs.passes import cut_off
 from mdata.jobs.result import JobResult
 from mdata.store import candles, coverage, gaps, housekeeping, silences
 from mdata.store import series as table
@@ -32,18 +32,12 @@ class Removed:
     bytes: int = 0
 
 
-def cut_off(settings: Settings, series: Series, now: int) -> int | None:
-    """Return the open time (ms UTC) before which candles of a series are not kept; None: all are kept."""
-    days = retention_days(settings, series.timeframe)
-    return series.timeframe.floor(now - now % DAY - days * DAY) if days else None
-
-
 def plan(settings: Settings, store: Store, now: int) -> Removed:
     """Return what a run at `now` (ms UTC) would remove."""
     with store.read() as connection:
         total = 0
         for series in table.every(connection):
-            before = cut_off(settings, series, now)
+            before = cut_off(settings, series.timeframe, now)
             if before is not None:
                 total += candles.count(connection, series.id, Range(-(2**62), before))
         old = now - settings.jobs_retention_days * DAY
@@ -64,7 +58,7 @@ def _work(job: Job) -> Removed:
         known = table.every(connection)
     total = 0
     for series in known:
-        before = cut_off(context.settings, series, now)
+        before = cut_off(context.settings, series.timeframe, now)
         if before is not None:
             total += _clean(job, series, before)
     old = now - context.settings.jobs_retention_days * DAY
@@ -82,9 +76,11 @@ def _clean(job: Job, series: Series, before: int) -> int:
     total = 0
     if (series.cleaned_to or 0) < before and _holds_older(job, series, before):
         with job.write() as connection:
+            removed = Range(-(2**62), before)
             table.clean_to(connection, series.id, before)
-            coverage.cut(connection, series.id, Range(-(2**62), before))
-            candles.forget_lost(connection, series.id, Range(-(2**62), before))
+            candles.forget_restored(connection, series.id, removed)
+            coverage.cut(connection, series.id, removed)
+            candles.forget_lost(connection, series.id, removed)
             gaps.forget_before(connection, series, before)
             silences.forget(connection, series.id, before)
     while True:

@@ -33,7 +33,7 @@ def _work(job: Job) -> None:
             continue
         with job.write() as connection:
             candles.forget_restored(connection, series.id)
-            found = find_missing(connection, series, now)
+            found = find_missing(connection, series)
             closed = gaps.close_filled(connection, series, found, now)
             opened = 0
             if not limit or gaps.count_open(connection) < limit:
@@ -46,7 +46,7 @@ def _work(job: Job) -> None:
 def _differs(context: Context, series: Series) -> bool:
     """Whether the list of gaps has to change; a run that finds nothing then writes nothing but its own row."""
     with context.store.read() as connection:
-        found = find_missing(connection, series, context.clock.now())
+        found = find_missing(connection, series)
         known = [gap.range for gap in gaps.unresolved(connection, series.id)]
     return found != normal(known)
 
@@ -55,23 +55,23 @@ def _unlisted(connection: Connection, series: Series, found: list[Range]) -> boo
     return bool(subtract(found, normal(gap.range for gap in gaps.unresolved(connection, series.id))))
 
 
-def find_missing(connection: Connection, series: Series, now: int) -> list[Range]:
+def find_missing(connection: Connection, series: Series) -> list[Range]:
     """Return the gaps that a series has now: from its coverage and its marks of lost candles alone."""
     hull = coverage.hull(connection, series.id)
     if hull is None:
         return []
-    kept = Range(max(series.cleaned_to or 0, 0), series.timeframe.closed_end(now))
+    kept = Range(series.cleaned_to or 0, 2**62)
     uncovered = coverage.uncovered(connection, series.id, hull)
     return missing(series.timeframe, hull, uncovered, candles.lost(connection, series.id), kept)
 
 
 def unknown_in_gaps(context: Context) -> int:
     """Count the intervals of all gaps that the configured series have now."""
-    total, now = 0, context.clock.now()
+    total = 0
     for target in targets(context.settings):
         series = find(context.store, target)
         if series is not None:
             with context.store.read() as connection:
-                found = find_missing(connection, series, now)
+                found = find_missing(connection, series)
             total += sum(series.timeframe.count(*part) for part in found)
     return total

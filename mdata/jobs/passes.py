@@ -6,11 +6,12 @@ from typing import NamedTuple
 from mdata.config import Settings
 from mdata.domain import planning
 from mdata.domain.interval import Range, normal
+from mdata.domain.moment import iso
 from mdata.domain.near import did_you_mean
 from mdata.domain.planning import Ledger
 from mdata.domain.query import Page, Query, prove
-from mdata.domain.series import Series, asked_start
-from mdata.domain.timeframe import Timeframe
+from mdata.domain.series import Series, days_before
+from mdata.domain.timeframe import DAY, Timeframe
 from mdata.errors import BadAnswerError, ConfigurationError, RowsRefusedError
 from mdata.jobs.context import Progress
 from mdata.jobs.job import Job
@@ -48,9 +49,27 @@ def retention_days(settings: Settings, timeframe: Timeframe) -> int:
     return settings.retention_days_by_timeframe.get(timeframe.name, settings.retention_days)
 
 
+def cut_off(settings: Settings, timeframe: Timeframe, now: int) -> int | None:
+    """Return the open time (ms UTC) before which candles are not kept at `now`; None: all are kept."""
+    days = retention_days(settings, timeframe)
+    return days_before(timeframe, now, days) if days else None
+
+
 def start_asked(settings: Settings, timeframe: Timeframe, now: int) -> int:
     """Return the wanted start that the settings ask for at `now`, ms UTC."""
-    return asked_start(timeframe, now, settings.backfill_days, retention_days(settings, timeframe))
+    start = days_before(timeframe, now, settings.backfill_days)
+    return max(start, cut_off(settings, timeframe, now) or start)
+
+
+def refuse_wrong_clock(clock: int, known: int) -> None:
+    """Raise ConfigurationError when the local `clock` is a day and more behind an instant that has passed (ms UTC).
+
+    A machine without a battery boots in 1970, and whatever is counted back from there would be wanted for ever.
+    """
+    if known - clock > DAY:
+        raise ConfigurationError(
+            f"the local clock says {iso(clock)}, but {iso(known)} has passed: set the clock, then run this again"
+        )
 
 
 def read_ledger(store: Store, series: Series, now: int, settle: int) -> Ledger:
@@ -59,6 +78,9 @@ def read_ledger(store: Store, series: Series, now: int, settle: int) -> Ledger:
         current = table.find(connection, series.symbol, series.timeframe) or series
         hull = coverage.hull(connection, current.id)
         start = current.frontier if current.frontier is not None else (hull.start if hull else None)
+        if start is not None:
+            # Nothing older is wanted: cleanup may have removed it since the frontier stood there.
+            start = max(start, current.wanted(now, settle).start)
         confirmed_to = None if start is None else coverage.final_end(connection, current.id, start)
         newest = candles.last_before(connection, current.id, 2**62)
     return Ledger(current, hull, confirmed_to, newest, now, settle)
@@ -81,8 +103,16 @@ class Passes:
     def introduce(self, target: Target) -> Series | None:
         """Return the stored series of a target, asking for its first candle where that is due.
 
-        None when the exchange does not know the symbol: that is noted as a problem, and nothing is stored.
+        None when the exchange does not know the symbol, or answers nonsense about a new one: that is noted as a
+        problem, and nothing is stored.
         """
+        try:
+            return self._introduce(target)
+        except BadAnswerError as error:
+            self._job.has_problem(BadAnswerError(f"{target.name}: {error}"))
+            return find(self._context.store, target)
+
+    def _introduce(self, target: Target) -> Series | None:
         store, clock = self._context.store, self._context.clock
         known = find(store, target)
         if not planning.is_first_asked(known, clock.now()):
@@ -101,6 +131,7 @@ class Passes:
             answer = self._first_candle(target)
         if answer is not None:
             first_candle, asked_at = answer
+            refuse_wrong_clock(asked_at, first_candle or 0)
             start = start_asked(self._context.settings, target.timeframe, asked_at)
             with self._job.write() as connection:
                 table.introduce(
@@ -197,6 +228,7 @@ class Passes:
         grid = series.timeframe
         settled, closed = grid.closed_end(asked_at, self._context.settle), grid.closed_end(asked_at)
         base = series.frontier if series.frontier is not None else (hull.start if hull else reach.start)
+        base = max(base, series.wanted(asked_at, self._context.settle).start)
         known_to = coverage.final_end(connection, series.id, base)
         frontier = min(reach.end, settled) if reach.start <= known_to else None
         table.move_frontier(connection, series.id, frontier, min(reach.end, closed))

@@ -7,6 +7,7 @@ from mdata.domain import planning
 from mdata.domain.budget import Priority
 from mdata.domain.gaps import Gap
 from mdata.domain.interval import Range
+from mdata.domain.planning import Estimate
 from mdata.domain.query import PAGE_LIMIT, Page, Proof, Query, prove
 from mdata.domain.series import Series
 from mdata.errors import WORK_REMAINS, BadAnswerError, NotNowError, RowsRefusedError, UnreachableError
@@ -26,7 +27,7 @@ _UNPROVEN = "the answer lacked the stored candles around the gap"
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A planned request, and the range of gaps, or the long silence, that it is about."""
+    """A planned request, and the range of gaps, or of long silences, that it is about."""
 
     series: Series
     about: Range
@@ -39,35 +40,57 @@ def repair(context: Context, *, retry_failed: bool = False) -> JobResult:
     At most `GAP_REPAIR_MAX_REPAIRS_PER_RUN` requests; exit 3 while gaps remain. `retry_failed` opens those that
     were given up first. The caller holds the command's lock.
     """
+
+    def work(job: Job) -> None:
+        if retry_failed:
+            with job.write() as connection:
+                gaps.retry_failed(connection)
+        _Repair(job).work()
+
     job = Job(COMMAND, context, Priority.REPAIR)
-    if retry_failed:
-        with job.write() as connection:
-            gaps.retry_failed(connection)
-    return run(job, _Repair(job).work, lambda job: unknown_in_gaps(job.context), _what_is_left)
+    return run(job, work, lambda job: unknown_in_gaps(job.context), _what_is_left)
 
 
-def due_ranges(context: Context, series: Series, connection: Connection, now: int) -> list[Range]:
-    """Return the settled parts of the gaps that may be asked about at `now` (ms UTC), ascending."""
-    settled = series.timeframe.closed_end(now, context.settle)
+def due_gaps(connection: Connection, series: Series, now: int, settle: int) -> list[Range]:
+    """Return the settled parts of the gaps that may be asked about at `now` (ms UTC), ascending; `settle` in ms."""
+    settled = series.timeframe.closed_end(now, settle)
     found = (gap.range.clip(0, settled) for gap in gaps.unresolved(connection, series.id) if gap.is_due(now))
     return [part for part in found if part.end > part.start]
 
 
+def newest_page(connection: Connection, series: Series, parts: list[Range]) -> Range:
+    """Return the newest of these ranges (ascending), and with it as many older ones as fit on one page."""
+    newest = parts[-1]
+    start, rows = newest.end, 0
+    for part in reversed(parts):
+        rows += candles.count(connection, series.id, Range(part.start, start)) + series.timeframe.count(*part)
+        # A page that is full, witnesses included, proves less than all that was asked.
+        if part is not newest and rows > PAGE_LIMIT - 3:
+            break
+        start = part.start
+    return Range(start, newest.end)
+
+
 class _Repair:
-    """One run: what came out empty and is asked once more, and which silences were asked about already."""
+    """One run: what came out empty and is asked once more, and what was asked about already."""
 
     def __init__(self, job: Job) -> None:
         self._job, self._context = job, job.context
         self._doubts: dict[int, Range] = {}
-        self._tried: set[tuple[int, Range]] = set()
+        self._tried: list[tuple[int, Range]] = []
 
-    def work(self, job: Job) -> None:
+    def work(self) -> None:
         """Ask until nothing is due, or the limit of requests is reached."""
-        most = self._context.settings.gap_repair_max_repairs_per_run
+        context, job = self._context, self._job
+        most = context.settings.gap_repair_max_repairs_per_run
+        expected = plan(context.settings, context.store, context.clock.now()).estimate.requests
         while (asked := self._plan()) is not None:
-            if job.tally.requests >= most:
+            done = job.tally.requests
+            if done >= most:
                 raise LimitReachedError(f"the limit of {most} requests (GAP_REPAIR_MAX_REPAIRS_PER_RUN) is reached")
-            self._context.report(Progress(job.tally.requests, most, asked.series.name, 0))
+            left = max(1, expected - done)
+            seconds = left * context.settings.rate_limit_delay
+            context.report(Progress(done, done + left, asked.series.name, seconds))
             self._ask_about(asked)
 
     def _ask_about(self, planned: Asked) -> None:
@@ -86,7 +109,8 @@ class _Repair:
             return
         except (NotNowError, UnreachableError) as error:
             with job.write() as connection:
-                gaps.excused(connection, planned.series.id, planned.about, str(error))
+                asked = current[0] if current else planned
+                gaps.excused(connection, asked.series.id, asked.about, str(error))
             raise
         if page is not None:
             self._store(current[0], page)
@@ -107,7 +131,7 @@ class _Repair:
             if _proves_too_little(page, proof):
                 reason = page.refused[0].reason if page.refused else _UNPROVEN
                 job.count(gaps_failed=gaps.attempted(connection, series, asked.about, page.asked_at, reason))
-        self._tried.add((asked.series.id, asked.about))
+        self._tried.append((asked.series.id, asked.about))
         for refused in page.refused:
             job.has_problem(RowsRefusedError(f"{series.name}: a row was refused: {refused.reason}: {refused.text}"))
 
@@ -117,44 +141,28 @@ class _Repair:
             now = self._context.clock.now()
             failed = gaps.attempted(connection, asked.series, asked.about, now, reason)
             self._job.count(gaps_failed=failed)
-        self._tried.add((asked.series.id, asked.about))
+        self._tried.append((asked.series.id, asked.about))
 
     def _plan(self) -> Asked | None:
         now = self._context.clock.now()
         wanted = targets(self._context.settings)
         stored = [series for target in wanted if (series := find(self._context.store, target))]
         with self._context.store.read() as connection:
-            plans = [self._gap_plan(connection, series, now) for series in stored]
-            newest = max((one for one in plans if one), key=lambda one: one.about.end, default=None)
-            return newest or next((one for series in stored if (one := self._recheck(connection, series, now))), None)
+            due = [(series, due_gaps(connection, series, now, self._context.settle)) for series in stored]
+            if not any(parts for _, parts in due):
+                due = [(series, self._due_silences(connection, series, now)) for series in stored]
+            newest = max((one for one in due if one[1]), key=lambda one: one[1][-1].end, default=None)
+            return None if newest is None else self._around(connection, *newest)
 
-    def _gap_plan(self, connection: Connection, series: Series, now: int) -> Asked | None:
-        """Plan one request for the newest gap that is due, and for as many older ones as fit on its page."""
-        due = due_ranges(self._context, series, connection, now)
-        if not due:
-            return None
-        newest = due[-1]
-        after = candles.first_from(connection, series.id, newest.end)
-        start, missing = newest.start, 0
-        for part in reversed(due):
-            missing += series.timeframe.count(*part)
-            reach = candles.reach(connection, series.id, newest.end, PAGE_LIMIT - missing - 3)
-            if part is not newest and part.start <= reach:
-                break
-            start = part.start
-        return self._around(connection, series, Range(start, newest.end), after)
+    def _due_silences(self, connection: Connection, series: Series, now: int) -> list[Range]:
+        tried = [about for series_id, about in self._tried if series_id == series.id]
+        due = silences.due(connection, series.id, now)
+        return [silence for silence in due if not any(about.contains(silence) for about in tried)]
 
-    def _recheck(self, connection: Connection, series: Series, now: int) -> Asked | None:
-        """Plan one request about a long silence whose age asks for it."""
-        for silence in reversed(silences.due(connection, series.id, now)):
-            if (series.id, silence) not in self._tried:
-                return self._around(
-                    connection, series, silence, candles.first_from(connection, series.id, silence.end)
-                )
-        return None
-
-    def _around(self, connection: Connection, series: Series, about: Range, after: int | None) -> Asked:
+    def _around(self, connection: Connection, series: Series, parts: list[Range]) -> Asked:
+        about = newest_page(connection, series, parts)
         before = candles.last_before(connection, series.id, about.start)
+        after = candles.first_from(connection, series.id, about.end)
         return Asked(series, about, planning.repair(series, about, before, after, self._doubts.get(series.id)))
 
 
@@ -183,13 +191,39 @@ def _what_is_left(job: Job) -> tuple[int, str | None]:
     return WORK_REMAINS, f"{len(left)} gaps remain{tail}"
 
 
-def plan(settings: Settings, store: Store, now: int) -> tuple[int, int]:
-    """Return how many gaps are due at `now` (ms UTC), and how many intervals they hold; nothing is asked."""
-    due = [
-        (series, gap.range)
-        for target in targets(settings)
-        if (series := find(store, target)) is not None
-        for gap in gaps.unresolved(store.connection, series.id)
-        if gap.is_due(now)
-    ]
-    return len(due), sum(series.timeframe.count(*part) for series, part in due)
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What a run would do: gaps and long silences that are due, intervals in the gaps, and what asking costs."""
+
+    gaps: int
+    silences: int
+    intervals: int
+    estimate: Estimate
+
+
+NOTHING = Planned(0, 0, 0, Estimate(0, 0, 0))
+
+
+def plan(settings: Settings, store: Store, now: int) -> Planned:
+    """Return what a run at `now` (ms UTC) would ask for, within its limit of requests; nothing is asked."""
+    found_gaps = found_silences = intervals = requests = 0
+    for series in filter(None, (find(store, target) for target in targets(settings))):
+        with store.read() as connection:
+            missing = due_gaps(connection, series, now, settings.settle_seconds * 1000)
+            silent = silences.due(connection, series.id, now)
+            requests += _pages(connection, series, missing) + _pages(connection, series, silent)
+        found_gaps, found_silences = found_gaps + len(missing), found_silences + len(silent)
+        intervals += sum(series.timeframe.count(*part) for part in missing)
+    requests = min(requests, settings.gap_repair_max_repairs_per_run)
+    cost = Estimate(requests, requests * settings.rate_limit_delay, intervals * planning.BYTES_PER_CANDLE)
+    return Planned(found_gaps, found_silences, intervals, cost)
+
+
+def _pages(connection: Connection, series: Series, parts: list[Range]) -> int:
+    """Return how many requests these ranges (ascending) take."""
+    count = 0
+    while parts:
+        page = newest_page(connection, series, parts)
+        parts = [part for part in parts if part.end <= page.start]
+        count += 1
+    return count

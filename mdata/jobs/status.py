@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mdata.config import Settings
+from mdata.domain.planning import is_quiet
 from mdata.domain.series import Series
-from mdata.domain.timeframe import DAY
 from mdata.store import overview
 from mdata.store import series as table
 from mdata.store.engine import SCHEMA_VERSION, SQLITE_VERSION, Store
@@ -74,7 +74,8 @@ def _state(series: Series, counts: Counts, configured: set[tuple[str, str]], now
         counts,
         max(0, lag) // 1000,
         (series.symbol, series.timeframe.name) not in configured,
-        last is None or now - last > 30 * DAY,
+        # As far as anybody has asked: what nobody asks about is stale, and not quiet.
+        last is None or (counts.hull_end is not None and is_quiet(grid, last, counts.hull_end)),
     )
 
 

@@ -89,12 +89,13 @@ def forget_lost(connection: Connection, series_id: int, within: Range) -> None:
     connection.execute(f"DELETE FROM lost_candles WHERE {_WITHIN}", (series_id, *within))
 
 
-def forget_restored(connection: Connection, series_id: int) -> None:
+def forget_restored(connection: Connection, series_id: int, within: Range | None = None) -> None:
     """Take back the marks of lost candles that somebody has put back, and count those candles again."""
     restored = connection.execute(
-        """SELECT lost.open_time FROM lost_candles AS lost JOIN candles USING (series_id, open_time)
-           WHERE lost.series_id = ?""",
-        (series_id,),
+        # Few marks, many candles: a cross join keeps that order.
+        """SELECT lost.open_time FROM lost_candles AS lost CROSS JOIN candles USING (series_id, open_time)
+           WHERE lost.series_id = ? AND lost.open_time >= ? AND lost.open_time < ?""",
+        (series_id, *(within or (-(2**63), 2**63 - 1))),
     ).fetchall()
     for (open_time,) in restored:
         connection.execute(

@@ -108,10 +108,10 @@ def count_open(connection: Connection) -> int:
 
 
 def attempted(connection: Connection, series: Series, asked: Range, now: int, reason: str) -> int:
-    """Note that an answer left the open gaps inside `asked` unproven; return how many are given up now."""
+    """Note that an answer left the open gaps in `asked` unproven; return how many are given up now."""
     failed = 0
     for gap in unresolved(connection, series.id, asked):
-        if gap.status != "open" or not asked.contains(gap.range):
+        if gap.status != "open":
             continue
         status, next_attempt_at = after_attempt(gap.attempts + 1, now)
         failed += status == "failed"
@@ -123,10 +123,10 @@ def attempted(connection: Connection, series: Series, asked: Range, now: int, re
 
 
 def excused(connection: Connection, series_id: int, asked: Range, reason: str) -> None:
-    """Note why the open gaps inside `asked` could not be asked about; nothing else changes."""
+    """Note why the open gaps in `asked` could not be asked about; nothing else changes."""
     connection.execute(
         """UPDATE data_gaps SET reason = ? WHERE series_id = ? AND status = 'open'
-           AND start_time >= ? AND end_time <= ?""",
+           AND end_time > ? AND start_time < ?""",
         (reason, series_id, *asked),
     )
 

@@ -177,11 +177,13 @@ CREATE TRIGGER candle_deleted AFTER DELETE ON candles
 WHEN (SELECT end_time FROM coverage WHERE series_id = OLD.series_id AND start_time <= OLD.open_time
       ORDER BY start_time DESC LIMIT 1) > OLD.open_time
 BEGIN
-    INSERT OR IGNORE INTO lost_candles VALUES (OLD.series_id, OLD.open_time);
     UPDATE coverage SET candles = candles - 1
     WHERE series_id = OLD.series_id
       AND start_time = (SELECT max(start_time) FROM coverage
-                        WHERE series_id = OLD.series_id AND start_time <= OLD.open_time);
+                        WHERE series_id = OLD.series_id AND start_time <= OLD.open_time)
+      -- One that was lost and put back by hand is not counted until the next look at it.
+      AND NOT EXISTS (SELECT 1 FROM lost_candles WHERE series_id = OLD.series_id AND open_time = OLD.open_time);
+    INSERT OR IGNORE INTO lost_candles VALUES (OLD.series_id, OLD.open_time);
 END
 ;;
 CREATE TRIGGER candle_moved AFTER UPDATE OF series_id, open_time ON candles
@@ -189,11 +191,13 @@ WHEN (OLD.series_id <> NEW.series_id OR OLD.open_time <> NEW.open_time)
  AND (SELECT end_time FROM coverage WHERE series_id = OLD.series_id AND start_time <= OLD.open_time
       ORDER BY start_time DESC LIMIT 1) > OLD.open_time
 BEGIN
-    INSERT OR IGNORE INTO lost_candles VALUES (OLD.series_id, OLD.open_time);
     UPDATE coverage SET candles = candles - 1
     WHERE series_id = OLD.series_id
       AND start_time = (SELECT max(start_time) FROM coverage
-                        WHERE series_id = OLD.series_id AND start_time <= OLD.open_time);
+                        WHERE series_id = OLD.series_id AND start_time <= OLD.open_time)
+      -- One that was lost and put back by hand is not counted until the next look at it.
+      AND NOT EXISTS (SELECT 1 FROM lost_candles WHERE series_id = OLD.series_id AND open_time = OLD.open_time);
+    INSERT OR IGNORE INTO lost_candles VALUES (OLD.series_id, OLD.open_time);
 END
 ;;
 CREATE VIEW ohlcv AS

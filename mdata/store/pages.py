@@ -80,6 +80,7 @@ def make_provisional(connection: Connection, series: Series, covered: Range, row
     Whatever is final in the range stays as it is, and so does a candle of which `rows` hold an earlier state: an
     answer from a cache, or a message that came late. `rows` are ascending and inside `covered`.
     """
+    candles.forget_restored(connection, series.id, covered)
     written: list[Candle] = []
     for part in subtract([covered], coverage.clipped(connection, series.id, covered, "final")):
         held = {candle[0]: candle for candle in candles.stored(connection, series.id, part)}
@@ -98,6 +99,7 @@ def _make_final(
     connection: Connection, series: Series, part: Range, rows: list[Candle], now: int, source: str
 ) -> tuple[int, int]:
     """Store a settled range as answered; return rows written and final candles that differ or vanished."""
+    candles.forget_restored(connection, series.id, part)
     was_final = coverage.clipped(connection, series.id, part, "final")
     old = [candle for held in was_final for candle in candles.stored(connection, series.id, held)]
     differing, vanished = changes(old, [row for held in was_final for row in _within(rows, held)])

@@ -18,8 +18,10 @@ from shlex import split
 from termios import TIOCSWINSZ
 from unittest.mock import patch
 
+import typer
+
 from mdata.cli import frame
-from mdata.cli.main import COMMANDS, app
+from mdata.cli.main import COMMANDS, HIDDEN, app
 from mdata.config.table import CATEGORIES
 from mdata.domain.interval import Range
 from mdata.domain.moment import parse_instant
@@ -32,6 +34,7 @@ NOW = "2026-11-02T12:04:03Z"
 HOME = "/home/you"
 _WIDTH = 100
 _HOUR = 3_600_000
+VISIBLE = [name for name in COMMANDS if name not in HIDDEN]
 
 
 class LeapingClock:
@@ -71,34 +74,29 @@ class Rehearsal:
         self._sandbox = Sandbox(market, self._clock, rule=RateRule(0)).__enter__()
         self._environment = {
             "PATH": os.environ["PATH"], "HOME": self._folder.name, "LANG": "C.UTF-8",
-            "TERM": "xterm", "NO_COLOR": "1", "COLUMNS": str(_WIDTH), "BITFINEX_REST_URL": self._sandbox.rest_url,
-            "BITFINEX_WS_URL": self._sandbox.ws_url,
+            "TERM": "xterm", "NO_COLOR": "1", "COLUMNS": str(_WIDTH),
+        }  # fmt: skip
+        told = {
+            "BITFINEX_REST_URL": self._sandbox.rest_url, "BITFINEX_WS_URL": self._sandbox.ws_url,
             "RATE_LIMIT_STATE_PATH": f"{self._folder.name}/.local/state/mdata/rate-limit.json", **settings,
         }  # fmt: skip
-
-    @property
-    def database(self) -> Path:
-        """Return where the store is."""
-        return Path(self._folder.name, ".local/share/mdata/mdata.db")
+        lines = "".join(f"{name}={value}\n" for name, value in told.items())
+        Path(self._folder.name, ".env").write_text(lines, encoding="utf-8")
 
     def wait(self, hours: float) -> None:
         """Let time pass."""
         self._clock.sleep(hours * 3600)
 
-    def sql(self, statement: str) -> None:
-        """Change the store as any SQLite tool may."""
-        connection = sqlite3.connect(self.database)
-        connection.execute(statement)
-        connection.commit()
-        connection.close()
-
     def run(self, command: str, exit_code: int = 0) -> str:
-        """Run `mdata …` as at a terminal of its own and return what that shows; it must end with `exit_code`."""
+        """Run a command as at a terminal of its own and return what that shows; it must end with `exit_code`."""
+        program, *arguments = split(command)
+        if program == "sqlite3":
+            return self._sqlite3(*arguments)
         environment = patch.dict(os.environ, self._environment, clear=True)
         clock = patch.object(frame, "clock_of", lambda _: self._clock)
         with environment, clock, _folder(self._folder.name), _signals(), _terminal() as shown:
             try:
-                app(split(command)[1:], prog_name="mdata")
+                app(arguments, prog_name="mdata")
             except SystemExit as end:
                 code = end.code
         if code != exit_code:
@@ -109,11 +107,23 @@ class Rehearsal:
         text = re.sub(r"SQLite 3\.\d+\.\d+", "SQLite 3.53.4", text)
         return "".join(f"{line.rstrip()}\n" for line in text.splitlines())
 
+    def _sqlite3(self, database: str, statement: str) -> str:
+        """Return what SQLite's own command line shows, which is not on every machine."""
+        connection = sqlite3.connect(Path(self._folder.name, database))
+        rows = connection.execute(statement).fetchall()
+        connection.commit()
+        connection.close()
+        return "".join(f"{'|'.join(map(str, row))}\n" for row in rows)
+
     def screen(self, *commands: str, exit_code: int = 0) -> str:
         """Return a Markdown block of commands and what they show; the last one ends with `exit_code`."""
         *before, last = commands
         shown = [f"$ {command}\n{self.run(command)}" for command in before]
-        return _console("".join([*shown, f"$ {last}\n{self.run(last, exit_code)}"]))
+        if exit_code:
+            return _console(
+                "".join(shown) + f'$ {last}; echo "exit $?"\n{self.run(last, exit_code)}exit {exit_code}\n'
+            )
+        return _console("".join(shown) + f"$ {last}\n{self.run(last)}")
 
 
 def typed(*commands: str) -> str:
@@ -176,8 +186,19 @@ def help_of(*command: str) -> str:
 
 
 def commands() -> str:
-    """Return a heading and the help text for every subcommand."""
-    return "\n".join(f"### `mdata {name}`\n\n{help_of(name)}" for name in COMMANDS)
+    """Return a heading and the help text for every subcommand, and below it for what that consists of."""
+    parts = []
+    for name in VISIBLE:
+        parts.append(f"### `mdata {name}`\n\n{help_of(name)}")
+        parts += [f"#### `mdata {name} {part}`\n\n{help_of(name, part)}" for part in parts_of(name)]
+    return "\n".join(parts)
+
+
+def parts_of(command: str) -> list[str]:
+    """Return the subcommands of a subcommand."""
+    group = typer.main.get_command(app)
+    found = group.get_command(typer.Context(group), command)  # type: ignore[attr-defined]
+    return list(getattr(found, "commands", ()))
 
 
 def exit_codes() -> str:

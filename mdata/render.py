@@ -1,5 +1,6 @@
 """How things look: tables and colours for a person, tab-separated values for a pipe."""
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from mdata.jobs.backfill import Planned
     from mdata.jobs.context import Progress
     from mdata.jobs.standing import View
+
+_INSTANT = re.compile(r"^(\d{4}-\d\d-\d\d)T([\d:.]+Z)$")
 
 
 def line(text: str) -> None:
@@ -38,12 +41,21 @@ def table(columns: list[str], rows: list[list[Any]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(box=box.SIMPLE, pad_edge=False)
-    for position, column in enumerate(columns):
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    # What is empty from top to bottom only takes room, except for a table without rows.
+    shown = [position for position in range(len(columns)) if not rows or any(row[position] for row in texts)]
+    for position in shown:
         is_number = bool(rows) and all(isinstance(row[position], int | float) for row in rows)
-        drawn.add_column(column, justify="right" if is_number else "left", overflow="fold")
+        has_instants = any(_INSTANT.match(row[position]) for row in texts)
+        drawn.add_column(
+            columns[position].replace("_", " "),
+            justify="right" if is_number else "left",
+            overflow="fold",
+            # Where there is little room a line breaks at blanks: in sentences, headings, and after a date.
+            min_width=len("2026-11-02") if has_instants else None,
+        )
     for row in texts:
-        drawn.add_row(*map(Text, row))
+        drawn.add_row(*(Text(_INSTANT.sub(r"\1 \2", row[position])) for position in shown))
     Console(highlight=False).print(drawn)
 
 

@@ -124,6 +124,9 @@ class Folder:
             stdin=subprocess.DEVNULL, timeout=120, check=False,
         ).returncode  # fmt: skip
 
+    def json_in(self, name: str) -> dict[str, Any]:
+        return json.loads((self.path / name).read_text())
+
     def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         with sqlite3.connect(self.database) as connection:
             found = connection.execute(sql, values).fetchall()

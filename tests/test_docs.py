@@ -7,7 +7,7 @@ import pytest
 import typer
 
 from mdata import errors
-from mdata.cli.main import COMMANDS, app
+from mdata.cli.main import COMMANDS, HIDDEN, app
 from mdata.config import env_file_text
 from mdata.config.table import SETTINGS
 
@@ -16,7 +16,10 @@ README = (HERE / "README.md").read_text()
 REFERENCE = (HERE / "docs" / "reference.md").read_text()
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+VISIBLE = [name for name in COMMANDS if name not in HIDDEN]
+
+
+@pytest.mark.parametrize("command", VISIBLE)
 def test_every_command_has_a_heading_and_every_option_a_sentence(command: str) -> None:
     assert f"\n### `mdata {command}`\n" in README
     parsed = typer.main.get_command(app).get_command(typer.Context(typer.main.get_command(app)), command)  # type: ignore[attr-defined]
@@ -25,7 +28,7 @@ def test_every_command_has_a_heading_and_every_option_a_sentence(command: str) -
 
 
 def test_no_heading_is_left_of_a_command_that_is_gone() -> None:
-    assert set(re.findall(r"^### `mdata ([a-z-]+)`$", README, re.MULTILINE)) == set(COMMANDS)
+    assert set(re.findall(r"^### `mdata ([a-z-]+)`$", README, re.MULTILINE)) == set(VISIBLE)
 
 
 @pytest.mark.parametrize("setting", [one.name for one in SETTINGS])

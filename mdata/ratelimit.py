@@ -31,13 +31,13 @@ _GRACE = 1.0
 
 
 class BudgetView(NamedTuple):
-    """The budget as `status` shows it; instants are ms UTC."""
+    """The budget as `status` shows it; instants are ms UTC, `waiting` the classes that wait, the first ones first."""
 
     delay_seconds: float
     next_request_at: int | None
     blocked_until: int | None
     refusals: int
-    waiting: int
+    waiting: tuple[str, ...]
 
 
 class RateLimit:
@@ -130,9 +130,14 @@ class RateLimit:
         def instant(boottime: float) -> int | None:
             return wall + int((boottime - now) * 1000) if boottime > now else None
 
-        ready_at = state.ready_at(self._delay)
+        names = {int(priority): priority.name.lower() for priority in Priority}
+        waiting = sorted(waiter.priority for waiter in state.waiters if waiter.priority in names)
         return BudgetView(
-            self._delay, instant(ready_at), instant(state.blocked_until), state.refusals, len(state.waiters)
+            self._delay,
+            instant(state.ready_at(self._delay)),
+            instant(state.blocked_until),
+            state.refusals,
+            tuple(names[priority] for priority in waiting),
         )
 
     def _try_turn(self, me: Waiter, deadline: float | None) -> float | None:

@@ -11,6 +11,7 @@ from mdata.logs import harmless
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
     from mdata.jobs.backfill import Planned
     from mdata.jobs.context import Progress
@@ -59,6 +60,17 @@ def table(columns: list[str], rows: list[list[Any]]) -> None:
     Console(highlight=False).print(drawn)
 
 
+def painted(lines: "list[Text]", width: int) -> str:
+    """Return lines laid out for a terminal `width` columns wide as it wants them, with colours where it has any."""
+    from rich.console import Console
+
+    console = Console(highlight=False, width=width)
+    with console.capture() as captured:
+        for text in lines:
+            console.print(text, no_wrap=True, overflow="ignore", crop=False)
+    return captured.get()
+
+
 def plan_table(planned: "list[Planned]") -> None:
     """Show what a run would ask for."""
     rows = [
@@ -73,33 +85,9 @@ def plan_table(planned: "list[Planned]") -> None:
 
 
 def status(data: dict[str, Any]) -> None:
-    """Show the state of the store."""
-    columns = [
-        "symbol",
-        "timeframe",
-        "first",
-        "last",
-        "candles",
-        "empty",
-        "provisional",
-        "unknown",
-        "gaps",
-        "lag",
-        "",
-    ]
-    table(columns, [_series_row(one) for one in data["series"]])
-    if not sys.stdout.isatty():
-        return
-    gaps, budget, database = data["gaps"], data["rate_limit"], data["database"]
-    note("gaps      " + ", ".join(f"{count} {name}" for name, count in gaps.items()))
-    for command, job in data["jobs"].items():
-        note(f"{command:9} {job['last_outcome']} at {job['last_started_at']}, last success {job['last_success_at']}")
-    blocked = f", blocked until {budget['blocked_until']}" if budget["blocked_until"] else ""
-    note(f"budget    one request in {budget['delay_seconds']:g} s{blocked}")
-    note(
-        f"database  {database['path']}, {database['bytes'] / 1e6:.1f} MB "
-        f"(+{database['wal_bytes'] / 1e6:.1f} MB log), SQLite {database['sqlite_version']}"
-    )
+    """Print the state of every series as tab-separated values."""
+    columns = ["symbol", "timeframe", "first", "last", "candles", "empty", "provisional", "unknown", "gaps", "lag"]
+    table([*columns, "state"], [_series_row(one) for one in data["series"]])
 
 
 def _series_row(one: dict[str, Any]) -> list[Any]:

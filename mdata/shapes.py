@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from mdata.clock import Clock
 from mdata.config import Settings
 from mdata.domain import moment
-from mdata.jobs.status import SeriesState, Status, collect
+from mdata.jobs.status import SeriesState, Status, collect, outcome
 from mdata.ratelimit import BudgetView, RateLimit
 from mdata.store.engine import Store, open_for_reading
 
@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from mdata.store import jobs as job_table
 
 
-def find_status(settings: Settings, clock: Clock) -> Status:
-    """Read what is stored, or that nothing is."""
+def find_status(settings: Settings, clock: Clock, *, narrowed: bool = False, silent: bool = False) -> Status:
+    """Read what is stored, or that nothing is; `narrowed` and `silent` as `collect` has them."""
     with _opened(settings.database_path) as store:
-        return collect(settings, store, clock.now())
+        state = collect(settings, store, clock.now(), narrowed=narrowed, silent=silent)
+    return state._replace(blocked_until=budget(settings, clock).blocked_until)
 
 
 def find_gaps(
@@ -78,19 +79,21 @@ def status(state: Status, rate: BudgetView) -> dict[str, Any]:
     return {
         "series": [_series(one) for one in state.series],
         "absent": state.absent,
-        "gaps": state.gaps,
-        "jobs": {
-            command: {
-                "last_started_at": _iso(last.started_at),
-                "last_outcome": last.outcome,
-                "last_success_at": _iso(last.success_at),
-            }
-            for command, last in state.jobs.items()
+        "gaps": {
+            "open": state.gaps.open,
+            "repaired": state.gaps.repaired,
+            "empty": state.gaps.empty,
+            "failed": state.gaps.failed,
+            "oldest_detected_at": _iso(state.gaps.oldest_at),
+            "next_attempt_at": _iso(state.gaps.next_attempt_at or None),
         },
+        "jobs": {command: _job(state, command) for command in state.jobs},
         "rate_limit": {
             "delay_seconds": rate.delay_seconds,
             "next_request_at": _iso(rate.next_request_at),
             "blocked_until": _iso(rate.blocked_until),
+            "refusals": rate.refusals,
+            "waiting": list(rate.waiting),
         },
         "database": {
             "path": str(state.path),
@@ -99,6 +102,7 @@ def status(state: Status, rate: BudgetView) -> dict[str, Any]:
             "schema_version": state.schema_version,
             "sqlite_version": state.sqlite_version,
         },
+        "warnings": list(state.warnings),
     }
 
 
@@ -138,13 +142,27 @@ def _series(one: SeriesState) -> dict[str, Any]:
         "wanted_start": _iso(counts.wanted.start) if has_wanted else None,
         "wanted_end": _iso(counts.wanted.end) if has_wanted else None,
         "final": counts.final,
-        "provisional": counts.provisional,
+        "present": counts.present,
         "empty": counts.empty,
+        "provisional": counts.provisional,
         "unknown": counts.unknown,
-        "gaps_open": counts.gaps,
+        "lost": counts.lost,
+        "gaps_open": one.gaps.unresolved,
         "lag_seconds": one.lag_seconds,
         "complete": one.is_complete,
         "retired": one.is_retired,
+    }
+
+
+def _job(state: Status, command: str) -> dict[str, Any]:
+    last = state.jobs[command]
+    return {
+        "last_started_at": _iso(last.started_at),
+        "last_outcome": outcome(state, command),
+        "last_success_at": _iso(last.success_at),
+        "last_exit": last.exit,
+        "is_running": command in state.running,
+        "next_run_at": _iso((state.next_runs or {}).get(command)),
     }
 
 

@@ -30,7 +30,7 @@ def assert_complete(context: Context, sandbox: Sandbox, symbol: str, timeframe: 
         one for one in collect(context.settings, context.store, now).series
         if (one.series.symbol, one.series.timeframe.name) == (symbol, timeframe)
     )  # fmt: skip
-    assert (state.counts.unknown, state.counts.gaps, state.lag_seconds) == (0, 0, 0)
+    assert (state.counts.unknown, state.gaps.unresolved, state.lag_seconds) == (0, 0, 0)
     assert state.counts.candles == len(held)
     wanted = TIMEFRAMES[timeframe].count(*state.counts.wanted)
     assert state.counts.final + state.counts.provisional == wanted

@@ -26,8 +26,8 @@ def test_from_nothing_to_a_complete_store(folder: Folder) -> None:
     assert set(series) >= SERIES
     assert (series["unknown"], series["complete"]) == (0, True)
     assert series["first"].endswith("Z")
-    assert set(status.json["jobs"]["backfill"]) == {"last_started_at", "last_outcome", "last_success_at"}
-    assert set(status.json["rate_limit"]) == {"delay_seconds", "next_request_at", "blocked_until"}
+    assert set(status.json["jobs"]["backfill"]) >= {"last_started_at", "last_outcome", "last_success_at"}
+    assert set(status.json["rate_limit"]) >= {"delay_seconds", "next_request_at", "blocked_until"}
     assert folder.run("status", "--check").exit == 0
 
 

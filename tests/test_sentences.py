@@ -17,6 +17,7 @@ from mdata.jobs.result import JobResult
 from mdata.locks import command_lock
 from mdata.logs import StderrLog, harmless
 from mdata.sandbox.faults import Fault
+from mdata.store.jobs import Tally
 
 WHEN = re.compile(
     r"the next attempt may be made (at once|as soon as|at (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{3})?Z))"
@@ -119,7 +120,7 @@ def test_a_run_that_never_began_ends_with_that_line_too(folder: Folder) -> None:
 
 def test_a_reason_is_quoted_so_that_it_is_one_value() -> None:
     nasty = 'it said "no", \\ and\nmore=1 \u202e'
-    line = harmless(summary(JobResult("repair", 76, "failed", nasty, 0, 1500)))
+    line = harmless(summary(JobResult("repair", 76, "failed", nasty, 0, 1500, None, Tally())))
     assert line.startswith('repair outcome=failed exit=76 took=1.5s reason="')
     assert json.loads(line.partition("reason=")[2]) == nasty
 

@@ -13,8 +13,8 @@ from mdata.errors import ConfigurationError, MdataError, NotPermittedError
 from mdata.files import make_folder
 
 __all__ = [
-    "Loaded", "Row", "Settings", "cache_folder", "env_file_text", "find_env_file", "invocation_id", "is_journal",
-    "listing", "load", "text_of", "wants_colour", "write_env_file",
+    "Loaded", "Row", "Settings", "cache_folder", "env_file_text", "find_env_file", "invocation_id", "is_dumb",
+    "is_journal", "listing", "load", "text_of", "wants_colour", "wants_unicode", "write_env_file",
 ]  # fmt: skip
 
 _REDACTED = "(set, not shown)"
@@ -187,4 +187,18 @@ def invocation_id() -> str | None:
 
 def wants_colour() -> bool:
     """Whether a terminal here can and may show colours and moving bars."""
-    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") not in {"dumb", ""}
+    return not os.environ.get("NO_COLOR") and not is_dumb()
+
+
+def wants_unicode(stream: TextIO) -> bool:
+    """Whether `stream` can and may show block characters; where not, there are ASCII ones."""
+    try:
+        "█▁▄▒·×".encode(stream.encoding or "ascii")
+    except (LookupError, UnicodeEncodeError):
+        return False
+    return not is_dumb()
+
+
+def is_dumb() -> bool:
+    """Whether the terminal here can do no more than show one line after the other."""
+    return os.environ.get("TERM", "") in {"dumb", ""}

@@ -84,6 +84,24 @@ def lost(connection: Connection, series_id: int, within: Range | None = None) ->
     return [open_time for (open_time,) in rows.fetchall()]
 
 
+def marks(connection: Connection, series_id: int) -> tuple[list[int], list[int]]:
+    """Return the open times of candles that were deleted: those still missing, and those put back; ascending.
+
+    What was put back is not counted in `coverage` until `detect-gaps` takes its mark away.
+    """
+    rows = connection.execute(
+        """SELECT lost.open_time, candles.open IS NULL
+           FROM lost_candles AS lost LEFT JOIN candles USING (series_id, open_time)
+           WHERE lost.series_id = ? ORDER BY lost.open_time""",
+        (series_id,),
+    )
+    missing: list[int] = []
+    restored: list[int] = []
+    for open_time, is_missing in rows.fetchall():
+        (missing if is_missing else restored).append(open_time)
+    return missing, restored
+
+
 def forget_lost(connection: Connection, series_id: int, within: Range) -> None:
     """Remove the marks of a range: it was answered for anew, or is not wanted any more."""
     connection.execute(f"DELETE FROM lost_candles WHERE {_WITHIN}", (series_id, *within))

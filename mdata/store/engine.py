@@ -35,8 +35,9 @@ SCHEMA_VERSION = 1
 
 SQLITE_VERSION: str = sqlite3.sqlite_version
 
-# How long a statement waits for another program that holds the database.
+# How long a statement waits for another program that holds the database; whoever only looks is told soon.
 _BUSY_SECONDS = 30.0
+_BUSY_SECONDS_OF_READERS = 5.0
 _WAL_SIZE_LIMIT = 64 * 1024 * 1024
 
 
@@ -130,7 +131,7 @@ def storage_errors(path: Path) -> Iterator[None]:
 def _explained(path: Path, error: sqlite3.DatabaseError) -> MdataError:
     text = str(error)
     if "locked" in text or "busy" in text:
-        held = f"another program has held {path} for {_BUSY_SECONDS:.0f} s"
+        held = f"another program has held {path} for too long to wait for it"
         return NotNowError(f"{held}; {NEXT_ATTEMPT} as soon as that has closed it")
     if "readonly" in text or "unable to open" in text:
         return NotPermittedError(
@@ -237,7 +238,7 @@ def _connect(path: Path, mode: str) -> Connection:
         return sqlite3.connect(
             f"file:{quote(str(path))}?mode={mode}",
             uri=True,
-            timeout=_BUSY_SECONDS,
+            timeout=_BUSY_SECONDS_OF_READERS if mode == "ro" else _BUSY_SECONDS,
             isolation_level=None,
             cached_statements=256,
         )

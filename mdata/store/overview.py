@@ -1,18 +1,25 @@
 """What the ledger says about every series, at a cost that grows with its segments and not with its candles."""
 
-from typing import NamedTuple
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
-from mdata.domain.interval import Range, clip, intersect, normal, subtract
+from mdata.domain.interval import Range, clip, normal, subtract
 from mdata.domain.series import Series
-from mdata.store import candles, coverage
+from mdata.domain.strip import Known
+from mdata.store import candles, coverage, silences
+from mdata.store.coverage import Segment
 from mdata.store.engine import Connection
+
+# Silences shorter than this share of the wanted range fill no cell of any strip, and are not read.
+_CELLS = 400
 
 
 class Counts(NamedTuple):
     """The state of one series: times are ms UTC, counts are intervals of the wanted range.
 
-    wanted = final + provisional + unknown; empty is the part of final without candles. `candles` counts all
-    that are stored; `gaps` are open and failed ones; `hull_end` is the end of the newest coverage.
+    wanted = present + empty + provisional + unknown; final = present + empty. The `lost` ones are among the
+    unknown. `candles` counts all that are stored; `hull_end` is the end of the newest coverage.
     """
 
     first: int | None
@@ -23,43 +30,55 @@ class Counts(NamedTuple):
     provisional: int
     empty: int
     unknown: int
-    gaps: int
+    lost: int
     hull_end: int | None
 
+    @property
+    def present(self) -> int:
+        """Return how many intervals are final and have a candle."""
+        return self.final - self.empty
 
-def counts(connection: Connection, series: Series, wanted: Range) -> Counts:
-    """Count what is known of a series in its wanted range."""
+
+def look(connection: Connection, series: Series, wanted: Range, *, silent: bool = False) -> tuple[Counts, Known]:
+    """Return what is known of a series, counted and in ranges; `silent`: with its silences, which a strip wants."""
     grid, segments = series.timeframe, coverage.segments(connection, series.id)
-    marked = candles.lost(connection, series.id, wanted) if wanted.end > wanted.start else []
-    lost = [Range(time, time + 1) for time in marked]
-    by_kind = {
-        kind: clip(normal(segment.range for segment in segments if segment.kind == kind), *wanted)
-        for kind in ("final", "provisional")
-    }
-    intervals = {kind: sum(grid.count(*part) for part in parts) for kind, parts in by_kind.items()}
-    lost_by_kind = {kind: len(intersect(parts, lost)) for kind, parts in by_kind.items()}
-    final = intervals["final"] - lost_by_kind["final"]
-    provisional = intervals["provisional"] - lost_by_kind["provisional"]
-    held = sum(
-        segment.candles - _sticking_out(connection, series.id, segment.range, wanted)
-        for segment in segments
-        if segment.kind == "final" and segment.range.overlaps(wanted)
+    lost, restored = candles.marks(connection, series.id)
+    known = Known(
+        normal(segment.range for segment in segments if segment.kind == "final"),
+        normal(segment.range for segment in segments if segment.kind == "provisional"),
+        _silences(connection, series, wanted, segments) if silent else [],
+        lost,
     )
-    (gaps,) = connection.execute(
-        "SELECT count(*) FROM data_gaps WHERE series_id = ? AND status IN ('open', 'failed')", (series.id,)
-    ).fetchone()
-    return Counts(
+    final, provisional = clip(known.final, *wanted), clip(known.provisional, *wanted)
+    lost_final, lost_provisional = _count(final, lost), _count(provisional, lost)
+    finally_known = sum(grid.count(*part) for part in final) - lost_final
+    provisionally_known = sum(grid.count(*part) for part in provisional) - lost_provisional
+    held = sum(
+        segment.candles
+        + _count([segment.range], restored)
+        - _sticking_out(connection, series.id, segment.range, wanted)
+        for segment in segments
+        if segment.kind == "final" and clip([segment.range], *wanted)
+    )
+    counts = Counts(
         first=candles.first_from(connection, series.id, -(2**62)),
         last=candles.last_before(connection, series.id, 2**62),
-        candles=sum(segment.candles for segment in segments),
+        candles=sum(segment.candles for segment in segments) + len(restored),
         wanted=wanted,
-        final=final,
-        provisional=provisional,
-        empty=final - held,
-        unknown=grid.count(*wanted) - final - provisional,
-        gaps=gaps,
+        final=finally_known,
+        provisional=provisionally_known,
+        empty=finally_known - held,
+        unknown=grid.count(*wanted) - finally_known - provisionally_known,
+        lost=lost_final + lost_provisional,
         hull_end=segments[-1].end if segments else None,
     )
+    return counts, known
+
+
+def _silences(connection: Connection, series: Series, wanted: Range, segments: list[Segment]) -> list[Range]:
+    runs = silences.at_least(connection, series.id, (wanted.end - wanted.start) // _CELLS)
+    bare = (segment.range for segment in segments if segment.kind == "final" and not segment.candles)
+    return normal([*runs, *bare])
 
 
 def _sticking_out(connection: Connection, series_id: int, covered: Range, wanted: Range) -> int:
@@ -68,35 +87,112 @@ def _sticking_out(connection: Connection, series_id: int, covered: Range, wanted
     return sum(candles.count(connection, series_id, part) for part in outside)
 
 
-def gaps_by_status(connection: Connection) -> dict[str, int]:
-    """Return how many rows of `data_gaps` have each status."""
-    found = dict(connection.execute("SELECT status, count(*) FROM data_gaps GROUP BY status").fetchall())
-    return {status: found.get(status, 0) for status in ("open", "repaired", "empty", "failed")}
+def _count(parts: list[Range], times: list[int]) -> int:
+    """Count the (ascending) open times that lie in any of the parts, which are disjoint."""
+    return sum(bisect_left(times, end) - bisect_left(times, start) for start, end in parts) if times else 0
+
+
+class Gaps(NamedTuple):
+    """The rows of `data_gaps`, of one series or of all: how many have each status; instants are ms UTC.
+
+    `oldest_at` is when the oldest unresolved one was found, `next_attempt_at` when `repair` may ask next: None
+    where nothing is open, 0 where something is due already.
+    """
+
+    open: int = 0
+    repaired: int = 0
+    empty: int = 0
+    failed: int = 0
+    oldest_at: int | None = None
+    next_attempt_at: int | None = None
+
+    @property
+    def unresolved(self) -> int:
+        """Return how many are open or given up: both count wherever health is judged."""
+        return self.open + self.failed
+
+
+def together(parts: Iterable[Gaps]) -> Gaps:
+    """Return the gaps of several series, or of several statuses, as one."""
+    found = list(parts)
+    return Gaps(
+        open=sum(one.open for one in found),
+        repaired=sum(one.repaired for one in found),
+        empty=sum(one.empty for one in found),
+        failed=sum(one.failed for one in found),
+        oldest_at=_earliest(one.oldest_at for one in found),
+        next_attempt_at=_earliest(one.next_attempt_at for one in found),
+    )
+
+
+def _earliest(instants: Iterable[int | None]) -> int | None:
+    return min((instant for instant in instants if instant is not None), default=None)
+
+
+def gaps(connection: Connection) -> dict[int, Gaps]:
+    """Return the gaps of every series that has had any, by its id."""
+    rows = connection.execute(
+        """SELECT series_id, status, count(*), min(detected_at), min(coalesce(next_attempt_at, 0))
+           FROM data_gaps GROUP BY series_id, status"""
+    )
+    found: dict[int, Gaps] = {}
+    for series_id, status, count, detected_at, next_attempt_at in rows.fetchall():
+        more = Gaps(
+            **{status: count},
+            oldest_at=detected_at if status in {"open", "failed"} else None,
+            next_attempt_at=next_attempt_at if status == "open" else None,
+        )
+        found[series_id] = together((found.get(series_id, Gaps()), more))
+    return found
 
 
 class LastRun(NamedTuple):
-    """The newest run of a command, and the newest one that ended well (ms UTC)."""
+    """The newest run of a command, and the newest one that ended well (ms UTC).
+
+    `exit` is that of the newest run that has ended; `requests` are those of the newest one, so far.
+    """
 
     started_at: int
     outcome: str
     finished_at: int | None
     success_at: int | None
+    exit: int | None
+    requests: int
 
 
 def last_runs(connection: Connection) -> dict[str, LastRun]:
-    """Return the newest run of every command that has one."""
-    rows = connection.execute(
-        """SELECT command, outcome, started_at, finished_at,
-                  (SELECT max(finished_at) FROM ingestion_jobs AS good
-                   WHERE good.command = jobs.command AND good.outcome IN ('ok', 'partial')
-                     AND good.started_at > jobs.started_at - 90 * 86400000)
-           FROM ingestion_jobs AS jobs
-           WHERE id IN (SELECT max(id) FROM ingestion_jobs GROUP BY command) ORDER BY command"""
+    """Return the newest run of every command that has one, without walking through the others."""
+    return {command: _last_run(connection, command) for command in _commands(connection)}
+
+
+def _commands(connection: Connection) -> Iterator[str]:
+    command = ""
+    while True:
+        (command,) = connection.execute(
+            "SELECT min(command) FROM ingestion_jobs WHERE command > ?", (command,)
+        ).fetchone()
+        if command is None:
+            return
+        yield command
+
+
+def _last_run(connection: Connection, command: str) -> LastRun:
+    def newest(column: str, condition: str = "1") -> Any:
+        row = connection.execute(
+            f"SELECT {column} FROM ingestion_jobs WHERE command = ? AND {condition} "
+            "ORDER BY started_at DESC, id DESC LIMIT 1",
+            (command,),
+        ).fetchone()
+        return row[0] if row else None
+
+    return LastRun(
+        started_at=newest("started_at"),
+        outcome=newest("outcome"),
+        finished_at=newest("finished_at"),
+        success_at=newest("finished_at", "outcome IN ('ok', 'partial')"),
+        exit=newest("exit", "exit IS NOT NULL"),
+        requests=newest("requests"),
     )
-    return {
-        command: LastRun(started, outcome, finished, success)
-        for command, outcome, started, finished, success in rows.fetchall()
-    }
 
 
 def file_sizes(connection: Connection) -> tuple[int, int]:

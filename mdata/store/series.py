@@ -1,7 +1,9 @@
 """The table `series`: what the ledger knows about each (exchange, symbol, timeframe)."""
 
+from mdata.domain.quote import quote
 from mdata.domain.series import Series
 from mdata.domain.timeframe import TIMEFRAMES, Timeframe
+from mdata.errors import StorageError
 from mdata.store.engine import Connection
 
 EXCHANGE = "bitfinex"
@@ -75,4 +77,9 @@ def clean_to(connection: Connection, series_id: int, before: int) -> None:
 
 def _series(row: tuple[object, ...]) -> Series:
     identity, exchange, symbol, timeframe, *times = row
+    if timeframe not in TIMEFRAMES:
+        raise StorageError(
+            f"the store has a series of the timeframe {quote(str(timeframe))}, which this mdata does not know: "
+            "update mdata, or remove that series"
+        )
     return Series(identity, exchange, symbol, TIMEFRAMES[str(timeframe)], *times)  # type: ignore[arg-type]  # STRICT

@@ -44,6 +44,16 @@ def due(connection: Connection, series_id: int, now: int) -> list[Range]:
     return runs
 
 
+def at_least(connection: Connection, series_id: int, length: int) -> list[Range]:
+    """Return the runs that last for `length` ms or longer, ascending."""
+    rows = connection.execute(
+        """SELECT start_time, end_time FROM empty_runs WHERE series_id = ? AND end_time - start_time >= ?
+           ORDER BY start_time""",
+        (series_id, length),
+    )
+    return [Range(*row) for row in rows.fetchall()]
+
+
 def forget(connection: Connection, series_id: int, before: int) -> None:
     """Forget the runs, and parts of runs, before `before` (ms UTC)."""
     connection.execute("DELETE FROM empty_runs WHERE series_id = ? AND end_time <= ?", (series_id, before))

@@ -55,7 +55,7 @@ def _health(parameters: Parameters, settings: Settings, clock: Clock) -> _Found:
     limit = _one(parameters, "max_lag", parse_duration)
     most_gaps = _one(parameters, "max_gaps", values.whole(0, 10**9)) or 0
     settings = _narrowed(parameters, settings)
-    state = shapes.find_status(settings, clock)
+    state = shapes.find_status(settings, clock, narrowed=_is_narrowed(parameters))
     found = complaints(state, settings.status_max_lag_minutes * 60 if limit is None else limit, most_gaps)
     data = shapes.status(state, shapes.budget(settings, clock))
     return _Found(data, 3, "; ".join(found)) if found else _Found(data)
@@ -63,7 +63,8 @@ def _health(parameters: Parameters, settings: Settings, clock: Clock) -> _Found:
 
 def _status(parameters: Parameters, settings: Settings, clock: Clock) -> _Found:
     settings = _narrowed(parameters, settings)
-    return _Found(shapes.status(shapes.find_status(settings, clock), shapes.budget(settings, clock)))
+    state = shapes.find_status(settings, clock, narrowed=_is_narrowed(parameters))
+    return _Found(shapes.status(state, shapes.budget(settings, clock)))
 
 
 def _gaps(parameters: Parameters, settings: Settings, clock: Clock) -> _Found:
@@ -123,6 +124,10 @@ def _one_of(words: Sequence[str]) -> Callable[[str], str]:
         return text
 
     return parse
+
+
+def _is_narrowed(parameters: Parameters) -> bool:
+    return any(parameters.get(name) for name in _SERIES)
 
 
 def _narrowed(parameters: Parameters, settings: Settings) -> Settings:

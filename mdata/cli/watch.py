@@ -1,0 +1,110 @@
+"""`mdata status --watch`: the screen, drawn anew until somebody leaves; then the terminal is as it was before."""
+
+import os
+import select
+import signal
+import sys
+import termios
+import tty
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from shutil import get_terminal_size
+
+import typer
+
+from mdata import config
+from mdata.cli.frame import Answer, Frame
+from mdata.cli.status import paint
+from mdata.errors import MdataError
+from mdata.logs import harmless
+
+_SECONDS = 2.0
+# systemd is asked less often: nothing that it tells changes so fast.
+_DRAWINGS_PER_QUESTION = 15
+
+# Terminals have a second screen beside the one with the shell on it: go there and hide the cursor; and back.
+_ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
+_TO_THE_TOP, _CLEAR_LINE, _CLEAR_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
+_ESCAPE = b"\x1b"
+
+
+def watch(frame: Frame, *, narrowed: bool) -> Answer:
+    """Draw the screen anew until a key or a signal ends it."""
+    if config.is_dumb() or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise typer.BadParameter(
+            "it needs a terminal that can be drawn anew; elsewhere run `mdata status` from time to time",
+            param_hint="--watch",
+        )
+    picture = _pictures(frame, narrowed=narrowed)
+    with _second_screen(), _resizes() as resized:
+        while True:
+            text = picture().replace("\n", f"{_CLEAR_LINE}\n")
+            sys.stdout.write(_TO_THE_TOP + text + _CLEAR_BELOW)
+            sys.stdout.flush()
+            ready, _, _ = select.select([sys.stdin, resized], [], [], _SECONDS)
+            if resized in ready:
+                os.read(resized, 512)
+            if sys.stdin in ready and _is_leaving(os.read(sys.stdin.fileno(), 512)):
+                return Answer()
+
+
+def _is_leaving(keys: bytes) -> bool:
+    """Whether somebody pressed q, Escape or Ctrl-D, or hung up; arrows and the like begin with Escape, too."""
+    if keys.startswith(_ESCAPE):
+        return keys == _ESCAPE
+    return not keys or bool(set(keys) & set(b"qQ\x04"))
+
+
+def _pictures(frame: Frame, *, narrowed: bool) -> Callable[[], str]:
+    """Return what draws the state as it is then, or says why it cannot be read."""
+    from mdata import shapes
+    from mdata.jobs.status import with_next_runs
+
+    drawings, next_runs = 0, None
+
+    def picture() -> str:
+        nonlocal drawings, next_runs
+        try:
+            state = shapes.find_status(frame.loaded.settings, frame.clock, narrowed=narrowed, silent=True)
+        except MdataError as error:
+            return f"{harmless(str(error))}\n\ntrying again; q leaves\n"
+        if drawings % _DRAWINGS_PER_QUESTION == 0:
+            next_runs = with_next_runs(state).next_runs
+        drawings += 1
+        return paint(frame, state._replace(next_runs=next_runs), height=get_terminal_size().lines - 1)
+
+    return picture
+
+
+@contextmanager
+def _second_screen() -> Iterator[None]:
+    """Take the keys one by one and unseen, on a screen of our own; put everything back at the end."""
+    before = termios.tcgetattr(sys.stdin)
+    try:
+        tty.setcbreak(sys.stdin)
+        # A stopped process would leave its screen and hidden cursor to the shell.
+        during = termios.tcgetattr(sys.stdin)
+        during[6][termios.VSUSP] = b"\x00"
+        termios.tcsetattr(sys.stdin, termios.TCSANOW, during)
+        sys.stdout.write(_ENTER)
+        yield
+    finally:
+        sys.stdout.write(_LEAVE)
+        sys.stdout.flush()
+        termios.tcsetattr(sys.stdin, termios.TCSAFLUSH, before)
+
+
+@contextmanager
+def _resizes() -> Iterator[int]:
+    """Give a descriptor that becomes readable when the terminal has got another size."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.signal(signal.SIGWINCH, lambda *_: None)
+    signal.set_wakeup_fd(writer)
+    try:
+        yield reader
+    finally:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGWINCH, signal.SIG_DFL)
+        os.close(reader)
+        os.close(writer)

@@ -1,0 +1,76 @@
+"""The coverage strip: the wanted range of a series as a row of cells, each showing the worst that lies in it.
+
+It is drawn from the ledger alone, so that a year of minutes costs as little as a year of days. A silence counts
+as empty where it fills a whole cell; shorter ones do not show.
+"""
+
+from itertools import pairwise
+from typing import Literal, NamedTuple
+
+from mdata.domain.interval import Range, clip
+from mdata.domain.timeframe import Timeframe
+
+Cell = Literal["present", "empty", "provisional", "partly unknown", "unknown", "lost"]
+
+
+class Known(NamedTuple):
+    """What the ledger says about a series: lists of ranges are normal, `lost` are open times, all in ms UTC.
+
+    `silent` are the final ranges that are known to hold no candle.
+    """
+
+    final: list[Range]
+    provisional: list[Range]
+    silent: list[Range]
+    lost: list[int]
+
+
+def draw(timeframe: Timeframe, wanted: Range, known: Known, width: int) -> list[Cell]:
+    """Return `width` cells for the wanted range, oldest first; none where nothing is wanted.
+
+    Every interval lies in exactly one cell; where there are fewer intervals than cells, each fills several.
+    """
+    count = timeframe.count(*wanted)
+    cells = min(count, width)
+    if cells <= 0:
+        return []
+    edges = [timeframe.index(wanted.start) + position * count // cells for position in range(cells + 1)]
+
+    def shares(ranges: list[Range]) -> list[int]:
+        parts = clip(ranges, *wanted)
+        return _shares(edges, [(timeframe.index(start), timeframe.index(end)) for start, end in parts])
+
+    lost = shares([Range(time, timeframe.next(time)) for time in known.lost])
+    drawn = [
+        _worst(end - start, *found)
+        for (start, end), *found in zip(
+            pairwise(edges), shares(known.final), shares(known.provisional), shares(known.silent), lost, strict=True
+        )
+    ]
+    return [drawn[position * cells // width] for position in range(width)]
+
+
+def _worst(size: int, final: int, provisional: int, silent: int, lost: int) -> Cell:
+    """Return what a cell of `size` intervals shows: a loss or a hole of one interval is never hidden."""
+    if lost:
+        return "lost"
+    if final + provisional < size:
+        return "partly unknown" if final + provisional else "unknown"
+    if provisional:
+        return "provisional"
+    return "empty" if silent == size else "present"
+
+
+def _shares(edges: list[int], parts: list[tuple[int, int]]) -> list[int]:
+    """Return how much of each cell (between neighbouring edges) the ascending, disjoint `parts` fill."""
+    found = [0] * (len(edges) - 1)
+    cell = 0
+    for start, end in parts:
+        while edges[cell + 1] <= start:
+            cell += 1
+        while cell < len(found) and edges[cell] < end:
+            found[cell] += min(end, edges[cell + 1]) - max(start, edges[cell])
+            if edges[cell + 1] > end:
+                break
+            cell += 1
+    return found

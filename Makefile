@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := check
-.PHONY: install install-system uninstall-system dev clients demo test test-systemd browser lint types layers docs docs-check check bench bench-quick clean
+.PHONY: install install-system uninstall-system dev clients recipes demo test test-systemd browser lint types layers docs docs-check check bench bench-quick clean
 
 install: $(BIN)/mdata  ## leaves .venv/bin/mdata ready to use
 
@@ -35,10 +35,18 @@ clients: .envs/clients/.ready
 	.envs/clients/bin/pip install --quiet --requirement constraints-clients.txt
 	@touch $@
 
+# What docs/howto.md uses beside mdata: pandas, Polars and DuckDB are too large to be everybody's.
+recipes: .envs/recipes/.ready
+
+.envs/recipes/.ready: constraints-recipes.txt
+	$(PYTHON) -m venv .envs/recipes
+	.envs/recipes/bin/pip install --quiet --requirement constraints-recipes.txt
+	@touch $@
+
 demo: install
 	$(BIN)/python demo/run.py
 
-test: dev clients
+test: dev clients recipes
 	$(BIN)/python -m pytest -n auto
 
 # What the browser tests want; without it they skip, and say so.

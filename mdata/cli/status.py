@@ -24,6 +24,7 @@ class Wish:
     prometheus: Path | None
     narrowed: bool
     json: bool
+    quiet: bool
 
 
 def status(
@@ -52,7 +53,7 @@ def status(
     are open.
     """
     given = Options(env_file, symbol, timeframe, json, quiet, verbose)
-    wish = Wish(check, max_lag, max_gaps, prometheus, bool(symbol or timeframe), json)
+    wish = Wish(check, max_lag, max_gaps, prometheus, bool(symbol or timeframe), json, quiet)
     if watch and (check or json or prometheus):
         raise typer.BadParameter("it goes with neither --check, --json nor --prometheus", param_hint="--watch")
     if watch:
@@ -81,7 +82,8 @@ def _show(frame: Frame, state: "Status", wish: Wish, reason: str) -> None:
     from mdata import render, shapes
 
     if wish.check:
-        render.line(reason or "healthy")
+        if reason or not wish.quiet:
+            render.line(reason or "healthy")
     elif sys.stdout.isatty():
         sys.stdout.write(paint(frame, state))
     else:

@@ -77,11 +77,19 @@ docs-check: dev
 
 check: lint types layers docs-check test
 
-bench: dev  ## writes docs/performance.md
-	$(BIN)/python bench/run.py
+bench: .envs/bench/.ready  ## writes docs/performance.md
+	.envs/bench/bin/pip install --quiet --no-deps --force-reinstall .
+	.envs/bench/bin/python -m bench
 
-bench-quick: dev
-	$(BIN)/python bench/run.py --quick
+bench-quick: .envs/bench/.ready  ## without the large store; writes nothing
+	.envs/bench/bin/pip install --quiet --no-deps --force-reinstall .
+	.envs/bench/bin/python -m bench --quick
+
+# mdata as users install it, and what it is compared with.
+.envs/bench/.ready: pyproject.toml constraints.txt constraints-bench.txt
+	$(PYTHON) -m venv .envs/bench
+	.envs/bench/bin/pip install --quiet --constraint constraints.txt --requirement constraints-bench.txt .
+	@touch $@
 
 clean:
 	rm -rf $(VENV) .envs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -6,6 +6,7 @@ boot time (seconds) does not, counts on during suspend and starts anew at each b
 
 import threading
 import time
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -47,7 +48,7 @@ class SystemClock:
 
     def boot_id(self) -> str:
         """Return the kernel's random id of this boot."""
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return _boot_id()
 
     def sleep(self, seconds: float) -> None:
         """Wait for `seconds`."""
@@ -57,6 +58,11 @@ class SystemClock:
     def real(self, seconds: float) -> float:
         """Return `seconds`: this clock is life's own."""
         return seconds
+
+
+@cache
+def _boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
 class RehearsalClock:

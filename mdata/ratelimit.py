@@ -12,7 +12,7 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -86,7 +86,7 @@ class RateLimit:
         with self._state() as shared:
             if not shared.state.may_send(self._granted, shared.now, self._delay):
                 raise SlotLostError("the request was not ready when its turn came")
-            shared.state = replace(shared.state, last=shared.now, sender="")
+            shared.state = shared.state._replace(last=shared.now, sender="")
 
     def refused(self, retry_after: float | None) -> float:
         """Note that the exchange refused for the rate: nobody sends for the seconds returned, whatever happens."""
@@ -96,14 +96,14 @@ class RateLimit:
             refusals = max(1, shared.state.refusals + is_news)
             seconds = backoff(refusals, retry_after, self._min_backoff, self._rng.uniform)
             until = max(shared.state.blocked_until, shared.now + seconds)
-            shared.state = replace(shared.state, refusals=refusals, blocked_until=until)
+            shared.state = shared.state._replace(refusals=refusals, blocked_until=until)
             return until - shared.now
 
     def answered(self) -> None:
         """Note an answer that is no refusal: the next refusal is the first in a row again."""
         with self._state() as shared:
             if shared.state.refusals:
-                shared.state = replace(shared.state, refusals=0)
+                shared.state = shared.state._replace(refusals=0)
 
     def connect(self, deadline: float | None = None) -> None:
         """Wait for a WebSocket connect: 20 in any 60 s for all processes, a budget of their own."""
@@ -112,7 +112,7 @@ class RateLimit:
                 recent = shared.state.connects
                 wait = 60 - (shared.now - recent[0]) if len(recent) >= CONNECTS_PER_MINUTE else 0.0
                 if wait <= 0:
-                    shared.state = replace(shared.state, connects=(*recent, shared.now))
+                    shared.state = shared.state._replace(connects=(*recent, shared.now))
                     return
                 if deadline is not None and shared.now + wait > deadline:
                     free_at = iso(self._clock.now() + int(wait * 1000))
@@ -203,7 +203,8 @@ class RateLimit:
 
     def _written(self, state: State, now: float, wall: int) -> bytes:
         block_ends = wall + int((state.blocked_until - now) * 1000) if state.blocked_until > now else 0
-        kept = {"boot_id": self._clock.boot_id(), "blocked_until_utc_ms": block_ends, **asdict(state)}
+        kept = {"boot_id": self._clock.boot_id(), "blocked_until_utc_ms": block_ends, **state._asdict()}
+        kept["waiters"] = [waiter._asdict() for waiter in state.waiters]
         return json.dumps(kept, separators=(",", ":")).encode()
 
     def _parsed(self, stored: bytes, now: float, wall: int) -> State:

@@ -5,8 +5,8 @@ IP that exceeds them for about 60 s; clients that resume at exactly 60 s are cau
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from enum import IntEnum
+from typing import NamedTuple
 
 # Every so many slots, one goes to the lowest class that waits.
 LOWEST_EVERY = 4
@@ -24,8 +24,7 @@ class Priority(IntEnum):
     BACKFILL = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Waiter:
+class Waiter(NamedTuple):
     """A process that waits for a slot: its class, and since when (seconds of boot time)."""
 
     id: str
@@ -33,8 +32,7 @@ class Waiter:
     since: float
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(NamedTuple):
     """What all processes share; instants are seconds of boot time, of the boot that the file names.
 
     `last` is when the newest request left; until it has, `sender` names whose it is and `last` is when the slot was
@@ -58,8 +56,7 @@ class State:
 
     def clamped(self, now: float, longest_block: float) -> "State":
         """Return the state without anything that could stall others longer than the rules allow."""
-        return replace(
-            self,
+        return self._replace(
             last=min(self.last, now),
             blocked_until=min(self.blocked_until, now + longest_block),
             waiters=tuple(waiter for waiter in self.waiters if waiter.since <= now),
@@ -79,25 +76,25 @@ class State:
         """Return the state with this waiter in the queue."""
         if waiter in self.waiters:
             return self
-        return replace(self, waiters=(*self.waiters, waiter))
+        return self._replace(waiters=(*self.waiters, waiter))
 
     def left(self, waiter_id: str) -> "State":
         """Return the state without this waiter."""
-        return replace(self, waiters=tuple(waiter for waiter in self.waiters if waiter.id != waiter_id))
+        return self._replace(waiters=tuple(waiter for waiter in self.waiters if waiter.id != waiter_id))
 
     def offered(self, now: float) -> "State":
         """Return the state with the slot offered to whose turn it is, since now if that is news."""
         head = self.head()
         if head is None or head.id == self.offered_to:
             return self
-        return replace(self, offered_to=head.id, offered_at=now)
+        return self._replace(offered_to=head.id, offered_at=now)
 
     def granted(self, waiter: Waiter, now: float) -> "State":
         """Return the state after this waiter got the slot at `now`."""
         lowest = max(other.priority for other in (*self.waiters, waiter))
         passed = 0 if waiter.priority == lowest else self.passed + 1
         left = self.left(waiter.id)
-        return replace(left, last=now, sender=waiter.id, passed=passed, offered_to="", offered_at=0.0)
+        return left._replace(last=now, sender=waiter.id, passed=passed, offered_to="", offered_at=0.0)
 
     def may_send(self, waiter_id: str, now: float, delay: float) -> bool:
         """Whether the request of this waiter, who got a slot, may still leave at `now`.

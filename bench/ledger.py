@@ -1,0 +1,73 @@
+"""What the ledger answers without looking at candles: gaps and status, on a small store and on a large one."""
+
+from collections.abc import Callable
+
+from bench.measure import Spread, in_turn, number, ratio, seconds
+from bench.start import nothing, process
+from bench.stores import NOW, Store
+from bench.table import Row
+from mdata.jobs.detect_gaps import find_missing
+from mdata.store import series as table
+from mdata.store.engine import open_for_reading, sqlite3
+
+_LAG = """SELECT count(*) FROM (SELECT open_time - lag(open_time) OVER (ORDER BY open_time) AS step
+          FROM candles WHERE series_id = ?) WHERE step <> 60000"""
+
+
+def rows(small: Store, large: Store | None, rounds: int) -> list[Row]:
+    """Measure gap detection and status; what needs the large store is left out where there is none."""
+    goals = [
+        ("`detect-gaps` query over 10.5 M rows ÷ per-series SQL LAG", 1 / 500, 1 / 1000),
+        ("`detect-gaps`, whole process, 10.5 M rows, 1,000 gaps, 100 of them lost candles ÷ pass", 15, 9),
+        ("`detect-gaps` at 10.5 M rows ÷ at 1 M (as many segments and gaps)", 1.3, 1.05),
+        ("`status` at 10.5 M rows ÷ at 1 M (as many segments and gaps)", 1.3, 1.05),
+        ("deep audit (row counts against the ledger) ÷ COUNT(*) per series", 3, 2),
+    ]
+    measured: list[tuple[Spread | None, str]] = [(None, "not in the quick run")] * 4
+    if large is not None:
+        measured = [_query(large), *_processes(small, large, rounds)]
+    measured.append((None, "no command asks for it yet"))
+    return [Row(goal, require, aim, *found) for (goal, require, aim), found in zip(goals, measured, strict=True)]
+
+
+def _query(store: Store) -> tuple[Spread, str]:
+    opened = open_for_reading(store.path)
+    assert opened is not None
+    found: list[int] = []
+
+    def ours() -> float:
+        found.clear()
+        return seconds(lambda: found.extend(len(find_missing(opened.connection, one, NOW)) for one in every))
+
+    with opened:
+        every = table.every(opened.connection)
+        (times,) = in_turn(9, ours)
+        lag = seconds(lambda: [opened.connection.execute(_LAG, (one.id,)).fetchone() for one in every])
+    took = Spread.of(times).median
+    return Spread.of([took / lag]), f"{number(took * 1000)} ms against {number(lag * 1000)} ms, {sum(found):,} gaps"
+
+
+def _processes(small: Store, large: Store, rounds: int) -> list[tuple[Spread, str]]:
+    """Measure whole processes; each `detect-gaps` finds its gaps anew, and the second of two finds them listed."""
+    passed, first = in_turn(rounds, nothing, lambda: _first_detection(large))
+    listed = in_turn(rounds, *(process(store.environ(), "detect-gaps") for store in (small, large)))
+    anew = in_turn(rounds, *(_detection(store) for store in (small, large)))
+    status = in_turn(rounds, *(process(store.environ(), "status", "--json") for store in (small, large)))
+    again = ratio(listed[1], passed)
+    return [
+        (ratio(first, passed), f"listed already: {again.median:.1f}"),
+        (ratio(anew[1], anew[0]), f"listed already: {ratio(listed[1], listed[0])}"),
+        (ratio(status[1], status[0]), f"{number(Spread.of(status[1]).median * 1000)} ms"),
+    ]
+
+
+def _detection(store: Store) -> Callable[[], float]:
+    return lambda: _first_detection(store)
+
+
+def _first_detection(store: Store) -> float:
+    """Return the seconds of a `detect-gaps` that finds all its gaps for the first time."""
+    with sqlite3.connect(store.path) as connection:
+        connection.execute("DELETE FROM data_gaps")
+    connection.close()
+    return process(store.environ(), "detect-gaps")()

@@ -34,7 +34,7 @@ EXIT_CODES = {
     "65": "single rows of an answer were refused; their intervals stay unknown",
     "69": "the exchange cannot be reached, or is in maintenance",
     "74": "storage: disk full, I/O error, damaged file",
-    "75": "not now: another run holds the lock, or the rate limit blocks for longer than the run may last",
+    "75": "not now: another run holds the lock, or the rate limit blocks too long",
     "76": "the exchange answered nonsense",
     "77": "permission",
     "78": "configuration: a setting, a newer schema, a foreign file",

@@ -27,6 +27,14 @@ def test_every_command_has_a_heading_and_every_option_a_sentence(command: str) -
     assert [one.name for one in parsed.params if not getattr(one, "help", None)] == []
 
 
+def test_the_list_of_commands_is_of_whole_sentences() -> None:
+    listing = README[README.index("\nCommands:\n") : README.index("Exit codes:")]
+    assert "..." not in listing
+    assert len(listing.strip().splitlines()) == len(VISIBLE) + 1
+    assert "<str>" not in README
+    assert "<int" not in README
+
+
 def test_no_heading_is_left_of_a_command_that_is_gone() -> None:
     assert set(re.findall(r"^### `mdata ([a-z-]+)`$", README, re.MULTILINE)) == set(VISIBLE)
 

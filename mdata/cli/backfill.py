@@ -21,7 +21,9 @@ def backfill(
     dry_run: common.DryRun = False,
     since: Annotated[
         str | None,
-        typer.Option(help="Want candles from here on: 2024, 2024-03, ISO 8601, -7d, ms.", show_default=False),
+        typer.Option(
+            metavar="INSTANT", help="Want candles from here on: 2024, 2024-03, ISO 8601, -7d, ms.", show_default=False
+        ),
     ] = None,
     max_runtime: common.MaxRuntime = None,
     max_requests: common.MaxRequests = None,
@@ -29,7 +31,11 @@ def backfill(
     quiet: common.Quiet = False,
     verbose: common.Verbose = False,
 ) -> None:
-    """Fetch what is missing: first from the frontier to now, then back to the wanted start."""
+    """Fetch what is missing, newest first, back to where wanted.
+
+    Every series is first brought up to date and then extended backwards, to BACKFILL_DAYS ago or to --since. Every
+    page is committed as it comes: whatever ends a run, the next one carries on from there.
+    """
     given = Options(env_file, symbol, timeframe, json, quiet, verbose)
     if dry_run:
         conduct("backfill", given, lambda frame: _plan(frame, since))
@@ -50,7 +56,10 @@ def update(
     quiet: common.Quiet = False,
     verbose: common.Verbose = False,
 ) -> None:
-    """Fetch what has closed since the last answer, and nothing older."""
+    """Fetch what has closed since the last answer, nothing older.
+
+    What `backfill` does first, for those who want it more often and have no stream running.
+    """
     from mdata.cli.jobs import limits_of, run_job
     from mdata.jobs.update import update as work
 

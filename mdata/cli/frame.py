@@ -15,7 +15,7 @@ import typer
 from mdata import config
 from mdata.clock import Clock, RehearsalClock, SystemClock
 from mdata.config import Loaded
-from mdata.errors import BUG, MdataError, Stopped
+from mdata.errors import BUG, MdataError, NotNowError, Stopped
 from mdata.logs import StderrLog, harmless
 
 if TYPE_CHECKING:
@@ -84,7 +84,8 @@ def perform(command: str, options: Options, act: Callable[[StderrLog], Answer], 
     try:
         answer = act(log)
     except MdataError as error:
-        log.error(str(error))
+        # Another run at work is no error: cron must not send a mail for it.
+        (log.notice if isinstance(error, NotNowError) else log.error)(str(error))
         answer = _failed(log, command, error.exit_code, str(error), is_job=is_job)
     except Stopped as stop:
         answer = _failed(log, command, stop.exit_code, "stopped by a signal", is_job=is_job)

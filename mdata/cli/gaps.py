@@ -23,7 +23,11 @@ def detect_gaps(
     quiet: common.Quiet = False,
     verbose: common.Verbose = False,
 ) -> None:
-    """List what is missing inside what was fetched: unknown runs and lost candles. Asks the exchange nothing."""
+    """Find what is missing inside what was fetched.
+
+    That is: intervals that nobody has answered for, and candles that were deleted since. Asks the exchange nothing;
+    `mdata gaps` lists what was found, `mdata repair` brings it back.
+    """
     from mdata.cli.jobs import limits_of, run_job
     from mdata.jobs.detect_gaps import detect_gaps as work
 
@@ -44,7 +48,11 @@ def repair(
     quiet: common.Quiet = False,
     verbose: common.Verbose = False,
 ) -> None:
-    """Ask the exchange again about gaps that are due, newest first; close them on proof only."""
+    """Ask again about gaps that are due; close them on proof only.
+
+    Newest first, in the fewest requests, GAP_REPAIR_MAX_REPAIRS_PER_RUN at most. A gap that an answer left unproven
+    is asked about again after 1, 6, 24 hours and so on, and given up after 8 times.
+    """
     given = Options(env_file, symbol, timeframe, json, quiet, verbose)
     if dry_run:
         conduct("repair", given, _plan)
@@ -64,7 +72,7 @@ def gaps(
         str | None, typer.Option(help="Only gaps of this status.", show_default=False, **one_of(STATUSES))
     ] = None,
     since: Annotated[
-        str | None, typer.Option(help="Only gaps that end after this instant.", show_default=False)
+        str | None, typer.Option(metavar="INSTANT", help="Only gaps that end after this instant.", show_default=False)
     ] = None,
     revisions: Annotated[
         bool, typer.Option("--revisions", help="List final candles that came back different instead.")

@@ -40,7 +40,7 @@ HIDDEN = {"notify"}
 
 HELP = {"help_option_names": ["-h", "--help"]}
 
-EPILOG = "Exit codes: " + "; ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items()) + "."
+EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code:<3}  {meaning}" for code, meaning in EXIT_CODES.items())
 
 
 class Commands(TyperGroup):

@@ -16,6 +16,7 @@ Symbols = Annotated[
     typer.Option(
         "--symbol",
         "-s",
+        metavar="SYMBOL",
         help="Serve this pair instead of SYMBOLS; repeatable.",
         show_default=False,
         autocompletion=complete_symbol,
@@ -26,6 +27,7 @@ Timeframes = Annotated[
     typer.Option(
         "--timeframe",
         "-t",
+        metavar="TIMEFRAME",
         help="Serve this timeframe instead of TIMEFRAMES; repeatable.",
         show_default=False,
         autocompletion=complete_timeframe,
@@ -38,7 +40,8 @@ MaxRuntime = Annotated[
     typer.Option("--max-runtime", metavar="DURATION", help="End after this long (90s, 10m, 2h).", show_default=False),
 ]
 MaxRequests = Annotated[
-    int | None, typer.Option("--max-requests", min=0, help="End after so many requests.", show_default=False)
+    int | None,
+    typer.Option("--max-requests", metavar="N", min=0, help="End after so many requests.", show_default=False),
 ]
 WaitLock = Annotated[
     str, typer.Option("--wait-lock", metavar="DURATION", help="Wait so long for another run of this command.")

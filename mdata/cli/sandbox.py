@@ -12,30 +12,43 @@ if TYPE_CHECKING:
 
 
 def sandbox(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Listen here on 127.0.0.1; 0 picks a free port.")] = 0,
+    port: Annotated[
+        int, typer.Option(metavar="PORT", min=0, max=65535, help="Listen here on 127.0.0.1; 0 picks a free port.")
+    ] = 0,
     pair: Annotated[
         list[str] | None,
-        typer.Option(help="A pair: tBTCUSD, tNEWUSD:listed=2024-03-01,density=0.1,hole=2024-05-01/2024-05-03."),
+        typer.Option(
+            metavar="PAIR", help="A pair: tBTCUSD, tNEWUSD:listed=2024-03-01,density=0.1,hole=2024-05-01/2024-05-03."
+        ),
     ] = None,
-    since: Annotated[str, typer.Option(help="Since when pairs trade that name no `listed`.")] = "2024",
-    seed: Annotated[int, typer.Option(help="Another seed is another market.")] = 1,
+    since: Annotated[
+        str, typer.Option(metavar="INSTANT", help="Since when pairs trade that name no `listed`.")
+    ] = "2024",
+    seed: Annotated[int, typer.Option(metavar="N", help="Another seed is another market.")] = 1,
     replay: Annotated[
-        list[Path] | None, typer.Option(help="Serve recorded candles, moved by whole days to end just before now.")
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Serve recorded candles, moved by whole days to end just before now."),
     ] = None,
     at_own_time: Annotated[
         bool, typer.Option("--at-own-time", help="Leave recorded candles where they were.")
     ] = False,
-    rate_limit: Annotated[int, typer.Option(min=0, help="Requests a minute; 0 is no limit.")] = 30,
-    ban: Annotated[float, typer.Option(min=0, help="Seconds of ban when it is exceeded.")] = 60.0,
+    rate_limit: Annotated[int, typer.Option(metavar="N", min=0, help="Requests a minute; 0 is no limit.")] = 30,
+    ban: Annotated[float, typer.Option(metavar="SECONDS", min=0, help="Seconds of ban when it is exceeded.")] = 60.0,
     ban_extends: Annotated[bool, typer.Option(help="Whether a request during a ban lengthens it.")] = True,
-    connects: Annotated[int, typer.Option(min=0, help="WebSocket connects a minute; 0 is no limit.")] = 20,
-    channels: Annotated[int, typer.Option(min=1, help="Channels on one WebSocket connection.")] = 25,
+    connects: Annotated[
+        int, typer.Option(metavar="N", min=0, help="WebSocket connects a minute; 0 is no limit.")
+    ] = 20,
+    channels: Annotated[int, typer.Option(metavar="N", min=1, help="Channels on one WebSocket connection.")] = 25,
     fault: Annotated[
         list[str] | None,
-        typer.Option(help='What goes wrong: {"kind": "html", "times": 2}, {"kind": "ws-drop", "every": 60}.'),
+        typer.Option(
+            metavar="JSON", help='What goes wrong: {"kind": "html", "times": 2}, {"kind": "ws-drop", "every": 60}.'
+        ),
     ] = None,
-    latency: Annotated[float, typer.Option(min=0, help="Seconds until each answer.")] = 0.0,
-    speed: Annotated[float, typer.Option(min=0.001, max=100_000, help="How many times faster than life.")] = 1.0,
+    latency: Annotated[float, typer.Option(metavar="SECONDS", min=0, help="Seconds until each answer.")] = 0.0,
+    speed: Annotated[
+        float, typer.Option(metavar="FACTOR", min=0.001, max=100_000, help="How many times faster than life.")
+    ] = 1.0,
 ) -> None:
     """Serve a made-up Bitfinex on this machine, to rehearse with."""
     from mdata.sandbox.server import RateRule, Sandbox, StreamRule, parse_fault

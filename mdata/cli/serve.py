@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 def serve(
     env_file: common.EnvFile = None,
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="Listen on this address.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Listen on this port; 0 picks a free one.")] = 8001,
+    port: Annotated[
+        int, typer.Option(metavar="PORT", min=0, max=65535, help="Listen on this port; 0 picks a free one.")
+    ] = 8001,
     allow_host: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="Answer to this host name too; repeatable.", show_default=False),
@@ -29,7 +31,10 @@ def serve(
     quiet: common.Quiet = False,
     verbose: common.Verbose = False,
 ) -> None:
-    """Serve the store over HTTP, read only: /health, /status, /gaps, /jobs, tables and queries."""
+    """Serve the store over HTTP, read only.
+
+    To programs: /health, /status, /gaps and /jobs. To browsers: tables and queries, to look at and to download.
+    """
     given = Options(env_file, quiet=quiet, verbose=verbose)
     conduct("serve", given, lambda frame: _serve(frame, host, port, allow_host or []))
 

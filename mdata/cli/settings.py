@@ -16,7 +16,7 @@ def config(
     timeframe: common.Timeframes = None,
     json: common.Json = False,
 ) -> None:
-    """Show every setting, its value, and where the value comes from."""
+    """Show every setting, its value, and where that comes from."""
     conduct("config", Options(env_file, symbol, timeframe, json), _config)
 
 
@@ -39,7 +39,10 @@ def init(
     here: Annotated[bool, typer.Option("--here", help="Write ./.env instead.")] = False,
     json: common.Json = False,
 ) -> None:
-    """Write a commented file of all settings, to be edited; an existing one is left alone."""
+    """Write a commented file of all settings, to be edited.
+
+    In ~/.config/mdata, or with --here in the current folder; an existing one is left alone.
+    """
     perform("init", Options(json=json), lambda _: _init(here=here))
 
 

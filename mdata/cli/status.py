@@ -24,6 +24,7 @@ class Wish:
     prometheus: Path | None
     narrowed: bool
     json: bool
+    quiet: bool
 
 
 def status(
@@ -35,7 +36,7 @@ def status(
     max_lag: Annotated[
         str | None, typer.Option(metavar="DURATION", help="Limit for --check; else STATUS_MAX_LAG_MINUTES.")
     ] = None,
-    max_gaps: Annotated[int, typer.Option(min=0, help="Open gaps that --check lets pass.")] = 0,
+    max_gaps: Annotated[int, typer.Option(metavar="N", min=0, help="Open gaps that --check lets pass.")] = 0,
     prometheus: Annotated[
         Path | None,
         typer.Option(
@@ -46,9 +47,13 @@ def status(
     quiet: common.Quiet = False,
     verbose: common.Verbose = False,
 ) -> None:
-    """Show what the store holds, what is missing, how far behind it is, and how the jobs went."""
+    """Show what is stored, what is missing, and how the jobs went.
+
+    With --check it is the health check: one line, and exit 3 when a series has no data or is too far behind, or gaps
+    are open.
+    """
     given = Options(env_file, symbol, timeframe, json, quiet, verbose)
-    wish = Wish(check, max_lag, max_gaps, prometheus, bool(symbol or timeframe), json)
+    wish = Wish(check, max_lag, max_gaps, prometheus, bool(symbol or timeframe), json, quiet)
     if watch and (check or json or prometheus):
         raise typer.BadParameter("it goes with neither --check, --json nor --prometheus", param_hint="--watch")
     if watch:
@@ -77,7 +82,8 @@ def _show(frame: Frame, state: "Status", wish: Wish, reason: str) -> None:
     from mdata import render, shapes
 
     if wish.check:
-        render.line(reason or "healthy")
+        if reason or not wish.quiet:
+            render.line(reason or "healthy")
     elif sys.stdout.isatty():
         sys.stdout.write(paint(frame, state))
     else:

@@ -39,7 +39,11 @@ def stream(
     quiet: common.Quiet = False,
     verbose: common.Verbose = False,
 ) -> None:
-    """Store closed candles as they come by WebSocket, for a bounded time; catch up first, and after every cut."""
+    """Store candles as they close, by WebSocket, for a while.
+
+    It catches up by REST first, and after every cut. What it stores is provisional: `update` and `backfill` confirm
+    it when it has settled.
+    """
     given = Options(env_file, symbol, timeframe, json, quiet, verbose)
     patience = duration(wait_lock, "--wait-lock")
     seconds = None if for_ is None else duration(for_, "--for")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 timers = typer.Typer(
     name="timers",
-    help="Have systemd run the jobs: units and cadences from the settings.",
+    help="Have systemd run the jobs, when the settings say.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -38,7 +38,10 @@ def install(
     quiet: common.Quiet = False,
     verbose: common.Verbose = False,
 ) -> None:
-    """Write units and timers, and enable what the settings say; run it again after a change of the settings."""
+    """Write units and timers, and enable what the settings say.
+
+    Run it again after a change of the settings: only what differs is touched.
+    """
     manager = _manager(user=user, system=system)
     given = Options(env_file, json=json, quiet=quiet, verbose=verbose)
     conduct("timers", given, lambda frame: _install(frame, manager, dry_run=dry_run))
@@ -59,7 +62,10 @@ def show(
     json: common.Json = False,
     cron: Annotated[bool, typer.Option("--cron", help="Print the crontab that does the same.")] = False,
 ) -> None:
-    """Show when each job runs next and last, how that went, and where its log is."""
+    """Show when each job runs next, and how it went last.
+
+    And where its log is. With --cron: the crontab that does the same.
+    """
     conduct("timers", Options(env_file, json=json), _crontab if cron else _show)
 
 

@@ -23,6 +23,7 @@ def cleanup(
         typer.Option(
             "--symbol",
             "-s",
+            metavar="SYMBOL",
             help="With --all: this pair; repeatable.",
             show_default=False,
             autocompletion=complete_symbol,
@@ -33,6 +34,7 @@ def cleanup(
         typer.Option(
             "--timeframe",
             "-t",
+            metavar="TIMEFRAME",
             help="With --all: this timeframe of it only; repeatable.",
             show_default=False,
             autocompletion=complete_timeframe,
@@ -44,7 +46,11 @@ def cleanup(
     quiet: common.Quiet = False,
     verbose: common.Verbose = False,
 ) -> None:
-    """Delete candles past their retention and old jobs, gaps and revisions, and give space back."""
+    """Delete what is past its retention, and give space back.
+
+    Candles past RETENTION_DAYS are deleted, and never called missing or fetched again; jobs, closed gaps and
+    revisions past JOBS_RETENTION_DAYS. With --symbol and --all: forget a series altogether.
+    """
     given = Options(env_file, None, None, json, quiet, verbose)
     if everything != bool(symbol) or (timeframe and not symbol):
         raise typer.BadParameter("--all forgets the series of --symbol (and --timeframe): give both, or neither")
@@ -103,8 +109,10 @@ def jobs(
     command: Annotated[
         str | None, typer.Option(help="Only runs of this command.", show_default=False, **one_of(JOBS, "COMMAND"))
     ] = None,
-    since: Annotated[str | None, typer.Option(help="Only runs that began after this.", show_default=False)] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 50,
+    since: Annotated[
+        str | None, typer.Option(metavar="INSTANT", help="Only runs that began after this.", show_default=False)
+    ] = None,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, help="At most so many, the newest.")] = 50,
 ) -> None:
     """List the runs of all jobs, newest first."""
     conduct("jobs", Options(env_file, json=json), lambda frame: _jobs(frame, command, since, limit))

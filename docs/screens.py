@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from fcntl import ioctl
+from json import dumps, loads
 from pathlib import Path
 from shlex import split
 from termios import TIOCSWINSZ
@@ -124,6 +125,15 @@ class Rehearsal:
                 "".join(shown) + f'$ {last}; echo "exit $?"\n{self.run(last, exit_code)}exit {exit_code}\n'
             )
         return _console("".join(shown) + f"$ {last}\n{self.run(last)}")
+
+    def json(self, command: str, exit_code: int = 0) -> str:
+        """Return a Markdown block with the object that a command prints, laid out for people."""
+        text = self.run(f"{command} --json", exit_code)
+        found = next(line for line in text.splitlines() if line.startswith("{"))
+        text = dumps(loads(found), indent=2)
+        for key, value in (("sqlite_version", '"3.53.4"'), ("pid", "4321"), ("host", '"here"')):
+            text = re.sub(rf'"{key}": [^,\n]+', f'"{key}": {value}', text)
+        return f"```json\n{text}\n```\n"
 
 
 def typed(*commands: str) -> str:

@@ -2,9 +2,11 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
+from conftest import Folder
 
 from mdata import errors
 from mdata.cli.main import COMMANDS, HIDDEN, app
@@ -56,6 +58,39 @@ def test_every_exit_code_is_told() -> None:
     assert codes(errors.MdataError) | {str(code) for code in errors.SEVERITY} <= told
     for text in (README, REFERENCE):
         assert all(f"| {code} | " in text for code in errors.EXIT_CODES)
+
+
+def keys_of(value: Any) -> set[str]:
+    """Return all keys of a JSON value, but those that are names of commands."""
+    if isinstance(value, list):
+        return set().union(*map(keys_of, value))
+    if isinstance(value, dict):
+        return {key for key in value if key not in COMMANDS or key in {"gaps", "jobs"}}.union(
+            *map(keys_of, value.values())
+        )
+    return set()
+
+
+ANSWERS = [
+    ["backfill"], ["backfill", "--dry-run"], ["update"], ["detect-gaps"], ["repair", "--dry-run"], ["repair"],
+    ["stream", "--for", "1s"], ["cleanup", "--yes"], ["cleanup", "--dry-run"], ["status"], ["gaps"],
+    ["gaps", "--revisions"], ["jobs"], ["logs"], ["config"], ["init"], ["symbols"], ["timers", "show"],
+]  # fmt: skip
+
+
+def test_every_key_of_every_answer_is_explained(folder: Folder) -> None:
+    without_examples = re.sub(r"```.*?```", "", REFERENCE, flags=re.DOTALL)
+    words = set(re.findall(r"[a-z_]+", " ".join(re.findall(r"`([^`\n]+)`", without_examples))))
+    folder.settings |= {"TIMEFRAMES": "1h", "BACKFILL_DAYS": "5"}
+    folder.run("backfill")
+    folder.rows("UPDATE candles SET close = close * 0.999, low = 0.1 WHERE open_time % 86400000 = 0")
+    folder.rows("DELETE FROM candles WHERE open_time % 86400000 = 3600000")
+    unexplained = {}
+    for arguments in ANSWERS:
+        told = folder.run(*arguments, "--json")
+        assert told.exit in {0, 3}, told.err
+        unexplained[" ".join(arguments)] = keys_of(told.json) - words
+    assert {command: keys for command, keys in unexplained.items() if keys} == {}
 
 
 def test_links_between_the_docs_lead_somewhere() -> None:

@@ -110,7 +110,7 @@ class Rehearsal:
 
     def _sqlite3(self, database: str, statement: str) -> str:
         """Return what SQLite's own command line shows, which is not on every machine."""
-        connection = sqlite3.connect(Path(self._folder.name, database))
+        connection = sqlite3.connect(Path(self._folder.name, database.removeprefix("~/")))
         rows = connection.execute(statement).fetchall()
         connection.commit()
         connection.close()

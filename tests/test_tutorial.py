@@ -13,6 +13,21 @@ TUTORIAL = Path(__file__).parent.parent / "docs" / "tutorial.md"
 PATIENCE = "for i in $(seq 600); do grep -q WS_URL sandbox.env && break; sleep 0.1; done"
 
 
+def test_the_first_steps_of_the_readme(folder: Folder) -> None:
+    readme = TUTORIAL.parent.parent.joinpath("README.md").read_text()
+    (steps,) = re.findall(r"```console\n\$ make install .*?\n(.*?)```", readme, re.DOTALL)
+    urls = {name: value for name, value in folder.settings.items() if name.startswith("BITFINEX")}
+    folder.settings = {**urls, "RATE_LIMIT_DELAY": "0", "BACKFILL_DAYS": "2"}
+    commands = [line.removeprefix("$ mdata ").partition("#")[0].split() for line in steps.splitlines()]
+    assert [words[0] for words in commands] == ["init", "backfill", "backfill", "status"]
+    for words in commands:
+        # The sandbox of the tests has no tETHUSD.
+        ended = folder.run(*words, SYMBOLS="BTCUSD")
+        assert ended.exit == 0, ended.err
+    assert (folder.path / ".config/mdata/mdata.env").exists()
+    assert (folder.path / ".local/share/mdata/mdata.db").exists()
+
+
 @pytest.mark.skipif(shutil.which("sqlite3") is None, reason="there is no sqlite3 here: `apt install sqlite3`")
 def test_the_tutorial_works_as_it_is_written(folder: Folder) -> None:
     blocks = re.findall(r"```console\n(.*?)```", TUTORIAL.read_text(), re.DOTALL)

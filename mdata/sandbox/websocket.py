@@ -5,6 +5,7 @@ Frames and handshakes are the work of the websockets library, without its input 
 
 import select
 import socket
+from collections import deque
 from collections.abc import Iterable
 from email.utils import formatdate
 
@@ -148,21 +149,20 @@ def _talk(stream: Stream, number: int, ours: Socket, woken: socket.socket) -> No
     clock = stream.clock
     session = Session(stream, ours, number, clock.now())
     unkind = Unkind(stream, session, ours, clock.now())
-    texts: list[str] = []
+    texts: deque[str] = deque()
     while True:
         now = clock.now()
         _do_what_is_due(now, session, unkind, ours)
-        if min(session.due(), unkind.due()) > now:
-            # What was due before a message came in is said before its answer.
-            for text in texts:
-                session.receive(text, now)
-            texts.clear()
+        # What was due before a message came in is said before its answer.
+        if texts and min(session.due(), unkind.due()) > now:
+            session.receive(texts.popleft(), now)
         ours.flush()
         if not ours.is_open:
             return
-        if ours.wait(clock.real((min(session.due(), unkind.due()) - clock.now()) / 1000), woken):
+        left = 0 if texts else min(session.due(), unkind.due()) - clock.now()
+        if ours.wait(clock.real(left / 1000), woken):
             session.heard(clock.now())
-            texts += ours.receive()
+            texts.extend(ours.receive())
 
 
 def _do_what_is_due(now: int, session: Session, unkind: Unkind, ours: Socket) -> None:

@@ -113,9 +113,13 @@ def test_events_are_answered_in_kind(sandbox: Sandbox, clock: SetClock) -> None:
         assert told.ask(event="unsubscribe", chanId=number) == {
             "event": "unsubscribed", "status": "OK", "chanId": number,
         }  # fmt: skip
+        told.socket.send(['{"event":', '"ping"', ',"cid":3}'])
+        assert told.hear()["cid"] == 3
         told.subscribe()
         told.socket.send("this is no JSON")
         told.socket.send("[0, 1]")
+        told.socket.send("[" * 100_000)
+        told.socket.send(b'{"event":"ping"}')
         assert told.hush() == []
 
 
@@ -139,6 +143,7 @@ def test_what_cannot_be_had_is_refused_and_the_socket_stays(exchange: Callable[.
         assert refused(**subscribe, key=BTC, chanId=number) == (10301, "subscribe: dup")
         told.subscribe("trade:5m:tBTCUSD")
         assert refused(**subscribe, key="trade:1h:tBTCUSD") == (10305, "subscribe: limit")
+        assert refused(event="unsubscribe", chanId="9" * 5000) == (10400, "unsubscribe: invalid")
         assert refused(event="unsubscribe", chanId=1) == (10400, "unsubscribe: invalid")
         assert told.ask(event="nope")["code"] == 10000
         assert told.ask(event="ping")["event"] == "pong"

@@ -179,11 +179,12 @@ class Session:
     def _unsubscribe(self, event: dict[str, Any], _: int) -> None:
         # ccxt sends the number as text.
         number = str(event.get("chanId"))
-        channel = self._channels.pop(int(number), None) if number.isdecimal() else None
+        channel = next((one for one in self.channels() if str(one.number) == number), None)
         if channel is None:
             self._refuse(10400, "unsubscribe: invalid", {"chanId": event.get("chanId")})
             return
         channel.is_open = False
+        del self._channels[channel.number]
         self._stream.note(self.number, "unsubscribe", key=channel.key)
         self._tell({"event": "unsubscribed", "status": "OK", "chanId": channel.number})
 

@@ -17,9 +17,9 @@ printf '%s\\n' "${COMPREPLY[@]}"
 """
 
 
-def press_tab(folder: Folder, *words: str, **settings: str) -> list[str]:
+def press_tab(folder: Folder, *words: str, programs: Path = MDATA.parent, **settings: str) -> list[str]:
     environment = folder.environ(**settings)
-    environment["PATH"] = f"{MDATA.parent}:{environment['PATH']}"
+    environment["PATH"] = f"{programs}:{environment['PATH']}"
     finished = subprocess.run(
         ["bash", "-c", BASH, "bash", "mdata", *words], env=environment, cwd=folder.path, text=True,
         capture_output=True, check=False, timeout=60,

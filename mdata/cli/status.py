@@ -9,6 +9,7 @@ import typer
 
 from mdata.cli import options as common
 from mdata.cli.frame import Answer, Frame, Options, conduct, duration
+from mdata.errors import OK, WORK_REMAINS, MdataError
 
 if TYPE_CHECKING:
     from mdata.jobs.status import Status
@@ -64,26 +65,74 @@ def status(
 
 
 def _status(frame: Frame, wish: Wish) -> Answer:
+    """Return the answer, and tell the monitor first where it is that of a health check."""
+    url = frame.loaded.settings.ping_url
+    if not wish.check or url is None:
+        return _read(frame, wish)
+    from mdata import ping
+
+    try:
+        answer = _read(frame, wish)
+    except MdataError as error:
+        ping.send(url, error.exit_code, frame.log.warning)
+        raise
+    ping.send(url, answer.exit, frame.log.warning)
+    return answer
+
+
+def _read(frame: Frame, wish: Wish) -> Answer:
     from mdata import shapes
     from mdata.jobs.status import complaints, with_next_runs
 
     settings = frame.loaded.settings
     limit = settings.status_max_lag_minutes * 60 if wish.max_lag is None else duration(wish.max_lag, "--max-lag")
+    file = wish.prometheus or (settings.prometheus_textfile if wish.check else None)
     is_screen = sys.stdout.isatty() and not (wish.json or wish.check or wish.prometheus)
-    state = shapes.find_status(settings, frame.clock, narrowed=wish.narrowed, silent=is_screen)
+    try:
+        state = shapes.find_status(settings, frame.clock, narrowed=wish.narrowed, silent=is_screen)
+    except MdataError as error:
+        if file is not None:
+            _write_metrics(frame, file, None, limit, error.exit_code)
+        raise
+    reason = "; ".join(complaints(state, limit, wish.max_gaps))
+    code = WORK_REMAINS if reason else OK
+    if file is not None:
+        _write_metrics(frame, file, state, limit, code)
     if is_screen or (wish.json and not wish.check):
         state = with_next_runs(state)
     data = shapes.status(state, shapes.budget(settings, frame.clock))
-    reason = "; ".join(complaints(state, limit, wish.max_gaps)) if wish.check else ""
-    return Answer(3 if reason else 0, reason or None, data, lambda: _show(frame, state, wish, reason))
+    if not wish.check:
+        return Answer(OK, None, data, lambda: _show(frame, state, wish))
+    return Answer(code, reason or None, data, lambda: _say(reason, wish))
 
 
-def _show(frame: Frame, state: "Status", wish: Wish, reason: str) -> None:
+def _write_metrics(frame: Frame, file: Path, state: "Status | None", max_lag: int, code: int) -> None:
+    from mdata import metrics, shapes
+
+    if state is None:
+        families = metrics.of_a_check(frame.clock.now(), code)
+    else:
+        rate = shapes.budget(frame.loaded.settings, frame.clock)
+        families = metrics.of_a_store(state, rate, max_lag, code)
+    metrics.write(file, families)
+    if file.suffix != ".prom":
+        frame.log.warning(f"node_exporter reads only files whose names end in .prom, not {file}")
+
+
+def _say(reason: str, wish: Wish) -> None:
+    from mdata import render
+
+    if reason or not wish.quiet:
+        render.line(reason or "healthy")
+
+
+def _show(frame: Frame, state: "Status", wish: Wish) -> None:
     from mdata import render, shapes
 
-    if wish.check:
-        if reason or not wish.quiet:
-            render.line(reason or "healthy")
+    if wish.prometheus is not None:
+        # Started by cron it has nothing to say.
+        if sys.stdout.isatty():
+            render.note(f"the metrics are in {wish.prometheus}")
     elif sys.stdout.isatty():
         sys.stdout.write(paint(frame, state))
     else:

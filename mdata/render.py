@@ -10,6 +10,7 @@ from mdata.domain.moment import human_duration, iso
 from mdata.logs import harmless
 
 if TYPE_CHECKING:
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
@@ -164,12 +165,13 @@ def live_table() -> "Iterator[Callable[[View], None]]":
             drawer.join(2.0)
 
 
-def _stream_table(view: "View") -> "Table":
+def _stream_table(view: "View") -> "Group":
     from rich import box
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(box=box.SIMPLE, pad_edge=False, caption=f"{view.summary}, {human_duration(view.seconds_left)} left")
+    drawn = Table(box=box.SIMPLE, pad_edge=False)
     for column in ("series", "price", "last closed candle", "close", "lag"):
         drawn.add_column(column, justify="right" if column in {"price", "close", "lag"} else "left", no_wrap=True)
     for one in view.series:
@@ -182,4 +184,4 @@ def _stream_table(view: "View") -> "Table":
             "" if one.lag_seconds is None else f"{one.lag_seconds} s",
         ]
         drawn.add_row(*map(Text, map(harmless, cells)))
-    return drawn
+    return Group(drawn, Text(f"{view.summary}; {human_duration(view.seconds_left)} left"))

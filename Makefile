@@ -57,6 +57,9 @@ browser:
 test-systemd: dev  ## what a real systemd does with the units, the slow part included (as root)
 	$(BIN)/python -m pytest -n 2 -m '' tests/test_systemd.py tests/test_system_install.py
 
+soak: dev  ## hours of streaming in minutes; more with SOAK_HOURS=24
+	$(BIN)/python -m pytest -m soak -rP tests
+
 lint: dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .

@@ -40,7 +40,7 @@ def fast(tmp_path: Path) -> Iterator[Folder]:
 def compare(folder: Folder, timeframe: str = "1m") -> None:
     """Compare what is stored with the exchange's ledger: the covered part of every series, candle by candle."""
     assert_sound(folder)
-    for symbol in PAIRS:
+    for symbol in folder.sandbox.market.symbols():
         rows = folder.rows(
             """SELECT start_time, end_time FROM coverage JOIN series ON series.id = series_id
                WHERE symbol = ? ORDER BY start_time""", symbol,

@@ -21,8 +21,6 @@ from mdata.jobs.context import Context
 from mdata.jobs.passes import Target
 from mdata.jobs.worker import Worker
 
-# A connection that lasted so long (s) was a good one: the next failure is the first in a row again.
-_GOOD_SECONDS = 60.0
 # For how long (s) nobody may connect when the exchange says that there were too many connects.
 _TOO_MANY = 60.0
 # Connections that have ended wait here for their last claims to be stored; those of a series that cannot be stored
@@ -122,8 +120,10 @@ class Feed(Worker):
         self._ended: list[Session] = []
         self._reached: set[str] = set()
         self._said_at = -_SAY_EVERY
+        self._opened_at: float | None = None
         # For whoever watches: read freely, written by the thread alone. Instants are seconds of boot time.
         self.connects = 0
+        self.was_subscribed = False
         self.tried_at: float | None = None
         self.heard_at: float | None = None
         self.refused: dict[str, NotSubscribed] = {}
@@ -173,12 +173,6 @@ class Feed(Worker):
             return [Sight(self.targets[key], self._session.channels[key].newest) for key in self._session.subscribed]
 
     @property
-    def is_answered(self) -> bool:
-        """Whether there is a connection on which every subscription has been answered."""
-        with self._guard:
-            return self._session is not None and self._session.is_answered
-
-    @property
     def is_over(self) -> bool:
         """Whether there is nothing left to listen to: the exchange refuses every channel."""
         return self.refused.keys() == self.targets.keys()
@@ -195,19 +189,19 @@ class Feed(Worker):
         while not self.is_over and not self._halt.is_set():
             clock.sleep(pause)
             self._context.budget.connect()
-            opened_at = clock.boottime()
             self.connects += 1
+            self._opened_at = None
             try:
                 self._listen()
             except ConfigurationError:
                 raise
             except MdataError as error:
                 self.trouble = error
-            self._end_session()
+            # One that brought data was a good one: the next failure is the first in a row again.
+            failures = 0 if self._end_session() else failures + 1
             ended_at = self.tried_at = clock.boottime()
-            is_good = ended_at - opened_at >= _GOOD_SECONDS and (self.heard_at or 0) > opened_at
-            failures = 0 if is_good else failures + 1
-            pause = reconnect_delay(failures, ended_at - opened_at, self._jitter)
+            lasted = 0.0 if self._opened_at is None else ended_at - self._opened_at
+            pause = reconnect_delay(failures, lasted, self._jitter)
             if isinstance(self.trouble, RateLimitedError):
                 pause += _TOO_MANY
             self._say_lost(ended_at, pause)
@@ -215,7 +209,7 @@ class Feed(Worker):
     def _listen(self) -> None:
         """Open the connection, subscribe, and hear what comes until it is lost or the run is over."""
         with self._connect() as line:
-            self.tried_at = boottime = self._context.clock.boottime()
+            self._opened_at = self.tried_at = boottime = self._context.clock.boottime()
             keys = [key for key in self.targets if key not in self.refused]
             session = Session.of({key: self.targets[key].timeframe for key in keys}, boottime)
             with self._guard:
@@ -232,17 +226,20 @@ class Feed(Worker):
                 self._time.seen(message.stamp)
             with self._guard:
                 session.take(message, self._time.now(), boottime)
+            self.was_subscribed |= session.is_answered and bool(session.subscribed)
             self.heard_at = session.heard_at if session.heard_at is not None else self.heard_at
             self.refused = {**self.refused, **session.refused}
         fault = session.fault(boottime)
         if fault is not None:
             raise UnreachableError(fault)
 
-    def _end_session(self) -> None:
+    def _end_session(self) -> bool:
+        """Keep what the connection has shown until it is stored; return whether it has shown anything."""
         with self._guard:
-            if self._session is not None:
-                self._ended = [*self._ended, self._session][-_MOST_ENDED:]
-            self._session = None
+            ended, self._session = self._session, None
+            if ended is not None:
+                self._ended = [*self._ended, ended][-_MOST_ENDED:]
+            return ended is not None and ended.heard_at is not None
 
     def _say_lost(self, now: float, pause: float) -> None:
         if self.trouble is not None and now - self._said_at >= _SAY_EVERY and not self._halt.is_set():

@@ -183,7 +183,7 @@ class _Stream:
     def _judge(self) -> None:
         """Say that the service is ready as soon as it is; give up when nothing comes."""
         now = self._context.clock.boottime()
-        if not self._is_ready and any(feed.is_answered for feed in self._feeds):
+        if not self._is_ready and any(feed.was_subscribed for feed in self._feeds):
             self._is_ready = True
             self._outside.notify("READY=1", f"STATUS={self._view().summary}")
         if not self._is_ready and now - self._started_at > _READY_SECONDS:

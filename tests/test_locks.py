@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import Folder
 
 from mdata.clock import SystemClock
 from mdata.errors import NotNowError, NotPermittedError, Stopped
@@ -215,3 +216,16 @@ def test_what_is_written_into_the_file(tmp_path: Path) -> None:
     assert note["pid"] == os.getpid()
     assert note["command"] == "repair"
     assert note["since"].endswith("Z")
+
+
+def test_twenty_starts_at_once(folder: Folder) -> None:
+    """What a scheduler that starts too often does: one works, the others leave at once and write no row."""
+    folder.settings["RATE_LIMIT_DELAY"] = "0.2"
+    processes = [folder.start("backfill", "--wait-lock", "0s") for _ in range(20)]
+    ended = [(process.communicate(timeout=120)[1], process.returncode) for process in processes]
+    codes = [code for _, code in ended]
+    assert set(codes) <= {0, 75}
+    assert 0 in codes
+    assert 75 in codes
+    assert all("another `mdata backfill` is at work" in err for err, code in ended if code == 75)
+    assert folder.rows("SELECT count(*), max(outcome) FROM ingestion_jobs") == [(codes.count(0), "ok")]

@@ -103,7 +103,8 @@ def main() -> None:
         subprocess.run([MDATA, "backfill", "-q"], env=idle, check=True)
         start_up(idle, 15)
         shared_state(folder, 2000)
-        lateness(env, database, minutes)
+        if minutes:
+            lateness(env, database, minutes)
 
 
 if __name__ == "__main__":

@@ -161,7 +161,14 @@ def at_a_terminal(folder: Folder, *arguments: str, **settings: str) -> str:
 
 # One of each family; what all of them become is tested above, without processes.
 FEW = "\x1b[31mred\x1b]0;t\x07\x9b31m\u202e\u2028\ud800\x00[/x]"
-ASKING = [["backfill"], ["update"], ["repair"], ["symbols", "--refresh"], ["symbols", "--refresh", "btcusx"]]
+ASKING = [
+    ["backfill"],
+    ["update"],
+    ["repair"],
+    ["stream", "--for", "1s"],
+    ["symbols", "--refresh"],
+    ["symbols", "--refresh", "btcusx"],
+]
 READING = [["jobs"], ["gaps"], ["gaps", "--revisions"], ["status"], ["logs"]]
 
 

@@ -47,6 +47,14 @@ def test_a_failure_after_a_recovery_is_told_but_not_within_six_hours(folder: Pat
     assert tell(folder, BAD_SETTING, 13)
 
 
+def test_what_did_not_arrive_is_tried_again_after_six_hours(folder: Path) -> None:
+    assert tell(folder, BAD_SETTING, 0)
+    alarm.untold(folder, "mdata-repair")
+    assert tell(folder, BAD_SETTING, 5) is None
+    assert tell(folder, BAD_SETTING, 6)
+    assert tell(folder, BAD_SETTING, 13) is None
+
+
 def test_another_failure_is_a_change(folder: Path) -> None:
     assert tell(folder, BAD_SETTING, 0)
     assert tell(folder, KILLED, 1) is None

@@ -1,5 +1,6 @@
 """`mdata timers install`, `uninstall` and `show`, and `mdata notify`, which units start."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from mdata.units.manager import Elapse
     from mdata.units.marker import Marker
     from mdata.units.timetable import Scheduled
+
+# More files than this are counted, not named.
+_MANY = 10
 
 timers = typer.Typer(
     name="timers",
@@ -111,7 +115,7 @@ def _install(frame: Frame, manager: str, *, dry_run: bool) -> Answer:
     listing = "" if dry_run else systemd.list_timers(manager)
     return Answer(
         data={**data, "dry_run": dry_run, **_changes(changes)},
-        show=lambda: _show_changes(changes, listing, dry_run=dry_run),
+        show=lambda: _show_changes(changes, folder, listing, dry_run=dry_run),
     )
 
 
@@ -127,7 +131,7 @@ def _uninstall(log: "StderrLog", manager: str) -> Answer:
     for path in changes.kept:
         log.notice(f"left alone, for it is yours: {path}")
     data = {"manager": manager, "unit_folder": str(folder), **_changes(changes)}
-    return Answer(data=data, show=lambda: _show_changes(changes, "", dry_run=False))
+    return Answer(data=data, show=lambda: _show_changes(changes, folder))
 
 
 def _changes(changes: "Changes") -> dict[str, list[str]]:
@@ -140,14 +144,20 @@ def _changes(changes: "Changes") -> dict[str, list[str]]:
     }
 
 
-def _show_changes(changes: "Changes", listing: str, *, dry_run: bool) -> None:
+def _show_changes(changes: "Changes", folder: Path, listing: str = "", *, dry_run: bool = False) -> None:
     from mdata import render
 
-    would = "would have " if dry_run else ""
     found = _changes(changes)
     for word in ("written", "removed", "enabled", "disabled"):
-        for one in found[word]:
-            render.line(f"{would}{word} {one}")
+        names = found[word]
+        if dry_run:
+            names = [f"would have {word} {one}" for one in names]
+        elif len(names) > _MANY:
+            names = [f"{word} {len(names)} files in {folder}"]
+        else:
+            names = [f"{word} {one}" for one in names]
+        for line in names:
+            render.line(line)
     if not any(found.values()):
         render.line("nothing differs")
     for line in listing.splitlines():
@@ -180,7 +190,8 @@ def _show(frame: Frame) -> Answer:
     next_runs = {one.job: one for one in found or ()}
     rows = [_row(frame, one, marker, next_runs.get(one.job)) for one in timetable(settings)]
     return Answer(
-        data={**_about(marker), "answers": found is not None, "timers": rows}, show=lambda: _show_rows(rows)
+        data={**_about(marker), "answers": found is not None, "timers": rows},
+        show=lambda: _show_rows(rows, frame.clock.now()),
     )
 
 
@@ -217,18 +228,31 @@ def _row(frame: Frame, one: "Scheduled", marker: "Marker | None", elapse: "Elaps
     }
 
 
-def _show_rows(rows: list[dict[str, Any]]) -> None:
+def _show_rows(rows: list[dict[str, Any]], now: int) -> None:
+    """Print a line per job; for a person with times as distances, and the commands for the logs below."""
     from mdata import render
-    from mdata.domain.moment import human_duration
+    from mdata.domain.moment import human_duration, parse_instant
 
-    columns = ["job", "every", "next", "last", "outcome", "exit", "log"]
+    is_person = sys.stdout.isatty()
+
+    def when(instant: str | None) -> str | None:
+        if instant is None or not is_person:
+            return instant
+        seconds = (parse_instant(instant, now) - now) / 1000
+        return f"in {human_duration(seconds)}" if seconds > 0 else f"{human_duration(-seconds)} ago"
+
+    columns = ["job", "every", "next", "last", "outcome", "exit", *([] if is_person else ["log"])]
     shown = []
     for row in rows:
         last = row["last_job"] or {"started_at": None, "outcome": None, "exit": None}
         every = human_duration(row["cadence_seconds"]) if row["enabled"] else f"off ({row['switch']})"
-        started = row["last_at"] or last["started_at"]
-        shown.append([row["job"], every, row["next_at"], started, last["outcome"], last["exit"], row["journal"]])
+        times = when(row["next_at"]), when(row["last_at"] or last["started_at"])
+        log = [] if is_person else [row["journal"]]
+        shown.append([row["job"], every, *times, last["outcome"], last["exit"], *log])
     render.table(columns, shown)
+    if is_person:
+        for row in rows:
+            render.line(f"{row['job']:11}  {row['journal']}")
 
 
 def _notify(log: "StderrLog", unit: str, env_file: Path | None) -> Answer:
@@ -253,4 +277,5 @@ def _notify(log: "StderrLog", unit: str, env_file: Path | None) -> Answer:
     problem = alarm.run_command(command, unit, failure, sentence) if command else None
     if problem:
         log.error(problem)
+        alarm.untold(folder, unit)
     return Answer(reason=problem)

@@ -98,6 +98,11 @@ def tell(folder: Path, unit: str, failure: Failure, manager: str, now: int) -> s
     return f"{unit} failed: {failure.told}{': ' if reason else ''}{reason}; read `{' '.join(log)}`"
 
 
+def untold(folder: Path, unit: str) -> None:
+    """Note that what `tell` gave did not arrive: it is tried again when six hours have passed."""
+    _write(folder, unit, replace(read(folder, unit), is_told=False))
+
+
 def run_command(command: str, unit: str, failure: Failure, sentence: str) -> str | None:
     """Run NOTIFY_COMMAND with the sentence on its standard input; return what went wrong, if anything did."""
     variables = {"MDATA_UNIT": unit, "MDATA_RESULT": failure.result, "MDATA_STATUS": failure.status,

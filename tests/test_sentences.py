@@ -155,6 +155,24 @@ def test_a_near_miss_gets_the_right_word(folder: Folder, arguments: list[str], c
     assert "Traceback" not in ended.err
 
 
+def test_an_unknown_pair_is_no_pair_without_gaps(folder: Folder) -> None:
+    folder.run("backfill", BACKFILL_DAYS="1")
+    assert "nothing of tBTCUSX is stored; did you mean tBTCUSD?" in folder.run("gaps", "-s", "BTCUSX").err
+    assert folder.run("gaps", "-s", "BTCUSD").err == ""
+
+
+@pytest.mark.parametrize(("fault", "code", "advice"), [
+    (Fault("spoil", parameters={"row": 7, "column": 2, "value": "x"}), 65, "rejected_rows"),
+    (Fault("unsorted"), 76, "run this again later"),
+])  # fmt: skip
+def test_an_answer_that_was_not_stored_says_what_to_do(folder: Folder, fault: Fault, code: int, advice: str) -> None:
+    folder.sandbox.faults = [fault]
+    ended = folder.run("backfill", "--json", BACKFILL_DAYS="1")
+    assert ended.exit == code
+    assert advice in ended.json["reason"]
+    assert advice in ended.err
+
+
 def test_a_log_that_nobody_reads_stops_nothing() -> None:
     class Closed:
         def write(self, _: str) -> None:

@@ -96,7 +96,23 @@ def _gaps(frame: Frame, given: Options, status: str | None, since: str | None) -
     if rows is None:
         _tell_that_nothing_is_stored(frame)
         return Answer(data={"gaps": []})
+    if symbols and not rows:
+        _tell_what_is_stored(frame, symbols)
     return Answer(data={"gaps": rows}, show=lambda: _show(rows))
+
+
+def _tell_what_is_stored(frame: Frame, symbols: list[str]) -> None:
+    """Say which of the symbols asked about are not stored at all: they have no gaps either."""
+    from mdata.domain.near import did_you_mean
+    from mdata.jobs.forget import stored_symbols
+
+    store = _opened(frame)
+    if store is not None:
+        with store:
+            known = stored_symbols(store)
+        for symbol in symbols:
+            if symbol not in known:
+                frame.log.warning(f"nothing of {symbol} is stored{did_you_mean(symbol, known)}")
 
 
 def _opened(frame: Frame) -> "Store | None":

@@ -32,6 +32,12 @@ from mdata.store.jobs import Ending, Tally
 T = TypeVar("T")
 R = TypeVar("R")
 
+# What to do about an answer that was not, or not wholly, stored.
+_ADVICE = {
+    65: "what was refused is kept in the table rejected_rows; `mdata repair` asks again once `mdata detect-gaps` lists it",
+    76: "run this again later; if it goes on, the exchange has changed and mdata has to",
+}
+
 # An answer that cannot be read at all is asked for so often; then it is what the exchange says.
 _GARBLED_TRIES = 3
 
@@ -184,6 +190,8 @@ class Job:
         more = [sentence for sentence in (self._skipped, reason) if sentence]
         sentences = [*dict.fromkeys(str(problem) for problem in self.problems), *more]
         text = "; ".join(sentences) or None
+        if text and code in _ADVICE:
+            text += f"; {_ADVICE[code]}"
         if (code in RETRYABLE or self._not_before) and NEXT_ATTEMPT not in (text or ""):
             text = "; ".join(filter(None, (text, self._when(finished_at))))
         self._progress.tally = replace(self.tally, remaining=remaining)

@@ -11,7 +11,7 @@ from mdata.domain.budget import Priority
 from mdata.domain.moment import iso
 from mdata.domain.symbol import parse_symbol
 from mdata.domain.timeframe import DAY
-from mdata.errors import NEXT_ATTEMPT, MdataError, RateLimitedError, UnreachableError
+from mdata.errors import NEXT_ATTEMPT, BadAnswerError, MdataError, RateLimitedError, UnreachableError
 from mdata.files import replace_whole
 from mdata.jobs.context import Budget, Exchange, Log
 from mdata.store import series as table
@@ -58,6 +58,8 @@ def ask(url: str, exchange: Callable[[], Exchange], budget: Budget, clock: Clock
     except UnreachableError as error:
         free_at = budget.peek().next_request_at
         raise UnreachableError(f"{error}; {NEXT_ATTEMPT} {f'at {iso(free_at)}' if free_at else 'at once'}") from error
+    except BadAnswerError as error:
+        raise BadAnswerError(f"{error}; run this again later") from error
     budget.answered()
     return Listing(url, clock.now(), _sound(pairs))
 

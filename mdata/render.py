@@ -11,7 +11,6 @@ from mdata.logs import harmless
 
 if TYPE_CHECKING:
     from rich.console import Group
-    from rich.table import Table
     from rich.text import Text
 
     from mdata.jobs.backfill import Planned

@@ -34,7 +34,7 @@ R = TypeVar("R")
 
 # What to do about an answer that was not, or not wholly, stored.
 _ADVICE = {
-    65: "what was refused is kept in the table rejected_rows; `mdata detect-gaps` and `mdata repair` ask for it again",
+    65: "what was refused is kept in the table rejected_rows; `mdata detect-gaps` and `mdata repair` ask again",
     76: "run this again later; if it goes on, the exchange has changed and mdata has to",
 }
 

@@ -3,3 +3,6 @@
 `make bench` runs all of it and writes `docs/performance.md`; `make bench-quick` leaves the large store out and
 only prints. Absolute times are those of one machine; the ratios are what is promised.
 """
+
+# Python's garbage collector as every command sets it.
+import mdata.cli  # noqa: F401

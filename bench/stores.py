@@ -57,10 +57,10 @@ def symbol(number: int) -> str:
 
 
 def made_up(start: int, count: int) -> Iterator[Candle]:
-    """Yield dense one-minute candles from `start` (ms UTC) on."""
-    for index in range(count):
-        price = 40_000 + index % 997 / 10
-        yield (start + index * MINUTE, price, price + 7.5, price - 7.5, price + 1.25, 0.25 + index % 89 / 100)
+    """Yield dense one-minute candles from `start` (ms UTC) on; the same minute always has the same candle."""
+    for minute in range(start // MINUTE, start // MINUTE + count):
+        price = 40_000 + minute % 997 / 10
+        yield (minute * MINUTE, price, price + 7.5, price - 7.5, price + 1.25, 0.25 + minute % 89 / 100)
 
 
 def generate(path: Path, minutes: int, *, holes: int = 0, lost: int = 0) -> Store:

@@ -1,0 +1,123 @@
+"""How cost grows with the store: the same work at 1, 5 and 10 million candles, with as many segments and gaps."""
+
+import csv
+import json
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from bench.measure import in_turn, number, seconds
+from bench.start import MDATA, process
+from bench.stores import END, M1, NOW, SERIES, Store, made_up, symbol
+from mdata.clock import RehearsalClock
+from mdata.domain.candle import Candle
+from mdata.domain.interval import Range
+from mdata.domain.query import PAGE_LIMIT, Page, Query, prove
+from mdata.domain.timeframe import DAY, MINUTE, Timeframe
+from mdata.sandbox.market import Market, Pair
+from mdata.sandbox.server import Sandbox
+from mdata.store import pages
+from mdata.store import series as table
+from mdata.store.engine import open_store, sqlite3
+
+_READ = 40_000
+
+
+def head(stores: list[Store]) -> list[str]:
+    """Return the columns: one for each store."""
+    return ["work", *(f"{store.rows / 1e6:.1f} M candles" for store in stores), "largest ÷ smallest"]
+
+
+def rows(stores: list[Store], rounds: int) -> list[list[str]]:
+    """Measure the stores in turn; they are changed by that."""
+    sizes = [store.path.stat().st_size / store.rows for store in stores]
+    found = {"file, bytes per candle": sizes}
+    for command in ("status", "detect-gaps"):
+        runs = [process(store.environ(), command, "--json") for store in stores]
+        found[f"`{command}`, ms"] = _medians(rounds, runs)
+    reading = [partial(_export, store) for store in stores]
+    found[f"{_READ:,} candles of the view `ohlcv` into CSV, ms"] = _medians(rounds, reading)
+    found["ingest of a page, ms"] = _medians(rounds, [_ingest(store, rounds + 1).__next__ for store in stores])
+    for work in (_repair, _cleanup):
+        figures = [work(store) for store in stores]
+        found |= {name: [figure[name] for figure in figures] for name in figures[0]}
+    return [[name, *map(number, values), number(values[-1] / values[0])] for name, values in found.items()]
+
+
+def _medians(rounds: int, works: list[Callable[[], float]]) -> list[float]:
+    return [statistics.median(one) * 1000 for one in in_turn(rounds, *works)]
+
+
+def _export(store: Store) -> float:
+    """Read the middle of a series into a CSV file."""
+    connection = sqlite3.connect(f"file:{store.path}?mode=ro", uri=True)
+    start = END - (store.minutes // 2 + _READ // 2) * MINUTE
+    sql = "SELECT * FROM ohlcv WHERE symbol = ? AND timeframe = '1m' AND open_time >= ? ORDER BY open_time LIMIT ?"
+
+    def write() -> None:
+        with store.path.with_suffix(".csv").open("w", newline="") as stream:
+            csv.writer(stream).writerows(connection.execute(sql, (symbol(3), start, _READ)))
+
+    taken = seconds(write)
+    connection.close()
+    return taken
+
+
+def _ingest(store: Store, count: int) -> Iterator[float]:
+    """Yield the seconds of applying pages that are older than all others of their series."""
+    with open_store(store.path) as opened:
+        for number_of in range(count):
+            end = END - (store.minutes + number_of * PAGE_LIMIT) * MINUTE
+            held = list(made_up(end - PAGE_LIMIT * MINUTE, PAGE_LIMIT))
+            query = Query(symbol(7), M1, Range(held[0][0], end), newest_first=True)
+            page = Page(query, held, (), PAGE_LIMIT, NOW)
+            begin = time.perf_counter()
+            with opened.write() as connection:
+                series = table.find(connection, query.symbol, M1)
+                assert series is not None
+                pages.apply_page(connection, series, page, prove(page), 0, "bench")
+            yield time.perf_counter() - begin
+
+
+class _Made(Market):
+    """An exchange that holds what the stores were made of."""
+
+    def walk(self, _: str, __: Timeframe, within: Range, now: int, *, newest_first: bool = False) -> Iterator[Candle]:
+        start, end = max(within.start, 0), min(within.end, now)
+        found = list(made_up(M1.ceil(start), M1.count(M1.ceil(start), M1.ceil(end))))
+        yield from reversed(found) if newest_first else found
+
+
+def _repair(store: Store) -> dict[str, float]:
+    """Run `repair` for ten requests against an exchange that has what is missing."""
+    env = store.environ()
+    wall, boot, speed = env["MDATA_REHEARSAL"].split(",")
+    clock = RehearsalClock(int(wall), float(boot), float(speed))
+    market = _Made({symbol(number_of): Pair(symbol(number_of), listed=0) for number_of in range(SERIES)})
+    with Sandbox(market, clock) as sandbox:
+        env |= {"BITFINEX_REST_URL": sandbox.rest_url, "BITFINEX_WS_URL": sandbox.ws_url, "RATE_LIMIT_DELAY": "0"}
+        begin = time.perf_counter()
+        ended = subprocess.run([MDATA, "repair", "--json"], env=env, check=False, capture_output=True, text=True)
+        taken = time.perf_counter() - begin
+    told = json.loads(ended.stdout)
+    assert told["requests"] == 10, told
+    return {"`repair`, ten requests, ms": taken * 1000, "`repair`, gaps closed": told["gaps_repaired"]}
+
+
+def _cleanup(store: Store) -> dict[str, float]:
+    """Run `cleanup` with a retention that leaves out the oldest five days of every series."""
+    days = (END - END % DAY - (END - store.minutes * MINUTE)) // DAY - 5
+    env = store.environ(RETENTION_DAYS=str(days))
+    before = _count(store)
+    taken = process(env, "cleanup", "--yes", "--json")()
+    removed = before - _count(store)
+    return {"`cleanup`, ms": taken * 1000, "`cleanup`, µs for each candle removed": taken / removed * 1e6}
+
+
+def _count(store: Store) -> int:
+    connection = sqlite3.connect(store.path)
+    (count,) = connection.execute("SELECT sum(candles) FROM coverage").fetchone()
+    connection.close()
+    return int(count)

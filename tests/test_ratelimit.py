@@ -4,6 +4,7 @@ import json
 import random
 import subprocess
 import sys
+import threading
 from collections import Counter
 from pathlib import Path
 
@@ -277,6 +278,19 @@ def test_a_path_that_cannot_be_used(tmp_path: Path) -> None:
         limit = RateLimit(tmp_path / name, 6.0, 60.0, SetClock(), random.Random(1))
         with pytest.raises(NotPermittedError, match=name):
             limit.acquire(Priority.UPDATE, lambda: 1)
+
+
+def test_threads_of_one_process_share_one_object(tmp_path: Path) -> None:
+    limit = RateLimit(tmp_path / "state.json", 0.0, 60.0, SystemClock(), random.Random(1))
+    for _ in range(20):
+        threads = [threading.Thread(target=limit.refused, args=(None,)) for _ in range(2)]
+        threads += [threading.Thread(target=limit.connect)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    kept = json.loads((tmp_path / "state.json").read_bytes())
+    assert (len(kept["connects"]), kept["refusals"]) == (20, 1)
 
 
 def test_connects_are_twenty_a_minute(tmp_path: Path) -> None:

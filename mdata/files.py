@@ -4,11 +4,14 @@ A file that mdata makes in a group-writable folder is 0660 whatever the umask, s
 share one store with the services; anywhere else it is 0600.
 """
 
+import errno
 import os
 import stat
 from pathlib import Path
 
-from mdata.errors import NotPermittedError, StorageError
+from mdata.errors import MdataError, NotPermittedError, StorageError
+
+_BROKEN = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
 
 
 def shared_mode(folder: Path) -> int:
@@ -20,9 +23,16 @@ def make_folder(folder: Path) -> None:
     """Create `folder` and its parents, private to the user; raise NotPermittedError where that is refused."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except (PermissionError, FileExistsError, NotADirectoryError) as error:
-        message = f"cannot create the folder {folder}: {error.strerror}; choose another path in the settings"
-        raise NotPermittedError(message) from error
+    except OSError as error:
+        raise _explained(
+            f"cannot create the folder {folder}", error, "choose another path in the settings"
+        ) from error
+
+
+def _explained(what: str, error: OSError, advice: str) -> MdataError:
+    if error.errno in _BROKEN:
+        return StorageError(f"{what}: {error.strerror}; make room or check the disk, then run this again")
+    return NotPermittedError(f"{what}: {error.strerror or error}; {advice}")
 
 
 def open_shared(path: Path) -> int:
@@ -39,9 +49,9 @@ def open_shared(path: Path) -> int:
             return os.open(path, flags)
         os.fchmod(descriptor, shared_mode(path.parent))
     except OSError as error:
-        reason = error.strerror or str(error)
-        message = f"cannot open {path}: {reason}; check the owner and mode of the file and its folder"
-        raise NotPermittedError(message) from error
+        raise _explained(
+            f"cannot open {path}", error, "check the owner and mode of the file and its folder"
+        ) from error
     return descriptor
 
 

@@ -7,7 +7,7 @@ into its file for people to read.
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,7 +36,8 @@ def command_lock(database: Path, command: str, wait: float, clock: Clock) -> Ite
         if not lock.acquire(max(wait, 2 * POLL), clock):
             raise NotNowError(_busy(database, command, _read(lock.path), wait))
         note = {"pid": os.getpid(), "command": command, "since": iso(clock.now())}
-        os.pwrite(lock.fd, json.dumps(note).encode().ljust(_NOTE_BYTES - 1) + b"\n", 0)
+        with suppress(OSError):  # a full disk: it is the kernel that holds the lock, the note is for people
+            os.pwrite(lock.fd, json.dumps(note).encode().ljust(_NOTE_BYTES - 1) + b"\n", 0)
         yield
     finally:
         lock.close()

@@ -31,6 +31,14 @@ NOW = 1_717_243_443_000  # 2024-06-01 12:04:03 UTC
 DAY = 86_400_000
 
 
+# Root may do everything to any file; without these two powers it is held to modes as everybody is.
+UNPRIVILEGED = (
+    ["setpriv", "--bounding-set", "-dac_override,-dac_read_search", "--inh-caps", "-dac_override,-dac_read_search"]
+    if os.geteuid() == 0
+    else []
+)
+
+
 class SetClock:
     """A clock that stands still until it is told, or slept, forward."""
 
@@ -88,6 +96,7 @@ class Folder:
     def __init__(self, path: Path, sandbox: Sandbox) -> None:
         self.path, self.sandbox = path, sandbox
         self.database = path / "mdata.db"
+        self.before: list[str | Path] = []  # what the command line is run by: strace, setpriv
         self.settings = {
             "BITFINEX_REST_URL": sandbox.rest_url,
             "BITFINEX_WS_URL": sandbox.ws_url,
@@ -106,14 +115,14 @@ class Folder:
 
     def start(self, *arguments: str, **settings: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [MDATA, *arguments], env=self.environ(**settings), cwd=self.path, text=True,
+            [*self.before, MDATA, *arguments], env=self.environ(**settings), cwd=self.path, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
         )  # fmt: skip
 
     def run(self, *arguments: str, **settings: str) -> Ended:
         return Ended(
             subprocess.run(
-                [MDATA, *arguments], env=self.environ(**settings), cwd=self.path, text=True,
+                [*self.before, MDATA, *arguments], env=self.environ(**settings), cwd=self.path, text=True,
                 capture_output=True, stdin=subprocess.DEVNULL, timeout=120, check=False,
             )
         )  # fmt: skip

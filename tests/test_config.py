@@ -2,9 +2,11 @@
 
 import os
 import pwd
+import subprocess
 from pathlib import Path
 
 import pytest
+from conftest import MDATA, UNPRIVILEGED
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -364,12 +366,14 @@ def test_the_file_may_be_a_pipe(home: Path) -> None:
     assert loaded.settings.settle_seconds == 7
 
 
-@pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")
 def test_a_file_that_may_not_be_read(home: Path) -> None:
-    env_file = home / ".env"
-    env_file.touch(0o000)
-    with pytest.raises(NotPermittedError, match=r"\.env: Permission denied"):
-        load(environ={"HOME": str(home)})
+    (home / ".env").touch(0o000)
+    ended = subprocess.run(
+        [*UNPRIVILEGED, MDATA, "config"], env={"HOME": str(home), "PATH": os.environ["PATH"]}, cwd=home,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 77
+    assert ".env: Permission denied" in ended.stderr
 
 
 def test_a_current_folder_that_is_gone(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,7 +61,7 @@ def test_killed_at_random_instants(folder: Folder) -> None:
     assert dead == [(0,)]
 
 
-def _strace() -> str | None:
+def strace_fault() -> str | None:
     """Return why strace cannot kill a process here, or None when it can."""
     if shutil.which("strace") is None:
         return "strace is not installed"
@@ -69,7 +69,7 @@ def _strace() -> str | None:
     return None if tried.returncode == 0 else "strace may not trace here"
 
 
-@pytest.mark.skipif(_strace() is not None, reason=str(_strace()))
+@pytest.mark.skipif(strace_fault() is not None, reason=str(strace_fault()))
 def test_killed_at_every_write(folder: Folder) -> None:
     """Every pwrite64 of a small backfill in turn is the last thing the process does."""
     folder.settings["BACKFILL_DAYS"] = "1"

@@ -35,6 +35,9 @@ SCHEMA_VERSION = 1
 
 SQLITE_VERSION: str = sqlite3.sqlite_version
 
+# SQLite's message about a damaged schema quotes it, which may not even be text.
+_STORAGE = (sqlite3.DatabaseError, UnicodeDecodeError)
+
 # How long a statement waits for another program that holds the database; whoever only looks is told soon.
 _BUSY_SECONDS = 30.0
 _BUSY_SECONDS_OF_READERS = 5.0
@@ -115,8 +118,14 @@ class Store:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        try:
+            # What is read outside of `read` and `write` may meet a damaged file too.
+            with storage_errors(self.path):
+                if isinstance(error, _STORAGE):
+                    raise error
+        finally:
+            self.close()
 
 
 @contextmanager
@@ -124,12 +133,12 @@ def storage_errors(path: Path) -> Iterator[None]:
     """Turn SQLite's errors into ours: what happened to which file, and what to do."""
     try:
         yield
-    except sqlite3.DatabaseError as error:
+    except _STORAGE as error:
         raise _explained(path, error) from error
 
 
-def _explained(path: Path, error: sqlite3.DatabaseError) -> MdataError:
-    text = str(error)
+def _explained(path: Path, error: sqlite3.DatabaseError | UnicodeDecodeError) -> MdataError:
+    text = "malformed text" if isinstance(error, UnicodeDecodeError) else str(error)
     if "locked" in text or "busy" in text:
         held = f"another program has held {path} for too long to wait for it"
         return NotNowError(f"{held}; {NEXT_ATTEMPT} as soon as that has closed it")
@@ -191,10 +200,28 @@ def open_store(path: Path) -> Store:
                     migrate(path, connection)
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute(f"PRAGMA journal_size_limit={_WAL_SIZE_LIMIT}")
+    except ConfigurationError:
+        _close_untouched(path, connection)
+        raise
     except BaseException:
         connection.close()
         raise
     return Store(path, connection, write_lock)
+
+
+def _close_untouched(path: Path, connection: Connection) -> None:
+    """Close a connection to a file that is not ours, and leave its log as a crash may have left it.
+
+    The last connection that may write moves the log into the database when it closes; a reader cannot.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    if not log.exists() or not log.stat().st_size:
+        connection.close()
+        return
+    reader = _connect(path, "ro")
+    reader.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    connection.close()
+    reader.close()
 
 
 def open_for_reading(path: Path) -> Store | None:
@@ -249,6 +276,8 @@ def _refuse_a_folder(path: Path) -> None:
         is_folder = path.is_dir()
     except PermissionError as error:
         raise NotPermittedError(_may_not(path, "read")) from error
+    except OSError as error:
+        raise ConfigurationError(f"DATABASE_PATH {path} can be no file: {error.strerror}") from error
     if is_folder:
         raise ConfigurationError(f"DATABASE_PATH {path} is a folder; name a file inside it")
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -27,12 +28,28 @@ _TARGETS = ("basic", "sysinit", "shutdown", "timers", "sockets", "paths", "slice
 _HOMES = ("/root", "/home", "/run/user")
 
 _UNSHARE = (
-    "unshare", "--mount", "--pid", "--uts", "--ipc", "--cgroup", "--fork", "--mount-proc", "--kill-child",
+    "unshare", "--mount", "--pid", "--uts", "--ipc", "--fork", "--mount-proc", "--kill-child",
 )  # fmt: skip
+
+# Each machine has a control group of its own: systemd names those below the same in all of them, and kills by them.
+_IN_GROUP = """\
+set -e
+mount --make-rprivate /
+mount -t cgroup2 none /sys/fs/cgroup
+mkdir /sys/fs/cgroup/"$1"
+echo $$ > /sys/fs/cgroup/"$1"/cgroup.procs
+umount /sys/fs/cgroup
+shift
+exec unshare --cgroup "$@"
+"""
+_WITHOUT_GROUP = """\
+mount --make-rprivate /
+mount -t cgroup2 none /sys/fs/cgroup
+find /sys/fs/cgroup/"$1" -depth -type d -exec rmdir {} +
+"""
 
 _INSIDE = """\
 set -e
-mount --make-rprivate /
 mount --bind "$1" /mnt
 mount --bind /proc/sys /proc/sys
 mount -o remount,bind,ro /proc/sys
@@ -116,14 +133,26 @@ def why_not() -> str | None:
     missing += [str(path) for path in (SYSTEMD, Path("/lib/systemd/systemd-journald")) if not path.exists()]
     if missing:
         return f"there is no {', '.join(missing)} on this machine"
+    group = f"mdata-test-try-{uuid4().hex[:8]}"
     script = (
-        "mount --make-rprivate / && mount -t cgroup2 none /sys/fs/cgroup && mount -t tmpfs none /run && "
+        "mount -t cgroup2 none /sys/fs/cgroup && mount -t tmpfs none /run && "
         "mkdir /run/u /run/w && mount -t overlay -o lowerdir=/etc,upperdir=/run/u,workdir=/run/w none /etc"
     )
-    tried = subprocess.run([*_UNSHARE, "sh", "-c", script], capture_output=True, text=True, check=False)
+    tried = subprocess.run(_in_group(group, "sh", "-c", script), capture_output=True, text=True, check=False)
+    _remove_group(group)
     if tried.returncode:
         return f"namespaces cannot be made here: {' '.join(tried.stderr.split())}"
     return None if _python() else f"there is no Python {_version()} outside of people's homes"
+
+
+def _in_group(group: str, *command: str | Path) -> list[str | Path]:
+    return [*_UNSHARE, "bash", "-c", _IN_GROUP, "in-group", group, *command]
+
+
+def _remove_group(group: str) -> None:
+    subprocess.run(
+        ["unshare", "--mount", "bash", "-c", _WITHOUT_GROUP, "without-group", group], capture_output=True, check=False
+    )
 
 
 def _version() -> str:
@@ -153,6 +182,7 @@ class Host:
         self.units = folder / "units"
         self.env_file = folder / "etc-mdata" / "mdata.env"
         self.ann_home = folder / "home" / "ann"
+        self._group = f"mdata-test-{os.getpid()}-{uuid4().hex[:8]}"
         self._pid = 0
         self._unshare: subprocess.Popen[bytes] | None = None
         self._prepare()
@@ -197,7 +227,7 @@ class Host:
         log = (self.folder / "console.log").open("ab")
         site = next(path for path in sys.path if path.endswith("site-packages"))
         self._unshare = subprocess.Popen(
-            [*_UNSHARE, "bash", "-c", _INSIDE, "inside", self.folder, site],
+            _in_group(self._group, "bash", "-c", _INSIDE, "inside", self.folder, site),
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
         log.close()
@@ -219,6 +249,7 @@ class Host:
             with suppress(ProcessLookupError):
                 os.kill(self._pid or self._unshare.pid, signal.SIGKILL)
             self._unshare.wait()
+            _remove_group(self._group)
             self._unshare, self._pid = None, 0
 
     def run(

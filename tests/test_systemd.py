@@ -152,6 +152,9 @@ def test_traps_of_the_system_are_refused_before_anything_is_written(host: Host, 
     host.until(lambda: host.show("mdata-backfill.service", "ExecMainExitTimestamp", "ActiveState") and
                "backfill outcome=ok" in host.run("journalctl", "--unit=mdata-backfill.service").stdout)  # fmt: skip
     assert host.run("stat", "-c", "%U:%G %a", "/opt/candles/mdata.db").stdout == "mdata:mdata 660\n"
+    host.systemctl("start", "mdata-status.service")
+    assert "mdata_" in host.run("cat", "/opt/metrics/mdata.prom").stdout
+    assert [one for one in live.requests if "/ping" in one.target], host.trouble()
 
 
 def test_slow_runs_never_overlap_and_a_dead_one_is_followed(host: Host, live: Sandbox) -> None:

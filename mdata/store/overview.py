@@ -54,11 +54,7 @@ def look(connection: Connection, series: Series, wanted: Range, *, silent: bool 
     finally_known = sum(grid.count(*part) for part in final) - lost_final
     provisionally_known = sum(grid.count(*part) for part in provisional) - lost_provisional
     held = sum(
-        segment.candles
-        + _count([segment.range], restored)
-        - _sticking_out(connection, series.id, segment.range, wanted)
-        for segment in segments
-        if segment.kind == "final" and clip([segment.range], *wanted)
+        _held(connection, series.id, segment, wanted, restored) for segment in segments if segment.kind == "final"
     )
     counts = Counts(
         first=candles.first_from(connection, series.id, -(2**62)),
@@ -81,10 +77,14 @@ def _silences(connection: Connection, series: Series, wanted: Range, segments: l
     return normal([*runs, *bare])
 
 
-def _sticking_out(connection: Connection, series_id: int, covered: Range, wanted: Range) -> int:
-    """Count the candles of a segment outside the wanted range: a few minutes' worth at most, so never the years."""
-    outside = subtract([covered], [wanted])
-    return sum(candles.count(connection, series_id, part) for part in outside)
+def _held(connection: Connection, series_id: int, segment: Segment, wanted: Range, restored: list[int]) -> int:
+    """Count the candles of a segment in the wanted range: what sticks out is counted, a few minutes' worth."""
+    inside = segment.range.clip(*wanted)
+    if inside.end <= inside.start:
+        return 0
+    outside = subtract([segment.range], [inside]) if inside != segment.range else []
+    sticking_out = sum(candles.count(connection, series_id, part) for part in outside)
+    return segment.candles + _count([segment.range], restored) - sticking_out
 
 
 def _count(parts: list[Range], times: list[int]) -> int:

@@ -7,6 +7,7 @@ share one store with the services; anywhere else it is 0600.
 import errno
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from mdata.errors import MdataError, NotPermittedError, StorageError
@@ -60,7 +61,9 @@ def replace_whole(path: Path, text: str, mode: int | None = None) -> None:
     make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        # Where others may write, too, one of them may have put a link there.
+        temporary.unlink(missing_ok=True)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             os.fchmod(descriptor, shared_mode(path.parent) if mode is None else mode)
             with os.fdopen(descriptor, "w", encoding="utf-8", closefd=False) as stream:
@@ -75,4 +78,5 @@ def replace_whole(path: Path, text: str, mode: int | None = None) -> None:
     except OSError as error:
         raise StorageError(f"cannot write {path}: {error.strerror}; the old file is whole") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)

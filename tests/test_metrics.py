@@ -12,6 +12,8 @@ import pytest
 from conftest import Folder
 from prometheus_client.parser import text_string_to_metric_families
 
+from mdata.files import replace_whole
+
 ALERTS = Path(__file__).parent.parent / "docs" / "examples" / "mdata-alerts.yml"
 BTC, ETH = {"symbol": "tBTCUSD", "timeframe": "1m"}, {"symbol": "tETHUSD", "timeframe": "1m"}
 
@@ -117,6 +119,16 @@ def test_the_file_is_whole_at_every_instant_and_everybody_may_read_it(filled: Fo
     assert path.stat().st_mode & 0o777 == 0o644
     assert [one.name for one in filled.path.iterdir() if one.name.endswith(".prom")] == ["mdata.prom"]
     assert path.read_text().endswith("\n")
+
+
+def test_a_link_that_somebody_put_there_is_not_followed(tmp_path: Path) -> None:
+    theirs, path = tmp_path / "theirs", tmp_path / "mdata.prom"
+    theirs.write_text("precious")
+    (tmp_path / f".mdata.prom.{os.getpid()}").symlink_to(theirs)
+    path.symlink_to(theirs)
+    replace_whole(path, "new\n", 0o644)
+    assert theirs.read_text() == "precious"
+    assert (path.read_text(), path.is_symlink()) == ("new\n", False)
 
 
 def test_a_pipe_gets_nothing_but_what_is_amiss(filled: Folder) -> None:

@@ -107,7 +107,7 @@ def test_each_verdict_has_a_sign_of_its_own(
 def test_the_budget_says_when_and_who(state: Status) -> None:
     blocked = BudgetView(6.0, NOW + 90_000, NOW + 90_000, 2, ("update", "backfill"))
     text = " ".join(" ".join(shown(state, 100, rate=blocked)).split())
-    assert "blocked until 2024-06-01 12:05 UTC, in 1 min 30 s; waiting: update, backfill" in text
+    assert "blocked until 2024-06-01 12:05:33 UTC, in 1 min 30 s; waiting: update, backfill" in text
     free = " ".join(shown(state, 100, rate=BudgetView(6.0, NOW + 4_000, None, 0, ())))
     assert "the next one is free in 4 s" in free
 

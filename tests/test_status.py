@@ -1,7 +1,9 @@
 """`status`: its counts against a count by hand, its JSON, its health check, and stores that are hard to read."""
 
 import grp
+import json
 import os
+import sqlite3 as standard
 import subprocess
 import sys
 import tempfile
@@ -24,7 +26,7 @@ from mdata.jobs.context import Context
 from mdata.jobs.status import Status, collect, complaints
 from mdata.store import candles, coverage, gaps, overview, silences
 from mdata.store import series as table
-from mdata.store.engine import Connection, Store, open_store, sqlite3
+from mdata.store.engine import Connection, Store, has_wal_reset_bug, open_store, sqlite3
 
 M1 = TIMEFRAMES["1m"]
 SETTLE = 120_000
@@ -445,3 +447,23 @@ def test_secrets_are_not_in_the_status(folder: Folder) -> None:
     assert "secret" not in repr(collect(loaded.settings, None, NOW))
     ended = folder.run("status", "--json", "-v", PING_URL="https://example.org/secret")
     assert "example.org" not in ended.out + ended.err
+
+
+def test_an_engine_that_can_lose_pages_is_warned_about(folder: Folder) -> None:
+    code = (
+        "import sys\nsys.modules['pysqlite3'] = None\nsys.argv = ['mdata', 'status', '--json']\n"
+        "from mdata.cli.main import run\nrun()\n"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", code],
+        env=folder.environ(),
+        cwd=folder.path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = json.loads(finished.stdout)
+    version = found["database"]["sqlite_version"]
+    assert version == standard.sqlite_version
+    warned = [one for one in found["warnings"] if one.startswith(f"SQLite {version} can lose pages")]
+    assert len(warned) == has_wal_reset_bug(version)

@@ -57,7 +57,6 @@ def _share(folder: Path, duration: float) -> list[Row]:
     sent = sorted(time for times in found for time, _ in times)
     waits = sorted(wait for times in found for _, wait in times[1:])
     p99 = waits[int(len(waits) * 0.99)]
-    used = (len(sent) - 1) * _DELAY / (sent[-1] - sent[0])
     # A tenth of a millisecond is what two processes need to read the clock one after the other.
     too_early = sum(later - earlier < _DELAY - 1e-4 for earlier, later in itertools.pairwise(sent))
     told = f"{_PROCESSES} processes, a slot each {_DELAY * 1000:.0f} ms, {len(sent)} slots"
@@ -65,7 +64,6 @@ def _share(folder: Path, duration: float) -> list[Row]:
         Row("limiter: fairness (Jain) within a class", 0.98, 0.99, Spread.of([jain]), told, at_least=True),
         Row("limiter: wait p99 ÷ ideal", 1.5, 1.1, Spread.of([p99 / (_DELAY * _PROCESSES)]),
             f"{number(p99 * 1000)} ms, ideal {number(_DELAY * _PROCESSES * 1000)} ms"),
-        Row("limiter: share of the slots that was used", 0.95, 0.99, Spread.of([used]), "", at_least=True),
         Row("limiter: slots given too early", 0, 0, Spread.of([too_early])),
     ]  # fmt: skip
 

@@ -76,7 +76,8 @@ class RateLimit:
                     on_wait(wait)
                 self._clock.sleep(wait)
         finally:
-            self._leave(me)
+            if self._granted != me.id:  # whoever got the slot has left the queue by that
+                self._leave(me)
 
     def sent(self) -> None:
         """Note that a request leaves now: the next slot is one delay after this instant, not after the grant.

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := check
-.PHONY: install install-system uninstall-system dev clients recipes demo test test-systemd browser lint types layers docs docs-check check bench bench-quick clean
+.PHONY: install install-system uninstall-system dev clients recipes demo test soak test-systemd browser lint types layers docs docs-check check bench bench-quick clean
 
 install: $(BIN)/mdata  ## leaves .venv/bin/mdata ready to use
 

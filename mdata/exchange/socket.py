@@ -104,8 +104,10 @@ def _explained(url: str, error: Exception) -> MdataError:
     text = str(error) or type(error).__name__
     if isinstance(error, ssl.SSLCertVerificationError):
         return ConfigurationError(f"{url} cannot prove who it is ({text}); check BITFINEX_WS_URL")
-    if isinstance(error, InvalidStatus):
-        status = error.response.status_code
+    # A redirect comes as the library's complaint that it may not follow it.
+    answer = error.__cause__ if isinstance(error, ValueError) else error
+    if isinstance(answer, InvalidStatus):
+        status = answer.response.status_code
         if status == 429:
             return RateLimitedError("the exchange says that too many connections were opened")
         if status in _WAIT_STATUSES or status >= 500:

@@ -1,0 +1,112 @@
+"""What a stream shows and prints, and that nobody who looks at it can hold it up."""
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+
+import pytest
+from conftest import MDATA, Folder, stored
+from test_stream import fast
+
+__all__ = ["fast"]
+
+
+def candles(folder: Folder) -> int:
+    if not folder.database.exists() or folder.rows("SELECT count(*) FROM sqlite_master") == [(0,)]:
+        return 0
+    return folder.rows("SELECT count(*) FROM candles")[0][0]
+
+
+def test_a_reader_that_leaves_does_not_stop_the_stream(fast: Folder) -> None:
+    process = fast.start("stream", "--for", "6m", "--lines")
+    assert process.stdout is not None
+    assert json.loads(process.stdout.readline())["symbol"] in {"tBTCUSD", "tSPAUSD"}
+    process.stdout.close()
+    process.stdout = None
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert err.count("whoever reads the lines is gone") == 1
+    assert "Traceback" not in err
+    assert candles(fast) > 240
+
+
+def test_a_reader_that_stalls_does_not_stop_the_stream(fast: Folder) -> None:
+    # Far more pairs than a pipe takes lines, and nobody who reads them until the stream has ended.
+    process = fast.start("stream", "--for", "6m", "--lines", "--json", TIMEFRAMES="1m,5m,15m")
+    assert process.stdout is not None
+    assert process.wait(60) == 0
+    out, err = process.communicate()
+    assert err.count("whoever reads the lines does not take the last of them") == 1
+    lines = out.splitlines()
+    assert len(lines) > 100
+    assert all(json.loads(line)["symbol"] for line in lines[:100])
+    assert len(stored(fast.database, "tBTCUSD", "1m")) > 240
+
+
+def screen(folder: Folder, *arguments: str, until: str, **settings: str) -> tuple[str, int]:
+    """Run a command on a terminal of its own until its screen shows something; return all it wrote, and its exit."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [MDATA, *arguments], env=folder.environ(TERM="xterm", COLUMNS="110", LINES="30", **settings), cwd=folder.path,
+        stdin=theirs, stdout=theirs, stderr=theirs,
+    )  # fmt: skip
+    os.close(theirs)
+    seen, end = b"", time.monotonic() + 30
+    is_told = False
+    try:
+        while chunk := os.read(ours, 65_536):
+            seen += chunk
+            if not is_told and (re.search(until.encode(), seen, re.DOTALL) or time.monotonic() > end):
+                process.send_signal(signal.SIGINT)
+                is_told = True
+    except OSError:  # the other side has closed: Linux's way to say end of file
+        pass
+    os.close(ours)
+    return seen.decode(), process.wait(30)
+
+
+def test_a_terminal_gets_a_live_table(fast: Folder) -> None:
+    seen, code = screen(fast, "stream", "--for", "10h", until="tSPAUSD 1m +[0-9.]+ .*2 of 2 channels, last candle 20")
+    assert code == 130
+    for word in ("series", "price", "last closed candle", "lag", "tBTCUSD 1m", "0 reconnects"):
+        assert word in seen
+    assert "\x1b[" in seen
+    assert "stream outcome=failed exit=130" in seen
+
+
+@pytest.mark.parametrize("settings", [{"TERM": "dumb"}, {"NO_COLOR": "1"}])
+def test_no_table_where_it_is_not_wanted(fast: Folder, settings: dict[str, str]) -> None:
+    environment = {"TERM": "xterm", **settings}
+    ours, theirs = pty.openpty()
+    finished = subprocess.run(
+        [MDATA, "stream", "--for", "1m"], env={**fast.environ(), **environment}, cwd=fast.path, timeout=60,
+        stdin=theirs, stdout=theirs, stderr=theirs, check=False,
+    )  # fmt: skip
+    seen = os.read(ours, 65_536)
+    os.close(theirs)
+    os.close(ours)
+    assert finished.returncode == 0
+    assert b"\x1b" not in seen
+    assert b"outcome=ok" in seen
+
+
+def test_a_held_terminal_does_not_hold_the_stream(fast: Folder, wait: Callable[..., None]) -> None:
+    """Nobody reads the terminal, as after Ctrl-S: its buffer fills up, and the candles come in all the same."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [MDATA, "stream", "--for", "10h"], env=fast.environ(TERM="xterm"), cwd=fast.path,
+        stdin=theirs, stdout=theirs, stderr=theirs,
+    )  # fmt: skip
+    os.close(theirs)
+    wait(lambda: candles(fast) > 300, seconds=30)
+    before = candles(fast)
+    # A table of 600 bytes four times a second fills the terminal's few KiB within seconds.
+    wait(lambda: candles(fast) > before + 20, seconds=60)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    os.close(ours)

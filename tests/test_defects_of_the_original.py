@@ -222,7 +222,7 @@ def test_each_process_had_a_rate_limit_of_its_own(tmp_path: Path) -> None:
     assert [later - earlier for earlier, later in zip(at, at[1:], strict=False)] == [6.0] * 4
 
 
-def test_a_ban_of_a_minute_was_met_with_seconds(context: MakeContext, sandbox: Sandbox, clock: SetClock) -> None:
+def test_a_ban_of_a_minute_was_met_with_seconds(context: MakeContext, sandbox: Sandbox) -> None:
     sandbox.faults = [Fault("rate-limit-429", times=3)]
     backfill(context(BACKFILL_DAYS="1"))
     at = [one.boottime for one in sandbox.requests]

@@ -40,9 +40,11 @@ clear=
 [ ! -e /opt/mdata ] || /opt/mdata/bin/python -c '' 2>/dev/null || clear=--clear
 "$python" -m venv $clear /opt/mdata
 /opt/mdata/bin/pip wheel --quiet --no-deps --wheel-dir "$work" .
-/opt/mdata/bin/pip install --quiet --constraint constraints.txt "$work"/mdata-*.whl
+wheel=$(echo "$work"/mdata-*.whl)
+# With what `mdata serve` and PROMETHEUS_TEXTFILE want.
+/opt/mdata/bin/pip install --quiet --constraint constraints.txt "$wheel[web,prometheus]"
 # The same version may hold other code.
-/opt/mdata/bin/pip install --quiet --no-deps --force-reinstall "$work"/mdata-*.whl
+/opt/mdata/bin/pip install --quiet --no-deps --force-reinstall "$wheel"
 
 if [ ! -e /etc/mdata/mdata.env ]; then
     sed -e 's|^# DATABASE_PATH=.*|DATABASE_PATH=/var/lib/mdata/mdata.db|' \

@@ -6,7 +6,7 @@ import pytest
 
 from mdata.config import load
 from mdata.errors import ConfigurationError
-from mdata.units.timetable import JOBS, Scheduled, timetable
+from mdata.units.timetable import JOBS, Scheduled, doubts, timetable
 
 
 def scheduled(**settings: str) -> dict[str, Scheduled]:
@@ -71,3 +71,14 @@ def test_switches(settings: dict[str, str], job: str, expected: tuple[Any, ...])
     one = scheduled(**settings)[job]
     assert (one.cadence, one.run_seconds, one.is_enabled) == expected
     assert not scheduled(BACKFILL_ON_STARTUP="false")["backfill"].at_startup
+
+
+@pytest.mark.parametrize(("settings", "is_doubted"), [
+    ({}, False), ({"WS_INGESTION_ENABLED": "false"}, False),
+    ({"WS_INGESTION_ENABLED": "false", "BACKFILL_INTERVAL_MINUTES": "90"}, True),
+    ({"BACKFILL_INTERVAL_MINUTES": "480"}, False),
+    ({"WS_INGESTION_ENABLED": "false", "BACKFILL_INTERVAL_MINUTES": "480", "STATUS_MAX_LAG_MINUTES": "600"}, False),
+])  # fmt: skip
+def test_a_check_that_must_fail_is_told(settings: dict[str, str], is_doubted: bool) -> None:
+    loaded = load(overrides=settings, environ={"HOME": "/h", "MDATA_ENV_FILE": "/dev/null"})
+    assert bool(doubts(loaded.settings)) is is_doubted

@@ -10,6 +10,7 @@ from mdata.cli import options as common
 from mdata.cli.frame import Answer, Frame, Options, conduct, perform
 
 if TYPE_CHECKING:
+    from mdata.config import Settings
     from mdata.logs import StderrLog
     from mdata.units.install import Changes
     from mdata.units.manager import Elapse
@@ -106,6 +107,11 @@ def _install(frame: Frame, manager: str, *, dry_run: bool) -> Answer:
     table = timetable(seen)
     where = place.place_of(manager, frame.loaded, seen, version)
     folder = place.unit_folder(manager)
+    if version is not None and not systemd.searches(manager, folder):
+        raise ConfigurationError(
+            f"your systemd does not look for units in {folder}; is XDG_CONFIG_HOME set here only?"
+        )
+    _warn(frame, seen)
     frame.log.info(f"settings from {where.env_file or 'the defaults: there is no env file, `mdata init` writes one'}")
     changes = installer.install(where, table, folder, dry_run=dry_run)
     if manager == "user" and not systemd.is_lingering():
@@ -117,6 +123,16 @@ def _install(frame: Frame, manager: str, *, dry_run: bool) -> Answer:
         data={**data, "dry_run": dry_run, **_changes(changes)},
         show=lambda: _show_changes(changes, folder, listing, dry_run=dry_run),
     )
+
+
+def _warn(frame: Frame, seen: "Settings") -> None:
+    from mdata.units.timetable import doubts
+
+    here_only = [name for name, origin in frame.loaded.origins.items() if origin == "environment"]
+    if here_only:
+        frame.log.warning(f"the units do not see what is set in this terminal only: {', '.join(here_only)}")
+    for doubt in doubts(seen):
+        frame.log.warning(doubt)
 
 
 def _uninstall(log: "StderrLog", manager: str) -> Answer:

@@ -104,6 +104,11 @@ def systemd_version(manager: str) -> int | None:
     return int(number[0]) if finished.returncode == 0 and number else None
 
 
+def searches(manager: str, folder: Path) -> bool:
+    """Whether a manager looks for units in this folder."""
+    return str(folder) in systemctl(manager, "show", "--property=UnitPath", "--value").split()
+
+
 def no_answer(manager: str) -> str:
     """Return the sentence for a manager that does not answer."""
     whose = "your systemd (systemctl --user)" if manager == "user" else "this machine's systemd"

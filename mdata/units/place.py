@@ -54,6 +54,7 @@ def settings_in_units(here: Loaded, manager: str) -> Settings:
 
     Raise ConfigurationError where that would have them work on another store than this terminal does.
     """
+    _refuse_passing(here.env_file)
     environ = {"HOME": str(_account().home) if manager == "system" else home()}
     seen = config.load(here.env_file, environ=environ).settings
     if seen.database_path != here.settings.database_path:
@@ -102,6 +103,14 @@ def _account() -> Account:
             "or take `mdata timers install --user`"
         ) from error
     return Account(found.pw_uid, found.pw_gid, Path(found.pw_dir))
+
+
+def _refuse_passing(env_file: Path | None) -> None:
+    """Raise ConfigurationError for an env file that is there for this call only, such as `<(decrypt ...)`."""
+    if env_file is not None and not (env_file.is_file() or env_file == Path(os.devnull)):
+        raise ConfigurationError(
+            f"the units need an env file that stays, and {env_file} is none; name a file on disk"
+        )
 
 
 def _refuse_hidden(paths: Mapping[str, Path | None]) -> None:

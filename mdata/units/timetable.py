@@ -79,6 +79,15 @@ def timetable(settings: Settings) -> list[Scheduled]:
     return found
 
 
+def doubts(settings: Settings) -> list[str]:
+    """Return what is possible, but hardly meant: a sentence each."""
+    minutes, limit = settings.backfill_interval_minutes, settings.status_max_lag_minutes
+    if settings.ws_ingestion_enabled or settings.rest_update_enabled or minutes < limit:
+        return []
+    often = f"only backfill fetches candles, every {minutes} min"
+    return [f"{often}, and the check fails beyond {limit} min (STATUS_MAX_LAG_MINUTES): it will fail before each run"]
+
+
 def _most_of(cadence: int) -> int:
     """Return for how long a run may last: a run that ends at the next slot would begin again at once."""
     return cadence - max(30, cadence // 10)

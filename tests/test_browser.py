@@ -71,7 +71,7 @@ def browser(tmp_path: Path) -> Iterator[Browser]:
 
 def test_the_first_page_leads_on(server: Served, browser: Browser) -> None:
     browser.open(server.url)
-    assert browser.evaluate("document.querySelector('.verdict').innerText").startswith("Not healthy: 1 gaps")
+    assert browser.evaluate("document.querySelector('.verdict').innerText").startswith("Not healthy: 1 gap is open")
     cards = browser.evaluate("[...document.querySelectorAll('ul.series h2')].map(e => e.innerText)")
     assert cards == ["tBTCUSD 1m", "tSPAUSD 1m"]
     assert "6 of " in browser.evaluate("document.querySelector('.answered').innerText")

@@ -17,8 +17,7 @@ KILLED = Failure("signal", "KILL", "b" * 32)
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+def folder(tmp_path: Path) -> Path:
     return tmp_path / "mdata"
 
 
@@ -27,7 +26,7 @@ def tell(folder: Path, failure: Failure, hours: float) -> str | None:
 
 
 def test_the_same_failure_is_told_once(folder: Path) -> None:
-    alarm.note_ending("mdata-repair", 78, "SYMBOLS is wrong", BAD_SETTING.invocation_id)
+    alarm.note_ending(folder, "mdata-repair", 78, "SYMBOLS is wrong", BAD_SETTING.invocation_id)
     told = tell(folder, BAD_SETTING, 0)
     assert told is not None
     assert told.startswith("mdata-repair failed: exit 78 (configuration")
@@ -37,13 +36,13 @@ def test_the_same_failure_is_told_once(folder: Path) -> None:
 
 def test_a_failure_after_a_recovery_is_told_but_not_within_six_hours(folder: Path) -> None:
     assert tell(folder, BAD_SETTING, 0)
-    alarm.note_ending("mdata-repair", 0, None, "c" * 32)
+    alarm.note_ending(folder, "mdata-repair", 0, None, "c" * 32)
     assert tell(folder, BAD_SETTING, 1) is None
     # It is owed, and told as soon as it may be, although nothing changes any more.
     assert tell(folder, BAD_SETTING, 5) is None
     assert tell(folder, BAD_SETTING, 6)
     assert tell(folder, BAD_SETTING, 7) is None
-    alarm.note_ending("mdata-repair", 3, "gaps remain", "d" * 32)
+    alarm.note_ending(folder, "mdata-repair", 3, "gaps remain", "d" * 32)
     assert tell(folder, BAD_SETTING, 13)
 
 
@@ -64,7 +63,7 @@ def test_another_failure_is_a_change(folder: Path) -> None:
 
 
 def test_the_reason_of_another_run_is_not_told(folder: Path) -> None:
-    alarm.note_ending("mdata-repair", 78, "SYMBOLS is wrong", BAD_SETTING.invocation_id)
+    alarm.note_ending(folder, "mdata-repair", 78, "SYMBOLS is wrong", BAD_SETTING.invocation_id)
     told = tell(folder, KILLED, 0)
     assert told is not None
     assert "SYMBOLS" not in told
@@ -79,19 +78,19 @@ def test_units_do_not_silence_one_another(folder: Path) -> None:
 @pytest.mark.parametrize("code", [0, 3, 69, 75, 129, 130, 143])
 def test_what_is_green_recovers(folder: Path, code: int) -> None:
     assert tell(folder, BAD_SETTING, 0)
-    alarm.note_ending("mdata-repair", code, None, "c" * 32)
+    alarm.note_ending(folder, "mdata-repair", code, None, "c" * 32)
     assert alarm.read(folder, "mdata-repair").has_recovered
 
 
 def test_three_is_a_failure_of_the_check_alone(folder: Path) -> None:
     assert alarm.tell(folder, "mdata-status", BAD_SETTING, "system", START)
-    alarm.note_ending("mdata-status", 3, "tBTCUSD 1m has no data", "c" * 32)
+    alarm.note_ending(folder, "mdata-status", 3, "tBTCUSD 1m has no data", "c" * 32)
     note = alarm.read(folder, "mdata-status")
     assert (note.has_recovered, note.reason) == (False, "tBTCUSD 1m has no data")
 
 
 def test_a_run_that_ends_well_leaves_no_note(folder: Path) -> None:
-    alarm.note_ending("mdata-repair", 0, None, "c" * 32)
+    alarm.note_ending(folder, "mdata-repair", 0, None, "c" * 32)
     assert not folder.exists()
 
 

@@ -12,8 +12,9 @@ from mdata.cli.main import COMMANDS
 from mdata.config import load
 from mdata.domain.cadence import on_calendar
 from mdata.errors import ConfigurationError
+from mdata.units.endings import GREEN, GREEN_STATUS
 from mdata.units.texts import SIGNATURE, Place, arguments, shipped, texts
-from mdata.units.timetable import GREEN, GREEN_STATUS, JOBS, Scheduled, timetable
+from mdata.units.timetable import JOBS, Scheduled, timetable
 
 ROOT = Path(__file__).parents[1]
 needs_analyze = pytest.mark.skipif(

@@ -110,11 +110,9 @@ def _remember_for_alarm(answer: Answer) -> None:
     run = config.invocation_id()
     if run is None:
         return
-    from mdata.units import alarm
+    from mdata.units.endings import remember
 
-    unit = alarm.this_unit()
-    if unit is not None:
-        alarm.note_ending(unit, answer.exit, answer.reason, run)
+    remember(answer.exit, answer.reason, run)
 
 
 def _failed(log: StderrLog, command: str, exit_code: int, reason: str, *, is_job: bool) -> Answer:

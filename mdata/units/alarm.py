@@ -6,16 +6,14 @@ that, because wrong settings are what an alarm is wanted for most.
 """
 
 import json
-import re
 import subprocess
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from mdata.config.systemd import state_folder
 from mdata.errors import EXIT_CODES, MdataError
 from mdata.files import replace_whole
+from mdata.units.endings import is_green, note_path
 from mdata.units.manager import journal, journal_of_run
-from mdata.units.timetable import GREEN, GREEN_STATUS
 
 QUIET = 6 * 3600 * 1000
 _COMMAND_SECONDS = 60
@@ -62,26 +60,15 @@ class Note:
         )  # fmt: skip
 
 
-def this_unit() -> str | None:
-    """Return the unit, without `.service`, that this process belongs to; None where it is none of ours."""
-    try:
-        found = re.search(r"/(mdata-[a-z-]+)\.service$", Path("/proc/self/cgroup").read_text("utf-8"), re.MULTILINE)
-    except OSError:
-        return None
-    return found[1] if found else None
-
-
-def note_ending(unit: str, exit_code: int, reason: str | None, invocation_id: str) -> None:
+def note_ending(folder: Path, unit: str, exit_code: int, reason: str | None, invocation_id: str) -> None:
     """Remember how a run of `unit` ended: the reason of a failure, or that it has recovered. Never fails."""
-    is_green = exit_code in (GREEN_STATUS if unit == "mdata-status" else GREEN)
+    note = read(folder, unit)
     try:
-        folder = state_folder()
-        note = read(folder, unit)
-        if not is_green:
+        if not is_green(unit, exit_code):
             _write(folder, unit, replace(note, reason=reason or "", invocation_id=invocation_id))
         elif note.result and not note.has_recovered:
             _write(folder, unit, replace(note, has_recovered=True))
-    except (MdataError, ValueError):
+    except MdataError:
         pass
 
 
@@ -122,7 +109,7 @@ def run_command(command: str, unit: str, failure: Failure, sentence: str) -> str
 def read(folder: Path, unit: str) -> Note:
     """Return what is remembered of a unit; a damaged note counts as none."""
     try:
-        found = json.loads(_path(folder, unit).read_bytes())
+        found = json.loads(note_path(folder, unit).read_bytes())
         note = Note(**found)
     except (OSError, ValueError, TypeError, RecursionError):
         return Note()
@@ -130,8 +117,4 @@ def read(folder: Path, unit: str) -> Note:
 
 
 def _write(folder: Path, unit: str, note: Note) -> None:
-    replace_whole(_path(folder, unit), json.dumps(asdict(note)) + "\n")
-
-
-def _path(folder: Path, unit: str) -> Path:
-    return folder / "alarms" / f"{unit}.json"
+    replace_whole(note_path(folder, unit), json.dumps(asdict(note)) + "\n")

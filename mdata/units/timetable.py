@@ -18,10 +18,6 @@ _OFFSETS = {
 }
 JOBS = tuple(_OFFSETS)
 
-# What a unit may end with and be green; anything else is an alarm. For `status`, 3 is what it is there to tell.
-GREEN = frozenset({0, 3, 69, 75, 129, 130, 143})
-GREEN_STATUS = GREEN - {3}
-
 
 @dataclass(frozen=True, slots=True)
 class Scheduled:

@@ -3,6 +3,8 @@
 import re
 import shutil
 import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import NamedTuple
 
@@ -108,6 +110,30 @@ def test_python_recipes_see_every_candle(home: Folder, block: Block) -> None:
     rows = home.rows("SELECT close FROM ohlcv WHERE symbol = 'tBTCUSD' ORDER BY open_time")
     count, close = ended.stdout.splitlines()[-1].split()
     assert (int(count), float(close)) == (len(rows), rows[-1][0])
+
+
+def test_the_monitor_is_called_as_the_recipe_says(home: Folder) -> None:
+    called: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            called.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as monitor:
+        thread = threading.Thread(target=monitor.serve_forever, args=(0.02,))
+        thread.start()
+        url = f"http://127.0.0.1:{monitor.server_address[1]}/0f3a"
+        assert home.run("status", "--check", PING_URL=url).exit == 0
+        sick = home.run("status", "--check", PING_URL=url, SYMBOLS="NEWUSD")
+        monitor.shutdown()
+        thread.join()
+    assert sick.exit == 3
+    assert "0f3a" not in sick.out + sick.err
+    assert called == ["/0f3a", "/0f3a/3"]
 
 
 def test_no_recipe_got_lost() -> None:

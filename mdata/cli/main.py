@@ -42,6 +42,16 @@ HELP = {"help_option_names": ["-h", "--help"]}
 
 EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code:<3}  {meaning}" for code, meaning in EXIT_CODES.items())
 
+# The first line keeps the others as they are.
+FIRST_STEPS = """\b
+To begin:
+  mdata init                  write the settings, and look at SYMBOLS
+  mdata backfill --dry-run    see what a first run asks for, and for how long
+  mdata backfill              do it
+  mdata status                see what is there
+  mdata timers install        have it kept up to date
+"""
+
 
 class Commands(TyperGroup):
     """The subcommands by name: a start imports the one that is called, and builds no other's options."""
@@ -67,7 +77,7 @@ class Commands(TyperGroup):
 app = typer.Typer(
     name="mdata",
     cls=Commands,
-    help="Keep a complete local store of Bitfinex candles, and prove that it is complete.",
+    help=f"Keep a complete local store of Bitfinex candles, and prove that it is complete.\n\n{FIRST_STEPS}",
     epilog=EPILOG,
     no_args_is_help=True,
     pretty_exceptions_enable=False,

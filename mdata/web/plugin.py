@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import traceback
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from datasette import Response, hookimpl
 from datasette.app import Datasette
+from datasette.database import QueryInterrupted
 from datasette.utils.asgi import Base400, Request
 from datasette.utils.sqlite import sqlite3
 from datasette.views.base import DatasetteError
@@ -22,6 +24,9 @@ from mdata.web.answers import PATHS, answer
 from mdata.web.guard import App, Guard
 from mdata.web.home import home
 from mdata.web.queries import QUERIES
+
+# What Datasette's pages raise over parameters that they do not check.
+_NONSENSE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError)
 
 _NOT_CACHED = {"Cache-Control": "no-store", "Vary": "Accept"}
 
@@ -58,7 +63,7 @@ class Plugin:
     @hookimpl
     def handle_exception(self, datasette: Datasette, request: Request, exception: Exception) -> Awaitable[Response]:
         """Answer what went wrong with one sentence; only a bug leaves a traceback, in the log."""
-        return _refused(datasette, request, *self._explained(exception))
+        return _refused(datasette, request, *self._explained(request, exception))
 
     async def _answer(self, request: Request) -> Response:
         path = request.path
@@ -75,22 +80,28 @@ class Plugin:
         page = await datasette.render_template("home.html", shown, request=request, view_name="index")
         return Response.html(page, headers={"Cache-Control": "no-store"})
 
-    def _explained(self, exception: Exception) -> tuple[int, str]:
+    def _explained(self, request: Request, exception: Exception) -> tuple[int, str]:
+        """Return an HTTP status and a sentence for what was raised while a page was made."""
         if isinstance(exception, Base400):
             return exception.status, str(exception.args[0] if exception.args else "Not found")
         if isinstance(exception, DatasetteError):
-            return exception.status, str(exception.message)
+            # Its 500 means a column to sort by that is not there, and the like.
+            return exception.status if exception.status != 500 else 400, str(exception.message)
         if isinstance(exception, MdataError):
             return 503, str(exception)
+        if isinstance(exception, QueryInterrupted):
+            return 400, "The query was refused: it takes too long."
         if isinstance(exception, sqlite3.Error | sqlite3.Warning):
             return 400, f"The query was refused: {exception}"
         if isinstance(exception, MemoryError):
             return 400, "The query was refused: it wants too much memory."
-        import traceback
-
-        for line in traceback.format_exception(exception):
-            for part in line.rstrip().splitlines():
-                self._log.warning(part)
+        lines = "".join(traceback.format_exception(exception)).splitlines()
+        if isinstance(exception, _NONSENSE) and request.path != "/" and request.path not in PATHS:
+            for line in lines:
+                self._log.debug(line)
+            return 400, "This address makes no sense: a parameter in it is not what it should be."
+        for line in lines:
+            self._log.warning(line)
         return 500, "This page could not be made; the log of `mdata serve` says more."
 
 

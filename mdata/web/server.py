@@ -2,8 +2,10 @@
 
 import contextlib
 import io
+import logging
 import signal
 import socket
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +63,9 @@ def serve(site: Site, settings: Settings, clock: Clock, log: Log) -> None:
             server_header=False, limit_concurrency=200, timeout_graceful_shutdown=5,
         )
     )  # fmt: skip
+    # What visitors send wrongly is told to them; the log is for what goes wrong here.
+    warnings.simplefilter("ignore")
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     # The socket listens already: whoever comes now waits, and is answered.
     site.ready()
     with contextlib.redirect_stderr(_Lines(log)):

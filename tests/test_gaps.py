@@ -13,6 +13,7 @@ from mdata.jobs.cleanup import cleanup
 from mdata.jobs.context import Context, Limits
 from mdata.jobs.detect_gaps import detect_gaps
 from mdata.jobs.repair import repair
+from mdata.jobs.status import collect
 from mdata.jobs.update import update
 from mdata.sandbox.faults import Fault
 from mdata.sandbox.server import Sandbox
@@ -386,3 +387,56 @@ def test_trying_failed_gaps_again_is_part_of_one_run(context: MakeContext) -> No
     result = repair(given, retry_failed=True)
     rows = given.store.connection.execute("SELECT id, outcome, error FROM ingestion_jobs WHERE command = 'repair'")
     assert rows.fetchall() == [(result.job_id, "ok", None)]
+
+
+TROUBLES = [
+    Fault("rate-limit-429"), Fault("rate-limit-200"), Fault("maintenance"), Fault("cloudflare"), Fault("reset"),
+    Fault("truncated"), Fault("html"), Fault("empty"), Fault("short"), Fault("shifted"), Fault("nan"),
+    Fault("cap", parameters={"rows": 1}), Fault("cap", parameters={"rows": 40}), Fault("unsorted"), Fault("conflict"),
+    Fault("outside"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_any_mixture_of_losses_holes_refusals_and_short_pages_ends_with_the_truth(
+    context: MakeContext, sandbox: Sandbox, clock: SetClock, seed: int
+) -> None:
+    rng = random.Random(seed)
+    symbol = rng.choice(["tBTCUSD", "tSPAUSD"])
+    starts = [TODAY - rng.randrange(3 * 1440) * MINUTE for _ in range(rng.randrange(4))]
+    holes = tuple(Range(start, start + rng.choice([1, 30, 90, 700]) * MINUTE) for start in starts)
+    sandbox.market.pairs[symbol] = replace(sandbox.market.pairs[symbol], holes=holes)
+    given = context(SYMBOLS=symbol, BACKFILL_DAYS="3", RATE_LIMIT_MAX_RETRIES="1", GAP_REPAIR_MAX_REPAIRS_PER_RUN="3")
+    assert backfill(given).exit == 0
+    held = stored(given.store.path, symbol, "1m")
+    # The outermost candles stay: beyond them nothing can witness that an answer was cut, and law 3 believes it.
+    times = [row[0] for row in held[1:-5]]
+    lost = set(rng.sample(times, rng.choice([1, 20, len(times) // 3])))
+    for _ in range(3):
+        first = rng.randrange(len(times))
+        lost.update(times[first : first + rng.choice([1, 5, 400])])
+    delete(given, *lost, symbol=symbol)
+    for _ in range(rng.randrange(3, 12)):
+        sandbox.faults = [replace(fault, after=0) for fault in rng.sample(TROUBLES, rng.randrange(3))]
+        for fault in sandbox.faults:
+            fault.share, fault.times = 0.6, 2
+        detect_gaps(given)
+        repair(given)
+        clock.advance(rng.choice([0, 10 * MINUTE, 2 * 3_600_000, DAY]))
+    sandbox.faults = []
+    for _ in range(40):
+        detect_gaps(given)
+        if repair(given, retry_failed=True).exit == 0:
+            break
+        clock.advance(3_600_000)
+    backfill(given)
+    detect_gaps(given)
+    repair_fully(given)
+    now = clock.now()
+    assert stored(given.store.path, symbol, "1m") == truth(sandbox, symbol, "1m", TODAY - 3 * DAY, now)
+    (state,) = collect(given.settings, given.store, now).series
+    assert (state.counts.unknown, state.is_complete) == (0, True)
+    assert counted_wrong(given) == []
+    count = len(sandbox.requests)
+    assert (detect_gaps(given).tally.gaps_opened, repair(given).tally.requests) == (0, 0)
+    assert len(sandbox.requests) == count

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from conftest import MDATA, Folder, stored, truth
+from conftest import DAY, Folder, stored, truth
 
 KILLS = 50
 
@@ -69,29 +69,101 @@ def strace_fault() -> str | None:
     return None if tried.returncode == 0 else "strace may not trace here"
 
 
-@pytest.mark.skipif(strace_fault() is not None, reason=str(strace_fault()))
-def test_killed_at_every_write(folder: Folder) -> None:
-    """Every pwrite64 of a small backfill in turn is the last thing the process does."""
-    folder.settings["BACKFILL_DAYS"] = "1"
-    survived, number = False, 0
-    while not survived:
-        number += 1
-        for path in folder.path.glob("mdata.db*"):
-            path.unlink()
-        inject = f"inject=pwrite64:signal=SIGKILL:when={number}"
-        traced = subprocess.run(
-            ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=pwrite64", "-e", inject, MDATA, "backfill"],
-            env=folder.environ(), cwd=folder.path, capture_output=True, check=False, timeout=60,
-        )  # fmt: skip
-        survived = traced.returncode == 0
+def killed_at(folder: Folder, write: int, *arguments: str) -> bool:
+    """Run a command that is killed at its nth write to any file; return whether it came to that."""
+    inject = f"inject=pwrite64:signal=SIGKILL:when={write}"
+    folder.before = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=pwrite64", "-e", inject]
+    ended = folder.run(*arguments)
+    folder.before = []
+    assert ended.exit in {-signal.SIGKILL, 128 + signal.SIGKILL, 0, 3}, ended.err
+    return ended.exit not in {0, 3}
+
+
+CHUNKS = 4  # of every four writes each takes one, so that several processors share the work
+needs_strace = pytest.mark.skipif(strace_fault() is not None, reason=str(strace_fault()))
+
+
+@needs_strace
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_killed_at_every_write_from_nothing_to_a_small_store(folder: Folder, chunk: int) -> None:
+    folder.settings.update(BACKFILL_DAYS="3", TIMEFRAMES="1D")
+    write = 1 + chunk
+    while killed_at(folder, write, "backfill"):
         if has_tables(folder):
             assert_sound(folder)
+        before = len(folder.sandbox.requests)
         ended = folder.run("backfill")
-        assert ended.exit == 0, (number, ended.err)
+        assert ended.exit == 0, (write, ended.err)
         assert_sound(folder)
-        assert len(stored(folder.database, "tBTCUSD", "1m")) >= 1440
-        number += number // 12  # every one at first, then ever larger steps
-    assert number > 20
+        assert len(folder.sandbox.requests) - before <= 2
+        now = folder.sandbox.clock.now()
+        assert stored(folder.database, "tBTCUSD", "1D") == truth(
+            folder.sandbox, "tBTCUSD", "1D", now - now % DAY - 3 * DAY, now - now % DAY
+        )
+        outcomes = [outcome for (outcome,) in folder.rows("SELECT outcome FROM ingestion_jobs ORDER BY id")]
+        assert outcomes in (["ok"], ["interrupted", "ok"], ["ok", "ok"]), write
+        for path in folder.path.glob("mdata.db*"):
+            path.unlink()
+        write += CHUNKS
+    assert write > 80, "a backfill from nothing has more writes than that"
+
+
+def prepared(folder: Folder) -> list[tuple[object, ...]]:
+    """Make a store with three gaps, kept aside as `kept.db`; return the candles that it had before."""
+    folder.settings.update(BACKFILL_DAYS="40", TIMEFRAMES="1D")
+    assert folder.run("backfill").exit == 0
+    held = stored(folder.database, "tBTCUSD", "1D")
+    folder.rows("DELETE FROM candles WHERE open_time IN (?, ?, ?)", held[10][0], held[11][0], held[30][0])
+    assert folder.run("detect-gaps", "--json").json["gaps_opened"] == 2
+    assert folder.rows("PRAGMA wal_checkpoint(TRUNCATE)") == [(0, 0, 0)]
+    shutil.copy(folder.database, folder.path / "kept.db")
+    return held
+
+
+def bring_back(folder: Folder) -> None:
+    for path in folder.path.glob("mdata.db*"):
+        path.unlink()
+    shutil.copy(folder.path / "kept.db", folder.database)
+
+
+@needs_strace
+def test_repair_killed_at_every_third_write(folder: Folder) -> None:
+    held, write = prepared(folder), 1
+    while killed_at(folder, write, "repair"):
+        assert_sound(folder)
+        ended = folder.run("repair", "--json")
+        assert ended.exit == 0, (write, ended.err)
+        assert_sound(folder)
+        assert stored(folder.database, "tBTCUSD", "1D") == held
+        assert folder.rows("SELECT status FROM data_gaps") == [("repaired",)] * 2, write
+        bring_back(folder)
+        write += 3
+    assert write > 15
+
+
+@needs_strace
+def test_cleanup_killed_at_every_second_write(folder: Folder) -> None:
+    held, write = prepared(folder), 1
+    now = folder.sandbox.clock.now()
+    cut = now - now % DAY - 20 * DAY
+    folder.settings["RETENTION_DAYS"] = "20"
+    while killed_at(folder, write, "cleanup", "--yes"):
+        # The ledger forgets first: what is left of the candles is then unknown, and the next run deletes it.
+        assert folder.rows("PRAGMA integrity_check") == [("ok",)]
+        assert [row for row in stored(folder.database, "tBTCUSD", "1D") if row[0] >= cut] == kept_of(held, cut)
+        ended = folder.run("cleanup", "--yes")
+        assert ended.exit == 0, (write, ended.err)
+        assert_sound(folder)
+        assert stored(folder.database, "tBTCUSD", "1D") == kept_of(held, cut)
+        assert folder.rows("SELECT count(*) FROM data_gaps WHERE start_time < ?", cut) == [(0,)]
+        bring_back(folder)
+        write += 2
+    assert write > 10
+
+
+def kept_of(held: list[tuple[object, ...]], cut: int) -> list[tuple[object, ...]]:
+    """Return what a retention keeps of the candles, without the one that was deleted by hand."""
+    return [row for row in held if row[0] >= cut and row != held[30]]  # type: ignore[operator]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])

@@ -4,6 +4,7 @@ Text that somebody else wrote (the exchange, a file) may reach a message, so eve
 control and formatting characters are shown as escapes.
 """
 
+import sys
 import unicodedata
 from typing import TextIO
 
@@ -21,9 +22,12 @@ def harmless(text: str) -> str:
 
 
 class StderrLog:
-    """Writes one line per message, down to `level`; with `priorities`, as the journal wants them."""
+    """Writes one line per message, down to `level`; with `priorities`, as the journal wants them.
 
-    def __init__(self, stream: TextIO, level: str, *, priorities: bool) -> None:
+    Without a `stream` it writes to what stderr is at the time: while a progress bar moves, that is above the bar.
+    """
+
+    def __init__(self, stream: TextIO | None, level: str, *, priorities: bool) -> None:
         self._stream, self._least, self._priorities = stream, LEVELS[level], priorities
 
     def debug(self, text: str) -> None:
@@ -50,9 +54,10 @@ class StderrLog:
         if LEVELS[level] > self._least:
             return
         prefix = f"<{LEVELS[level]}>" if self._priorities else "mdata: "
+        stream = self._stream or sys.stderr
         try:
-            self._stream.write(f"{prefix}{harmless(text)}\n")
-            self._stream.flush()
+            stream.write(f"{prefix}{harmless(text)}\n")
+            stream.flush()
         except (OSError, ValueError):
             # Nobody listens any more; the work goes on, and the exit code still tells.
             pass

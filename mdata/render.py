@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mdata.jobs.context import Progress
     from mdata.jobs.standing import View
 
+_MINUTE = re.compile(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d):[\d.]+Z$")
 _INSTANT = re.compile(r"^(\d{4}-\d\d-\d\d)T([\d:.]+Z)$")
 
 
@@ -60,6 +61,28 @@ def table(columns: list[str], rows: list[list[Any]]) -> None:
     Console(highlight=False).print(drawn)
 
 
+def listing(columns: list[str], rows: list[list[Any]], sentences: list[str | None]) -> None:
+    """Print rows for a person, each with its sentence below it; columns that hold nothing but zeros are left out.
+
+    Instants are shown to the minute, so that a line fits an ordinary terminal.
+    """
+    if not rows:
+        note("none")
+        return
+    import shutil
+    from textwrap import wrap
+
+    texts = [[_MINUTE.sub(r"\1 \2", "" if cell is None else harmless(str(cell))) for cell in row] for row in rows]
+    shown = [position for position in range(len(columns)) if any(row[position] for row in rows)]
+    widths = {position: max(len(row[position]) for row in [columns, *texts]) for position in shown}
+    numbers = {position for position in shown if isinstance(rows[0][position], int)}
+    room = max(20, shutil.get_terminal_size().columns - 4)
+    for row, sentence in zip([columns, *texts], [None, *sentences], strict=True):
+        cells = (row[at].rjust(widths[at]) if at in numbers else row[at].ljust(widths[at]) for at in shown)
+        sys.stdout.write("  ".join(cells).rstrip() + "\n")
+        sys.stdout.writelines(f"    {part}\n" for part in wrap(harmless(sentence or ""), room))
+
+
 def painted(lines: "list[Text]", width: int) -> str:
     """Return lines laid out for a terminal `width` columns wide as it wants them, with colours where it has any."""
     from rich.console import Console
@@ -101,7 +124,10 @@ def _series_row(one: dict[str, Any]) -> list[Any]:
 
 @contextmanager
 def progress_bar() -> "Iterator[Callable[[Progress], None]]":
-    """Show a bar on stderr that follows what the job reports, with the time left at the shared rate."""
+    """Show a bar on stderr that follows what the job reports, with the time left at the shared rate.
+
+    It appears with the first report: a job that has nothing to ask, or has a question first, shows none.
+    """
     from rich import progress as rich_progress
     from rich.console import Console
 
@@ -112,19 +138,22 @@ def progress_bar() -> "Iterator[Callable[[Progress], None]]":
         console=Console(stderr=True),
         transient=True,
     )
-    with bar:
-        task = bar.add_task("starting", total=1, left="?")
+    task = bar.add_task("", total=1, left="?")
 
-        def report(progress: "Progress") -> None:
-            bar.update(
-                task,
-                description=harmless(progress.at),
-                completed=progress.done,
-                total=progress.expected,
-                left=human_duration(progress.seconds_left),
-            )
+    def report(progress: "Progress") -> None:
+        bar.start()
+        bar.update(
+            task,
+            description=harmless(progress.at),
+            completed=progress.done,
+            total=progress.expected,
+            left=human_duration(progress.seconds_left),
+        )
 
+    try:
         yield report
+    finally:
+        bar.stop()
 
 
 @contextmanager

@@ -2,11 +2,13 @@
 
 import json
 import os
+import pty
 import random
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
@@ -135,6 +137,22 @@ class Folder:
 
     def json_in(self, name: str) -> dict[str, Any]:
         return json.loads((self.path / name).read_text())
+
+    def show(self, *arguments: str, typed: str = "", **settings: str) -> tuple[int, str]:
+        """Run a command at a terminal; return its exit code and what the terminal shows."""
+        master, slave = pty.openpty()
+        process = subprocess.Popen(
+            [MDATA, *arguments], env=self.environ(**settings), cwd=self.path, stdin=slave, stdout=slave, stderr=slave
+        )
+        os.close(slave)
+        os.write(master, typed.encode())
+        shown = b""
+        # Reading from a terminal that nobody holds open any more is an error, and here the end.
+        with suppress(OSError):
+            while part := os.read(master, 65_536):
+                shown += part
+        os.close(master)
+        return process.wait(), shown.decode().replace("\r\n", "\n")
 
     def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         with sqlite3.connect(self.database) as connection:

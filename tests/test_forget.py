@@ -1,12 +1,10 @@
 """`cleanup --symbol X --all`: a series is forgotten whole, after asking, and nothing of another one."""
 
-import os
-import pty
-import subprocess
+import re
 from collections.abc import Callable
 
 import pytest
-from conftest import MDATA, Folder
+from conftest import Folder
 
 from mdata.clock import SystemClock
 from mdata.locks import command_lock
@@ -83,17 +81,11 @@ def test_without_a_terminal_it_wants_to_be_told_twice(full: Folder) -> None:
 
 @pytest.mark.parametrize(("answer", "code", "is_left"), [("y", 0, False), ("n", 2, True), ("\x04", 2, True)])
 def test_a_person_is_asked(full: Folder, answer: str, code: int, *, is_left: bool) -> None:
-    master, slave = pty.openpty()
-    process = subprocess.Popen(
-        [MDATA, *FORGET], env=full.environ(), cwd=full.path, stdin=slave, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    os.write(master, f"{answer}\n".encode())
-    _, err = process.communicate(timeout=60)
-    os.close(master)
-    os.close(slave)
-    assert process.returncode == code, err
-    assert "Forget tBTCUSD 1m, tBTCUSD 1h, " in err
+    ended, shown = full.show(*FORGET, typed=f"{answer}\n", TERM="xterm")
+    assert ended == code, shown
+    assert "fetches it anew" in shown
+    assert re.search(r"Forget tBTCUSD 1m, tBTCUSD 1h, \d+ candles\? \[y/N\]", shown)
+    assert "requests, about" not in shown, "a progress bar would hide the question"
     assert bool(held(full, "tBTCUSD")["candles"]) == is_left
 
 

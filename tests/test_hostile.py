@@ -2,10 +2,7 @@
 
 import io
 import json
-import os
-import pty
 import re
-import subprocess
 import threading
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -13,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from conftest import MDATA, Folder
+from conftest import Folder
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -138,27 +135,6 @@ def test_whatever_the_text_what_is_shown_is_harmless_and_tells_it_apart(text: st
         assert shown == text
 
 
-def at_a_terminal(folder: Folder, *arguments: str, **settings: str) -> str:
-    """Return what a command shows at a terminal."""
-    master, slave = pty.openpty()
-    process = subprocess.Popen(
-        [MDATA, *arguments], env=folder.environ(**settings), cwd=folder.path, stdin=slave, stdout=slave, stderr=slave
-    )
-    os.close(slave)
-    shown = b""
-    while True:
-        try:
-            part = os.read(master, 65_536)
-        except OSError:  # the other end is closed
-            break
-        if not part:
-            break
-        shown += part
-    os.close(master)
-    process.wait()
-    return shown.decode().replace("\r\n", "\n")
-
-
 # One of each family; what all of them become is tested above, without processes.
 FEW = "\x1b[31mred\x1b]0;t\x07\x9b31m\u202e\u2028\ud800\x00[/x]"
 ASKING = [
@@ -187,7 +163,7 @@ def test_no_command_lets_it_through(folder: Folder, hostile: Hostile, spell: Cal
         assert told.out.isascii()
         assert json.loads(told.out)["exit"] == told.exit != 1, (arguments, told.err)
         make_due(folder)
-        shown = at_a_terminal(folder, *arguments, TERM="xterm")
+        shown = folder.show(*arguments, TERM="xterm")[1]
         # Colours, and the moves of a progress bar, are ours; nothing else that begins with an escape is.
         assert is_harmless(re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", shown)), arguments
         assert "\x1b[31mred" not in shown

@@ -173,6 +173,26 @@ def test_an_answer_that_was_not_stored_says_what_to_do(folder: Folder, fault: Fa
     assert advice in ended.err
 
 
+def test_what_is_said_while_a_bar_moves_stands_above_it(folder: Folder) -> None:
+    folder.sandbox.faults = [Fault("spoil", parameters={"row": 7, "column": 2, "value": "x"})]
+    ended, shown = folder.show("backfill", TERM="xterm", BACKFILL_DAYS="20", RATE_LIMIT_DELAY="0.2", COLUMNS="200")
+    assert ended == 65
+    assert "requests, about" in shown
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown).replace("\r", "\n")
+    (said, *_) = [line for line in plain.splitlines() if "a row was refused" in line]
+    assert said.startswith("mdata: "), "not glued to the end of the bar"
+
+
+@pytest.mark.parametrize("command", ["jobs", "gaps"])
+def test_lists_fit_a_terminal_of_eighty_columns(folder: Folder, command: str) -> None:
+    lost_gap(folder)
+    folder.run("repair", BACKFILL_DAYS="1")
+    _, shown = folder.show(command, TERM="xterm", COLUMNS="80")
+    assert "  backfill " in shown or "tBTCUSD 1m" in shown
+    assert "the answer lacked" in shown or "the next attempt" in shown
+    assert max(map(len, shown.splitlines())) <= 80
+
+
 def test_a_log_that_nobody_reads_stops_nothing() -> None:
     class Closed:
         def write(self, _: str) -> None:

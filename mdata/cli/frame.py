@@ -155,7 +155,7 @@ def _log(options: Options, level: str) -> StderrLog:
         level = "WARNING"
     elif options.verbose:
         level = "DEBUG"
-    return StderrLog(sys.stderr, level, priorities=config.is_journal(sys.stderr))
+    return StderrLog(None, level, priorities=config.is_journal(sys.stderr))
 
 
 def _print(command: str, options: Options, answer: Answer) -> None:

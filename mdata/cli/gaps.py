@@ -1,6 +1,7 @@
 """`mdata detect-gaps`, `mdata repair` and `mdata gaps`."""
 
-from typing import TYPE_CHECKING, Annotated
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -128,11 +129,17 @@ def _tell_that_nothing_is_stored(frame: Frame) -> None:
     frame.log.warning("nothing is stored yet: run `mdata backfill`")
 
 
-def _show(rows: list[dict[str, object]]) -> None:
+def _show(rows: list[dict[str, Any]]) -> None:
     from mdata import render
 
-    columns = ["id", "symbol", "timeframe", "start", "end", "intervals", "status", "attempts", "reason"]
-    render.table(columns, [[row[column] for column in columns] for row in rows])
+    if not sys.stdout.isatty():
+        columns = ["id", "symbol", "timeframe", "start", "end", "intervals", "status", "attempts", "reason"]
+        render.table(columns, [[row[column] for column in columns] for row in rows])
+        return
+    columns = ["id", "series", "start (UTC)", "end (UTC)", "intervals", "status", "attempts"]
+    keys = ("start", "end", "intervals", "status", "attempts")
+    cells = [[row["id"], f"{row['symbol']} {row['timeframe']}", *map(row.get, keys)] for row in rows]
+    render.listing(columns, cells, [row["reason"] for row in rows])
 
 
 def _revisions(frame: Frame) -> Answer:

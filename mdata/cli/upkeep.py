@@ -1,7 +1,7 @@
 """`mdata cleanup` and `mdata jobs`."""
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -119,24 +119,42 @@ def jobs(
 
 
 def _jobs(frame: Frame, command: str | None, since: str | None, limit: int) -> Answer:
-    from mdata import render, shapes
+    from mdata import shapes
 
     start = instant(since, "--since", frame.clock)
     rows = shapes.find_jobs(frame.loaded.settings, command, start, limit)
     if rows is None:
         frame.log.warning("nothing has run yet: run `mdata backfill`")
         return Answer(data={"jobs": []})
-    columns = [
-        "id",
-        "command",
-        "started_at",
-        "finished_at",
-        "outcome",
-        "exit",
-        "requests",
-        "candles_written",
-        "error",
-    ]
-    return Answer(
-        data={"jobs": rows}, show=lambda: render.table(columns, [[row[column] for column in columns] for row in rows])
-    )
+    return Answer(data={"jobs": rows}, show=lambda: _show_jobs(rows))
+
+
+def _show_jobs(rows: list[dict[str, Any]]) -> None:
+    from mdata import render
+
+    if not sys.stdout.isatty():
+        columns = [
+            "id",
+            "command",
+            "started_at",
+            "finished_at",
+            "outcome",
+            "exit",
+            "requests",
+            "candles_written",
+            "error",
+        ]
+        render.table(columns, [[row[column] for column in columns] for row in rows])
+        return
+    columns = ["id", "command", "started (UTC)", "took", "outcome", "exit", "requests", "candles"]
+    keys = ("outcome", "exit", "requests", "candles_written")
+    cells = [[row["id"], row["command"], row["started_at"], _took(row), *map(row.get, keys)] for row in rows]
+    render.listing(columns, cells, [row["error"] for row in rows])
+
+
+def _took(row: dict[str, Any]) -> str:
+    from mdata.domain.moment import human_duration, parse_instant
+
+    if row["finished_at"] is None:
+        return ""
+    return human_duration((parse_instant(row["finished_at"], 0) - parse_instant(row["started_at"], 0)) / 1000)

@@ -173,6 +173,24 @@ def test_an_answer_that_was_not_stored_says_what_to_do(folder: Folder, fault: Fa
     assert advice in ended.err
 
 
+@pytest.mark.parametrize("arguments", [
+    ["backfill"], ["backfill", "--dry-run"], ["update"], ["detect-gaps"], ["repair"], ["repair", "--dry-run"],
+    ["stream", "--for", "1s"], ["cleanup", "--yes"], ["cleanup", "--dry-run"],
+    ["cleanup", "-s", "BTCUSD", "--all", "--yes"], ["status"], ["status", "--check"], ["gaps"], ["gaps", "--revisions"], ["jobs"], ["logs"], ["config"], ["symbols"],
+    ["timers", "show"],
+], ids=" ".join)  # fmt: skip
+def test_every_command_fails_in_one_object(folder: Folder, arguments: list[str]) -> None:
+    ended = folder.run(*arguments, "--json", DATABASE_PATH="relative/\x07.db")
+    assert ended.exit == 78
+    assert ended.out.count("\n") == 1
+    assert set(ended.json) == {"mdata", "command", "outcome", "exit", "reason", "retryable"}
+    command = arguments[0]
+    assert (ended.json["mdata"], ended.json["command"], ended.json["exit"]) == (1, command, 78)
+    assert (ended.json["outcome"], ended.json["retryable"]) == ("failed", False)
+    assert "DATABASE_PATH" in ended.json["reason"]
+    assert f"mdata: {ended.json['reason']}" in ended.err
+
+
 def test_what_is_said_while_a_bar_moves_stands_above_it(folder: Folder) -> None:
     folder.sandbox.faults = [Fault("spoil", parameters={"row": 7, "column": 2, "value": "x"})]
     ended, shown = folder.show("backfill", TERM="xterm", BACKFILL_DAYS="20", RATE_LIMIT_DELAY="0.2", COLUMNS="200")

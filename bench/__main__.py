@@ -9,7 +9,7 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import growth, ingest, ledger, life, limiter, start, traffic, writers
+from bench import growth, ingest, ledger, life, limiter, start, stream, traffic, writers
 from bench.stores import YEAR, Store, generate
 from bench.table import HEAD, Row, markdown
 from mdata.store.engine import SQLITE_VERSION
@@ -68,7 +68,7 @@ def _measure(folder: Path, *, quick: bool) -> list[str]:
     rows += limiter.rows(_in(folder, "limiter"), 5 if quick else 20)
     rows += writers.rows(_in(folder, "writers"), 5 if quick else 30)
     rows += traffic.rows(_in(folder, "traffic"), 60 if quick else 365, 8 if quick else 40)
-    rows += [*_stream(), *_elsewhere()]
+    rows += [*stream.rows(_in(folder, "stream"), 2 if quick else 5), *_elsewhere()]
     parts = ["## Goals", "", _shown(HEAD, [row.cells() for row in rows]), ""]
     pages, stages = life.page(_in(folder, "life"), 10 if quick else 60), life.start(small, rounds)
     parts += ["## One page's life", _LIFE, _shown(life.PAGE_HEAD, pages), ""]
@@ -82,11 +82,6 @@ def _measure(folder: Path, *, quick: bool) -> list[str]:
 def _growth(stores: list[Store], rounds: int) -> list[str]:
     found = growth.rows(stores, rounds)
     return ["## Growth", _GROWTH, _shown(growth.head(stores), found), ""]
-
-
-def _stream() -> list[Row]:
-    goals = [("stream: from close of a candle to its commit, p99, s", 3, 1.5), ("stream: peak memory, MiB", 120, 80)]
-    return [Row(goal, require, aim, None, "not measured here") for goal, require, aim in goals]
 
 
 def _elsewhere() -> list[Row]:

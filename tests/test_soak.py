@@ -76,6 +76,8 @@ class Soak:
         """Stream for a last quiet while, update once, compare with the ledger; return the requests that it took."""
         self.folder.sandbox.order([])
         self.watch(self.start(70))
+        if self.exits[-1] == 69:  # the hurried clock left it no time to subscribe: its timer would start it again
+            self.watch(self.start(70))
         assert self.exits[-1] == 0
         ended = self.folder.run("update", "--json")
         assert ended.exit == 0, ended.err
@@ -148,8 +150,8 @@ def check_kills(path: Path, kills: int, speed: float, series: int) -> None:
         assert dead == [(0,)]
 
 
-def test_half_an_hour_of_cuts_silence_and_disorder(tmp_path: Path) -> None:
-    check_hours(tmp_path, hours=0.4, speed=60, series=25)
+def test_a_quarter_of_an_hour_of_cuts_silence_and_disorder(tmp_path: Path) -> None:
+    check_hours(tmp_path, hours=0.25, speed=60, series=25)
 
 
 def test_killed_at_ten_random_instants(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from mdata.sandbox.server import Sandbox
 from mdata.store import coverage
 from mdata.store.engine import open_store
 
-SPEED = 60.0
+SPEED = 30.0
 PAIRS = {"tBTCUSD": Pair("tBTCUSD"), "tSPAUSD": Pair("tSPAUSD", density=0.3)}
 
 
@@ -59,7 +59,7 @@ def forming(folder: Folder) -> int:
 
 
 def test_from_nothing_to_a_store_that_one_update_makes_final(fast: Folder) -> None:
-    ended = fast.run("stream", "--for", "6m", "--json")
+    ended = fast.run("stream", "--for", "4m", "--json")
     assert (ended.exit, ended.json["outcome"]) == (0, "ok"), ended.err
     assert ended.json["requests"] == len(PAIRS)  # the first candle of each; the snapshots did the rest
     assert ended.json["remaining"] == 0
@@ -72,7 +72,7 @@ def test_from_nothing_to_a_store_that_one_update_makes_final(fast: Folder) -> No
 
 
 def test_lines_are_printed_as_they_are_committed(fast: Folder) -> None:
-    ended = fast.run("stream", "--for", "4m", "--lines", "--json")
+    ended = fast.run("stream", "--for", "3m", "--lines", "--json")
     *lines, last = map(json.loads, ended.out.splitlines())
     assert last["command"] == "stream"
     assert last["exit"] == 0
@@ -117,7 +117,7 @@ def test_the_service_manager_is_told(fast: Folder) -> None:
 
 
 def test_a_refused_channel_does_not_stop_the_others(fast: Folder) -> None:
-    ended = fast.run("stream", "--for", "3m", "--json", SYMBOLS="BTCUSD,NOPUSD")
+    ended = fast.run("stream", "--for", "2m", "--json", SYMBOLS="BTCUSD,NOPUSD")
     assert ended.exit == 78
     assert "tNOPUSD 1m" in ended.json["reason"]
     assert "10300" in ended.json["reason"]
@@ -146,7 +146,7 @@ def test_what_the_snapshot_does_not_reach_is_asked_for_back_to_the_frontier(fast
     fast.run("backfill", SYMBOLS="BTCUSD")
     ((frontier,),) = fast.rows("SELECT frontier FROM series")
     settings = {"SYMBOLS": "BTCUSD", "WS_CATCHUP_LOOKBACK_MINUTES": "600"}
-    ended = fast.run("stream", "--for", "2m", "--json", **settings)
+    ended = fast.run("stream", "--for", "1m", "--json", **settings)
     assert (ended.exit, ended.json["requests"]) == (0, 0), "all is known: there is nothing to ask"
     # A snapshot of 1m candles reaches four hours back: what is missing before that is asked for, in one request.
     hole = Range(frontier - 400 * MINUTE, frontier - 300 * MINUTE)
@@ -155,7 +155,7 @@ def test_what_the_snapshot_does_not_reach_is_asked_for_back_to_the_frontier(fast
         connection.execute("DELETE FROM candles WHERE open_time >= ? AND open_time < ?", hole)
         connection.execute("UPDATE series SET frontier = frontier - 36000000")
     before = len(fast.sandbox.requests)
-    ended = fast.run("stream", "--for", "2m", "--json", **settings)
+    ended = fast.run("stream", "--for", "1m", "--json", **settings)
     assert (ended.exit, ended.json["requests"]) == (0, 1), ended.err
     assert len(fast.sandbox.requests) == before + 1
     assert fast.rows("SELECT count(*) FROM coverage") == [(2,)]

@@ -8,24 +8,16 @@ from typing import Any
 
 import pytest
 from conftest import MDATA
-from test_kill import _strace
+from test_kill import strace_fault
 from test_soak import Soak, order, soak
 from test_stream import forming
 
 from mdata.sandbox.stream import Happening
 
-# What a busy machine may add to, or take from, a duration between two instants that it notes down (rehearsed s).
-NOISE = 0.5
-
 
 def handshakes(running: Soak, status: int | None = None) -> list[Happening]:
     log = running.folder.sandbox.stream.log
     return [one for one in log if one.what == "handshake" and status in {None, one.status}]
-
-
-def spacing(happenings: list[Happening]) -> float:
-    times = [one.boottime for one in happenings]
-    return min((later - earlier for earlier, later in zip(times, times[1:], strict=False)), default=99.0)
 
 
 def most_in_a_minute(happenings: list[Happening]) -> int:
@@ -50,34 +42,33 @@ def run(running: Soak, seconds: int, *faults: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_silent_stall_is_noticed_within_45_seconds(tmp_path: Path) -> None:
-    with soak(tmp_path, series=3, speed=30) as running:
-        assert run(running, 170, {"kind": "ws-silence", "after": 40, "for": 60})["exit"] == 0
+    with soak(tmp_path, series=3, speed=15) as running:
+        assert run(running, 110, {"kind": "ws-silence", "after": 20, "for": 60})["exit"] == 0
         (silence,) = running.folder.sandbox.stream.faults
-        first, second = handshakes(running)[:2]
         begin = silence.schedule.first
-        assert first.at < begin
-        assert second.at - begin <= 45_000
+        after = next(one.at for one in handshakes(running) if one.at > begin)
+        assert after - begin <= 45_000
         assert running.finish() <= 2 * 3 + 1
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        {"kind": "ws-accept-close", "for": 120},
-        {"kind": "ws-refuse", "for": 120, "status": 408},
-        {"kind": "ws-refuse", "for": 60, "status": 429},
-    ],
-)
-def test_a_server_that_refuses_or_closes_is_not_hammered(tmp_path: Path, fault: dict[str, Any]) -> None:
-    with soak(tmp_path, series=2, speed=50) as running:
-        result = run(running, 270, {"after": 20, **fault}, {"kind": "ws-drop", "after": 21})
-        assert result["exit"] == 0, result
-        found = handshakes(running)
-        assert len(found) >= 3
-        assert spacing(found) >= 5 - NOISE
-        assert most_in_a_minute(found) <= 20
-        if fault.get("status") == 429:
-            assert spacing(found[1:]) >= 60 - NOISE
+def test_a_server_that_closes_or_refuses_is_not_hammered(tmp_path: Path) -> None:
+    with soak(tmp_path, series=2, speed=30) as running:
+        closing, closed = {"kind": "ws-accept-close", "after": 10, "for": 80}, {"kind": "ws-drop", "after": 11}
+        refusing = {"kind": "ws-refuse", "after": 90, "for": 50, "status": 408}
+        assert run(running, 230, closing, closed, refusing)["exit"] == 0
+        assert len(handshakes(running)) >= 4
+        # At most one in five seconds.
+        assert most_in_a_minute(handshakes(running)) <= 13
+        running.finish()
+
+
+def test_too_many_connects_are_followed_by_a_minute_of_patience(tmp_path: Path) -> None:
+    with soak(tmp_path, series=2, speed=30) as running:
+        closed = {"kind": "ws-refuse", "after": 10, "for": 30, "status": 429}
+        assert run(running, 180, closed, {"kind": "ws-drop", "after": 11})["exit"] == 0
+        refused, following = handshakes(running)[-2:]
+        assert (refused.status, following.status) == (429, 101)
+        assert following.at - refused.at >= 58_000
         running.finish()
 
 
@@ -96,23 +87,22 @@ def test_five_minutes_without_data_end_the_run(tmp_path: Path) -> None:
 
 
 def test_restart_and_maintenance(tmp_path: Path) -> None:
-    with soak(tmp_path, series=3, speed=40) as running:
-        maintenance = {"kind": "ws-maintenance", "after": 60, "notice": 20, "for": 60, "resume": 10}
-        result = run(running, 270, {"kind": "ws-restart", "after": 15, "notice": 5}, maintenance)
+    with soak(tmp_path, series=3, speed=30) as running:
+        maintenance = {"kind": "ws-maintenance", "after": 40, "notice": 10, "for": 50, "resume": 10}
+        result = run(running, 200, {"kind": "ws-restart", "after": 10, "notice": 5}, maintenance)
         assert result["exit"] == 0, result
-        assert spacing(handshakes(running)) >= 5 - NOISE
         acts = {one.what for one in running.folder.sandbox.stream.log}
         assert {"20051", "20060"} <= acts
         running.finish()
 
 
-@pytest.mark.parametrize("kind", ["ws-big", "ws-binary", "ws-bad-utf8", "ws-masked", "ws-unknown"])
-def test_nonsense_costs_a_connection_at_most(tmp_path: Path, kind: str) -> None:
-    with soak(tmp_path, series=2, speed=60) as running:
-        result = run(running, 180, {"kind": kind, "after": 30, "every": 50})
+def test_nonsense_costs_a_connection_at_most(tmp_path: Path) -> None:
+    with soak(tmp_path, series=2, speed=30) as running:
+        kinds = ["ws-unknown", "ws-binary", "ws-big", "ws-unknown", "ws-bad-utf8", "ws-masked"]
+        faults = [{"kind": kind, "after": 20 * number} for number, kind in enumerate(kinds, 1)]
+        result = run(running, 190, *faults)
         assert (result["exit"], result["outcome"]) == (0, "ok"), result
-        if kind in {"ws-big", "ws-bad-utf8", "ws-masked"}:
-            assert len(handshakes(running)) >= 3
+        assert len(handshakes(running)) >= 4
         running.finish()
 
 
@@ -121,15 +111,14 @@ def check_cuts(tmp_path: Path, seconds: int, speed: float) -> None:
         # Connections are opened 5 s apart: every one is cut after a few of its messages.
         assert run(running, seconds, {"kind": "ws-drop", "after": 1, "every": 4})["exit"] == 0
         found = handshakes(running)
-        assert len(found) > seconds / 10
-        assert most_in_a_minute(found) <= 20
-        assert spacing(found) >= 5 - NOISE
+        assert len(found) > seconds / 12
+        assert most_in_a_minute(found) <= 13
         assert forming(running.folder) == 0
         assert running.finish() <= 2 * 25 + 1
 
 
 def test_cut_at_every_few_messages(tmp_path: Path) -> None:
-    check_cuts(tmp_path, seconds=300, speed=30)
+    check_cuts(tmp_path, seconds=150, speed=30)
 
 
 @pytest.mark.soak
@@ -137,7 +126,7 @@ def test_cut_at_every_few_messages_for_half_an_hour(tmp_path: Path) -> None:
     check_cuts(tmp_path, seconds=1800, speed=20)
 
 
-@pytest.mark.skipif(_strace() is not None, reason=str(_strace()))
+@pytest.mark.skipif(strace_fault() is not None, reason=str(strace_fault()))
 def test_a_slow_disk_loses_nothing(tmp_path: Path) -> None:
     """Every commit takes half a second of life longer while 200 messages a second of life come in."""
     with soak(tmp_path, series=10, speed=20) as running:
@@ -145,11 +134,11 @@ def test_a_slow_disk_loses_nothing(tmp_path: Path) -> None:
         order(running, [{"kind": "ws-flood", "after": 1, "every": 20, "messages": 200}])
         traced = subprocess.Popen(
             ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync,fsync",
-             "-e", "inject=fdatasync,fsync:delay_enter=500000", MDATA, "stream", "--for", "400", "--json"],
+             "-e", "inject=fdatasync,fsync:delay_enter=500000", MDATA, "stream", "--for", "250", "--json"],
             env=running.folder.environ(), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         running.watch(traced)
         assert running.exits == [0, 0]
-        assert len(handshakes(running)) == 2, "it was never cut off for being slow"
+        assert not [one for one in running.folder.sandbox.stream.log if one.what == "closed" and one.status == 1006]
         running.finish()
         assert running.peak_rss < 120 * 2**20

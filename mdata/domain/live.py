@@ -22,7 +22,7 @@ from mdata.domain.message import Faulty
 from mdata.domain.timeframe import Timeframe
 
 # For how long (ms) after a close the last update may be on its way when no newer candle has appeared.
-GRACE = 2_000
+GRACE = 1_000
 # A row may be so far (ms) ahead of our clock and still be one; what is further ahead is nonsense.
 TOLERANCE = 5_000
 # Candles kept per channel: as far back an update may still correct one. The next REST answer corrects the others.

@@ -30,16 +30,21 @@ def find_status(settings: Settings, clock: Clock, *, narrowed: bool = False, sil
 
 
 def find_gaps(
-    settings: Settings, status: str | None, symbols: list[str], timeframes: list[str], since: int | None
+    settings: Settings,
+    status: str | None,
+    symbols: list[str],
+    timeframes: list[str],
+    since: int | None,
+    limit: int | None,
 ) -> list[dict[str, Any]] | None:
-    """Return the rows of `gaps` that pass the filters (`since` in ms UTC); None where nothing is stored yet."""
+    """Return the newest rows of `gaps` that pass the filters (`since` in ms UTC); None where nothing is stored."""
     from mdata.store.gaps import listed
 
     with _opened(settings.database_path) as store:
         if store is None:
             return None
         with store.read() as connection:
-            return gaps(listed(connection, status, symbols, timeframes, since))
+            return gaps(listed(connection, status, symbols, timeframes, since, limit))
 
 
 def find_jobs(settings: Settings, command: str | None, since: int | None, limit: int) -> list[dict[str, Any]] | None:

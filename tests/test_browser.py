@@ -71,10 +71,13 @@ def browser(tmp_path: Path) -> Iterator[Browser]:
 
 def test_the_first_page_leads_on(server: Served, browser: Browser) -> None:
     browser.open(server.url)
-    assert browser.evaluate("document.querySelector('.verdict').innerText").startswith("Not healthy: 1 gap is open")
+    verdict = browser.evaluate("document.querySelector('.verdict').innerText").splitlines()
+    assert verdict[:2] == ["Not healthy", "1 gap is open (limit 0): run `mdata repair`"]
     cards = browser.evaluate("[...document.querySelectorAll('ul.series h2')].map(e => e.innerText)")
     assert cards == ["tBTCUSD 1m", "tSPAUSD 1m"]
-    assert "6 of " in browser.evaluate("document.querySelector('.answered').innerText")
+    answered = browser.evaluate("document.querySelector('.answered').innerText")
+    assert answered.endswith("answered for · 6 intervals unknown · 1 gap open")
+    assert browser.evaluate("document.querySelectorAll('li:first-child .strip .lost').length") == 1
     browser.leave(lambda: browser.click("ul.series li:nth-child(2) a[href*=latest]"))
     assert browser.evaluate("document.querySelector('h1').innerText") == "Latest candles"
     assert browser.evaluate("document.querySelectorAll('tbody tr').length") == 100

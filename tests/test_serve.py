@@ -120,6 +120,7 @@ EQUAL = [
     ("/gaps", ["gaps"]),
     ("/gaps?status=open", ["gaps", "--status", "open"]),
     ("/gaps?status=repaired&since=-7d", ["gaps", "--status", "repaired", "--since=-7d"]),
+    ("/gaps?limit=1", ["gaps", "--limit", "1"]),
     ("/gaps?symbol=ETHUSD", ["gaps", "-s", "ETHUSD"]),
     ("/gaps?symbol=BTCUSD&timeframe=1m", ["gaps", "-s", "BTCUSD", "-t", "1m"]),
     ("/gaps?since=2099", ["gaps", "--since", "2099"]),
@@ -173,7 +174,7 @@ def test_health_from_nothing_over_stale_to_healthy(folder: Folder) -> None:
 
 BAD = [
     "/gaps?status=opened", "/gaps?status=open&status=open", "/gaps?since=whenever", "/gaps?symbol=../../x",
-    "/gaps?symbol=", "/gaps?timeframe=4h", "/gaps?limit=5", "/jobs?limit=0", "/jobs?limit=-1", "/jobs?limit=many",
+    "/gaps?symbol=", "/gaps?timeframe=4h", "/gaps?limit=0", "/jobs?limit=0", "/jobs?limit=-1", "/jobs?limit=many",
     "/jobs?since=1", "/jobs?command=repare",
     "/jobs?symbol=BTCUSD", "/status?status=open", "/status?symbol=%00", "/health?max_lag=ten",
     "/health?max_gaps=-1", "/health?check=1", "/gaps?%1b%5b31m=1",

@@ -75,6 +75,9 @@ def gaps(
     since: Annotated[
         str | None, typer.Option(metavar="INSTANT", help="Only gaps that end after this instant.", show_default=False)
     ] = None,
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="At most so many, the newest.", show_default=False)
+    ] = None,
     revisions: Annotated[
         bool, typer.Option("--revisions", help="List final candles that came back different instead.")
     ] = False,
@@ -83,17 +86,17 @@ def gaps(
     given = Options(env_file, symbol, timeframe, json)
     if revisions:
         conduct("gaps", given, _revisions)
-    conduct("gaps", given, lambda frame: _gaps(frame, given, status, since))
+    conduct("gaps", given, lambda frame: _gaps(frame, given, status, since, limit))
 
 
-def _gaps(frame: Frame, given: Options, status: str | None, since: str | None) -> Answer:
+def _gaps(frame: Frame, given: Options, status: str | None, since: str | None, limit: int | None) -> Answer:
     from mdata import shapes
 
     start = instant(since, "--since", frame.clock)
     settings = frame.loaded.settings
     symbols = list(settings.symbols) if given.symbols else []
     timeframes = [one.name for one in settings.timeframes] if given.timeframes else []
-    rows = shapes.find_gaps(settings, status, symbols, timeframes, start)
+    rows = shapes.find_gaps(settings, status, symbols, timeframes, start, limit)
     if rows is None:
         _tell_that_nothing_is_stored(frame)
         return Answer(data={"gaps": []})

@@ -1,6 +1,7 @@
 """The table `data_gaps`: the work list of `repair` and its history."""
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 from mdata.domain.gaps import Gap, Judgement, after_attempt, judge
@@ -169,9 +170,14 @@ class Listed(NamedTuple):
 
 
 def listed(
-    connection: Connection, status: str | None, symbols: list[str], timeframes: list[str], since: int | None
+    connection: Connection,
+    status: str | None,
+    symbols: list[str],
+    timeframes: list[str],
+    since: int | None,
+    limit: int | None = None,
 ) -> list[Listed]:
-    """Return the gaps that pass the filters, newest first."""
+    """Return the gaps that pass the filters, newest first, `limit` at most."""
     rows = connection.execute(
         """SELECT data_gaps.id, symbol, timeframe, start_time, end_time, intervals, status, attempts, reason,
                   detected_at, next_attempt_at, resolved_at
@@ -180,9 +186,9 @@ def listed(
            ORDER BY start_time DESC, data_gaps.id""",
         (status, since),
     )
-    found = (Listed(*row) for row in rows.fetchall())
-    return [
+    found = (
         gap
-        for gap in found
+        for gap in map(Listed._make, rows)
         if (not symbols or gap.symbol in symbols) and (not timeframes or gap.timeframe in timeframes)
-    ]
+    )
+    return list(islice(found, limit))

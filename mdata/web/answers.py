@@ -17,7 +17,7 @@ from mdata.domain.quote import quote
 from mdata.errors import USAGE, MdataError
 from mdata.jobs import JOBS
 from mdata.jobs.result import envelope
-from mdata.jobs.status import complaints
+from mdata.jobs.status import complaints, with_next_runs
 
 Parameters = Mapping[str, Sequence[str]]
 
@@ -63,7 +63,7 @@ def _health(parameters: Parameters, settings: Settings, clock: Clock) -> _Found:
 
 def _status(parameters: Parameters, settings: Settings, clock: Clock) -> _Found:
     settings = _narrowed(parameters, settings)
-    state = shapes.find_status(settings, clock, narrowed=_is_narrowed(parameters))
+    state = with_next_runs(shapes.find_status(settings, clock, narrowed=_is_narrowed(parameters)))
     return _Found(shapes.status(state, shapes.budget(settings, clock)))
 
 
@@ -71,8 +71,9 @@ def _gaps(parameters: Parameters, settings: Settings, clock: Clock) -> _Found:
     status = _one(parameters, "status", _one_of(STATUSES))
     symbols = [one for found in _every(parameters, "symbol", values.symbols) for one in found]
     timeframes = [one.name for found in _every(parameters, "timeframe", values.timeframes) for one in found]
-    since = _since(parameters, clock)
-    return _Found({"gaps": shapes.find_gaps(settings, status, symbols, timeframes, since) or []})
+    limit = _one(parameters, "limit", values.whole(1, 10**9))
+    found = shapes.find_gaps(settings, status, symbols, timeframes, _since(parameters, clock), limit)
+    return _Found({"gaps": found or []})
 
 
 def _jobs(parameters: Parameters, settings: Settings, clock: Clock) -> _Found:
@@ -85,7 +86,7 @@ _SERIES = ("symbol", "timeframe")
 PATHS: dict[str, tuple[tuple[str, ...], Callable[[Parameters, Settings, Clock], _Found]]] = {
     "/health": ((*_SERIES, "max_lag", "max_gaps"), _health),
     "/status": (_SERIES, _status),
-    "/gaps": ((*_SERIES, "status", "since"), _gaps),
+    "/gaps": ((*_SERIES, "status", "since", "limit"), _gaps),
     "/jobs": (("command", "since", "limit"), _jobs),
 }
 

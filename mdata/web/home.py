@@ -1,56 +1,55 @@
-"""The home page: from what `status --check --json` tells to the words and shares that the page shows."""
+"""The home page: what `status` tells, in the words and strips that the page shows."""
 
 from collections.abc import Mapping
+from itertools import groupby
 from typing import Any
 from urllib.parse import urlencode
 
+from mdata import shapes
+from mdata.clock import Clock
+from mdata.config import Settings
 from mdata.domain.moment import human_duration
+from mdata.domain.strip import draw
+from mdata.jobs.status import SeriesState, complaints, with_next_runs
 from mdata.web.metadata import DATABASE
 
+# Cells of a strip: two pixels each on a small phone.
+_WIDTH = 150
 
-def home(health: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the home page shows of a health answer; without `series` where the store cannot be read."""
-    shown = {"healthy": health["exit"] == 0, "reason": health["reason"], "is_read": "series" in health}
-    if not shown["is_read"]:
-        return shown
+
+def home(settings: Settings, clock: Clock) -> dict[str, Any]:
+    """Return what the home page shows; raise MdataError where the store cannot be read."""
+    state = with_next_runs(shapes.find_status(settings, clock, silent=True))
+    told = shapes.status(state, shapes.budget(settings, clock))
+    database = told["database"]
     return {
-        **shown,
-        "series": [_series(one) for one in health["series"]],
-        "absent": health["absent"],
-        "gaps": health["gaps"],
-        "jobs": {
-            command: {**job, "began": _minute(job["last_started_at"])} for command, job in health["jobs"].items()
-        },
-        "rate": health["rate_limit"],
-        "file": health["database"],
-        "megabytes": f"{(health['database']['bytes'] + health['database']['wal_bytes']) / 1e6:,.1f}",
+        **told,
+        "complaints": complaints(state, settings.status_max_lag_minutes * 60, 0),
+        "series": [_series(*pair) for pair in zip(state.series, told["series"], strict=True)],
+        "jobs": {command: _job(job) for command, job in told["jobs"].items()},
+        "megabytes": f"{(database['bytes'] + database['wal_bytes']) / 1e6:,.1f}",
     }
 
 
-def _series(one: Mapping[str, Any]) -> dict[str, Any]:
-    wanted = one["final"] + one["provisional"] + one["unknown"]
-    name = {"symbol": one["symbol"], "timeframe": one["timeframe"]}
-    every = {"exchange": one["exchange"], **name, "_sort_desc": "open_time"}
+def _series(state: SeriesState, told: Mapping[str, Any]) -> dict[str, Any]:
+    wanted = told["final"] + told["provisional"] + told["unknown"]
+    name = {"symbol": told["symbol"], "timeframe": told["timeframe"]}
+    every = {"exchange": told["exchange"], **name, "_sort_desc": "open_time"}
+    cells = draw(state.series.timeframe, state.counts.wanted, state.known, _WIDTH)
     return {
-        **one,
-        "first_shown": _minute(one["first"]),
-        "last_shown": _minute(one["last"]),
-        "lag": human_duration(one["lag_seconds"]),
-        "wanted": wanted,
-        "shares": [
-            (kind, 100 * count / wanted)
-            for kind, count in (
-                ("present", one["final"] - one["empty"]),
-                ("empty", one["empty"]),
-                ("provisional", one["provisional"]),
-                ("unknown", one["unknown"]),
-            )
-            if wanted and count
-        ],
-        "answered": _percent(wanted - one["unknown"], wanted),
+        **told,
+        "answered": _percent(wanted - told["unknown"], wanted),
+        "strip": [(cell.replace(" ", "-"), len(list(run))) for cell, run in groupby(cells)],
+        "first_shown": _minute(told["first"]),
+        "last_shown": _minute(told["last"]),
+        "lag": human_duration(told["lag_seconds"]),
         "latest": f"/{DATABASE}/latest?{urlencode(name)}",
         "every": f"/{DATABASE}/ohlcv?{urlencode(every)}",
     }
+
+
+def _job(told: Mapping[str, Any]) -> dict[str, Any]:
+    return {**told, "began": _minute(told["last_started_at"]), "next": _minute(told["next_run_at"])}
 
 
 def _percent(part: int, whole: int) -> str:

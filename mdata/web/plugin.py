@@ -75,9 +75,10 @@ class Plugin:
         return Response.json(found.body, status=found.status, headers=_NOT_CACHED)
 
     async def _home(self, request: Request, datasette: Datasette) -> Response:
-        health = await asyncio.to_thread(answer, "/health", {}, self._settings, self._clock)
-        shown = {**home(health.body), "queries": QUERIES}
-        page = await datasette.render_template("home.html", shown, request=request, view_name="index")
+        shown = await asyncio.to_thread(home, self._settings, self._clock)
+        page = await datasette.render_template(
+            "home.html", {**shown, "queries": QUERIES}, request=request, view_name="index"
+        )
         return Response.html(page, headers={"Cache-Control": "no-store"})
 
     def _explained(self, request: Request, exception: Exception) -> tuple[int, str]:

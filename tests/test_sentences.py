@@ -173,12 +173,15 @@ def test_an_answer_that_was_not_stored_says_what_to_do(folder: Folder, fault: Fa
     assert advice in ended.err
 
 
-@pytest.mark.parametrize("arguments", [
+EVERY_COMMAND = [
     ["backfill"], ["backfill", "--dry-run"], ["update"], ["detect-gaps"], ["repair"], ["repair", "--dry-run"],
-    ["stream", "--for", "1s"], ["cleanup", "--yes"], ["cleanup", "--dry-run"],
-    ["cleanup", "-s", "BTCUSD", "--all", "--yes"], ["status"], ["status", "--check"], ["gaps"], ["gaps", "--revisions"], ["jobs"], ["logs"], ["config"], ["symbols"],
-    ["timers", "show"],
-], ids=" ".join)  # fmt: skip
+    ["stream", "--for", "1s"], ["cleanup", "--yes"], ["cleanup", "--dry-run"], ["status"], ["status", "--check"],
+    ["cleanup", "-s", "BTCUSD", "--all", "--yes"], ["gaps"], ["gaps", "--revisions"], ["jobs"], ["logs"], ["config"],
+    ["symbols"], ["timers", "show"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments", EVERY_COMMAND, ids=" ".join)
 def test_every_command_fails_in_one_object(folder: Folder, arguments: list[str]) -> None:
     ended = folder.run(*arguments, "--json", DATABASE_PATH="relative/\x07.db")
     assert ended.exit == 78

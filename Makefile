@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := check
-.PHONY: install install-system uninstall-system dev clients recipes demo test soak test-systemd browser lint types layers docs docs-check check bench bench-quick clean
+.PHONY: install install-system uninstall-system dev clients recipes demo test soak test-systemd browser lint types \
+        layers docs docs-check check bench bench-quick bench-peers clean
 
 install: $(BIN)/mdata  ## leaves .venv/bin/mdata ready to use
 
@@ -92,6 +93,15 @@ bench-quick: .envs/bench/.ready  ## without the large store; writes nothing
 .envs/bench/.ready: pyproject.toml constraints.txt constraints-bench.txt
 	$(PYTHON) -m venv .envs/bench
 	.envs/bench/bin/pip install --quiet --constraint constraints.txt --requirement constraints-bench.txt .
+	@touch $@
+
+bench-peers: .envs/bench/.ready .envs/peers/.ready .envs/peers-old/.ready  ## writes docs/performance-peers.md
+	.envs/bench/bin/pip install --quiet --no-deps --force-reinstall .
+	.envs/bench/bin/python -m bench.peers
+
+.envs/%/.ready: constraints-%.txt
+	$(PYTHON) -m venv .envs/$*
+	.envs/$*/bin/pip install --quiet --requirement $<
 	@touch $@
 
 clean:

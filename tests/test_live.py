@@ -12,7 +12,7 @@ from mdata.domain.interval import Range, normal
 from mdata.domain.live import GRACE, KEPT, MOST_REFUSED, TOLERANCE, Channel, Claim
 from mdata.domain.message import Faulty, Frame, Message, Notice, NotSubscribed, Subscribed
 from mdata.domain.session import MOST_EARLY, SILENCE, Session
-from mdata.domain.timeframe import MINUTE, TIMEFRAMES
+from mdata.domain.timeframe import MINUTE, TIMEFRAMES, Timeframe
 
 M1 = TIMEFRAMES["1m"]
 T0 = 1_717_243_440_000  # 2024-06-01 12:04:00 UTC
@@ -106,6 +106,26 @@ def test_a_bad_row_makes_its_interval_unknown_until_a_sound_one_comes(bad: Candl
     channel.update(candle(T0, 2), T0 + MINUTE + 500)
     flush(channel, kept, T0 + MINUTE + 500)
     assert kept.covered == [Range(T0 - MINUTE, T0 + MINUTE)]
+
+
+def test_an_interval_that_stays_spoiled_is_never_claimed() -> None:
+    channel, kept = Channel(M1), Kept()
+    channel.snapshot([candle(T0 - MINUTE, 1), candle(T0, 1)], T0 + 1000)
+    channel.update(candle(T0, -1.0), T0 + 2000)
+    for minute in range(1, 2 * KEPT):
+        channel.update(candle(T0 + minute * MINUTE, 1), T0 + minute * MINUTE)
+        flush(channel, kept, T0 + minute * MINUTE)
+    assert kept.covered == [Range(T0 - MINUTE, T0), Range(T0 + MINUTE, T0 + (2 * KEPT - 1) * MINUTE)]
+
+
+@pytest.mark.parametrize("timeframe", TIMEFRAMES.values(), ids=TIMEFRAMES)
+def test_every_grid_is_claimed_from_its_oldest_row_to_its_last_close(timeframe: Timeframe) -> None:
+    channel, now = Channel(timeframe), T0 + 1000
+    times = [timeframe.shift(now, -number) for number in range(40)]
+    channel.snapshot([candle(time, 1) for time in times], now)
+    ((part, rows),) = channel.due(now)
+    assert part == Range(times[-1], times[0])
+    assert [row[0] for row in rows] == times[:0:-1]
 
 
 def test_a_bad_row_without_a_time_spoils_the_forming_interval_and_the_one_before() -> None:

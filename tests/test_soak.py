@@ -22,6 +22,7 @@ from mdata.sandbox.limit import RateRule
 from mdata.sandbox.market import Market, Pair
 from mdata.sandbox.server import Sandbox
 from mdata.sandbox.wsfaults import StreamFault
+from mdata.store.engine import sqlite3
 
 HOUR = 3600
 # 2024-06-01 02:00 UTC: what is wanted since midnight lies within the first snapshot, and ten hours later it is noon.
@@ -198,3 +199,20 @@ def test_three_minutes_of_life_through_a_cut(tmp_path: Path) -> None:
                 "SELECT max(end_time) FROM coverage JOIN series ON series.id = series_id WHERE symbol = ?", symbol
             )
             assert now - end < 2 * 60_000
+
+
+@pytest.mark.soak
+def test_a_database_that_another_program_holds(tmp_path: Path) -> None:
+    """Held for longer than a statement waits (30 s of life): the stream goes on, and stores it all afterwards."""
+    with soak(tmp_path, series=3, speed=20) as running:
+        running.watch(running.start(60))
+        process = running.start(1500)
+        other = sqlite3.connect(running.folder.database, isolation_level=None)
+        other.execute("BEGIN EXCLUSIVE")
+        time.sleep(45)
+        other.execute("COMMIT")
+        other.close()
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+        assert "another program has held" in err
+        running.finish()

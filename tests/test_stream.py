@@ -13,7 +13,7 @@ from test_kill import assert_sound
 
 from mdata.clock import RehearsalClock, SystemClock
 from mdata.domain.interval import Range
-from mdata.domain.timeframe import MINUTE
+from mdata.domain.timeframe import DAY, MINUTE
 from mdata.sandbox.market import Market, Pair
 from mdata.sandbox.server import Sandbox
 from mdata.store import coverage
@@ -124,6 +124,31 @@ def test_a_refused_channel_does_not_stop_the_others(fast: Folder) -> None:
     assert len(stored(fast.database, "tBTCUSD", "1m")) > 200
     alone = fast.run("stream", "--for", "10h", "--json", SYMBOLS="NOPUSD")
     assert alone.exit == 78
+
+
+def test_every_timeframe(fast: Folder) -> None:
+    names = "1m,5m,15m,30m,1h,3h,6h,12h,1D,1W,1M"
+    listed = fast.sandbox.clock.now() - 40 * DAY
+    fast.sandbox.market.pairs["tNEWUSD"] = Pair("tNEWUSD", listed=listed)
+    ended = fast.run("stream", "--for", "1m", "--json", SYMBOLS="NEWUSD", TIMEFRAMES=names, BACKFILL_DAYS="400")
+    assert ended.exit == 0, ended.err
+    rows = fast.rows("SELECT timeframe, start_time, end_time FROM coverage JOIN series ON series.id = series_id")
+    assert {name for name, *_ in rows} == set(names.split(","))
+    for name, start, end in rows:
+        held = stored(fast.database, "tNEWUSD", name)
+        assert held
+        assert held == truth(fast.sandbox, "tNEWUSD", name, start, end)
+
+
+def test_two_streams_of_one_store_do_not_overlap(fast: Folder, wait: Callable[..., None]) -> None:
+    process = fast.start("stream", "--for", "10h")
+    wait((fast.path / "mdata.db.stream.lock").exists)
+    wait(lambda: fast.database.exists() and fast.rows("SELECT count(*) FROM sqlite_master") != [(0,)])
+    ended = fast.run("stream", "--wait-lock", "0s", "--json")
+    assert ended.exit == 75
+    assert f"process {process.pid}" in ended.json["reason"]
+    process.terminate()
+    process.communicate()
 
 
 def test_nobody_there(fast: Folder) -> None:

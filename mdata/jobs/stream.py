@@ -17,6 +17,7 @@ from mdata.errors import (
     BadAnswerError,
     ConfigurationError,
     MdataError,
+    NotNowError,
     RowsRefusedError,
     StorageError,
     UnreachableError,
@@ -123,7 +124,11 @@ class _Stream:
         for worker in self._workers:
             if worker.failure is not None:
                 raise worker.failure
-        self._store()
+        try:
+            self._store()
+        except NotNowError as error:
+            # Another program holds the database: what was seen stays in memory, and nothing of it is lost.
+            self._context.log.warning(f"{error}; what has closed meanwhile is stored then")
         for feed in self._feeds:
             for target, before in feed.reaches():
                 self._catch_up.want(target, before)
@@ -183,10 +188,13 @@ class _Stream:
     def _judge(self) -> None:
         """Say that the service is ready as soon as it is; give up when nothing comes."""
         now = self._context.clock.boottime()
-        if not self._is_ready and any(feed.was_subscribed for feed in self._feeds):
+        is_late = now - self._started_at > _READY_SECONDS
+        # Where some channels are not answered in time, those that show something are worth going on for.
+        can_begin = any(feed.was_subscribed or (is_late and feed.heard_at is not None) for feed in self._feeds)
+        if not self._is_ready and can_begin:
             self._is_ready = True
             self._outside.notify("READY=1", f"STATUS={self._view().summary}")
-        if not self._is_ready and now - self._started_at > _READY_SECONDS:
+        if not self._is_ready and is_late:
             self._give_up(f"no channel could be subscribed to within {_READY_SECONDS:.0f} s")
         heard_at = max(self._started_at, *(feed.heard_at or 0 for feed in self._feeds))
         if now - heard_at > _SILENT_SECONDS:

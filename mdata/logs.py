@@ -28,7 +28,11 @@ class StderrLog:
     """
 
     def __init__(self, stream: TextIO | None, level: str, *, priorities: bool) -> None:
-        self._stream, self._least, self._priorities = stream, LEVELS[level], priorities
+        self._stream, self._level, self._priorities = stream, level, priorities
+
+    def to(self, stream: TextIO) -> "StderrLog":
+        """Return the same log, but one that keeps to `stream`."""
+        return StderrLog(stream, self._level, priorities=self._priorities)
 
     def debug(self, text: str) -> None:
         """Say what only somebody who looks for a fault wants to know."""
@@ -51,7 +55,7 @@ class StderrLog:
         self._write("ERROR", text)
 
     def _write(self, level: str, text: str) -> None:
-        if LEVELS[level] > self._least:
+        if LEVELS[level] > LEVELS[self._level]:
             return
         prefix = f"<{LEVELS[level]}>" if self._priorities else "mdata: "
         stream = self._stream or sys.stderr

@@ -64,7 +64,8 @@ def _serve(frame: Frame, host: str, port: int, names: list[str]) -> Answer:
             )
         known = frozenset(name.lower() for name in names) if is_loopback(host) else None
         try:
-            run(site_of(listening, known, ready), frame.loaded.settings, frame.clock, frame.log)
+            # What libraries write to stderr goes into the log as well: it must not go round in circles.
+            run(site_of(listening, known, ready), frame.loaded.settings, frame.clock, frame.log.to(sys.stderr))
         except Stopped:
             notify("STOPPING=1")
             frame.log.info("the server has ended")

@@ -204,7 +204,7 @@ class Feed(Worker):
             pause = reconnect_delay(failures, lasted, self._jitter)
             if isinstance(self.trouble, RateLimitedError):
                 pause += _TOO_MANY
-            self._say_lost(ended_at, pause)
+            self._say_lost(ended_at, pause, failures)
 
     def _listen(self) -> None:
         """Open the connection, subscribe, and hear what comes until it is lost or the run is over."""
@@ -224,14 +224,20 @@ class Feed(Worker):
         if message is not None:
             if isinstance(message, Frame) and message.stamp is not None:
                 self._time.seen(message.stamp)
+            was_answered = session.is_answered
             with self._guard:
                 session.take(message, self._time.now(), boottime)
-            self.was_subscribed |= session.is_answered and bool(session.subscribed)
+            if session.is_answered and not was_answered:
+                self._answered(session)
             self.heard_at = session.heard_at if session.heard_at is not None else self.heard_at
-            self.refused = {**self.refused, **session.refused}
         fault = session.fault(boottime)
         if fault is not None:
             raise UnreachableError(fault)
+
+    def _answered(self, session: Session) -> None:
+        self.was_subscribed |= bool(session.subscribed)
+        self.refused = {**self.refused, **session.refused}
+        self._context.log.info(f"{len(session.subscribed)} channels are subscribed to")
 
     def _end_session(self) -> bool:
         """Keep what the connection has shown until it is stored; return whether it has shown anything."""
@@ -241,7 +247,10 @@ class Feed(Worker):
                 self._ended = [*self._ended, ended][-_MOST_ENDED:]
             return ended is not None and ended.heard_at is not None
 
-    def _say_lost(self, now: float, pause: float) -> None:
-        if self.trouble is not None and now - self._said_at >= _SAY_EVERY and not self._halt.is_set():
-            self._said_at = now
-            self._context.log.warning(f"{self.trouble}; connecting again in {pause:.0f} s")
+    def _say_lost(self, now: float, pause: float, failures: int) -> None:
+        if self.trouble is None or now - self._said_at < _SAY_EVERY or self._halt.is_set():
+            return
+        self._said_at = now
+        # A connection is lost now and then; one that does not come back is worth a look.
+        say = self._context.log.info if failures < 2 else self._context.log.warning
+        say(f"{self.trouble}; connecting again in {pause:.0f} s")

@@ -22,6 +22,7 @@ from mdata.errors import (
     StorageError,
     UnreachableError,
 )
+from mdata.exchange.messages import key_of
 from mdata.jobs.catchup import CatchUp
 from mdata.jobs.context import Context
 from mdata.jobs.feed import Connect, Due, ExchangeTime, Feed
@@ -71,11 +72,6 @@ def stream(context: Context, outside: Outside, seconds: float) -> JobResult:
     return run(job, _Stream(job, outside, seconds).work, _remaining)
 
 
-def key_of(target: Target) -> str:
-    """Return the key of a target's channel, as the exchange writes it."""
-    return f"trade:{target.timeframe.name}:{target.symbol}"
-
-
 class _Stream:
     """One run: its connections, and what of it has been stored and told."""
 
@@ -85,7 +81,7 @@ class _Stream:
         wanted = targets(job.context.settings)
         self._feeds = [
             Feed(
-                {key_of(target): target for target in wanted[first : first + CHANNELS]},
+                {key_of(one.symbol, one.timeframe.name): one for one in wanted[first : first + CHANNELS]},
                 *(job.context, outside.connect, self._time, outside.jitter, outside.halt),
             )
             for first in range(0, len(wanted), CHANNELS)

@@ -1,10 +1,11 @@
 """The manners of the command line: exit codes, the JSON envelope, settings, and what a bad one gets."""
 
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import Folder
+from conftest import MDATA, Folder
 
 from mdata.config import env_file_text
 from mdata.sandbox.faults import Fault
@@ -199,3 +200,19 @@ def test_a_reader_that_leaves_is_no_error(folder: Folder) -> None:
         process.stderr.close()
     assert process.returncode == 141
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["config"], ["status", "--json"], ["status", "--check"], ["backfill", "--json"]], ids=" ".join
+)
+def test_an_answer_that_cannot_be_written_is_told(folder: Folder, arguments: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        finished = subprocess.run(
+            [MDATA, *arguments], env=folder.environ(BACKFILL_DAYS="1"), cwd=folder.path, stdout=full,
+            stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert finished.returncode == 74
+    assert finished.stderr.endswith(
+        "mdata: the answer could not be written: No space left on device; what was done stays done\n"
+    )
+    assert "Traceback" not in finished.stderr

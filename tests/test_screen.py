@@ -252,9 +252,9 @@ def test_watching_draws_anew_and_q_leaves_the_terminal_as_it_was(
     opened.resize(132, 40)
     opened.process.send_signal(signal.SIGWINCH)
     opened.read(lambda text: re.search("wanted range.*tBTCUSD 1m.*{}".format("█" * 24), text, re.DOTALL) is not None)
-    opened.type("\x1b[A")
-    opened.read(lambda text: "q leaves" in text)
-    opened.type("xq")
+    opened.type("x\x1b[A\x1bOQ")
+    opened.read(lambda text: text.count("q leaves") > 1)
+    opened.type("x\x1b[Aq")
     assert opened.ended() == 0
     assert opened.text.rstrip().endswith("\x1b[?25h\x1b[?1049l")
     assert termios.tcgetattr(opened.slave) == opened.before
@@ -274,6 +274,15 @@ def test_however_watching_ends_the_terminal_is_as_it_was(
     assert "Traceback" not in opened.text
     assert opened.text.rstrip().endswith("\x1b[?25h\x1b[?1049l")
     assert termios.tcgetattr(opened.slave) == opened.before
+
+
+def test_a_terminal_that_is_closed_ends_the_watching(terminal: Callable[..., Terminal]) -> None:
+    opened = terminal("status", "--watch")
+    opened.read(lambda text: "q leaves" in text)
+    for descriptor in (opened.slave, opened.master):
+        os.close(descriptor)
+    opened.master, opened.slave = os.openpty()  # for the end of the test to close
+    assert opened.process.wait(20) == 129
 
 
 def test_watching_survives_a_store_that_cannot_be_read(folder: Folder, terminal: Callable[..., Terminal]) -> None:

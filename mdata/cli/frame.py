@@ -15,7 +15,7 @@ import typer
 from mdata import config
 from mdata.clock import Clock, RehearsalClock, SystemClock
 from mdata.config import Loaded
-from mdata.errors import BUG, MdataError, NotNowError, Stopped
+from mdata.errors import BUG, MdataError, NotNowError, Stopped, StorageError, worst
 from mdata.logs import StderrLog, harmless
 
 if TYPE_CHECKING:
@@ -98,11 +98,20 @@ def perform(command: str, options: Options, act: Callable[[StderrLog], Answer], 
     try:
         _print(command, options, answer)
         sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read our output has left, as `| head` does; Python must not complain about it at its exit.
+    except OSError as error:
+        # Python must not complain about it once more at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(128 + signal.SIGPIPE) from None
+        raise typer.Exit(_unheard(log, answer.exit, error)) from None
     raise typer.Exit(answer.exit)
+
+
+def _unheard(log: StderrLog, exit_code: int, error: OSError) -> int:
+    """Return the exit code of a run whose answer could not be written, and say so where anybody may listen."""
+    if isinstance(error, BrokenPipeError):
+        # Whoever read our output has left, as `| head` does.
+        return 128 + signal.SIGPIPE
+    log.error(f"the answer could not be written: {error.strerror}; what was done stays done")
+    return worst(exit_code, StorageError.exit_code)
 
 
 def _remember_for_alarm(answer: Answer) -> None:

@@ -1,13 +1,14 @@
 """`mdata status --watch`: the screen, drawn anew until somebody leaves; then the terminal is as it was before."""
 
 import os
+import re
 import select
 import signal
 import sys
 import termios
 import tty
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from shutil import get_terminal_size
 
 import typer
@@ -25,7 +26,7 @@ _DRAWINGS_PER_QUESTION = 15
 # Terminals have a second screen beside the one with the shell on it: go there and hide the cursor; and back.
 _ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
 _TO_THE_TOP, _CLEAR_LINE, _CLEAR_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
-_ESCAPE = b"\x1b"
+_ARROWS = re.compile(rb"\x1b(\[[0-?]*[ -/]*[@-~]|O.)")
 
 
 def watch(frame: Frame, *, narrowed: bool) -> Answer:
@@ -50,9 +51,7 @@ def watch(frame: Frame, *, narrowed: bool) -> Answer:
 
 def _is_leaving(keys: bytes) -> bool:
     """Whether somebody pressed q, Escape or Ctrl-D, or hung up; arrows and the like begin with Escape, too."""
-    if keys.startswith(_ESCAPE):
-        return keys == _ESCAPE
-    return not keys or bool(set(keys) & set(b"qQ\x04"))
+    return not keys or bool(set(_ARROWS.sub(b"", keys)) & set(b"qQ\x1b\x04"))
 
 
 def _pictures(frame: Frame, *, narrowed: bool) -> Callable[[], str]:
@@ -89,9 +88,11 @@ def _second_screen() -> Iterator[None]:
         sys.stdout.write(_ENTER)
         yield
     finally:
-        sys.stdout.write(_LEAVE)
-        sys.stdout.flush()
-        termios.tcsetattr(sys.stdin, termios.TCSAFLUSH, before)
+        # A terminal that was closed needs nothing put back.
+        with suppress(OSError, termios.error):
+            sys.stdout.write(_LEAVE)
+            sys.stdout.flush()
+            termios.tcsetattr(sys.stdin, termios.TCSAFLUSH, before)
 
 
 @contextmanager

@@ -60,6 +60,8 @@ def test_nothing_found_suggests_a_pair(folder: Folder) -> None:
 ])  # fmt: skip
 def test_what_goes_wrong_is_told_with_its_code(folder: Folder, kind: str, code: int) -> None:
     folder.sandbox.faults = [Fault(kind)]
+    # A block that outlasts the next command, however busy the machine.
+    folder.settings["RATE_LIMIT_MIN_BACKOFF_SECONDS"] = "60"
     ended = folder.run("symbols", "--json")
     assert (ended.exit, ended.json["exit"]) == (code, code)
     assert ("the next attempt may be made" in ended.json["reason"]) == (code in {69, 75})

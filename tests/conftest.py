@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
+from hypothesis import settings
 
 from mdata.config import load
 from mdata.domain.interval import Range
@@ -27,6 +28,10 @@ from mdata.sandbox.server import RateRule, Sandbox
 # The engine that mdata itself uses: two copies of SQLite in one process undo each other's file locks.
 from mdata.store.engine import open_store, sqlite3
 from mdata.store.jobs import Origin
+
+# How long one example takes says more about the machine than about the code.
+settings.register_profile("mdata", deadline=None)
+settings.load_profile("mdata")
 
 MDATA = Path(sys.executable).with_name("mdata")
 NOW = 1_717_243_443_000  # 2024-06-01 12:04:03 UTC

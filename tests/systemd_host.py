@@ -55,7 +55,9 @@ mount --bind /proc/sys /proc/sys
 mount -o remount,bind,ro /proc/sys
 mount -t cgroup2 none /sys/fs/cgroup
 mount -t tmpfs -o mode=755 tmpfs /run
-mkdir -p /run/lock /run/user
+mkdir -p /run/lock /run/user /run/site
+# Now, for the checkout may lie in a folder that is replaced below.
+mount --bind "$2" /run/site
 for place in /etc /opt /usr/local; do
     above=/run/overlay$place
     mkdir -p $above/upper $above/work
@@ -79,7 +81,7 @@ cat /mnt/journald.conf > /etc/systemd/journald.conf.d/test.conf
 if [ -d /mnt/program ]; then
     mkdir -p /opt/mdata/bin /opt/mdata/site
     cp -a /mnt/program/. /opt/mdata/bin
-    mount --bind "$2" /opt/mdata/site
+    mount --bind /run/site /opt/mdata/site
 fi
 export container=lxc SYSTEMD_LOG_TARGET=console SYSTEMD_UNIT_PATH=/etc/systemd/system:/mnt/base
 exec /lib/systemd/systemd --system --unit=test.target

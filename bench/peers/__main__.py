@@ -143,8 +143,8 @@ def _about() -> str:
         found = subprocess.run([python / "python", "-c", code], check=True, capture_output=True, text=True)
         listed += found.stdout.splitlines()
     return (
-        f"Measured {time.strftime('%Y-%m-%d', time.gmtime())} on {os.cpu_count()} cores, {platform.system()} "
-        f"{platform.release()}, load {os.getloadavg()[1]:.1f}; Python {sys.version.split()[0]}, {', '.join(listed)}. "
+        f"Measured {time.strftime('%Y-%m-%d', time.gmtime())} on {os.cpu_count()} cores, {platform.system()}, "
+        f"load {os.getloadavg()[1]:.1f}; Python {sys.version.split()[0]}, {', '.join(listed)}. "
         "All of them could be pointed at a local exchange: ccxt and freqtrade by their settings; the addresses of "
         "crypto-candlesticks stand in its code, so that a wrapper leads its requests astray and answers its question "
         "for the list of symbols."

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from bench.measure import Spread, in_turn, number, ratio, seconds
 from bench.start import nothing, process
-from bench.stores import NOW, Store
+from bench.stores import Store
 from bench.table import Row
 from mdata.jobs.detect_gaps import find_missing
 from mdata.store import series as table
@@ -37,7 +37,7 @@ def _query(store: Store) -> tuple[Spread, str]:
 
     def ours() -> float:
         found.clear()
-        return seconds(lambda: found.extend(len(find_missing(opened.connection, one, NOW)) for one in every))
+        return seconds(lambda: found.extend(len(find_missing(opened.connection, one)) for one in every))
 
     with opened:
         every = table.every(opened.connection)

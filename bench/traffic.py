@@ -26,14 +26,14 @@ _DELAY = 2.0
 def rows(folder: Path, days: int, pages: int) -> list[Row]:
     """Backfill a dense and a sparse pair of so many days, then measure one process and eight at the true limit."""
     return [
-        _requests(folder, days, "dense", 1.0),
-        _requests(folder, days, "sparse", 0.1),
+        requests(folder, days, "dense", 1.0),
+        requests(folder, days, "sparse", 0.1),
         *_share(folder, 1, pages),
         *_share(folder, 8, pages // 8 + 1),
     ]
 
 
-def _requests(folder: Path, days: int, name: str, density: float) -> Row:
+def requests(folder: Path, days: int, name: str, density: float) -> Row:
     pair = Pair("tBTCUSD", listed=END - 2 * days * DAY, density=density)
     path, rehearsal = folder / f"{name}.db", _rehearsal(1)
     with Sandbox(Market({pair.symbol: pair}), RehearsalClock(*rehearsal)) as sandbox:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from rich.console import Group
     from rich.text import Text
 
-    from mdata.jobs.backfill import Planned
     from mdata.jobs.context import Progress
+    from mdata.jobs.passes import Planned
     from mdata.jobs.standing import View
 
 _MINUTE = re.compile(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d):[\d.]+Z$")

@@ -6,7 +6,7 @@ ISO 8601 with `Z` and counts are intervals.
 
 import random
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +47,9 @@ def find_gaps(
             return gaps(listed(connection, status, symbols, timeframes, since, limit))
 
 
-def find_jobs(settings: Settings, command: str | None, since: int | None, limit: int) -> list[dict[str, Any]] | None:
+def find_jobs(
+    settings: Settings, command: str | None, since: int | None, limit: int, outcome: str | None = None
+) -> list[dict[str, Any]] | None:
     """Return the newest rows of `jobs` that pass the filters (`since` in ms UTC); None where nothing is stored."""
     from mdata.store.jobs import listed
 
@@ -55,17 +57,14 @@ def find_jobs(settings: Settings, command: str | None, since: int | None, limit:
         if store is None:
             return None
         with store.read() as connection:
-            return jobs(listed(connection, command, since, limit), store.path)
+            found = jobs(listed(connection, command, since, limit, outcome), store.path)
+    return [row for row in found if outcome in {None, row["outcome"]}]
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Store | None]:
-    store = open_for_reading(path)
-    try:
+    with open_for_reading(path) or nullcontext() as store:
         yield store
-    finally:
-        if store is not None:
-            store.close()
 
 
 def budget(settings: Settings, clock: Clock) -> BudgetView:

@@ -8,9 +8,13 @@ from mdata.cli import options as common
 from mdata.cli.frame import Answer, Frame, Options, conduct, instant
 
 if TYPE_CHECKING:
-    from mdata.jobs.backfill import Planned
+    from collections.abc import Callable
+
+    from mdata.config import Settings
     from mdata.jobs.context import Context
+    from mdata.jobs.passes import Planned
     from mdata.jobs.result import JobResult
+    from mdata.store.engine import Store
 
 
 def backfill(
@@ -38,7 +42,7 @@ def backfill(
     """
     given = Options(env_file, symbol, timeframe, json, quiet, verbose)
     if dry_run:
-        conduct("backfill", given, lambda frame: _plan(frame, since))
+        conduct("backfill", given, lambda frame: _plan_backfill(frame, since))
     from mdata.cli.jobs import limits_of, run_job
 
     limits = limits_of(max_runtime, max_requests)
@@ -50,6 +54,7 @@ def update(
     symbol: common.Symbols = None,
     timeframe: common.Timeframes = None,
     json: common.Json = False,
+    dry_run: common.DryRun = False,
     max_runtime: common.MaxRuntime = None,
     max_requests: common.MaxRequests = None,
     wait_lock: common.WaitLock = "30s",
@@ -60,10 +65,12 @@ def update(
 
     What `backfill` does first, for those who want it more often and have no stream running.
     """
+    given = Options(env_file, symbol, timeframe, json, quiet, verbose)
+    if dry_run:
+        conduct("update", given, _plan_update)
     from mdata.cli.jobs import limits_of, run_job
     from mdata.jobs.update import update as work
 
-    given = Options(env_file, symbol, timeframe, json, quiet, verbose)
     run_job("update", given, limits_of(max_runtime, max_requests), wait_lock, work)
 
 
@@ -73,23 +80,33 @@ def _run(context: "Context", since: str | None) -> "JobResult":
     return work(context, instant(since, "--since", context.clock))
 
 
-def _plan(frame: Frame, since: str | None) -> Answer:
+def _plan_backfill(frame: Frame, since: str | None) -> Answer:
+    from mdata.jobs.backfill import plan
+
+    start = instant(since, "--since", frame.clock)
+    return _plan(frame, lambda settings, store, now: plan(settings, store, now, start))
+
+
+def _plan_update(frame: Frame) -> Answer:
+    from mdata.jobs.update import plan
+
+    return _plan(frame, plan)
+
+
+def _plan(frame: Frame, plan: "Callable[[Settings, Store | None, int], list[Planned]]") -> Answer:
     """Say what a run would ask for at most: requests, time at the shared rate, bytes."""
+    from contextlib import nullcontext
     from dataclasses import asdict
 
-    from mdata.jobs.backfill import plan
+    from mdata.domain.planning import estimate
     from mdata.store.engine import open_for_reading
 
-    settings, now = frame.loaded.settings, frame.clock.now()
-    start = instant(since, "--since", frame.clock)
-    store = open_for_reading(settings.database_path)
-    try:
-        planned = plan(settings, store, now, start)
-    finally:
-        if store is not None:
-            store.close()
+    settings = frame.loaded.settings
+    with open_for_reading(settings.database_path) or nullcontext() as store:
+        planned = plan(settings, store, frame.clock.now())
     series = [{"series": one.name, "intervals": one.intervals, **asdict(one.estimate)} for one in planned]
-    return Answer(data={"dry_run": True, "series": series}, show=lambda: _show_plan(planned))
+    total = sum((one.estimate for one in planned), estimate(0, 0))
+    return Answer(data={"dry_run": True, **asdict(total), "series": series}, show=lambda: _show_plan(planned))
 
 
 def _show_plan(planned: "list[Planned]") -> None:

@@ -8,10 +8,12 @@ import typer
 from mdata.cli import options as common
 from mdata.cli.frame import Answer, Frame, Options, conduct, instant
 from mdata.cli.words import complete_symbol, complete_timeframe, one_of
-from mdata.jobs import JOBS
+from mdata.jobs import JOBS, RUN_OUTCOMES
 
 if TYPE_CHECKING:
     from mdata.jobs.cleanup import Removed
+    from mdata.jobs.context import Context
+    from mdata.jobs.result import JobResult
 
 
 def cleanup(
@@ -61,18 +63,32 @@ def cleanup(
     if dry_run:
         conduct("cleanup", given, _plan)
     if not yes:
-        be_sure("Delete what RETENTION_DAYS does not keep?")
+        need_a_person()
     from mdata.cli.jobs import run_job_with_more
-    from mdata.jobs.cleanup import cleanup as work
     from mdata.jobs.context import Limits
 
-    run_job_with_more("cleanup", given, Limits(), wait_lock, work)
+    run_job_with_more("cleanup", given, Limits(), wait_lock, lambda context: _work(context, is_sure=yes))
+
+
+def _work(context: "Context", *, is_sure: bool) -> "tuple[JobResult, Removed]":
+    from mdata.jobs.cleanup import cleanup as work
+    from mdata.jobs.cleanup import plan
+
+    if not is_sure:
+        found = plan(context.settings, context.store, context.clock.now())
+        be_sure(f"Delete {found.candles} candles past RETENTION_DAYS, and what is old of jobs, gaps and revisions?")
+    return work(context)
+
+
+def need_a_person() -> None:
+    """Refuse to go on without a terminal to ask at."""
+    if not sys.stdin.isatty():
+        raise typer.BadParameter("nothing was deleted; without a terminal `mdata cleanup` wants --yes")
 
 
 def be_sure(question: str) -> None:
     """Ask a person at the terminal; anything but yes is a usage error, and nothing has happened."""
-    if not sys.stdin.isatty():
-        raise typer.BadParameter("nothing was deleted; without a terminal `mdata cleanup` wants --yes")
+    need_a_person()
     try:
         is_sure = typer.confirm(question, err=True)
     except typer.Abort:
@@ -99,7 +115,8 @@ def _show(found: "Removed") -> None:
     from mdata import render
 
     render.line(
-        f"{found.candles} candles, {found.jobs} jobs, {found.gaps} closed gaps, {found.revisions} revisions are due"
+        f"{found.candles} candles (about {found.bytes / 1e6:.1f} MB), {found.jobs} jobs, {found.gaps} closed gaps, "
+        f"{found.revisions} revisions are due"
     )
 
 
@@ -109,20 +126,24 @@ def jobs(
     command: Annotated[
         str | None, typer.Option(help="Only runs of this command.", show_default=False, **one_of(JOBS, "COMMAND"))
     ] = None,
+    outcome: Annotated[
+        str | None,
+        typer.Option(help="Only runs that ended so.", show_default=False, **one_of(RUN_OUTCOMES, "OUTCOME")),
+    ] = None,
     since: Annotated[
         str | None, typer.Option(metavar="INSTANT", help="Only runs that began after this.", show_default=False)
     ] = None,
     limit: Annotated[int, typer.Option(metavar="N", min=1, help="At most so many, the newest.")] = 50,
 ) -> None:
     """List the runs of all jobs, newest first."""
-    conduct("jobs", Options(env_file, json=json), lambda frame: _jobs(frame, command, since, limit))
+    conduct("jobs", Options(env_file, json=json), lambda frame: _jobs(frame, command, outcome, since, limit))
 
 
-def _jobs(frame: Frame, command: str | None, since: str | None, limit: int) -> Answer:
+def _jobs(frame: Frame, command: str | None, outcome: str | None, since: str | None, limit: int) -> Answer:
     from mdata import shapes
 
     start = instant(since, "--since", frame.clock)
-    rows = shapes.find_jobs(frame.loaded.settings, command, start, limit)
+    rows = shapes.find_jobs(frame.loaded.settings, command, start, limit, outcome)
     if rows is None:
         frame.log.warning("nothing has run yet: run `mdata backfill`")
         return Answer(data={"jobs": []})

@@ -1,17 +1,16 @@
 """`backfill`: every series forward from its frontier to now, then back to the wanted start."""
 
-from dataclasses import dataclass
-
 from mdata.config import Settings
 from mdata.domain import planning
 from mdata.domain.budget import Priority
-from mdata.domain.planning import Estimate, estimate
+from mdata.domain.planning import estimate
 from mdata.domain.series import Series
 from mdata.domain.timeframe import Timeframe
 from mdata.jobs.context import Context
 from mdata.jobs.job import Job, run
 from mdata.jobs.passes import (
     Passes,
+    Planned,
     Target,
     cut_off,
     find,
@@ -26,15 +25,6 @@ from mdata.store import series as table
 from mdata.store.engine import Store
 
 COMMAND = "backfill"
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """What a run would do for one series: how many intervals are unknown, and what asking for them costs."""
-
-    name: str
-    intervals: int
-    estimate: Estimate
 
 
 def backfill(context: Context, since: int | None = None) -> JobResult:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from mdata.config import Settings
 from mdata.domain.budget import Priority
 from mdata.domain.interval import Range
+from mdata.domain.planning import BYTES_PER_CANDLE
 from mdata.domain.series import Series
 from mdata.domain.timeframe import DAY
 from mdata.jobs.context import Context
@@ -41,7 +42,7 @@ def plan(settings: Settings, store: Store, now: int) -> Removed:
             if before is not None:
                 total += candles.count(connection, series.id, Range(-(2**62), before))
         old = now - settings.jobs_retention_days * DAY
-        return Removed(total, *housekeeping.count_old(connection, old))
+        return Removed(total, *housekeeping.count_old(connection, old), total * BYTES_PER_CANDLE)
 
 
 def cleanup(context: Context) -> tuple[JobResult, Removed]:

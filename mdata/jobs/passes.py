@@ -8,7 +8,7 @@ from mdata.domain import planning
 from mdata.domain.interval import Range, normal
 from mdata.domain.moment import iso
 from mdata.domain.near import did_you_mean
-from mdata.domain.planning import Ledger
+from mdata.domain.planning import Estimate, Ledger
 from mdata.domain.query import Page, Query, prove
 from mdata.domain.series import Series, days_before
 from mdata.domain.timeframe import DAY, Timeframe
@@ -32,6 +32,14 @@ class Target(NamedTuple):
     def name(self) -> str:
         """How the series is called in messages."""
         return f"{self.symbol} {self.timeframe.name}"
+
+
+class Planned(NamedTuple):
+    """What a run would do for one series: how many intervals are unknown, and what asking for them costs."""
+
+    name: str
+    intervals: int
+    estimate: Estimate
 
 
 def targets(settings: Settings) -> list[Target]:

@@ -1,10 +1,14 @@
 """`update`: the forward passes alone, for those who want fresh candles by REST more often than `backfill` runs."""
 
+from mdata.config import Settings
+from mdata.domain import planning
 from mdata.domain.budget import Priority
+from mdata.domain.query import PAGE_LIMIT
 from mdata.jobs.context import Context
 from mdata.jobs.job import Job, run
-from mdata.jobs.passes import Passes, find, read_ledger, targets
+from mdata.jobs.passes import Passes, Planned, Target, find, read_ledger, start_asked, targets
 from mdata.jobs.result import JobResult
+from mdata.store.engine import Store
 
 COMMAND = "update"
 
@@ -12,6 +16,22 @@ COMMAND = "update"
 def update(context: Context) -> JobResult:
     """Ask for what has closed since the last answer, stalest series first; the caller holds the command's lock."""
     return run(Job(COMMAND, context, Priority.UPDATE), _work, _remaining)
+
+
+def plan(settings: Settings, store: Store | None, now: int) -> list[Planned]:
+    """Return what a run at `now` (ms UTC) would ask for at most, from this store or from none yet."""
+    return [_planned(settings, store, target, now) for target in targets(settings)]
+
+
+def _planned(settings: Settings, store: Store | None, target: Target, now: int) -> Planned:
+    delay, grid = settings.rate_limit_delay, target.timeframe
+    series = find(store, target) if store is not None else None
+    if store is None or series is None:
+        newest = min(grid.count(start_asked(settings, grid, now), grid.closed_end(now)), PAGE_LIMIT)
+        return Planned(target.name, newest, planning.estimate(newest, delay, is_new=True))
+    query = planning.forward(read_ledger(store, series, now, settings.settle_seconds * 1000), confirm=False)
+    intervals = 0 if query is None else grid.count(*query.range)
+    return Planned(target.name, intervals, planning.estimate(intervals, delay))
 
 
 def _work(job: Job) -> None:

@@ -108,11 +108,18 @@ class Listed(NamedTuple):
     boot_id: str
 
 
-def listed(connection: Connection, command: str | None, since: int | None, limit: int) -> list[Listed]:
-    """Return the newest runs, of one command or of all."""
+def listed(
+    connection: Connection, command: str | None, since: int | None, limit: int, outcome: str | None = None
+) -> list[Listed]:
+    """Return the newest runs, of one command or of all, of one outcome or of any.
+
+    What is noted as running may have been interrupted; who asks for such runs gets both.
+    """
     rows = connection.execute(
         f"""SELECT {", ".join(Listed._fields)} FROM ingestion_jobs
-            WHERE (?1 IS NULL OR command = ?1) AND (?2 IS NULL OR started_at > ?2) ORDER BY id DESC LIMIT ?3""",
-        (command, since, limit),
+            WHERE (?1 IS NULL OR command = ?1) AND (?2 IS NULL OR started_at > ?2)
+              AND (?4 IS NULL OR outcome IN (?4, iif(?4 = 'interrupted', 'running', ?4)))
+            ORDER BY id DESC LIMIT ?3""",
+        (command, since, limit, outcome),
     )
     return [Listed(*row) for row in rows.fetchall()]

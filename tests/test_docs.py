@@ -12,12 +12,14 @@ from mdata import errors
 from mdata.cli.main import COMMANDS, HIDDEN, app
 from mdata.config import env_file_text
 from mdata.config.table import SETTINGS
+from mdata.sandbox import faults, wsfaults
 
 HERE = Path(__file__).parent.parent
 README = (HERE / "README.md").read_text()
 REFERENCE = (HERE / "docs" / "reference.md").read_text()
 
 
+SANDBOX = (HERE / "docs" / "sandbox.md").read_text()
 VISIBLE = [name for name in COMMANDS if name not in HIDDEN]
 
 
@@ -35,6 +37,25 @@ def test_the_list_of_commands_is_of_whole_sentences() -> None:
     assert len(listing.strip().splitlines()) == len(VISIBLE) + 1
     assert "<str>" not in README
     assert "<int" not in README
+
+
+def test_every_option_and_fault_of_the_sandbox_is_told() -> None:
+    parsed = typer.main.get_command(app).get_command(typer.Context(typer.main.get_command(app)), "sandbox")  # type: ignore[attr-defined]
+    options = {option for one in parsed.params for option in (*one.opts, *one.secondary_opts)} - {"--ban-extends"}
+    assert [
+        option for option in sorted(options) if option.startswith("--") and f"`{option}" not in _spaced(SANDBOX)
+    ] == []
+    for kind, parameters in {**faults.KINDS, **wsfaults.KINDS}.items():
+        assert f"`{kind}`" in SANDBOX
+        row = next(line for line in SANDBOX.splitlines() if f"`{kind}`" in line and line.startswith("|"))
+        assert [name for name in parameters if name not in row] == []
+    told = set(re.findall(r"`([a-z0-9]+(?:-[a-z0-9]+)+)`", SANDBOX))
+    assert {kind for kind in told if kind.startswith("ws-")} <= {*wsfaults.KINDS}
+
+
+def _spaced(text: str) -> str:
+    """Return the text with options that stand within one code span, `--rate-limit 30 --ban 60`, taken apart."""
+    return text.replace(" --", "` `--")
 
 
 def test_no_heading_is_left_of_a_command_that_is_gone() -> None:

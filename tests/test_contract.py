@@ -165,6 +165,19 @@ def test_the_row_of_a_killed_run_is_closed_by_the_next(folder: Folder, command: 
     assert finished > 1
 
 
+@pytest.mark.parametrize("command", [job for job in JOBS if job != "stream"])
+def test_every_job_obeys_max_runtime(folder: Folder, command: str) -> None:
+    folder.settings["BACKFILL_DAYS"] = "2"
+    assert folder.run("backfill").exit == 0
+    folder.rows("DELETE FROM candles WHERE open_time = (SELECT max(open_time) - 36000000 FROM candles)")
+    assert folder.run("detect-gaps").exit == 0
+    settings = {"RETENTION_DAYS": "1", "SYMBOLS": "BTCUSD,SPAUSD"}
+    ended = folder.run(*arguments_of(command), "--json", "--max-runtime", "0", **settings)
+    found = assert_envelope(ended, command)
+    assert (ended.exit, found["outcome"], found["requests"], found["candles_written"]) == (3, "partial", 0, 0)
+    assert f"the time limit of 0 s is reached; run `mdata {command}` again to go on" in found["reason"]
+
+
 @pytest.mark.parametrize("arguments", [*map(arguments_of, JOBS), *READING], ids=" ".join)
 def test_a_bad_setting_fails_every_command_in_the_same_way(folder: Folder, arguments: list[str]) -> None:
     ended = folder.run(*arguments, "--json", TIMEFRAMES="4h")

@@ -93,7 +93,8 @@ def test_a_mistyped_pair_is_pointed_out_and_wrong_usage_refused(full: Folder) ->
     ended = full.run("cleanup", "-s", "BTCUSX", "--all", "--yes")
     assert ended.exit == 0
     assert "nothing of tBTCUSX is stored; did you mean tBTCUSD?" in ended.err
-    for wrong in (["--all"], ["-s", "BTCUSD"], ["-t", "1m", "--all"], ["-s", "x", "--all"]):
+    for wrong in (["--all"], ["-s", "BTCUSD"], ["-t", "1m", "--all"], ["-s", "x", "--all"],
+                  [*FORGET[1:], "--max-runtime", "1m"]):  # fmt: skip
         assert full.run("cleanup", *wrong, "--yes").exit == 2
     assert held(full, "tBTCUSD")["candles"]
 

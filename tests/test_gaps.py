@@ -292,6 +292,44 @@ def test_max_requests_of_the_run_is_obeyed(context: MakeContext) -> None:
     assert backfill(given).exit == 3
 
 
+class HastyClock(SetClock):
+    """A clock by which every look at the time takes a second."""
+
+    def boottime(self) -> float:
+        self.sleep(1)
+        return self.boot
+
+
+def test_a_time_limit_ends_the_detection_between_two_series(context: MakeContext) -> None:
+    given = context(SYMBOLS="BTCUSD,NEWUSD", BACKFILL_DAYS="2")
+    backfill(given)
+    for symbol in ("tBTCUSD", "tNEWUSD"):
+        delete(given, stored(given.store.path, symbol, "1m")[100][0], symbol=symbol)
+    short = replace(given, clock=HastyClock(), limits=Limits(max_runtime=2))
+    first = detect_gaps(short)
+    assert (first.exit, first.outcome, first.tally.gaps_opened) == (3, "partial", 1)
+    assert "the time limit of 2 s is reached; run `mdata detect-gaps` again" in (first.reason or "")
+    assert detect_gaps(given).tally.gaps_opened == 1
+    assert len(gap_ranges(given)) == 2
+
+
+def test_a_time_limit_ends_a_cleanup_and_the_next_one_goes_on(context: MakeContext, sandbox: Sandbox) -> None:
+    given = with_settings(context(BACKFILL_DAYS="30"), retention_days=5)
+    backfill(with_settings(given, retention_days=0))
+    held = len(stored(given.store.path, "tBTCUSD", "1m"))
+    kept = truth(sandbox, "tBTCUSD", "1m", TODAY - 5 * DAY, NOW)
+    short = replace(given, clock=HastyClock(), limits=Limits(max_runtime=3))
+    first, removed = cleanup(short)
+    assert (first.exit, first.outcome) == (3, "partial")
+    assert "the time limit of 3 s is reached; run `mdata cleanup` again" in (first.reason or "")
+    assert 0 < removed.candles < 25 * 1440
+    assert len(stored(given.store.path, "tBTCUSD", "1m")) == held - removed.candles
+    assert detect_gaps(given).tally.gaps_opened == 0
+    last, rest = cleanup(given)
+    assert (last.exit, removed.candles + rest.candles) == (0, 25 * 1440)
+    assert stored(given.store.path, "tBTCUSD", "1m") == kept
+
+
 def counted_wrong(context: Context) -> list[tuple[int, ...]]:
     return context.store.connection.execute(
         """SELECT * FROM coverage WHERE candles <> (SELECT count(*) FROM candles WHERE series_id = coverage.series_id

@@ -64,6 +64,16 @@ def test_what_ships_is_what_the_defaults_say() -> None:
         assert value(service + dropin, "TimeoutStartSec")[-1:] == value(service, "TimeoutStartSec")
 
 
+def test_every_job_ends_itself_before_systemd_has_to() -> None:
+    for one in table():
+        if one.job in {"stream", "status"}:  # one lasts STREAM_DURATION_MINUTES, the other only looks
+            continue
+        (start,) = value(shipped()[f"mdata-{one.job}.service"], "ExecStart")
+        (most,) = value(shipped()[f"mdata-{one.job}.service"], "TimeoutStartSec")
+        assert f" --max-runtime {one.run_seconds}s" in start
+        assert int(most) > (one.run_seconds or 0)
+
+
 def test_settings_reach_the_units() -> None:
     written = texts(SYSTEM, table(BACKFILL_INTERVAL_MINUTES="90", BACKFILL_ON_STARTUP="false"))
     timer = written["mdata-backfill.timer"] + written["mdata-backfill.timer.d/50-mdata.conf"]

@@ -44,6 +44,7 @@ def cleanup(
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Forget all that is stored of --symbol.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    max_runtime: common.MaxRuntime = None,
     wait_lock: common.WaitLock = "30s",
     quiet: common.Quiet = False,
     verbose: common.Verbose = False,
@@ -59,15 +60,17 @@ def cleanup(
     if symbol:
         from mdata.cli.forget import forget
 
+        if max_runtime is not None:
+            raise typer.BadParameter("--all is done in one go: leave --max-runtime out")
         forget(given, symbol, timeframe or [], wait_lock, is_plan=dry_run, is_sure=yes)
     if dry_run:
         conduct("cleanup", given, _plan)
     if not yes:
         need_a_person()
-    from mdata.cli.jobs import run_job_with_more
-    from mdata.jobs.context import Limits
+    from mdata.cli.jobs import limits_of, run_job_with_more
 
-    run_job_with_more("cleanup", given, Limits(), wait_lock, lambda context: _work(context, is_sure=yes))
+    limits = limits_of(max_runtime, None)
+    run_job_with_more("cleanup", given, limits, wait_lock, lambda context: _work(context, is_sure=yes))
 
 
 def _work(context: "Context", *, is_sure: bool) -> "tuple[JobResult, Removed]":

@@ -1,5 +1,6 @@
 """`cleanup`: delete candles past their retention, tell the ledger, prune what is finished, give space back."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 from mdata.config import Settings
@@ -47,49 +48,50 @@ def plan(settings: Settings, store: Store, now: int) -> Removed:
 
 def cleanup(context: Context) -> tuple[JobResult, Removed]:
     """Remove what the settings do not keep; the caller holds the command's lock."""
-    removed: list[Removed] = []
-    job = Job(COMMAND, context, Priority.BACKFILL)
-    result = run(job, lambda job: removed.append(_work(job)), lambda _: 0)
-    return result, removed[0] if removed else Removed()
+    # Whatever ends a run, what it has removed until then is told.
+    removed: Counter[str] = Counter()
+    result = run(Job(COMMAND, context, Priority.BACKFILL), lambda job: _work(job, removed), lambda _: 0)
+    return result, Removed(**removed)
 
 
-def _work(job: Job) -> Removed:
+def _work(job: Job, removed: Counter[str]) -> None:
     context, now = job.context, job.context.clock.now()
     with context.store.read() as connection:
         known = table.every(connection)
-    total = 0
     for series in known:
         before = cut_off(context.settings, series.timeframe, now)
         if before is not None:
-            total += _clean(job, series, before)
+            _clean(job, series, before, removed)
+    job.check_time()
     old = now - context.settings.jobs_retention_days * DAY
-    pruned = (0, 0, 0)
     with context.store.read() as connection:
         due = any(housekeeping.count_old(connection, old))
     if due:
         with job.write() as connection:
-            pruned = housekeeping.prune(connection, old)
-    return Removed(total, *pruned, context.store.shrink())
+            jobs, closed, revisions = housekeeping.prune(connection, old)
+        removed.update(jobs=jobs, gaps=closed, revisions=revisions)
+    removed.update(bytes=context.store.shrink())
 
 
-def _clean(job: Job, series: Series, before: int) -> int:
+def _clean(job: Job, series: Series, before: int, removed: Counter[str]) -> None:
     """Forget the ledger before the cut-off first, then delete the candles in slices that nobody misses any more."""
-    total = 0
     if (series.cleaned_to or 0) < before and _holds_older(job, series, before):
         with job.write() as connection:
-            removed = Range(-(2**62), before)
+            older = Range(-(2**62), before)
             table.clean_to(connection, series.id, before)
-            candles.forget_restored(connection, series.id, removed)
-            coverage.cut(connection, series.id, removed)
-            candles.forget_lost(connection, series.id, removed)
+            candles.forget_restored(connection, series.id, older)
+            coverage.cut(connection, series.id, older)
+            candles.forget_lost(connection, series.id, older)
             gaps.forget_before(connection, series, before)
             silences.forget(connection, series.id, before)
     while True:
         left = candles.first_from(job.context.store.connection, series.id, -(2**62))
         if left is None or left >= before:
-            return total
+            return
+        job.check_time()
         with job.write() as connection:
-            total += candles.delete_before(connection, series.id, before, SLICE)
+            count = candles.delete_before(connection, series.id, before, SLICE)
+        removed.update(candles=count)
 
 
 def _holds_older(job: Job, series: Series, before: int) -> bool:

@@ -28,6 +28,7 @@ def _work(job: Job) -> None:
     context, now = job.context, job.context.clock.now()
     limit = context.settings.gap_detection_max_open_gaps
     for target in targets(context.settings):
+        job.check_time()
         series = find(context.store, target)
         if series is None or not _differs(context, series):
             continue

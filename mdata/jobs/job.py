@@ -120,6 +120,11 @@ class Job:
         """Note that another run can get no further before `instant` (ms UTC)."""
         self._not_before = instant
 
+    def check_time(self) -> None:
+        """Raise LimitReachedError when the run has lasted for as long as it may."""
+        if self._deadline is not None and self.context.clock.boottime() >= self._deadline:
+            raise LimitReachedError(f"the time limit of {self.context.limits.max_runtime:.0f} s is reached")
+
     def ask(self, plan: Callable[[], T | None], send: Callable[[Exchange, T, Callable[[], None]], R]) -> R | None:
         """Wait for a slot, plan, send, and return the answer, trying again where that may help.
 
@@ -174,8 +179,7 @@ class Job:
         limits = self.context.limits
         if limits.max_requests is not None and self.tally.requests >= limits.max_requests:
             raise LimitReachedError(f"the limit of {limits.max_requests} requests is reached")
-        if self._deadline is not None and self.context.clock.boottime() >= self._deadline:
-            raise LimitReachedError(f"the time limit of {limits.max_runtime:.0f} s is reached")
+        self.check_time()
         # Whatever takes time is made ready before the slot comes, so that the request leaves at once.
         self.context.exchange()
         try:

@@ -15,10 +15,12 @@ from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
 
 import pytest
+import typer
 from conftest import DAY, Folder, SetClock, stored
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mdata.cli.main import app
 from mdata.clock import RehearsalClock, SystemClock
 from mdata.config import load
 from mdata.sandbox.market import Market, Pair
@@ -125,6 +127,7 @@ EQUAL = [
     ("/gaps?symbol=BTCUSD&timeframe=1m", ["gaps", "-s", "BTCUSD", "-t", "1m"]),
     ("/gaps?since=2099", ["gaps", "--since", "2099"]),
     ("/jobs", ["jobs"]),
+    ("/jobs?outcome=ok", ["jobs", "--outcome", "ok"]),
     ("/jobs?command=repair", ["jobs", "--command", "repair"]),
     ("/jobs?limit=1&since=2020", ["jobs", "--limit", "1", "--since", "2020"]),
 ]  # fmt: skip
@@ -175,7 +178,7 @@ def test_health_from_nothing_over_stale_to_healthy(folder: Folder) -> None:
 BAD = [
     "/gaps?status=opened", "/gaps?status=open&status=open", "/gaps?since=whenever", "/gaps?symbol=../../x",
     "/gaps?symbol=", "/gaps?timeframe=4h", "/gaps?limit=0", "/jobs?limit=0", "/jobs?limit=-1", "/jobs?limit=many",
-    "/jobs?since=1", "/jobs?command=repare",
+    "/jobs?outcome=good", "/jobs?since=1", "/jobs?command=repare",
     "/jobs?symbol=BTCUSD", "/status?status=open", "/status?symbol=%00", "/health?max_lag=ten",
     "/health?max_gaps=-1", "/health?check=1", "/gaps?%1b%5b31m=1",
 ]  # fmt: skip
@@ -191,6 +194,18 @@ def test_a_bad_parameter_gets_400_and_one_sentence(web: tuple[Any, SetClock], ta
     assert (found.status, found.body["exit"], found.body["outcome"]) == (400, 2, "failed")
     assert found.body["reason"].isprintable()
     assert next(iter(given)).isprintable() is False or next(iter(given)) in found.body["reason"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_every_option_that_filters_is_a_parameter(path: str) -> None:
+    """What an option of the command can choose, HTTP can choose too."""
+    group = typer.main.get_command(app)
+    command = group.get_command(typer.Context(group), "status" if path == "/health" else path[1:])  # type: ignore[attr-defined]
+    options = {one.name for one in command.params} - {
+        "env_file", "json", "quiet", "verbose", "help", "check", "prometheus", "watch", "revisions",
+    }  # fmt: skip
+    allowed, _ = PATHS[path]
+    assert set(allowed) == options - ({"max_lag", "max_gaps"} if path == "/status" else set())
 
 
 @pytest.fixture

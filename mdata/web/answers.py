@@ -15,7 +15,7 @@ from mdata.domain.moment import parse_duration, parse_instant
 from mdata.domain.near import did_you_mean
 from mdata.domain.quote import quote
 from mdata.errors import USAGE, MdataError
-from mdata.jobs import JOBS
+from mdata.jobs import JOBS, RUN_OUTCOMES
 from mdata.jobs.result import envelope
 from mdata.jobs.status import complaints, with_next_runs
 
@@ -78,8 +78,10 @@ def _gaps(parameters: Parameters, settings: Settings, clock: Clock) -> _Found:
 
 def _jobs(parameters: Parameters, settings: Settings, clock: Clock) -> _Found:
     command = _one(parameters, "command", _one_of(JOBS))
+    outcome = _one(parameters, "outcome", _one_of(RUN_OUTCOMES))
     limit = _one(parameters, "limit", values.whole(1, 10**9)) or 50
-    return _Found({"jobs": shapes.find_jobs(settings, command, _since(parameters, clock), limit) or []})
+    found = shapes.find_jobs(settings, command, _since(parameters, clock), limit, outcome)
+    return _Found({"jobs": found or []})
 
 
 _SERIES = ("symbol", "timeframe")
@@ -87,7 +89,7 @@ PATHS: dict[str, tuple[tuple[str, ...], Callable[[Parameters, Settings, Clock], 
     "/health": ((*_SERIES, "max_lag", "max_gaps"), _health),
     "/status": (_SERIES, _status),
     "/gaps": ((*_SERIES, "status", "since", "limit"), _gaps),
-    "/jobs": (("command", "since", "limit"), _jobs),
+    "/jobs": (("command", "outcome", "since", "limit"), _jobs),
 }
 
 

@@ -114,6 +114,19 @@ def test_every_key_of_every_answer_is_explained(folder: Folder) -> None:
     assert {command: keys for command, keys in unexplained.items() if keys} == {}
 
 
+def test_every_file_that_the_readme_names_is_there() -> None:
+    named = re.findall(r"`((?:mdata|systemd)/[\w./]*)`", README)
+    assert len(named) > 20
+    assert [name for name in named if not (HERE / name).exists()] == []
+
+
+def test_no_row_has_fallen_out_of_its_table() -> None:
+    for path in [HERE / "README.md", *(HERE / "docs").glob("*.md")]:
+        text = re.sub(r"```.*?```", "", path.read_text(), flags=re.DOTALL)
+        heads = re.findall(r"^(?<!\|\n)\|.*\n(.*)", text, re.MULTILINE)
+        assert [line for line in heads if not re.fullmatch(r"[| :-]+", line)] == [], path.name
+
+
 def test_links_between_the_docs_lead_somewhere() -> None:
     for path in [HERE / "README.md", *(HERE / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text()):

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from bench.measure import in_turn, number, seconds
+from bench.measure import in_turn, number, seconds, walls
 from bench.start import MDATA, process
 from bench.stores import END, M1, NOW, SERIES, Store, made_up, symbol
 from mdata.clock import RehearsalClock
@@ -36,7 +36,8 @@ def rows(stores: list[Store], rounds: int) -> list[list[str]]:
     found = {"file, bytes per candle": sizes}
     for command in ("status", "detect-gaps"):
         runs = [process(store.environ(), command, "--json") for store in stores]
-        found[f"`{command}`, ms"] = _medians(rounds, runs)
+        costs = in_turn(rounds, *runs)
+        found[f"`{command}`, ms"] = [statistics.median(walls(one)) * 1000 for one in costs]
     reading = [partial(_export, store) for store in stores]
     found[f"{_READ:,} candles of the view `ohlcv` into CSV, ms"] = _medians(rounds, reading)
     found["ingest of a page, ms"] = _medians(rounds, [_ingest(store, rounds + 1).__next__ for store in stores])
@@ -111,7 +112,7 @@ def _cleanup(store: Store) -> dict[str, float]:
     days = (END - END % DAY - (END - store.minutes * MINUTE)) // DAY - 5
     env = store.environ(RETENTION_DAYS=str(days))
     before = _count(store)
-    taken = process(env, "cleanup", "--yes", "--json")()
+    taken = process(env, "cleanup", "--yes", "--json")().wall
     removed = before - _count(store)
     return {"`cleanup`, ms": taken * 1000, "`cleanup`, µs for each candle removed": taken / removed * 1e6}
 

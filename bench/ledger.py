@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from bench.measure import Spread, in_turn, number, ratio, seconds
+from bench.measure import Cost, Spread, against, in_turn, number, ratio, seconds, walls
 from bench.start import nothing, process
 from bench.stores import Store
 from bench.table import Row
@@ -48,26 +48,27 @@ def _query(store: Store) -> tuple[Spread, str]:
 
 
 def _processes(small: Store, large: Store, rounds: int) -> list[tuple[Spread, str]]:
-    """Measure whole processes; each `detect-gaps` finds its gaps anew, and the second of two finds them listed."""
-    passed, first = in_turn(rounds, nothing, lambda: _first_detection(large))
-    listed = in_turn(rounds, *(process(store.environ(), "detect-gaps") for store in (small, large)))
-    anew = in_turn(rounds, *(_detection(store) for store in (small, large)))
-    status = in_turn(rounds, *(process(store.environ(), "status", "--json") for store in (small, large)))
-    again = ratio(listed[1], passed)
-    return [
-        (ratio(first, passed), f"listed already: {again.median:.1f}"),
-        (ratio(anew[1], anew[0]), f"listed already: {ratio(listed[1], listed[0])}"),
-        (ratio(status[1], status[0]), f"{number(Spread.of(status[1]).median * 1000)} ms"),
-    ]
+    """Measure whole processes: gaps found for the first time, gaps that are listed already, `status`."""
+    passed, first, again = in_turn(rounds, nothing, _detection(large), process(large.environ(), "detect-gaps"))
+    found, processor = against(first, passed)
+    listed = ratio(walls(again), walls(passed)).median
+    rows = [(found, f"{processor}; listed already: {listed:.1f}")]
+    small_one, large_one = in_turn(rounds, _detection(small), _detection(large))
+    rows.append(against(large_one, small_one))
+    small_one, large_one = in_turn(
+        rounds, *(process(store.environ(), "status", "--json") for store in (small, large))
+    )
+    return [*rows, against(large_one, small_one)]
 
 
-def _detection(store: Store) -> Callable[[], float]:
-    return lambda: _first_detection(store)
+def _detection(store: Store) -> Callable[[], Cost]:
+    """Return a work that finds all gaps of a store for the first time."""
+    run = process(store.environ(), "detect-gaps")
 
+    def first() -> Cost:
+        with sqlite3.connect(store.path) as connection:
+            connection.execute("DELETE FROM data_gaps")
+        connection.close()
+        return run()
 
-def _first_detection(store: Store) -> float:
-    """Return the seconds of a `detect-gaps` that finds all its gaps for the first time."""
-    with sqlite3.connect(store.path) as connection:
-        connection.execute("DELETE FROM data_gaps")
-    connection.close()
-    return process(store.environ(), "detect-gaps")()
+    return first

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.ingest import bare_database, bodies, query_of, with_series
-from bench.measure import cost, in_turn, number
+from bench.measure import Cost, cost, in_turn, number
 from bench.start import nothing, process
 from bench.stores import END, M1
 from bench.stores import Store as Generated
@@ -27,7 +27,7 @@ from mdata.store import series as table
 from mdata.store.engine import Store, sqlite3
 
 PAGE_HEAD = ["a page of 10,000 candles", "ms", "floor, ms", "what the floor is"]
-START_HEAD = ["`status --json`, 20 series, 1,000 gaps", "ms", "in all", "÷ pass"]
+START_HEAD = ["`status --json`, 20 series, 1,000 gaps", "processor, ms", "in all", "÷ pass"]
 
 _STAGES = {
     "receive": "the same bytes from a bare socket, unpacked",
@@ -170,14 +170,15 @@ def _serve(server: socket.socket, packed: bytes) -> None:
 def start(store: Generated, rounds: int) -> list[list[str]]:
     """Return the stages of a `status`: processes that go a step farther each, in turn; medians."""
     modules = "import mdata.cli.main, mdata.cli.status, mdata.jobs.status, mdata.shapes, json"
-    steps: dict[str, Callable[[], float]] = {
+    steps: dict[str, Callable[[], Cost]] = {
         "Python itself (`python -c pass`)": nothing,
         "import typer": _code("import typer"),
         "import what surrounds every command": _code("import mdata.cli.main"),
         "import what `status` needs": _code(modules),
         "options, settings, open, ask, JSON": process(store.environ(), "status", "--json"),
     }
-    measured = [statistics.median(one) * 1000 for one in in_turn(rounds, *steps.values())]
+    costs = in_turn(rounds, *steps.values())
+    measured = [statistics.median(cost.cpu for cost in one) * 1000 for one in costs]
     rows, before = [], 0.0
     for name, reached in zip(steps, measured, strict=True):
         rows.append([name, number(reached - before), number(reached), number(reached / measured[0])])
@@ -185,6 +186,6 @@ def start(store: Generated, rounds: int) -> list[list[str]]:
     return rows
 
 
-def _code(imports: str) -> Callable[[], float]:
+def _code(imports: str) -> Callable[[], Cost]:
     # It ends as mdata does: at once.
-    return lambda: cost([sys.executable, "-c", f"{imports}; import os; os._exit(0)"]).wall
+    return lambda: cost([sys.executable, "-c", f"{imports}; import os; os._exit(0)"])

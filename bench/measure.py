@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +56,11 @@ class Cost(NamedTuple):
     exit: int
 
 
-def in_turn(rounds: int, *works: Callable[[], float]) -> list[list[float]]:
+def in_turn(rounds: int, *works: Callable[[], T]) -> list[list[T]]:
     """Do all works once to warm up, then in turn; return what each returned, round by round."""
     for work in works:
         work()
-    found: list[list[float]] = [[] for _ in works]
+    found: list[list[T]] = [[] for _ in works]
     for _ in range(rounds):
         for measured, work in zip(found, works, strict=True):
             measured.append(work())
@@ -68,6 +70,20 @@ def in_turn(rounds: int, *works: Callable[[], float]) -> list[list[float]]:
 def ratio(one: Sequence[float], other: Sequence[float]) -> Spread:
     """Return how many times as much the one is, round by round: what slows the machine slows both."""
     return Spread.of([a / b for a, b in zip(one, other, strict=True)])
+
+
+def walls(costs: Sequence[Cost]) -> list[float]:
+    """Return the seconds by the clock."""
+    return [cost.wall for cost in costs]
+
+
+def against(one: Sequence[Cost], other: Sequence[Cost]) -> tuple[Spread, str]:
+    """Return how many times as long the one took by the clock, and a text with the same of processor time.
+
+    The latter holds on a machine that has other things to do, too.
+    """
+    processor = ratio([cost.cpu for cost in one], [cost.cpu for cost in other])
+    return ratio(walls(one), walls(other)), f"processor {processor.median:.2f}"
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -10,7 +10,7 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-from bench.measure import Cost, Spread, cost, in_turn, number, ratio
+from bench.measure import Cost, Spread, against, cost, in_turn, number, walls
 from bench.peers.tools import MODERN, OLD, PAIRS, TOOLS, Place, Rows, Tool
 from bench.start import process
 from bench.stores import generate
@@ -128,11 +128,12 @@ def _start(folder: Path) -> str:
     (folder / "user").mkdir()
     command = [str(MODERN / "freqtrade"), "list-data", "--exchange", "bitfinex", "--userdir", str(folder / "user")]
     env = {"PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8"}
-    ours, theirs = in_turn(7, process(store.environ(), "status", "--json"), lambda: cost(command, env, folder).wall)
-    found = Spread.of(theirs).median, Spread.of(ours).median
+    ours, theirs = in_turn(7, process(store.environ(), "status", "--json"), lambda: cost(command, env, folder))
+    ratio_of, processor = against(theirs, ours)
+    found = Spread.of(walls(theirs)).median, Spread.of(walls(ours)).median
     return (
-        f"`freqtrade list-data` ÷ `mdata status --json`: {ratio(theirs, ours)} "
-        f"({found[0] * 1000:.0f} ms and {found[1] * 1000:.0f} ms); at least 15 is required, 25 aimed at."
+        f"`freqtrade list-data` ÷ `mdata status --json`: {ratio_of} ({processor}; "
+        f"{found[0] * 1000:.0f} ms and {found[1] * 1000:.0f} ms); at least 15 is required, 25 aimed at."
     )
 
 

@@ -20,8 +20,9 @@ _INTRODUCTION = """
 Written by `make bench`; do not edit it by hand. Every figure of the first table was measured beside its baseline, in
 turn, in one run; what is shown is the median of the ratios of all rounds, and in brackets the middle half of them.
 Absolute times belong to the machine, ratios hold for others too; *processor* is the ratio of processor time, which
-holds on a machine that has other work as well (as the load says that is named below). The stores are made up: 20 series of one-minute
-candles, 1,000 gaps in them, of which 900 are unanswered stretches of three minutes and 100 candles deleted by hand.
+holds on a machine that has other work as well, as the load below says. The stores are made up: 20 series of
+one-minute candles, 1,000 gaps in them, of which 900 are unanswered stretches of three minutes and 100 candles deleted
+by hand.
 
 Without a clock, `tests/test_cost.py` guards what these figures rest on: the modules that a command imports, the
 statements it makes, the steps that SQLite takes for them at ten times as many candles, commits, and pages of the log.

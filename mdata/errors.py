@@ -47,10 +47,9 @@ SEVERITY = (0, 3, 75, 69, 65, 76, 78, 77, 74, 1)
 
 
 class MdataError(Exception):
-    """Anything mdata reports in one sentence; `retryable` when the same command may work later."""
+    """Anything mdata reports in one sentence."""
 
     exit_code: ClassVar[int] = BUG
-    retryable: ClassVar[bool] = False
 
 
 class RowsRefusedError(MdataError):
@@ -63,7 +62,6 @@ class UnreachableError(MdataError):
     """The exchange cannot be reached, or is in maintenance, after all retries."""
 
     exit_code = 69
-    retryable = True
 
 
 class StorageError(MdataError):
@@ -76,7 +74,6 @@ class NotNowError(MdataError):
     """A lock is held or the rate limit blocks for longer than the run may last."""
 
     exit_code = 75
-    retryable = True
 
 
 class BadAnswerError(MdataError):
@@ -111,8 +108,6 @@ class SlotLostError(NotNowError):
 
 class GarbledError(BadAnswerError):
     """An answer could not be read at all: cut short, or not JSON; a second one may be better."""
-
-    retryable = True
 
 
 class Stopped(BaseException):

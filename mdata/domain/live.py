@@ -131,11 +131,6 @@ class Channel:
         """Return the newest candle that was shown, most often the forming one."""
         return self._candles[max(self._candles)] if self._candles else None
 
-    @property
-    def done_to(self) -> int | None:
-        """Return up to where the channel's claims have been stored."""
-        return self._done[-1].end if self._done else None
-
     def _sorted_out(self, rows: Iterable[Candle | Faulty]) -> tuple[list[Candle], list[Faulty]]:
         sound: list[Candle] = []
         bad: list[Faulty] = []

@@ -23,20 +23,10 @@ class JobResult(NamedTuple):
     job_id: int | None
     tally: "Tally"
 
-    @property
-    def retryable(self) -> bool:
-        """Whether the same command may get further later."""
-        return is_retryable(self.exit)
-
 
 def outcome_of(exit_code: int) -> str:
     """Return the word for an exit code: ok, partial, skipped or failed."""
     return OUTCOMES.get(exit_code, "failed")
-
-
-def is_retryable(exit_code: int) -> bool:
-    """Whether the same command may get further later."""
-    return exit_code in RETRYABLE
 
 
 def envelope(command: str, exit_code: int, reason: str | None, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,6 +37,6 @@ def envelope(command: str, exit_code: int, reason: str | None, data: Mapping[str
         "outcome": outcome_of(exit_code),
         "exit": exit_code,
         "reason": reason,
-        "retryable": is_retryable(exit_code),
+        "retryable": exit_code in RETRYABLE,
         **data,
     }

@@ -9,26 +9,16 @@ from conftest import MDATA, Folder
 
 from mdata.config import env_file_text
 from mdata.sandbox.faults import Fault
-
-ENVELOPE = {"mdata", "command", "outcome", "exit", "reason", "retryable"}
-JOB = {"job_id", "started_at", "finished_at", "requests", "candles_written", "candles_changed", "gaps_opened",
-       "gaps_repaired", "gaps_empty", "gaps_failed", "remaining"}  # fmt: skip
-SERIES = {"exchange", "symbol", "timeframe", "first", "last", "candles", "wanted_start", "wanted_end", "final",
-          "provisional", "empty", "unknown", "gaps_open", "lag_seconds", "complete", "retired"}  # fmt: skip
+from mdata.store.engine import sqlite3
 
 
 def test_from_nothing_to_a_complete_store(folder: Folder) -> None:
     ended = folder.run("backfill", "--json")
     assert ended.exit == 0, ended.err
-    assert set(ended.json) >= ENVELOPE | JOB
     status = folder.run("status", "--json")
-    assert set(status.json) >= ENVELOPE | {"series", "gaps", "jobs", "rate_limit", "database"}
     (series,) = status.json["series"]
-    assert set(series) >= SERIES
     assert (series["unknown"], series["complete"]) == (0, True)
     assert series["first"].endswith("Z")
-    assert set(status.json["jobs"]["backfill"]) >= {"last_started_at", "last_outcome", "last_success_at"}
-    assert set(status.json["rate_limit"]) >= {"delay_seconds", "next_request_at", "blocked_until"}
     assert folder.run("status", "--check").exit == 0
 
 
@@ -121,7 +111,7 @@ def test_init_writes_the_template_once(folder: Folder) -> None:
     ended = folder.run("init")
     path = folder.path / ".config" / "mdata" / "mdata.env"
     assert ended.exit == 0
-    assert path.read_text() == env_file_text() == Path(".env.example").read_text()
+    assert path.read_text() == env_file_text()
     assert path.stat().st_mode & 0o777 == 0o600
     again = folder.run("init", "--json")
     assert (again.exit, again.json["outcome"]) == (78, "failed")
@@ -157,8 +147,6 @@ def test_storage_that_cannot_be_used(folder: Folder) -> None:
     assert folder.run("backfill", DATABASE_PATH=str(html)).exit == 74
     assert html.read_text().startswith("<html>")
     other = folder.path / "other.db"
-    import sqlite3
-
     connection = sqlite3.connect(other)
     connection.execute("CREATE TABLE theirs (x)")
     connection.commit()

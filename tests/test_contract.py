@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 from conftest import DAY, MDATA, UNPRIVILEGED, Ended, Folder, stored
-from test_command_line import ENVELOPE, JOB
 
 from mdata.clock import SystemClock
 from mdata.errors import EXIT_CODES, worst
@@ -23,6 +22,9 @@ from mdata.jobs import JOBS
 from mdata.locks import command_lock
 from mdata.sandbox.faults import Fault
 
+ENVELOPE = {"mdata", "command", "outcome", "exit", "reason", "retryable"}
+JOB = {"job_id", "started_at", "finished_at", "requests", "candles_written", "candles_changed", "gaps_opened",
+       "gaps_repaired", "gaps_empty", "gaps_failed", "remaining"}  # fmt: skip
 OUTCOMES = {0: {"ok", "skipped"}, 3: {"partial"}, 65: {"partial"}, 75: {"skipped"}}
 READING = [["status"], ["gaps"], ["gaps", "--revisions"], ["jobs"], ["config"], ["symbols"]]
 GAP = {"id", "symbol", "timeframe", "start", "end", "intervals", "status", "attempts", "reason", "detected_at",

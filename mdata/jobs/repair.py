@@ -161,8 +161,9 @@ class _Repair:
 
     def _around(self, connection: Connection, series: Series, parts: list[Range]) -> Asked:
         about = newest_page(connection, series, parts)
-        before = candles.last_before(connection, series.id, about.start)
-        after = candles.first_from(connection, series.id, about.end)
+        # The nearest candle may never come back: one that the exchange has withdrawn, or spells wrong for good.
+        attempts = max((gap.attempts for gap in gaps.unresolved(connection, series.id, about)), default=0)
+        before, after = candles.around(connection, series.id, about, steps=1 + attempts)
         return Asked(series, about, planning.repair(series, about, before, after, self._doubts.get(series.id)))
 
 
@@ -177,13 +178,19 @@ def _what_is_left(job: Job) -> tuple[int, str | None]:
     """Return the exit code, and the sentence, for the gaps that remain."""
     context, now = job.context, job.context.clock.now()
     left: list[Gap] = []
+    waiting: list[int] = []
     for target in targets(context.settings):
         series = find(context.store, target)
         if series is not None:
-            left += gaps.unresolved(context.store.connection, series.id)
+            found = gaps.unresolved(context.store.connection, series.id)
+            left += found
+            waiting += [
+                max(gap.next_attempt_at or now, series.timeframe.next(gap.range.start) + context.settle)
+                for gap in found
+                if gap.status == "open"
+            ]
     if not left:
         return 0, None
-    waiting = [gap.next_attempt_at or now for gap in left if gap.status == "open"]
     given_up = sum(gap.status == "failed" for gap in left)
     if waiting:
         job.of_no_use_before(min(waiting))

@@ -65,6 +65,18 @@ def first_from(connection: Connection, series_id: int, instant: int) -> int | No
     return found
 
 
+def around(connection: Connection, series_id: int, within: Range, steps: int) -> tuple[int | None, int | None]:
+    """Return the open times of the candles `steps` before and after a range, or of the farthest, if there are any."""
+    before, after = connection.execute(
+        """SELECT (SELECT min(open_time) FROM (SELECT open_time FROM candles WHERE series_id = ?1 AND open_time < ?2
+                                               ORDER BY open_time DESC LIMIT ?4)),
+                  (SELECT max(open_time) FROM (SELECT open_time FROM candles WHERE series_id = ?1 AND open_time >= ?3
+                                               ORDER BY open_time LIMIT ?4))""",
+        (series_id, *within, steps),
+    ).fetchone()
+    return before, after
+
+
 def delete(connection: Connection, series_id: int, times: list[int]) -> None:
     """Delete single candles; where coverage vouches for one it counts as lost."""
     connection.executemany(

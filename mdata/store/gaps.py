@@ -141,7 +141,7 @@ def retry_failed(connection: Connection) -> int:
 
 
 def forget_before(connection: Connection, series: Series, before: int) -> None:
-    """Drop what unresolved gaps hold before `before` (ms UTC): it was removed on purpose and is not missing."""
+    """Drop what unresolved gaps hold before `before` (ms UTC): it was removed on purpose, or is backlog now."""
     for gap in unresolved(connection, series.id, Range(-(2**62), before)):
         if gap.range.end <= before:
             connection.execute("DELETE FROM data_gaps WHERE id = ?", (gap.id,))

@@ -14,6 +14,7 @@ from mdata.domain.message import Faulty
 from mdata.domain.query import Page, Proof, RefusedRow, changes
 from mdata.domain.series import Series
 from mdata.store import candles, coverage, silences
+from mdata.store import series as table
 from mdata.store.engine import Connection
 from mdata.store.gaps import close_answered
 
@@ -49,10 +50,13 @@ def apply_page(connection: Connection, series: Series, page: Page, proof: Proof,
         rows = _within(page.candles, part)
         part_written, part_changed = _make_final(connection, series, part, rows, now, source)
         written, changed = written + part_written, changed + part_changed
+    covered: list[Range] = []
     for part in provisional:
-        written += len(make_provisional(connection, series, part, _within(page.candles, part)))
+        rows, parts = make_provisional(connection, series, part, _within(page.candles, part))
+        written += len(rows)
+        covered += parts
     keep_refused(connection, series, page.refused, now, source)
-    closing = close_answered(connection, series, normal([*final, *provisional]), now)
+    closing = close_answered(connection, series, normal([*final, *covered]), now)
     return Applied(written, changed, len(page.refused), closing.repaired, closing.empty)
 
 
@@ -68,21 +72,27 @@ def apply_live(connection: Connection, series: Series, claims: list[Claim], now:
     for claim in claims:
         part = claim.range.clip(floor, claim.range.end)
         if part.start < part.end:
-            rows += make_provisional(connection, series, part, _within(claim.candles, part))
-            covered.append(part)
+            news, parts = make_provisional(connection, series, part, _within(claim.candles, part))
+            rows += news
+            covered += parts
     closing = close_answered(connection, series, normal(covered), now)
     return Applied(len(rows), repaired=closing.repaired, empty=closing.empty, rows=tuple(rows))
 
 
-def make_provisional(connection: Connection, series: Series, covered: Range, rows: list[Candle]) -> list[Candle]:
-    """Store closed candles that may still change, cover their range provisionally; return those new or different.
+def make_provisional(
+    connection: Connection, series: Series, covered: Range, rows: list[Candle]
+) -> tuple[list[Candle], list[Range]]:
+    """Store closed candles that may still change; return those new or different, and what is provisional by it.
 
-    Whatever is final in the range stays as it is, and so does a candle of which `rows` hold an earlier state: an
-    answer from a cache, or a message that came late. `rows` are ascending and inside `covered`.
+    Whatever is final in the range stays as it is, a lost candle included, and so does a candle of which `rows` hold
+    an earlier state: an answer from a cache, or a message that came late. `rows` are ascending and inside `covered`.
     """
     candles.forget_restored(connection, series.id, covered)
+    parts = subtract([covered], coverage.clipped(connection, series.id, covered, "final"))
+    if parts:
+        table.confirm_from(connection, series.id, parts[0].start)
     written: list[Candle] = []
-    for part in subtract([covered], coverage.clipped(connection, series.id, covered, "final")):
+    for part in parts:
         held = {candle[0]: candle for candle in candles.stored(connection, series.id, part)}
         news = [row for row in _within(rows, part) if held.get(row[0]) != row]
         news = [row for row in news if not is_older(row, held.get(row[0], row))]
@@ -92,7 +102,7 @@ def make_provisional(connection: Connection, series: Series, covered: Range, row
         gained = candles.count(connection, series.id, part) - before
         coverage.add(connection, series.id, part, "provisional", gained)
         written += news
-    return written
+    return written, parts
 
 
 def _make_final(
@@ -163,5 +173,10 @@ def keep_refused(
     connection.executemany(
         """INSERT INTO rejected_rows (series_id, open_time, row, reason, seen_at, source) VALUES (?, ?, ?, ?, ?, ?)
            ON CONFLICT DO UPDATE SET seen_at = excluded.seen_at, source = excluded.source""",
-        [(series.id, row.open_time, row.text, row.reason, now, source) for row in refused],
+        [(series.id, _storable(row.open_time), row.text, row.reason, now, source) for row in refused],
     )
+
+
+def _storable(open_time: int | None) -> int | None:
+    """Return an open time that was sent, or None for one that no database could hold."""
+    return open_time if open_time is not None and abs(open_time) < 2**63 else None

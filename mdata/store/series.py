@@ -68,6 +68,14 @@ def move_frontier(connection: Connection, series_id: int, frontier: int | None, 
     )
 
 
+def confirm_from(connection: Connection, series_id: int, start: int) -> None:
+    """Take a frontier beyond `start` (ms UTC) back to there, so that REST is asked about what is provisional there.
+
+    Only what is filled behind the frontier does that: the interval of a refused row, a hole made by hand.
+    """
+    connection.execute("UPDATE series SET frontier = ?2 WHERE id = ?1 AND frontier > ?2", (series_id, start))
+
+
 def clean_to(connection: Connection, series_id: int, before: int) -> None:
     """Note that everything before `before` (ms UTC) was removed on purpose and is not wanted again."""
     connection.execute(

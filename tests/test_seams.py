@@ -1,0 +1,135 @@
+"""Where jobs meet on one ledger: nothing closes, and nothing is final, on the word of the wrong one."""
+
+from collections.abc import Callable
+
+import pytest
+from conftest import DAY, NOW, stored, truth, with_settings
+from test_gaps import MINUTE, TODAY, delete, gap_ranges
+
+from mdata.domain.interval import Range
+from mdata.domain.live import Claim
+from mdata.domain.message import Faulty
+from mdata.domain.series import Series
+from mdata.domain.timeframe import TIMEFRAMES
+from mdata.jobs.backfill import backfill
+from mdata.jobs.cleanup import cleanup
+from mdata.jobs.context import Context
+from mdata.jobs.detect_gaps import detect_gaps
+from mdata.jobs.repair import repair
+from mdata.sandbox.server import Sandbox
+from mdata.store import coverage
+from mdata.store import series as table
+from mdata.store.pages import Applied, apply_live, keep_refused
+
+MakeContext = Callable[..., Context]
+GRID = TIMEFRAMES["1m"]
+
+
+def series_of(context: Context) -> Series:
+    found = table.find(context.store.connection, "tBTCUSD", GRID)
+    assert found is not None
+    return found
+
+
+def stream_shows(context: Context, sandbox: Sandbox, part: Range) -> Applied:
+    """Store what a stream that was shown this closed range claims."""
+    candles = truth(sandbox, "tBTCUSD", "1m", *part)
+    with context.store.write() as connection:
+        return apply_live(connection, series_of(context), [Claim(part, candles)], context.clock.now())
+
+
+def make_hole(context: Context, hole: Range) -> None:
+    with context.store.write() as connection:
+        coverage.cut(connection, 1, hole)
+        connection.execute("DELETE FROM candles WHERE series_id = 1 AND open_time >= ? AND open_time < ?", hole)
+
+
+def statuses(context: Context) -> list[tuple[str, int]]:
+    rows = context.store.connection.execute("SELECT status, intervals FROM data_gaps ORDER BY start_time")
+    return rows.fetchall()
+
+
+def test_a_stream_does_not_close_the_gap_of_a_final_candle_that_was_lost(
+    context: MakeContext, sandbox: Sandbox
+) -> None:
+    given = context(BACKFILL_DAYS="1")
+    backfill(given)
+    held = stored(given.store.path, "tBTCUSD", "1m")
+    delete(given, held[-20][0])
+    detect_gaps(given)
+    applied = stream_shows(given, sandbox, Range(held[-40][0], held[-10][0]))
+    assert (applied.repaired, applied.empty) == (0, 0)
+    assert statuses(given) == [("open", 1)]
+    assert repair(given).tally.gaps_repaired == 1
+    assert stored(given.store.path, "tBTCUSD", "1m") == held
+
+
+def test_what_a_stream_fills_behind_the_frontier_is_confirmed_once(context: MakeContext, sandbox: Sandbox) -> None:
+    given = context(BACKFILL_DAYS="1")
+    backfill(given)
+    held = stored(given.store.path, "tBTCUSD", "1m")
+    hole = Range(held[-40][0], held[-20][0])
+    make_hole(given, hole)
+    detect_gaps(given)
+    assert stream_shows(given, sandbox, hole).repaired == 1
+    given.clock.sleep(600)
+    result = backfill(given)
+    assert (result.exit, result.tally.requests, result.tally.candles_changed) == (0, 1, 0)
+    assert coverage.clipped(given.store.connection, 1, hole, "provisional") == []
+    assert stored(given.store.path, "tBTCUSD", "1m")[: len(held)] == held
+    assert backfill(given).tally.requests == 0
+
+
+def test_a_gap_that_cleanup_left_at_the_old_end_is_no_empty_one(context: MakeContext, sandbox: Sandbox) -> None:
+    """What is unknown before the hull is backlog: nobody has answered for it."""
+    given = context(BACKFILL_DAYS="3")
+    backfill(given)
+    middle = TODAY - 1 * DAY
+    make_hole(given, Range(middle - 50 * MINUTE, middle + 50 * MINUTE))
+    detect_gaps(given)
+    cleanup(with_settings(given, retention_days=1))
+    result = detect_gaps(given)
+    assert (result.tally.gaps_empty, result.tally.gaps_repaired) == (0, 0)
+    assert gap_ranges(given) == gap_ranges(given, "empty") == []
+    assert backfill(given).exit == 0
+    assert stored(given.store.path, "tBTCUSD", "1m") == truth(sandbox, "tBTCUSD", "1m", middle, NOW)
+
+
+def test_repair_says_when_a_gap_that_closed_just_now_can_be_asked_about(context: MakeContext) -> None:
+    given = context(BACKFILL_DAYS="1")
+    backfill(given)
+    newest = stored(given.store.path, "tBTCUSD", "1m")[-1][0]
+    assert newest + MINUTE + given.settle > NOW, "it has not settled yet"
+    delete(given, newest)
+    detect_gaps(given)
+    result = repair(given)
+    assert (result.exit, result.tally.requests) == (3, 0)
+    assert "2024-06-01T12:06:00Z" in (result.reason or ""), result.reason
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+def test_a_gap_beside_a_candle_that_the_exchange_has_withdrawn_is_repaired(
+    context: MakeContext, sandbox: Sandbox, side: int
+) -> None:
+    given = context(BACKFILL_DAYS="1")
+    backfill(given)
+    held = stored(given.store.path, "tBTCUSD", "1m")
+    lost, withdrawn = held[100], held[100 + side]
+    sandbox.market.revised["tBTCUSD", "1m", withdrawn[0]] = None
+    delete(given, lost[0])
+    detect_gaps(given)
+    assert repair(given).exit == 3
+    given.clock.sleep(2 * 3600)
+    assert repair(given).tally.gaps_repaired == 1
+    assert stored(given.store.path, "tBTCUSD", "1m")[: len(held)] == held, "a final candle is kept"
+    rows = given.store.connection.execute("SELECT open_time, kind FROM candle_revisions").fetchall()
+    assert rows == [(withdrawn[0], "missing")]
+
+
+def test_a_refused_row_of_an_impossible_time_is_kept_without_it(context: MakeContext) -> None:
+    given = context(BACKFILL_DAYS="1")
+    backfill(given)
+    with given.store.write() as connection:
+        keep_refused(connection, series_of(given), [Faulty(10**30, "[1e30]", "nonsense")], NOW, "stream")
+    rows = given.store.connection.execute("SELECT open_time, reason FROM rejected_rows").fetchall()
+    assert rows == [(None, "nonsense")]

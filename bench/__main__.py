@@ -35,7 +35,8 @@ looking at it and without a ledger. Between two pages lie at least two seconds, 
 
 _START = """
 Each line is a process that goes one step farther than the one before. Python and typer are the floor; a command
-imports nothing that it does not need, and ends without taking the interpreter apart.
+imports nothing that it does not need, and ends without taking the interpreter apart. pip compiles modules when it
+installs them; `uv` wants `--compile-bytecode`. A service that may not write beside them would compile at every start.
 """
 
 _GROWTH = """

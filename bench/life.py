@@ -40,6 +40,7 @@ _STAGES = {
     "commit": "as much to the same disk",
 }
 _NOW = END + 10 * MINUTE
+_UNCOMPILED = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPYCACHEPREFIX": "/nonexistent"}
 
 
 class _Laps:
@@ -178,12 +179,13 @@ def start(store: Generated, rounds: int) -> list[list[str]]:
         "options, settings, open, ask, JSON": process(store.environ(), "status", "--json"),
     }
     costs = in_turn(rounds, *steps.values())
-    measured = [statistics.median(cost.cpu for cost in one) * 1000 for one in costs]
+    uncompiled = in_turn(3, process(store.environ(**_UNCOMPILED), "status", "--json"))
+    *measured, last = (statistics.median(cost.cpu for cost in one) * 1000 for one in [*costs, *uncompiled])
     rows, before = [], 0.0
     for name, reached in zip(steps, measured, strict=True):
         rows.append([name, number(reached - before), number(reached), number(reached / measured[0])])
         before = reached
-    return rows
+    return [*rows, ["the same where no module is compiled", "–", number(last), number(last / measured[0])]]
 
 
 def _code(imports: str) -> Callable[[], Cost]:

@@ -59,7 +59,7 @@ def forming(folder: Folder) -> int:
 
 
 def test_from_nothing_to_a_store_that_one_update_makes_final(fast: Folder) -> None:
-    ended = fast.run("stream", "--for", "4m", "--json")
+    ended = fast.run("stream", "--for", "3m", "--json")
     assert (ended.exit, ended.json["outcome"]) == (0, "ok"), ended.err
     assert ended.json["requests"] == len(PAIRS)  # the first candle of each; the snapshots did the rest
     assert ended.json["remaining"] == 0

@@ -130,11 +130,11 @@ def test_cut_at_every_few_messages_for_half_an_hour(tmp_path: Path) -> None:
 def test_a_slow_disk_loses_nothing(tmp_path: Path) -> None:
     """Every commit takes half a second of life longer while 200 messages a second of life come in."""
     with soak(tmp_path, series=10, speed=20) as running:
-        running.watch(running.start(60))
+        running.watch(running.start(30))
         order(running, [{"kind": "ws-flood", "after": 1, "every": 20, "messages": 200}])
         traced = subprocess.Popen(
             ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync,fsync",
-             "-e", "inject=fdatasync,fsync:delay_enter=500000", MDATA, "stream", "--for", "250", "--json"],
+             "-e", "inject=fdatasync,fsync:delay_enter=500000", MDATA, "stream", "--for", "150", "--json"],
             env=running.folder.environ(), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         running.watch(traced)

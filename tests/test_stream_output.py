@@ -23,7 +23,7 @@ def candles(folder: Folder) -> int:
 
 
 def test_a_reader_that_leaves_does_not_stop_the_stream(fast: Folder) -> None:
-    process = fast.start("stream", "--for", "3m", "--lines")
+    process = fast.start("stream", "--for", "2m", "--lines")
     assert process.stdout is not None
     assert json.loads(process.stdout.readline())["symbol"] in {"tBTCUSD", "tSPAUSD"}
     process.stdout.close()
@@ -37,7 +37,7 @@ def test_a_reader_that_leaves_does_not_stop_the_stream(fast: Folder) -> None:
 
 def test_a_reader_that_stalls_does_not_stop_the_stream(fast: Folder) -> None:
     # Far more pairs than a pipe takes lines, and nobody who reads them until the stream has ended.
-    process = fast.start("stream", "--for", "3m", "--lines", "--json", TIMEFRAMES="1m,5m,15m")
+    process = fast.start("stream", "--for", "2m", "--lines", "--json", TIMEFRAMES="1m,5m,15m")
     assert process.stdout is not None
     assert process.wait(60) == 0
     out, err = process.communicate()

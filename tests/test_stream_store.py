@@ -78,13 +78,13 @@ def test_rest_that_stays_away_is_told_at_the_end(fast: Folder) -> None:
 
 
 def test_more_series_than_a_connection_takes(tmp_path: Path) -> None:
-    with soak(tmp_path, series=55, speed=20) as running:
+    with soak(tmp_path, series=30, speed=20) as running:
         running.folder.settings["RATE_LIMIT_DELAY"] = "0.2"
         running.finish()
         asked = [one for one in running.folder.sandbox.stream.log if one.what == "subscribe"]
         numbers = {one.connection for one in asked}
-        assert len({one.key for one in asked}) == 55
-        assert len(numbers) >= 3
+        assert len({one.key for one in asked}) == 30
+        assert len(numbers) >= 2
         assert max(sum(one.connection == number for one in asked) for number in numbers) == 25
 
 
@@ -108,7 +108,7 @@ def test_a_limit_that_is_lower_than_it_says(tmp_path: Path) -> None:
 def test_a_wrong_local_clock_stores_no_forming_candle_and_loses_none(fast: Folder, seconds: int) -> None:
     wall, boot, speed = fast.settings["MDATA_REHEARSAL"].split(",")
     ended = fast.run(
-        "stream", "--for", "3m", "--json", MDATA_REHEARSAL=f"{int(wall) + seconds * 1000},{boot},{speed}"
+        "stream", "--for", "2m", "--json", MDATA_REHEARSAL=f"{int(wall) + seconds * 1000},{boot},{speed}"
     )
     assert ended.exit == 0
     assert ("check the time synchronisation" in ended.err) == (abs(seconds) > 30)

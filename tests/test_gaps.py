@@ -12,7 +12,7 @@ from mdata.jobs.backfill import backfill
 from mdata.jobs.cleanup import cleanup
 from mdata.jobs.context import Context, Limits
 from mdata.jobs.detect_gaps import detect_gaps
-from mdata.jobs.repair import repair
+from mdata.jobs.repair import plan, repair
 from mdata.jobs.status import collect
 from mdata.jobs.update import update
 from mdata.sandbox.faults import Fault
@@ -285,6 +285,23 @@ def test_a_final_candle_that_changes_is_kept_as_a_revision(context: MakeContext,
         "SELECT open_time, kind, open, high, low, close, volume, source FROM candle_revisions"
     ).fetchall()
     assert row == [(old[0], "changed", *old[1:], "repair")]
+
+
+def test_gaps_given_up_are_tried_again_where_that_is_asked_for_and_a_dry_run_says_so(context: MakeContext) -> None:
+    given = context(SYMBOLS="BTCUSD,NEWUSD", BACKFILL_DAYS="1")
+    backfill(given)
+    for symbol in ("tBTCUSD", "tNEWUSD"):
+        delete(given, stored(given.store.path, symbol, "1m")[100][0], symbol=symbol)
+    detect_gaps(given)
+    with given.store.write() as connection:
+        connection.execute("UPDATE data_gaps SET status = 'failed', attempts = 8")
+    one = with_settings(given, symbols=("tBTCUSD",))
+    assert plan(one.settings, one.store, NOW).gaps == 0
+    planned = plan(one.settings, one.store, NOW, retry_failed=True)
+    assert (planned.gaps, planned.intervals, planned.estimate.requests) == (1, 1, 1)
+    result = repair(one, retry_failed=True)
+    assert (result.exit, result.tally.requests, result.tally.gaps_repaired) == (0, 1, 1)
+    assert [len(gap_ranges(given, status)) for status in ("open", "failed", "repaired")] == [0, 1, 1]
 
 
 def test_max_requests_of_the_run_is_obeyed(context: MakeContext) -> None:

@@ -56,7 +56,7 @@ def repair(
     """
     given = Options(env_file, symbol, timeframe, json, quiet, verbose)
     if dry_run:
-        conduct("repair", given, _plan)
+        conduct("repair", given, lambda frame: _plan(frame, retry_failed=retry_failed))
     from mdata.cli.jobs import limits_of, run_job
     from mdata.jobs.repair import repair as work
 
@@ -161,7 +161,7 @@ def _revisions(frame: Frame) -> Answer:
     )
 
 
-def _plan(frame: Frame) -> Answer:
+def _plan(frame: Frame, *, retry_failed: bool) -> Answer:
     from dataclasses import asdict
 
     from mdata import render
@@ -171,7 +171,7 @@ def _plan(frame: Frame) -> Answer:
     settings, store, found = frame.loaded.settings, _opened(frame), NOTHING
     if store is not None:
         with store:
-            found = plan(settings, store, frame.clock.now())
+            found = plan(settings, store, frame.clock.now(), retry_failed=retry_failed)
     data = {
         "dry_run": True,
         "gaps_due": found.gaps,

@@ -43,18 +43,29 @@ def repair(context: Context, *, retry_failed: bool = False) -> JobResult:
 
     def work(job: Job) -> None:
         if retry_failed:
+            known = [series for target in targets(context.settings) if (series := find(context.store, target))]
             with job.write() as connection:
-                gaps.retry_failed(connection)
+                for series in known:
+                    gaps.retry_failed(connection, series.id)
         _Repair(job).work()
 
     job = Job(COMMAND, context, Priority.REPAIR)
     return run(job, work, lambda job: unknown_in_gaps(job.context), _what_is_left)
 
 
-def due_gaps(connection: Connection, series: Series, now: int, settle: int) -> list[Range]:
-    """Return the settled parts of the gaps that may be asked about at `now` (ms UTC), ascending; `settle` in ms."""
+def due_gaps(
+    connection: Connection, series: Series, now: int, settle: int, *, with_failed: bool = False
+) -> list[Range]:
+    """Return the settled parts of the gaps that may be asked about at `now` (ms UTC), ascending; `settle` in ms.
+
+    `with_failed`: of those that were given up, too.
+    """
     settled = series.timeframe.closed_end(now, settle)
-    found = (gap.range.clip(0, settled) for gap in gaps.unresolved(connection, series.id) if gap.is_due(now))
+    found = (
+        gap.range.clip(0, settled)
+        for gap in gaps.unresolved(connection, series.id)
+        if gap.is_due(now) or (with_failed and gap.status == "failed")
+    )
     return [part for part in found if part.end > part.start]
 
 
@@ -211,12 +222,13 @@ class Planned:
 NOTHING = Planned(0, 0, 0, Estimate(0, 0, 0))
 
 
-def plan(settings: Settings, store: Store, now: int) -> Planned:
+def plan(settings: Settings, store: Store, now: int, *, retry_failed: bool = False) -> Planned:
     """Return what a run at `now` (ms UTC) would ask for, within its limit of requests; nothing is asked."""
     found_gaps = found_silences = intervals = requests = 0
     for series in filter(None, (find(store, target) for target in targets(settings))):
         with store.read() as connection:
-            missing = due_gaps(connection, series, now, settings.settle_seconds * 1000)
+            settle = settings.settle_seconds * 1000
+            missing = due_gaps(connection, series, now, settle, with_failed=retry_failed)
             silent = silences.due(connection, series.id, now)
             requests += _pages(connection, series, missing) + _pages(connection, series, silent)
         found_gaps, found_silences = found_gaps + len(missing), found_silences + len(silent)

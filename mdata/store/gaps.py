@@ -132,12 +132,13 @@ def excused(connection: Connection, series_id: int, asked: Range, reason: str) -
     )
 
 
-def retry_failed(connection: Connection) -> int:
-    """Open the gaps that were given up again; return how many."""
-    cursor = connection.execute(
-        "UPDATE data_gaps SET status = 'open', attempts = 0, next_attempt_at = NULL WHERE status = 'failed'"
+def retry_failed(connection: Connection, series_id: int) -> None:
+    """Open the gaps of a series that were given up again."""
+    connection.execute(
+        """UPDATE data_gaps SET status = 'open', attempts = 0, next_attempt_at = NULL
+           WHERE series_id = ? AND status = 'failed'""",
+        (series_id,),
     )
-    return cursor.rowcount
 
 
 def forget_before(connection: Connection, series: Series, before: int) -> None:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, TypeVar
 from mdata.clock import Clock
 from mdata.domain.budget import CONNECTS_PER_MINUTE, Priority, State, Waiter, backoff, longest_block
 from mdata.domain.moment import iso
-from mdata.errors import NEXT_ATTEMPT, NotNowError, SlotLostError, StorageError
+from mdata.errors import NotNowError, SlotLostError, StorageError
 from mdata.flock import FileLock
 
 T = TypeVar("T")
@@ -106,7 +106,7 @@ class RateLimit:
             if shared.state.refusals:
                 shared.state = shared.state._replace(refusals=0)
 
-    def connect(self, deadline: float | None = None) -> None:
+    def connect(self) -> None:
         """Wait for a WebSocket connect: 20 in any 60 s for all processes, a budget of their own."""
         while True:
             with self._state() as shared:
@@ -115,9 +115,6 @@ class RateLimit:
                 if wait <= 0:
                     shared.state = shared.state._replace(connects=(*recent, shared.now))
                     return
-                if deadline is not None and shared.now + wait > deadline:
-                    free_at = iso(self._clock.now() + int(wait * 1000))
-                    raise NotNowError(f"20 connections were opened within a minute; {NEXT_ATTEMPT} at {free_at}")
             self._clock.sleep(wait)
 
     def peek(self) -> BudgetView:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # So many names stand in a sentence; of the others it tells the number.
 _NAMED = 3
+# How long (s) systemd may take to tell when the timers run next.
+_PATIENCE = 2.0
 
 
 class SeriesState(NamedTuple):
@@ -113,13 +115,12 @@ def _read(connection: Connection, settings: Settings, state: Status, *, narrowed
                 is_retired, _is_quiet(series, counts),
             )
         )  # fmt: skip
-    size, _ = overview.file_sizes(connection)
     wal = state.path.with_name(f"{state.path.name}-wal")
     return state._replace(
         series=found,
         gaps=overview.together(one.gaps for one in found),
         jobs=overview.last_runs(connection),
-        bytes=size,
+        bytes=overview.file_size(connection),
         wal_bytes=wal.stat().st_size if wal.exists() else 0,
         schema_version=SCHEMA_VERSION,
     )
@@ -149,16 +150,16 @@ def outcome(state: Status, command: str) -> str:
     return "interrupted" if last.outcome == "running" and command not in state.running else last.outcome
 
 
-def with_next_runs(state: Status, seconds: float = 2.0) -> Status:
+def with_next_runs(state: Status) -> Status:
     """Return the status with the next run of every timer, where a systemd manager schedules the store.
 
-    It is asked for `seconds` at most; where it does not answer in time, the next runs stay unknown.
+    Where that does not answer soon, the next runs stay unknown.
     """
     if state.marker is None:
         return state
     from mdata.units import manager
 
-    found = manager.elapses(state.marker, seconds)
+    found = manager.elapses(state.marker, _PATIENCE)
     return state if found is None else state._replace(next_runs={one.job: one.next_at for one in found})
 
 

@@ -195,9 +195,8 @@ def _last_run(connection: Connection, command: str) -> LastRun:
     )
 
 
-def file_sizes(connection: Connection) -> tuple[int, int]:
-    """Return the bytes of the database and the number of its free ones."""
+def file_size(connection: Connection) -> int:
+    """Return the bytes of the database."""
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     (size,) = connection.execute("PRAGMA page_size").fetchone()
-    (free,) = connection.execute("PRAGMA freelist_count").fetchone()
-    return pages * size, free * size
+    return int(pages * size)

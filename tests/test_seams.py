@@ -1,6 +1,7 @@
 """Where jobs meet on one ledger: nothing closes, and nothing is final, on the word of the wrong one."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from conftest import DAY, NOW, stored, truth, with_settings
@@ -16,6 +17,7 @@ from mdata.jobs.cleanup import cleanup
 from mdata.jobs.context import Context
 from mdata.jobs.detect_gaps import detect_gaps
 from mdata.jobs.repair import repair
+from mdata.jobs.update import update
 from mdata.sandbox.server import Sandbox
 from mdata.store import coverage
 from mdata.store import series as table
@@ -124,6 +126,35 @@ def test_a_gap_beside_a_candle_that_the_exchange_has_withdrawn_is_repaired(
     assert stored(given.store.path, "tBTCUSD", "1m")[: len(held)] == held, "a final candle is kept"
     rows = given.store.connection.execute("SELECT open_time, kind FROM candle_revisions").fetchall()
     assert rows == [(withdrawn[0], "missing")]
+
+
+def test_a_silence_beside_a_candle_that_the_exchange_has_withdrawn_is_asked_about_to_the_end(
+    context: MakeContext, sandbox: Sandbox
+) -> None:
+    hole = Range(TODAY - 300 * MINUTE, TODAY - 180 * MINUTE)
+    pair = sandbox.market.pairs["tBTCUSD"]
+    sandbox.market.pairs["tBTCUSD"] = replace(pair, holes=(hole,))
+    given = context(BACKFILL_DAYS="1")
+    backfill(given)
+    sandbox.market.pairs["tBTCUSD"] = pair
+    sandbox.market.revised["tBTCUSD", "1m", hole.start - MINUTE] = None
+    given.clock.sleep(86_400)
+    update(given)
+    assert repair(given).tally.candles_written == 120
+    assert repair(given).tally.requests == 0
+
+
+def test_a_silence_at_the_old_end_of_the_hull_is_asked_about_twice_and_then_believed(
+    context: MakeContext, sandbox: Sandbox
+) -> None:
+    hole = Range(TODAY - DAY, TODAY - DAY + 120 * MINUTE)
+    sandbox.market.pairs["tBTCUSD"] = replace(sandbox.market.pairs["tBTCUSD"], holes=(hole,))
+    given = context(BACKFILL_DAYS="1")
+    backfill(given)
+    given.clock.sleep(7 * 86_400)
+    update(given)
+    assert repair(given).tally.requests == 2
+    assert repair(given).tally.requests == 0
 
 
 def test_a_refused_row_of_an_impossible_time_is_kept_without_it(context: MakeContext) -> None:

@@ -15,6 +15,8 @@ from test_gaps import delete, gap_ranges
 
 from mdata.config import load
 from mdata.domain.interval import Range
+from mdata.domain.live import Claim
+from mdata.domain.timeframe import TIMEFRAMES
 from mdata.exchange.rest import Rest
 from mdata.jobs.backfill import backfill
 from mdata.jobs.cleanup import cleanup
@@ -26,8 +28,11 @@ from mdata.ratelimit import RateLimit
 from mdata.sandbox.faults import Fault
 from mdata.sandbox.market import Market, Pair
 from mdata.sandbox.server import Sandbox
+from mdata.store import candles, coverage
+from mdata.store import series as table
 from mdata.store.engine import open_store
 from mdata.store.jobs import Origin
+from mdata.store.pages import apply_live
 
 MINUTE = 60_000
 SYMBOLS = ("tBTCUSD", "tSPAUSD")
@@ -110,6 +115,32 @@ class StoreMachine(RuleBasedStateMachine):
         self.sandbox.faults = [Fault(kind, times=1)]
         self.run_a_job(repair, None)
         self.sandbox.faults = []
+
+    @rule(symbol=st.sampled_from(SYMBOLS), length=st.integers(1, 600), is_late=st.booleans())
+    def stream_shows(self, symbol: str, length: int, is_late: bool) -> None:
+        grid, now = TIMEFRAMES["1m"], self.clock.now()
+        end = grid.closed_end(now)
+        part = Range(grid.shift(end, -length), end)
+        shown = truth(self.sandbox, symbol, "1m", *part)
+        if is_late and shown:  # of one candle the last trades have not come yet, of another none
+            middle = len(shown) // 2
+            time, first, *_ = shown[-1]
+            shown = [*shown[:middle], *shown[middle + 1 : -1], (time, first, first, first, first, 1e-9)]
+        with self.context.store.write() as connection:
+            series = table.find(connection, symbol, grid)
+            if series is not None:
+                apply_live(connection, series, [Claim(part, shown)], now)
+
+    @rule(symbol=st.sampled_from(SYMBOLS), start=st.floats(0, 0.99), count=st.integers(1, 80))
+    def make_a_hole(self, symbol: str, start: float, count: int) -> None:
+        """As refused rows leave one, or a run that was killed while it caught up."""
+        times = [row[0] for row in stored(self.context.store.path, symbol, "1m")]
+        chosen = times[int(start * len(times)) :][:count]
+        with self.context.store.write() as connection:
+            series = table.find(connection, symbol, TIMEFRAMES["1m"])
+            if series is not None and chosen:
+                coverage.cut(connection, series.id, Range(chosen[0], chosen[-1] + MINUTE))
+                candles.delete(connection, series.id, chosen)
 
     @rule(symbol=st.sampled_from(SYMBOLS), minutes=st.integers(1, 200))
     def outage(self, symbol: str, minutes: int) -> None:

@@ -22,6 +22,8 @@ from mdata.store.engine import Connection, Store
 from mdata.store.pages import apply_page
 
 COMMAND = "repair"
+# In one run: once more because of a doubt, and once more with witnesses farther off.
+_SILENCE_TRIES = 3
 _UNPROVEN = "the answer lacked the stored candles around the gap"
 
 
@@ -166,15 +168,19 @@ class _Repair:
             return None if newest is None else self._around(connection, *newest)
 
     def _due_silences(self, connection: Connection, series: Series, now: int) -> list[Range]:
-        tried = [about for series_id, about in self._tried if series_id == series.id]
         due = silences.due(connection, series.id, now)
-        return [silence for silence in due if not any(about.contains(silence) for about in tried)]
+        return [silence for silence in due if self._tries(series, silence) < _SILENCE_TRIES]
+
+    def _tries(self, series: Series, about: Range) -> int:
+        """Return how often this run has asked about a range already."""
+        return sum(series_id == series.id and tried.contains(about) for series_id, tried in self._tried)
 
     def _around(self, connection: Connection, series: Series, parts: list[Range]) -> Asked:
         about = newest_page(connection, series, parts)
         # The nearest candle may never come back: one that the exchange has withdrawn, or spells wrong for good.
         attempts = max((gap.attempts for gap in gaps.unresolved(connection, series.id, about)), default=0)
-        before, after = candles.around(connection, series.id, about, steps=1 + attempts)
+        steps = 1 + max(attempts, self._tries(series, about))
+        before, after = candles.around(connection, series.id, about, steps)
         return Asked(series, about, planning.repair(series, about, before, after, self._doubts.get(series.id)))
 
 

@@ -1,6 +1,7 @@
 """`mdata stream` as a process of its own, against an exchange whose clock runs faster than life."""
 
 import json
+import random
 import signal
 import socket
 import time
@@ -12,10 +13,13 @@ from conftest import Folder, stored, truth
 from test_kill import assert_sound
 
 from mdata.clock import RehearsalClock, SystemClock
+from mdata.domain.budget import CONNECTS_PER_MINUTE
 from mdata.domain.interval import Range
 from mdata.domain.timeframe import DAY, MINUTE
+from mdata.ratelimit import RateLimit
 from mdata.sandbox.market import Market, Pair
 from mdata.sandbox.server import Sandbox
+from mdata.sandbox.wsfaults import StreamFault
 from mdata.store import coverage
 from mdata.store.engine import open_store
 
@@ -116,6 +120,28 @@ def test_the_service_manager_is_told(fast: Folder) -> None:
     assert sum("READY=1" in text for text in told) == 1
 
 
+def test_life_is_proven_by_data_or_by_an_attempt_to_connect_and_by_nothing_else(fast: Folder) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(fast.path / "notify"))
+        manager.settimeout(30)
+        process = fast.start("stream", "--for", "10h", NOTIFY_SOCKET=str(fast.path / "notify"))
+        while not manager.recv(4096).startswith(b"WATCHDOG=1"):
+            pass
+        silence = json.dumps({"kind": "ws-silence", "later": True})
+        fast.sandbox.order([StreamFault.parse(silence, fast.sandbox.clock.now())])
+        told, before = [manager.recv(4096).decode()], len(fast.sandbox.stream.log)
+        while "STOPPING=1" not in told[-1]:
+            told.append(manager.recv(4096).decode())
+        assert process.wait(30) == 69
+        process.communicate()
+    attempts = sum(one.what == "handshake" for one in fast.sandbox.stream.log[before:])
+    proofs = sum("WATCHDOG=1" in text for text in told)
+    assert attempts > 2
+    # The beginning and the end of each connection, and what had come before the silence.
+    assert 2 < proofs <= 2 * attempts + 3
+    assert proofs < len(told) - 1
+
+
 def test_a_refused_channel_does_not_stop_the_others(fast: Folder) -> None:
     ended = fast.run("stream", "--for", "2m", "--json", SYMBOLS="BTCUSD,NOPUSD")
     assert ended.exit == 78
@@ -161,6 +187,18 @@ def test_nobody_there(fast: Folder) -> None:
     assert "Traceback" not in ended.err
 
 
+def test_a_connection_waits_for_those_that_other_processes_have_opened(fast: Folder) -> None:
+    clock = fast.sandbox.clock
+    others = RateLimit(fast.path / "rate-limit.json", 1.0, 1.0, clock, random.Random(1))
+    began = clock.now()
+    for _ in range(CONNECTS_PER_MINUTE):
+        others.connect()
+    clock.sleep(40)
+    fast.run("stream", "--for", "1m")
+    first = next(one for one in fast.sandbox.stream.log if one.what == "handshake")
+    assert first.at - began >= 60_000
+
+
 def test_a_wrong_path_is_named(fast: Folder) -> None:
     ended = fast.run("stream", "--json", BITFINEX_WS_URL=f"ws://127.0.0.1:{fast.sandbox.port}/elsewhere")
     assert ended.exit == 76
@@ -180,6 +218,8 @@ def test_what_the_snapshot_does_not_reach_is_asked_for_back_to_the_frontier(fast
         connection.execute("DELETE FROM candles WHERE open_time >= ? AND open_time < ?", hole)
         connection.execute("UPDATE series SET frontier = frontier - 36000000")
     before = len(fast.sandbox.requests)
+    ended = fast.run("stream", "--for", "1m", "--json", **settings | {"WS_CATCHUP_LOOKBACK_MINUTES": "280"})
+    assert (ended.exit, ended.json["requests"]) == (0, 0), "it lies further back than a stream looks"
     ended = fast.run("stream", "--for", "1m", "--json", **settings)
     assert (ended.exit, ended.json["requests"]) == (0, 1), ended.err
     assert len(fast.sandbox.requests) == before + 1

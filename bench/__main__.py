@@ -12,7 +12,7 @@ from pathlib import Path
 from bench import growth, ingest, ledger, life, limiter, start, stream, traffic, writers
 from bench.stores import YEAR, Store, generate
 from bench.table import HEAD, Row, markdown
-from mdata.store.engine import SQLITE_VERSION
+from mdata.store.sqlite import SQLITE_VERSION
 
 REPORT = Path("docs/performance.md")
 

@@ -12,7 +12,7 @@ from mdata.files import replace_whole
 from mdata.jobs.status import SeriesState, Status
 from mdata.logs import harmless
 from mdata.ratelimit import BudgetView
-from mdata.store.engine import SQLITE_VERSION
+from mdata.store.sqlite import SQLITE_VERSION
 
 if TYPE_CHECKING:
     from prometheus_client.core import GaugeMetricFamily, Metric

@@ -26,7 +26,8 @@ from mdata.jobs.context import Context
 from mdata.jobs.status import Status, collect, complaints
 from mdata.store import candles, coverage, gaps, overview, silences
 from mdata.store import series as table
-from mdata.store.engine import Connection, Store, has_wal_reset_bug, open_store, sqlite3
+from mdata.store.engine import Connection, Store, open_store, sqlite3
+from mdata.store.sqlite import has_wal_reset_bug
 
 M1 = TIMEFRAMES["1m"]
 SETTLE = 120_000

@@ -89,7 +89,7 @@ app = typer.Typer(
 def _version(value: bool) -> None:
     if value:
         from mdata import __version__
-        from mdata.store.engine import SQLITE_VERSION
+        from mdata.store.sqlite import SQLITE_VERSION
 
         python = ".".join(map(str, sys.version_info[:3]))
         typer.echo(f"mdata {__version__} (SQLite {SQLITE_VERSION}, Python {python})")

@@ -13,8 +13,9 @@ from mdata.jobs import JOBS
 from mdata.locks import holder
 from mdata.store import overview
 from mdata.store import series as table
-from mdata.store.engine import SCHEMA_VERSION, SQLITE_VERSION, Connection, Store, has_wal_reset_bug
+from mdata.store.engine import SCHEMA_VERSION, Connection, Store
 from mdata.store.overview import Counts, Gaps, LastRun
+from mdata.store.sqlite import SQLITE_VERSION, has_wal_reset_bug
 from mdata.units import marker as note
 from mdata.units.marker import Marker
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
-from mdata.store.engine import APPLICATION_ID, SCHEMA_VERSION, Connection, storage_errors
+from mdata.store.engine import APPLICATION_ID, SCHEMA_VERSION, Connection
+from mdata.store.sqlite import storage_errors
 
 if TYPE_CHECKING:
     from sqlite_utils.db import Database as Target

@@ -33,7 +33,7 @@ COMMANDS = {
     "symbols": "symbols",
     "timers": "timers",
     "sandbox": "sandbox",
-    "notify": "timers",
+    "notify": "notify",
 }
 # Started by units, not by people.
 HIDDEN = {"notify"}

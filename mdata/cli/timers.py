@@ -1,4 +1,4 @@
-"""`mdata timers install`, `uninstall` and `show`, and `mdata notify`, which units start."""
+"""`mdata timers install`, `uninstall` and `show`."""
 
 import sys
 from pathlib import Path
@@ -72,13 +72,6 @@ def show(
     And where its log is. With --cron: the crontab that does the same.
     """
     conduct("timers", Options(env_file, json=json), _crontab if cron else _show)
-
-
-def notify(
-    unit: Annotated[str, typer.Argument(help="The unit that failed.")], env_file: common.EnvFile = None
-) -> None:
-    """Tell the journal and NOTIFY_COMMAND that a unit has failed; started by OnFailure= of the units."""
-    perform("notify", Options(env_file), lambda log: _notify(log, unit.removesuffix(".service"), env_file))
 
 
 def _manager(*, user: bool, system: bool) -> str:
@@ -269,29 +262,3 @@ def _show_rows(rows: list[dict[str, Any]], now: int) -> None:
     if is_person:
         for row in rows:
             render.line(f"{row['job']:11}  {row['journal']}")
-
-
-def _notify(log: "StderrLog", unit: str, env_file: Path | None) -> Answer:
-    from mdata import config
-    from mdata.clock import SystemClock
-    from mdata.config.systemd import failed_run, state_folder, this_manager
-    from mdata.errors import ConfigurationError
-    from mdata.units import alarm
-
-    failure = alarm.Failure(*failed_run())
-    try:
-        folder = state_folder()
-    except ValueError as error:
-        raise ConfigurationError(f"cannot tell where alarms are remembered: {error}") from error
-    sentence = alarm.tell(folder, unit, failure, this_manager(), SystemClock().now())
-    if sentence is None:
-        log.info(f"{unit} failed again ({failure.told}); that was told already")
-        return Answer()
-    log.error(sentence)
-    # Whatever else is wrong with the settings: that may be what is to be told.
-    command = config.text_of("NOTIFY_COMMAND", env_file)
-    problem = alarm.run_command(command, unit, failure, sentence) if command else None
-    if problem:
-        log.error(problem)
-        alarm.untold(folder, unit)
-    return Answer(reason=problem)

@@ -43,6 +43,17 @@ _TROUBLE = """
 Three things go wrong, once each, all of which have been seen: an answer ends after 700 rows though there are more; a
 rate-limit error comes with HTTP status 200; and one request is answered with 503, maintenance.
 """
+_BEHIND = """
+- mdata waits out its own delay between two requests (6 s unless it is set otherwise), and a minute and more after a
+  refusal; that is most of its seconds. It asks again where an answer proves too little.
+- ccxt takes a rate-limit error with status 200 for a page without candles, which ends the usual loop: the rest of the
+  pair is missing, and nothing says so. A loop that stores what comes stores the forming candle too.
+- freqtrade asks for windows of one length and takes a short answer, or that error, for the whole of a window; what is
+  missing stays so, because the next run goes on after the newest candle. It drops the newest candle of each answer.
+- crypto-candlesticks takes the exchange's close for its open (the wire has open, *close*, high, low), asks for one
+  day at a time, stores the edges of days twice, and ends with a traceback at the first answer that is no list of
+  candles.
+"""
 _FAULTS = (
     '{"kind": "cap", "rows": 700, "times": 1, "after": 1}',
     '{"kind": "rate-limit-200", "times": 1, "after": 5}',
@@ -60,7 +71,7 @@ def main() -> None:
                 rows.append(_measure(folder / title, tool, faults))
                 print(" | ".join(rows[-1]), flush=True)
             parts += [f"## {title}", "", text.strip(), "", markdown(HEAD, rows), ""]
-        parts += ["## Start-up", "", _start(folder), ""]
+        parts += ["## What is behind it", _BEHIND, "## Start-up", "", _start(folder), ""]
     parts.append(_about())
     REPORT.write_text("\n".join(parts) + "\n")
 

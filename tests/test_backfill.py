@@ -1,14 +1,17 @@
 """`backfill` and `update` against the sandbox: the store equals the exchange's ledger, for the fewest requests."""
 
 import math
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
-from conftest import DAY, NOW, SetClock, stored, truth, with_settings
+from conftest import DAY, NOW, Folder, SetClock, stored, truth, with_settings
 
 from mdata.domain.interval import Range
 from mdata.domain.timeframe import TIMEFRAMES
+from mdata.exchange.rest import Rest
 from mdata.jobs.backfill import backfill
 from mdata.jobs.cleanup import cleanup
 from mdata.jobs.context import Context, Limits
@@ -172,10 +175,18 @@ def test_a_fast_local_clock_stores_no_forming_candle(context: MakeContext, sandb
     assert final <= real_now - 120_000
 
 
-PAGE_FAULTS = {"html": 76, "empty-body": 76, "null": 76, "object": 76, "deep": 76, "truncated": 76, "nan": 76,
-               "outside": 76, "unsorted": 76, "conflict": 76, "same-page": 76, "parameter": 76, "redirect": 76,
-               "huge": 76, "gzip-bomb": 76, "maintenance": 69, "gateway": 69, "cloudflare": 69, "not-ready": 69,
-               "reset": 69}  # fmt: skip
+PAGE_FAULTS = {"html": 76, "infinity": 76, "empty-body": 76, "null": 76, "object": 76, "deep": 76, "truncated": 76,
+               "nan": 76, "outside": 76, "unsorted": 76, "conflict": 76, "same-page": 76, "parameter": 76,
+               "redirect": 76, "huge": 76, "gzip-bomb": 76, "maintenance": 69, "gateway": 69, "cloudflare": 69,
+               "not-ready": 69, "reset": 69, "drip": 69, "stall": 69}  # fmt: skip
+
+
+@contextmanager
+def impatient(context: Context, sandbox: Sandbox) -> Iterator[Context]:
+    """Give a context that waits for an answer for a second, and half a second for its next byte."""
+    rest = Rest(sandbox.rest_url, context.clock, context.log.warning, most_seconds=1.0, silent_seconds=0.5)
+    yield replace(context, exchange=lambda: rest)
+    rest.close()
 
 
 @pytest.mark.parametrize(("kind", "code"), PAGE_FAULTS.items())
@@ -186,8 +197,9 @@ def test_a_faulty_answer_stores_and_proves_nothing(
     backfill(with_settings(given, backfill_days=3))
     held, requests = stored(given.store.path, "tBTCUSD", "1m"), len(sandbox.requests)
     before = given.store.connection.execute("SELECT * FROM coverage").fetchall()
-    sandbox.faults = [Fault(kind)]
-    result = backfill(given)
+    sandbox.faults = [Fault(kind, parameters={"seconds": 0.01} if kind == "drip" else {})]
+    with impatient(given, sandbox) as hurried:
+        result = backfill(hurried if kind in {"drip", "stall"} else given)
     pages = 1 if kind == "same-page" else 0
     assert result.exit == code, result.reason
     assert result.reason
@@ -328,3 +340,16 @@ def test_an_unreadable_list_of_pairs_leaves_the_others_served(context: MakeConte
     result = backfill(given)
     assert result.exit == 76
     assert_complete(given, sandbox, "tBTCUSD", "1m", TODAY - DAY)
+
+
+@pytest.mark.parametrize("kind", [None, "huge", "gzip-bomb"])
+def test_memory_is_bounded_whatever_is_answered(folder: Folder, kind: str | None) -> None:
+    folder.settings["BACKFILL_DAYS"] = "60"
+    if kind is not None:
+        folder.sandbox.faults = [Fault(kind, after=2)]
+    process = folder.start("backfill")
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    process.communicate()
+    assert process.returncode == (76 if kind else 0)
+    assert used.ru_maxrss < 120 * 1024

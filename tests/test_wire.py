@@ -79,3 +79,45 @@ def test_a_sound_page_is_taken_as_a_whole(timeframe: str, data: st.DataObject) -
     rows = data.draw(sound(timeframe))
     whole = wire._read_sound(query(timeframe), rows)
     assert whole == [(time, open_, high, low, close, volume) for time, open_, close, high, low, volume, *_ in rows]
+
+
+@given(st.lists(st.sampled_from(["good", "no time", "no row"]), max_size=12))
+def test_what_a_faulty_row_without_a_time_leaves_unknown(kinds: list[str]) -> None:
+    asked = query("1m")
+    grid = asked.timeframe
+    asked = asked._replace(range=Range(asked.range.start, grid.shift(asked.range.start, 30)))
+    rows: list[Any] = []
+    times: list[int | None] = []
+    for number, kind in enumerate(kinds):
+        time = grid.shift(asked.range.start, 2 * number + 1)
+        rows.append(
+            [time, 1, 1, 1, 1, 1] if kind == "good" else ["soon", 1, 1, 1, 1, 1] if kind == "no time" else None
+        )
+        times.append(time if kind == "good" else None)
+    page = wire.read_page(asked, rows, 0)
+    expected = []
+    for position, kind in enumerate(kinds):
+        if kind != "good":
+            before = [time for time in times[:position] if time is not None]
+            after = [time for time in times[position:] if time is not None]
+            start = grid.next(before[-1]) if before else asked.range.start
+            expected.append(Range(start, after[0] if after else asked.range.end))
+    assert [row.unknown for row in page.refused] == expected
+
+
+def test_a_page_of_nothing_but_faulty_rows_is_told_in_one_sentence() -> None:
+    page = wire.read_page(query("1m"), [{}] * 10_000, 0)
+    assert page.refusal == "10000 rows were refused, the first of them: a candle has six values: {}"
+    assert {row.unknown for row in page.refused} == {query("1m").range}
+
+
+def test_more_rows_than_were_asked_for_are_no_answer() -> None:
+    with pytest.raises(BadAnswerError, match="10001 rows where 10000"):
+        wire.read_page(query("1m"), [None] * 10_001, 0)
+
+
+def test_a_number_beyond_all_floats_spoils_its_row_only() -> None:
+    payload = wire.decode(b"[[%d,1,1,1e400,1,1],[%d,1,1,1,1,1]]" % (START, START + 60_000))
+    page = wire.read_page(query("1m"), payload, 0)
+    assert [row.reason for row in page.refused] == ["a value is too large to be one"]
+    assert [candle[0] for candle in page.candles] == [START + 60_000]

@@ -66,6 +66,13 @@ class Page(NamedTuple):
         """Whether the answer holds as many rows as it may, so that more can lie beyond its last one."""
         return self.rows >= self.query.limit
 
+    @property
+    def refusal(self) -> str:
+        """What to tell of the rows refused: how many, and the first of them."""
+        first, count = self.refused[0], len(self.refused)
+        told = "a row was refused" if count == 1 else f"{count} rows were refused, the first of them"
+        return f"{told}: {first.reason}: {first.text}"
+
 
 class Proof(NamedTuple):
     """What a page proves: `reach` was answered for, but for the rows that were refused; the rest is `proven`.

@@ -29,7 +29,8 @@ import httpx  # noqa: E402 - after the line above
 if TYPE_CHECKING:
     from httpx import Response
 
-MAX_BYTES = 8 * 1024 * 1024  # ten times a full page
+# Three times a full page. Nested lists unpack to fifty times their text, which a service of 256 MB must bear.
+MAX_BYTES = 3 * 1024 * 1024
 _CONNECT_SECONDS = 10.0
 # An idle connection is kept for longer than the longest usual wait for a slot: a new one costs a handshake.
 _KEPT_SECONDS = 60.0

@@ -7,7 +7,8 @@ numbers may be integers, floats or exponents; an error is a JSON array of the sa
 """
 
 import json
-from itertools import chain
+from collections.abc import Iterator
+from itertools import accumulate, chain
 from operator import lt
 from typing import Any, NoReturn
 
@@ -73,6 +74,8 @@ def read_page(query: Query, payload: Any, asked_at: int) -> Page:
     """
     if not isinstance(payload, list):
         raise BadAnswerError(f"the exchange sent no list of candles: {shortened(payload)}")
+    if len(payload) > query.limit:
+        raise BadAnswerError(f"the exchange sent {len(payload)} rows where {query.limit} were asked for at most")
     rows = payload[::-1] if query.newest_first else payload
     candles = _read_sound(query, rows)
     if candles is not None:
@@ -122,15 +125,24 @@ def _read_one_by_one(query: Query, rows: list[Any]) -> tuple[list[Candle], list[
     refused: list[RefusedRow] = []
     times = [time_of(row) for row in rows]
     _refuse_misplaced(query, [time for time in times if time is not None])
-    for position, row in enumerate(rows):
+    for row, time, (before, after) in zip(rows, times, _neighbours(times), strict=True):
         found = candle_of(row)
         reason = found if isinstance(found, str) else sanity.fault(found, query.timeframe)
         if reason is not None:
-            unknown = _unknown(query, times, position)
-            refused.append(RefusedRow(times[position], shortened(row), reason, unknown))
+            refused.append(RefusedRow(time, shortened(row), reason, _unknown(query, time, before, after)))
         elif not isinstance(found, str):
             _append(candles, found)
     return candles, refused
+
+
+def _neighbours(times: list[int | None]) -> Iterator[tuple[int | None, int | None]]:
+    """Yield for each row the last known time before it, and the first from it on."""
+    after = [*accumulate(reversed(times), _newer)]
+    return zip([None, *accumulate(times, _newer)], reversed(after), strict=False)
+
+
+def _newer(last: int | None, time: int | None) -> int | None:
+    return last if time is None else time
 
 
 def _append(candles: list[Candle], found: Candle) -> None:
@@ -171,13 +183,11 @@ def candle_of(row: Any) -> Candle | str:
     return (time, open_, high, low, close, volume)
 
 
-def _unknown(query: Query, times: list[int | None], position: int) -> Range | None:
+def _unknown(query: Query, time: int | None, before: int | None, after: int | None) -> Range | None:
     """Return what stays unknown because of a refused row: its interval, or all between its neighbours."""
-    time, grid = times[position], query.timeframe
+    grid = query.timeframe
     if time is not None:
         return Range(grid.floor(time), grid.next(time))
-    before = next((time for time in reversed(times[:position]) if time is not None), None)
-    after = next((time for time in times[position:] if time is not None), None)
     start = query.range.start if before is None else grid.next(before)
     end = query.range.end if after is None else grid.floor(after)
     return Range(start, end) if start < end else None

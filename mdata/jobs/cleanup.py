@@ -31,6 +31,7 @@ class Removed:
     jobs: int = 0
     gaps: int = 0
     revisions: int = 0
+    rejected: int = 0
     bytes: int = 0
 
 
@@ -68,8 +69,8 @@ def _work(job: Job, removed: Counter[str]) -> None:
         due = any(housekeeping.count_old(connection, old))
     if due:
         with job.write() as connection:
-            jobs, closed, revisions = housekeeping.prune(connection, old)
-        removed.update(jobs=jobs, gaps=closed, revisions=revisions)
+            pruned = housekeeping.prune(connection, old)
+        removed.update(pruned._asdict())
     removed.update(bytes=context.store.shrink())
 
 

@@ -1,6 +1,7 @@
 """`cleanup --all`: forget a series, with everything that any table holds of it."""
 
 from contextlib import ExitStack
+from dataclasses import replace
 
 from mdata.config import Settings
 from mdata.domain.budget import Priority
@@ -39,6 +40,7 @@ def plan(store: Store, doomed: list[Series]) -> Removed:
         candles=sum(rows["candles"] for rows in found),
         gaps=sum(rows["data_gaps"] for rows in found),
         revisions=sum(rows["candle_revisions"] for rows in found),
+        rejected=sum(rows["rejected_rows"] for rows in found),
     )
 
 
@@ -64,7 +66,7 @@ def forget(context: Context, doomed: list[Series], wait: float) -> tuple[JobResu
             found = plan(context.store, doomed)
             for series in doomed:
                 _forget(job, series)
-        removed.append(Removed(found.candles, 0, found.gaps, found.revisions, context.store.shrink()))
+        removed.append(replace(found, bytes=context.store.shrink()))
 
     names = ", ".join(still_wanted(context.settings, doomed))
     reason = f"still in the settings, and fetched anew by the next `mdata backfill`: {names}" if names else None

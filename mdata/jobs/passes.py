@@ -227,8 +227,8 @@ class Passes:
                 gaps_repaired=applied.repaired,
                 gaps_empty=applied.empty,
             )
-        for refused in page.refused:
-            job.has_problem(RowsRefusedError(f"{series.name}: a row was refused: {refused.reason}: {refused.text}"))
+        if page.refused:
+            job.has_problem(RowsRefusedError(f"{series.name}: {page.refusal}"))
 
     def _move_frontier(
         self, connection: Connection, series: Series, hull: Range | None, reach: Range, asked_at: int

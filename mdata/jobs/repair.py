@@ -145,8 +145,8 @@ class _Repair:
                 reason = page.refused[0].reason if page.refused else _UNPROVEN
                 job.count(gaps_failed=gaps.attempted(connection, series, asked.about, page.asked_at, reason))
         self._tried.append((asked.series.id, asked.about))
-        for refused in page.refused:
-            job.has_problem(RowsRefusedError(f"{series.name}: a row was refused: {refused.reason}: {refused.text}"))
+        if page.refused:
+            job.has_problem(RowsRefusedError(f"{series.name}: {page.refusal}"))
 
     def _note(self, asked: Asked, reason: str) -> None:
         """Count an answer that proved nothing as an attempt at all gaps it was about."""

@@ -1,4 +1,6 @@
-"""Pruning what is finished (jobs, resolved gaps and revisions past their age), and forgetting a series."""
+"""Pruning what is past its age (jobs, resolved gaps, revisions, refused rows), and forgetting a series."""
+
+from typing import NamedTuple
 
 from mdata.store.engine import Connection
 
@@ -6,24 +8,31 @@ _OLD = (
     ("ingestion_jobs", "finished_at IS NOT NULL AND finished_at < ?"),
     ("data_gaps", "resolved_at IS NOT NULL AND resolved_at < ?"),
     ("candle_revisions", "seen_at < ?"),
+    ("rejected_rows", "seen_at < ?"),
 )
 
 
-def count_old(connection: Connection, before: int) -> tuple[int, int, int]:
-    """Return how many jobs, resolved gaps and revisions are older than `before` (ms UTC)."""
-    jobs, gaps, revisions = (
-        int(connection.execute(f"SELECT count(*) FROM {table} WHERE {old}", (before,)).fetchone()[0])
+class Old(NamedTuple):
+    """How many rows of each kind are past their age."""
+
+    jobs: int = 0
+    gaps: int = 0
+    revisions: int = 0
+    rejected: int = 0
+
+
+def count_old(connection: Connection, before: int) -> Old:
+    """Return how many jobs, resolved gaps, revisions and refused rows are older than `before` (ms UTC)."""
+    counts = (
+        connection.execute(f"SELECT count(*) FROM {table} WHERE {old}", (before,)).fetchone()[0]
         for table, old in _OLD
     )
-    return jobs, gaps, revisions
+    return Old(*counts)
 
 
-def prune(connection: Connection, before: int) -> tuple[int, int, int]:
-    """Delete jobs, resolved gaps and revisions older than `before` (ms UTC); return how many of each."""
-    jobs, gaps, revisions = (
-        connection.execute(f"DELETE FROM {table} WHERE {old}", (before,)).rowcount for table, old in _OLD
-    )
-    return jobs, gaps, revisions
+def prune(connection: Connection, before: int) -> Old:
+    """Delete what `count_old` counts, and return how much it was."""
+    return Old(*(connection.execute(f"DELETE FROM {table} WHERE {old}", (before,)).rowcount for table, old in _OLD))
 
 
 # What is known of a series beside its candles; its row in `series` goes last.

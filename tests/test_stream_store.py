@@ -79,7 +79,8 @@ def test_rest_that_stays_away_is_told_at_the_end(fast: Folder) -> None:
 
 def test_more_series_than_a_connection_takes(tmp_path: Path) -> None:
     with soak(tmp_path, series=30, speed=20) as running:
-        running.folder.settings["RATE_LIMIT_DELAY"] = "0.2"
+        running.folder.settings["RATE_LIMIT_DELAY"] = "1.1"
+        running.watch(running.start(50))
         running.finish()
         asked = [one for one in running.folder.sandbox.stream.log if one.what == "subscribe"]
         numbers = {one.connection for one in asked}

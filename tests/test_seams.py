@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from conftest import DAY, NOW, stored, truth, with_settings
+from conftest import DAY, NOW, SetClock, stored, truth, with_settings
 from test_gaps import MINUTE, TODAY, delete, gap_ranges
 
 from mdata.domain.interval import Range
@@ -13,7 +13,7 @@ from mdata.domain.message import Faulty
 from mdata.domain.series import Series
 from mdata.domain.timeframe import TIMEFRAMES
 from mdata.jobs.backfill import backfill
-from mdata.jobs.cleanup import cleanup
+from mdata.jobs.cleanup import cleanup, plan
 from mdata.jobs.context import Context
 from mdata.jobs.detect_gaps import detect_gaps
 from mdata.jobs.repair import repair
@@ -95,6 +95,22 @@ def test_a_gap_that_cleanup_left_at_the_old_end_is_no_empty_one(context: MakeCon
     assert gap_ranges(given) == gap_ranges(given, "empty") == []
     assert backfill(given).exit == 0
     assert stored(given.store.path, "tBTCUSD", "1m") == truth(sandbox, "tBTCUSD", "1m", middle, NOW)
+
+
+def test_a_clock_that_runs_years_ahead_has_nothing_removed(
+    context: MakeContext, sandbox: Sandbox, clock: SetClock
+) -> None:
+    given = context(BACKFILL_DAYS="5", RETENTION_DAYS="3")
+    backfill(given)
+    held = stored(given.store.path, "tBTCUSD", "1m")
+    clock.advance(3650 * DAY)
+    ahead = clock.now()
+    assert plan(given.settings, given.store, ahead).candles == 0
+    assert cleanup(given)[1].candles == 0
+    clock.advance(NOW + 600_000 - ahead)
+    assert backfill(given).exit == 0
+    assert stored(given.store.path, "tBTCUSD", "1m")[: len(held)] == held
+    assert stored(given.store.path, "tBTCUSD", "1m") == truth(sandbox, "tBTCUSD", "1m", TODAY - 3 * DAY, clock.now())
 
 
 def test_repair_says_when_a_gap_that_closed_just_now_can_be_asked_about(context: MakeContext) -> None:

@@ -15,7 +15,7 @@ from mdata.jobs.passes import cut_off
 from mdata.jobs.result import JobResult
 from mdata.store import candles, coverage, gaps, housekeeping, silences
 from mdata.store import series as table
-from mdata.store.engine import Store
+from mdata.store.engine import Connection, Store
 
 COMMAND = "cleanup"
 
@@ -38,9 +38,9 @@ class Removed:
 def plan(settings: Settings, store: Store, now: int) -> Removed:
     """Return what a run at `now` (ms UTC) would remove."""
     with store.read() as connection:
-        total = 0
+        total, until = 0, _counted_from(connection, now)
         for series in table.every(connection):
-            before = cut_off(settings, series.timeframe, now)
+            before = cut_off(settings, series.timeframe, until)
             if before is not None:
                 total += candles.count(connection, series.id, Range(-(2**62), before))
         old = now - settings.jobs_retention_days * DAY
@@ -58,9 +58,9 @@ def cleanup(context: Context) -> tuple[JobResult, Removed]:
 def _work(job: Job, removed: Counter[str]) -> None:
     context, now = job.context, job.context.clock.now()
     with context.store.read() as connection:
-        known = table.every(connection)
+        known, until = table.every(connection), _counted_from(connection, now)
     for series in known:
-        before = cut_off(context.settings, series.timeframe, now)
+        before = cut_off(context.settings, series.timeframe, until)
         if before is not None:
             _clean(job, series, before, removed)
     job.check_time()
@@ -72,6 +72,15 @@ def _work(job: Job, removed: Counter[str]) -> None:
             pruned = housekeeping.prune(connection, old)
         removed.update(pruned._asdict())
     removed.update(bytes=context.store.shrink())
+
+
+def _counted_from(connection: Connection, now: int) -> int:
+    """Return the instant from which retention counts back: `now`, though no later than what the exchange has shown.
+
+    A clock that runs years ahead would have everything removed, and nothing of it is ever wanted again.
+    """
+    hulls = ((series.timeframe, coverage.hull(connection, series.id)) for series in table.every(connection))
+    return min(now, max((grid.next(hull.end) for grid, hull in hulls if hull), default=now))
 
 
 def _clean(job: Job, series: Series, before: int, removed: Counter[str]) -> None:

@@ -18,6 +18,7 @@ from mdata.jobs.context import Context
 from mdata.jobs.detect_gaps import detect_gaps
 from mdata.jobs.repair import repair
 from mdata.jobs.update import update
+from mdata.sandbox.faults import Fault
 from mdata.sandbox.server import Sandbox
 from mdata.store import coverage
 from mdata.store import series as table
@@ -95,6 +96,20 @@ def test_a_gap_that_cleanup_left_at_the_old_end_is_no_empty_one(context: MakeCon
     assert gap_ranges(given) == gap_ranges(given, "empty") == []
     assert backfill(given).exit == 0
     assert stored(given.store.path, "tBTCUSD", "1m") == truth(sandbox, "tBTCUSD", "1m", middle, NOW)
+
+
+def test_the_page_of_another_pair_is_stored_for_none(context: MakeContext, sandbox: Sandbox) -> None:
+    """As a cache in between that mixes up its answers would send it: in range, in order, and wrong."""
+    given = context(SYMBOLS="BTCUSD,SPAUSD", BACKFILL_DAYS="1")
+    backfill(given)
+    given.clock.sleep(3600)
+    sandbox.faults = [Fault("same-page", times=2)]
+    result = backfill(given)
+    assert (result.exit, "tBTCUSD" in (result.reason or "")) == (76, True), result.reason
+    sandbox.faults = []
+    assert backfill(given).exit == 0
+    for symbol in ("tBTCUSD", "tSPAUSD"):
+        assert stored(given.store.path, symbol, "1m") == truth(sandbox, symbol, "1m", TODAY - DAY, given.clock.now())
 
 
 def test_a_clock_that_runs_years_ahead_has_nothing_removed(

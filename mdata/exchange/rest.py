@@ -56,6 +56,7 @@ class Rest:
         self._url, self._clock, self._warn, self._most_seconds = url.rstrip("/"), clock, warn, most_seconds
         self._socket: socket.socket | None = None
         self._is_late = False
+        self._before: Page | None = None
         self._client = httpx.Client(
             follow_redirects=False,
             trust_env=False,
@@ -75,14 +76,14 @@ class Rest:
         }
         path = f"/candles/trade:{timeframe.name}:{query.symbol}/hist"
         payload, asked_at = self._get(path, parameters, on_send)
-        return wire.read_page(query, payload, asked_at)
+        return self._of_its_own(wire.read_page(query, payload, asked_at))
 
     def first_candle(self, symbol: str, timeframe: Timeframe, on_send: Callable[[], None]) -> tuple[int | None, int]:
         """Return the open time of the oldest candle (None: the exchange has none), and when it was asked (ms UTC)."""
         whole = Query(symbol, timeframe, Range(0, 2**53), newest_first=False, limit=1)
         path = f"/candles/trade:{timeframe.name}:{symbol}/hist"
         payload, asked_at = self._get(path, {"sort": 1, "start": 0, "limit": 1}, on_send)
-        page = wire.read_page(whole, payload, asked_at)
+        page = self._of_its_own(wire.read_page(whole, payload, asked_at))
         if page.refused or len(page.candles) > 1:
             raise BadAnswerError(f"the exchange's first candle of {symbol} {timeframe.name} cannot be one")
         return (page.candles[0][0] if page.candles else None), asked_at
@@ -101,6 +102,14 @@ class Rest:
     def close(self) -> None:
         """Close the connection."""
         self._client.close()
+
+    def _of_its_own(self, page: Page) -> Page:
+        """Return the page; raise BadAnswerError when it is the one before, which was about another pair."""
+        symbol, before = page.query.symbol, self._before
+        if before is not None and page.candles == before.candles != [] and symbol != before.query.symbol:
+            raise BadAnswerError(f"the exchange sent the candles of {before.query.symbol} once more; none was stored")
+        self._before = page
+        return page
 
     def _get(self, path: str, parameters: dict[str, int], on_send: Callable[[], None]) -> tuple[Any, int]:
         """Return the decoded answer and the instant it speaks for: the earlier of sending and its date (ms UTC)."""

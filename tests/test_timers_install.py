@@ -39,6 +39,21 @@ def test_a_dry_run_names_every_file_and_writes_none(home: Folder) -> None:
     assert f"would have written {folder}/mdata-repair.service\n" in shown.out
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be a user without a home")
+def test_a_user_without_a_home_is_told_so(home: Folder) -> None:
+    stranger = [
+        "setpriv",
+        "--reuid=12345",
+        "--clear-groups",
+        "--inh-caps=+dac_override",
+        "--ambient-caps=+dac_override",
+    ]
+    home.before = [*stranger]
+    ended = home.run("timers", "install", "--user", "--dry-run", "--json", HOME="")
+    assert (ended.exit, "Traceback" in ended.err) == (78, False), ended.err
+    assert "this user has no home folder" in ended.json["reason"]
+
+
 def test_what_only_this_terminal_sees_is_told(home: Folder) -> None:
     ended = home.run("timers", "install", "--user", "--dry-run", SYMBOLS="ETHUSD", BACKFILL_DAYS="3")
     assert ended.exit == 0

@@ -3,7 +3,8 @@
 import os
 import stat
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,8 +32,14 @@ class Account:
 
 def unit_folder(manager: str) -> Path:
     """Return where the units of the "user" or "system" manager are installed."""
-    try:
+    with _needs_a_home():
         return SYSTEM_FOLDER if manager == "system" else user_unit_folder()
+
+
+@contextmanager
+def _needs_a_home() -> Iterator[None]:
+    try:
+        yield
     except ValueError as error:
         raise ConfigurationError(f"cannot tell where your units belong: {error}") from error
 
@@ -55,7 +62,8 @@ def settings_in_units(here: Loaded, manager: str) -> Settings:
     Raise ConfigurationError where that would have them work on another store than this terminal does.
     """
     _refuse_passing(here.env_file)
-    environ = {"HOME": str(_account().home) if manager == "system" else home()}
+    with _needs_a_home():
+        environ = {"HOME": str(_account().home) if manager == "system" else home()}
     seen = config.load(here.env_file, environ=environ).settings
     if seen.database_path != here.settings.database_path:
         raise ConfigurationError(

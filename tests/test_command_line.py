@@ -173,6 +173,11 @@ def test_usage_errors(folder: Folder) -> None:
     assert folder.run("backfill", "--max-runtime", "soon").exit == 2
     assert folder.run("backfill", "--since", "whenever").exit == 2
     assert folder.run("status", "--max-lag", "ten").exit == 2
+    for command in ("gaps", "jobs"):
+        ended = folder.run(command, "--limit", "99999999999999999999")
+        assert (ended.exit, "Traceback" in ended.err) == (2, False)
+    ended = folder.run("sandbox", "--fault", "html")
+    assert (ended.exit, "'html' is no JSON object" in ended.err) == (2, True)
     ended = folder.run("--version")
     assert ended.exit == 0
     assert "SQLite" in ended.out

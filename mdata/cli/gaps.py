@@ -76,7 +76,8 @@ def gaps(
         str | None, typer.Option(metavar="INSTANT", help="Only gaps that end after this instant.", show_default=False)
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="At most so many, the newest.", show_default=False)
+        int | None,
+        typer.Option(metavar="N", min=1, max=common.MOST, help="At most so many, the newest.", show_default=False),
     ] = None,
     revisions: Annotated[
         bool, typer.Option("--revisions", help="List final candles that came back different instead.")

@@ -7,6 +7,9 @@ import typer
 
 from mdata.cli.words import complete_symbol, complete_timeframe
 
+# More than anybody has, and a number that SQLite can take.
+MOST = 10**9
+
 EnvFile = Annotated[
     Path | None,
     typer.Option("--env-file", metavar="FILE", help="Read settings from this file.", show_default=False),

@@ -136,7 +136,9 @@ def jobs(
     since: Annotated[
         str | None, typer.Option(metavar="INSTANT", help="Only runs that began after this.", show_default=False)
     ] = None,
-    limit: Annotated[int, typer.Option(metavar="N", min=1, help="At most so many, the newest.")] = 50,
+    limit: Annotated[
+        int, typer.Option(metavar="N", min=1, max=common.MOST, help="At most so many, the newest.")
+    ] = 50,
 ) -> None:
     """List the runs of all jobs, newest first."""
     conduct("jobs", Options(env_file, json=json), lambda frame: _jobs(frame, command, outcome, since, limit))

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 from mdata.clock import Clock, SystemClock
 from mdata.domain.candle import Candle
 from mdata.domain.interval import Range
+from mdata.domain.quote import quote
 from mdata.domain.timeframe import TIMEFRAMES
 from mdata.sandbox import rest, websocket
 from mdata.sandbox.channels import Revision, Subject
@@ -43,7 +44,12 @@ class Request:
 
 def parse_fault(text: str, now: int) -> AnyFault:
     """Return the fault that a JSON object spells, ordered at `now` (ms UTC); raise ValueError where none is."""
-    found = json.loads(text)
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f'{quote(text)} is no JSON object; write a fault like {{"kind": "html", "times": 2}}'
+        ) from error
     is_of_stream = isinstance(found, dict) and str(found.get("kind")).startswith(PREFIX)
     return StreamFault.parse(text, now) if is_of_stream else Fault.parse(text)
 

@@ -159,6 +159,16 @@ def test_a_hidden_cap_hides_nothing(context: MakeContext, sandbox: Sandbox) -> N
     assert_complete(given, sandbox, "tBTCUSD", "1m", TODAY - 30 * DAY)
 
 
+def test_a_hidden_cap_is_remembered_where_little_is_left(context: MakeContext, sandbox: Sandbox) -> None:
+    """A page that is cut half an hour before the beginning looks like one that ends in half an hour of silence."""
+    begin = NOW // 60_000 * 60_000 - 15_030 * 60_000
+    sandbox.market.pairs["tNEWUSD"] = replace(sandbox.market.pairs["tNEWUSD"], listed=begin)
+    sandbox.faults = [Fault("cap", parameters={"rows": 5000})]
+    given = context(SYMBOLS="NEWUSD")
+    assert backfill(given).exit == 0
+    assert_complete(given, sandbox, "tNEWUSD", "1m", begin)
+
+
 @pytest.mark.parametrize("seconds", [-300, -4000])
 def test_a_fast_local_clock_stores_no_forming_candle(context: MakeContext, sandbox: Sandbox, seconds: int, clock: SetClock) -> None:  # fmt: skip # noqa: E501
     given = context(BACKFILL_DAYS="1", TIMEFRAMES="1m,1h")

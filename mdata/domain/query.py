@@ -7,7 +7,8 @@ therefore decided here, and nowhere else:
 - a full page (as many rows as the limit allows) proves its range up to its last row;
 - a shorter page proves the whole range that was asked;
 - but an empty stretch of 60 intervals or more at the far end of a page may be a cut answer: it is asked
-  about once more, and believed when the second answer brings nothing either.
+  about once more, and believed when the second answer brings nothing either. When it does bring something, the
+  exchange sends no more rows than the first had, and from then on so many make a full page.
 """
 
 from math import isclose
@@ -28,7 +29,8 @@ class Query(NamedTuple):
     """One request for candles: an aligned range, from which end to count, and at most how many rows.
 
     `doubted` came out empty a moment ago and is believed when it does so again. `witnesses` are open times of
-    stored candles inside the range that must come back before the answer proves anything.
+    stored candles inside the range that must come back before the answer proves anything. `cap`: an answer of so
+    many rows was found to have been cut, whatever the limit.
     """
 
     symbol: str
@@ -38,6 +40,7 @@ class Query(NamedTuple):
     limit: int = PAGE_LIMIT
     doubted: Range | None = None
     witnesses: tuple[int, ...] = ()
+    cap: int = PAGE_LIMIT
 
 
 class RefusedRow(NamedTuple):
@@ -64,7 +67,7 @@ class Page(NamedTuple):
     @property
     def is_full(self) -> bool:
         """Whether the answer holds as many rows as it may, so that more can lie beyond its last one."""
-        return self.rows >= self.query.limit
+        return self.rows >= min(self.query.limit, self.query.cap)
 
     @property
     def refusal(self) -> str:

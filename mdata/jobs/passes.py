@@ -9,7 +9,7 @@ from mdata.domain.interval import Range, normal
 from mdata.domain.moment import iso
 from mdata.domain.near import did_you_mean
 from mdata.domain.planning import Estimate, Ledger
-from mdata.domain.query import Page, Query, prove
+from mdata.domain.query import PAGE_LIMIT, Page, Proof, Query, prove
 from mdata.domain.series import Series, days_before
 from mdata.domain.timeframe import DAY, Timeframe
 from mdata.errors import BadAnswerError, ConfigurationError, RowsRefusedError
@@ -105,7 +105,9 @@ class Passes:
     def __init__(self, job: Job, expected_requests: int) -> None:
         self._job, self._context = job, job.context
         self._expected = expected_requests
-        self._doubts: dict[int, Range] = {}
+        # What came out empty and is asked once more, and how many rows came before it.
+        self._doubts: dict[int, tuple[Range, int]] = {}
+        self._cap = PAGE_LIMIT
         self._listed: set[str] | None = None
 
     def introduce(self, target: Target) -> Series | None:
@@ -195,7 +197,8 @@ class Passes:
     def _plan(self, series: Series, plan: Plan) -> Query | None:
         now = self._context.clock.now()
         query = plan(read_ledger(self._context.store, series, now, self._context.settle))
-        return None if query is None else query._replace(doubted=self._doubts.get(series.id))
+        doubted, _ = self._doubts.get(series.id, (None, 0))
+        return None if query is None else query._replace(doubted=doubted, cap=self._cap)
 
     def _ask(self, series: Series, plan: Plan, *, is_forward: bool) -> Query | None:
         """Ask for one page and store it; return the query, or None when there was nothing to ask any more."""
@@ -213,8 +216,7 @@ class Passes:
         from mdata.store.pages import apply_page
 
         job, proof = self._job, prove(page)
-        if proof.doubt is not None:
-            self._doubts[series.id] = proof.doubt
+        self._learn(series, page, proof)
         with job.write() as connection:
             current = table.find(connection, series.symbol, series.timeframe) or series
             hull = coverage.hull(connection, series.id)
@@ -229,6 +231,13 @@ class Passes:
             )
         if page.refused:
             job.has_problem(RowsRefusedError(f"{series.name}: {page.refusal}"))
+
+    def _learn(self, series: Series, page: Page, proof: Proof) -> None:
+        doubted, rows = self._doubts.get(series.id, (None, 0))
+        if doubted and rows and any(doubted.start <= candle[0] < doubted.end for candle in page.candles):
+            self._cap = min(self._cap, rows)
+        if proof.doubt is not None:
+            self._doubts[series.id] = proof.doubt, page.rows
 
     def _move_frontier(
         self, connection: Connection, series: Series, hull: Range | None, reach: Range, asked_at: int

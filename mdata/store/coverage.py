@@ -96,7 +96,10 @@ def add(connection: Connection, series_id: int, covered: Range, kind: Kind, gain
 
 
 def cut(connection: Connection, series_id: int, hole: Range, kind: Kind | None = None) -> None:
-    """Forget the coverage (of one kind, or any) inside `hole`; what sticks out on either side stays."""
+    """Forget the coverage (of one kind, or any) inside `hole`; what sticks out on either side stays.
+
+    Candles there that were put back by hand must have been counted (`candles.forget_restored`).
+    """
     for segment in touching(connection, series_id, hole):
         if kind not in {None, segment.kind} or not segment.range.overlaps(hole):
             continue

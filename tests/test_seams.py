@@ -175,12 +175,13 @@ def test_a_silence_beside_a_candle_that_the_exchange_has_withdrawn_is_asked_abou
     assert repair(given).tally.requests == 0
 
 
+@pytest.mark.parametrize("most", ["1", "10"])
 def test_a_silence_at_the_old_end_of_the_hull_is_asked_about_twice_and_then_believed(
-    context: MakeContext, sandbox: Sandbox
+    context: MakeContext, sandbox: Sandbox, most: str
 ) -> None:
     hole = Range(TODAY - DAY, TODAY - DAY + 120 * MINUTE)
     sandbox.market.pairs["tBTCUSD"] = replace(sandbox.market.pairs["tBTCUSD"], holes=(hole,))
-    given = context(BACKFILL_DAYS="1")
+    given = context(BACKFILL_DAYS="1", GAP_REPAIR_MAX_REPAIRS_PER_RUN=most)
     backfill(given)
     given.clock.sleep(7 * 86_400)
     update(given)

@@ -99,7 +99,8 @@ class _Repair:
         expected = plan(context.settings, context.store, context.clock.now()).estimate.requests
         while (asked := self._plan()) is not None:
             done = job.tally.requests
-            if done >= most:
+            # What is doubted is asked about once more whatever the limit: the next run knows of no doubt.
+            if done >= most + bool(self._doubts):
                 raise LimitReachedError(f"the limit of {most} requests (GAP_REPAIR_MAX_REPAIRS_PER_RUN) is reached")
             left = max(1, expected - done)
             seconds = left * context.settings.rate_limit_delay

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
@@ -16,6 +16,7 @@ from typing import IO, Any
 import pytest
 from hypothesis import settings
 
+from mdata.clock import RehearsalClock, SystemClock
 from mdata.config import load
 from mdata.domain.interval import Range
 from mdata.domain.timeframe import TIMEFRAMES
@@ -164,6 +165,15 @@ class Folder:
             found = connection.execute(sql, values).fetchall()
         connection.close()
         return found
+
+
+@contextmanager
+def hurried(market: Market, speed: float, rule: RateRule | None = None) -> Iterator[tuple[Sandbox, dict[str, str]]]:
+    """An exchange on a clock that runs so many times as fast as life, and the setting that shares it."""
+    system = SystemClock()
+    origin = system.now(), system.boottime(), speed
+    with Sandbox(market, RehearsalClock(*origin), rule=rule) as sandbox:
+        yield sandbox, {"MDATA_REHEARSAL": ",".join(map(repr, origin))}
 
 
 def stored(database: Path, symbol: str, timeframe: str) -> list[tuple[Any, ...]]:

@@ -16,15 +16,13 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 import typer
-from conftest import DAY, Folder, SetClock, stored
+from conftest import DAY, Folder, SetClock, hurried, stored
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mdata.cli.main import app
-from mdata.clock import RehearsalClock, SystemClock
 from mdata.config import load
 from mdata.sandbox.market import Market, Pair
-from mdata.sandbox.server import Sandbox
 from mdata.store.dictionary import TABLES
 from mdata.store.engine import sqlite3
 from mdata.web.answers import PATHS, answer
@@ -400,15 +398,10 @@ def test_tables_facets_queries_and_downloads(filled: Folder) -> None:
 @pytest.fixture
 def fast(tmp_path: Path) -> Iterator[Folder]:
     """A folder with an exchange on a clock that runs sixty times as fast as life, for all processes alike."""
-    system = SystemClock()
-    origin = system.now(), system.boottime(), 60.0
     market = Market({"tBTCUSD": Pair("tBTCUSD"), "tSPAUSD": Pair("tSPAUSD", density=0.3)})
-    with Sandbox(market, RehearsalClock(*origin)) as sandbox:
+    with hurried(market, 60.0) as (sandbox, clock):
         folder = Folder(tmp_path, sandbox)
-        folder.settings.update(
-            MDATA_REHEARSAL=",".join(map(repr, origin)), SYMBOLS="BTCUSD,SPAUSD", BACKFILL_DAYS="120",
-            RATE_LIMIT_DELAY="2",
-        )  # fmt: skip
+        folder.settings |= clock | {"SYMBOLS": "BTCUSD,SPAUSD", "BACKFILL_DAYS": "120", "RATE_LIMIT_DELAY": "2"}
         yield folder
 
 

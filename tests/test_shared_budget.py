@@ -1,27 +1,17 @@
 """Real processes against an exchange with the true limit and ban, on a clock that runs five times as fast."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from subprocess import Popen
 
-from conftest import Folder
+from conftest import Folder, hurried
 
-from mdata.clock import RehearsalClock, SystemClock
+from mdata.clock import SystemClock
 from mdata.sandbox.market import Market, Pair
 from mdata.sandbox.server import RateRule, Sandbox
 
 SPEED = 5.0
 TRUE_RULE = RateRule(per_minute=30, ban_seconds=60.0, extends=True)
-
-
-@contextmanager
-def fast(market: Market, rule: RateRule | None = None) -> Iterator[tuple[Sandbox, dict[str, str]]]:
-    """An exchange on a fast clock, and the setting that gives processes the same one."""
-    system = SystemClock()
-    wall, boot = system.now(), system.boottime()
-    with Sandbox(market, RehearsalClock(wall, boot, SPEED), rule=rule) as sandbox:
-        yield sandbox, {"MDATA_REHEARSAL": f"{wall},{boot!r},{SPEED!r}"}
 
 
 def folders(path: Path, sandbox: Sandbox, count: int, **settings: str) -> list[Folder]:
@@ -45,7 +35,7 @@ def finish(processes: list[Popen[str]]) -> list[int]:
 
 def test_within_the_limit_nobody_is_refused_and_the_budget_is_used(tmp_path: Path, market: Market) -> None:
     delay = 2.1
-    with fast(market, TRUE_RULE) as (sandbox, clock):
+    with hurried(market, SPEED, TRUE_RULE) as (sandbox, clock):
         processes = [
             one.start("backfill") for one in folders(tmp_path, sandbox, 8, RATE_LIMIT_DELAY=str(delay), **clock)
         ]
@@ -61,7 +51,7 @@ def test_within_the_limit_nobody_is_refused_and_the_budget_is_used(tmp_path: Pat
 def test_after_one_refusal_nobody_asks_until_the_ban_is_over(
     tmp_path: Path, market: Market, wait: Callable[..., None]
 ) -> None:
-    with fast(market, TRUE_RULE) as (sandbox, clock):
+    with hurried(market, SPEED, TRUE_RULE) as (sandbox, clock):
         settings = {"RATE_LIMIT_DELAY": "1.0", **clock}
         processes = [one.start("backfill") for one in folders(tmp_path / "early", sandbox, 8, **settings)]
         wait(lambda: any(one.status == 429 for one in sandbox.requests), 60)

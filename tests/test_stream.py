@@ -9,16 +9,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Folder, stored, truth
+from conftest import Folder, hurried, stored, truth
 from test_kill import assert_sound
 
-from mdata.clock import RehearsalClock, SystemClock
 from mdata.domain.budget import CONNECTS_PER_MINUTE
 from mdata.domain.interval import Range
 from mdata.domain.timeframe import DAY, MINUTE
 from mdata.ratelimit import RateLimit
 from mdata.sandbox.market import Market, Pair
-from mdata.sandbox.server import Sandbox
 from mdata.sandbox.wsfaults import StreamFault
 from mdata.store import coverage
 from mdata.store.engine import open_store
@@ -30,14 +28,9 @@ PAIRS = {"tBTCUSD": Pair("tBTCUSD"), "tSPAUSD": Pair("tSPAUSD", density=0.3)}
 @pytest.fixture
 def fast(tmp_path: Path) -> Iterator[Folder]:
     """A folder for real processes, with an exchange on a clock that all of them share."""
-    system = SystemClock()
-    origin = system.now(), system.boottime(), SPEED
-    with Sandbox(Market(PAIRS), RehearsalClock(*origin)) as sandbox:
+    with hurried(Market(PAIRS), SPEED) as (sandbox, clock):
         folder = Folder(tmp_path, sandbox)
-        folder.settings.update(
-            MDATA_REHEARSAL=",".join(map(repr, origin)), SYMBOLS="BTCUSD,SPAUSD", BACKFILL_DAYS="1",
-            RATE_LIMIT_DELAY="1",
-        )  # fmt: skip
+        folder.settings |= clock | {"SYMBOLS": "BTCUSD,SPAUSD", "BACKFILL_DAYS": "1", "RATE_LIMIT_DELAY": "1"}
         yield folder
 
 

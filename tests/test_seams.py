@@ -196,3 +196,19 @@ def test_a_refused_row_of_an_impossible_time_is_kept_without_it(context: MakeCon
         keep_refused(connection, series_of(given), [Faulty(10**30, "[1e30]", "nonsense")], NOW, "stream")
     rows = given.store.connection.execute("SELECT open_time, reason FROM rejected_rows").fetchall()
     assert rows == [(None, "nonsense")]
+
+
+def test_a_store_that_cleanup_has_emptied_is_filled_again_by_since(
+    context: MakeContext, sandbox: Sandbox, clock: SetClock
+) -> None:
+    """A month outlasts a retention of ten days: nothing is covered any more, and no interval has closed since."""
+    given = context(TIMEFRAMES="1M", BACKFILL_DAYS="90")
+    clock.advance(20 * DAY)
+    assert backfill(given).exit == 0
+    assert cleanup(with_settings(given, retention_days=10))[0].exit == 0
+    assert stored(given.store.path, "tBTCUSD", "1M") == []
+    since = NOW - 100 * DAY
+    result = backfill(given, since=since)
+    assert (result.exit, result.tally.remaining) == (0, 0)
+    start = TIMEFRAMES["1M"].floor(since)
+    assert stored(given.store.path, "tBTCUSD", "1M") == truth(sandbox, "tBTCUSD", "1M", start, clock.now()) != []

@@ -66,7 +66,8 @@ def forward(ledger: Ledger, *, confirm: bool) -> Query | None:
         return None
     if ledger.hull is None:
         start = wanted.start
-        is_due = closed > start and closed > asked_to
+        # Asked before, and uncovered all the same: cleanup took it, and somebody wants it back.
+        is_due = closed > start and (closed > asked_to or confirm)
     else:
         start = max(ledger.confirmed_to or ledger.hull.start, wanted.start)
         is_due = closed > start and (closed > asked_to or (confirm and settled > start))

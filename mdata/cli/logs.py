@@ -62,4 +62,4 @@ def _journal(frame: Frame, row: dict[str, Any], who: "Marker | None", *, is_json
 def _show(row: dict[str, Any]) -> None:
     from mdata import render
 
-    render.table(["", "value"], [[name, value] for name, value in row.items()])
+    render.table(["key", "value"], [[name, value] for name, value in row.items()])

@@ -213,7 +213,7 @@ def _what_is_left(job: Job) -> tuple[int, str | None]:
     if waiting:
         job.of_no_use_before(min(waiting))
     tail = f"; {given_up} of them were given up: `mdata repair --retry-failed` tries them again" if given_up else ""
-    return WORK_REMAINS, f"{len(left)} gaps remain{tail}"
+    return WORK_REMAINS, f"{'1 gap remains' if len(left) == 1 else f'{len(left)} gaps remain'}{tail}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,11 +113,12 @@ def _shown(head: list[str], rows: list[list[str]]) -> str:
 def _machine() -> str:
     lines = Path("/proc/cpuinfo").read_text(encoding="ascii").splitlines()
     model = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
+    niceness = f", niceness {os.nice(0)}" if os.nice(0) else ""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     packages = ", ".join(f"{name} {version(name)}" for name in ("typer", "httpx", "sqlite-utils", "pyrate-limiter"))
     return (
         f"Measured {time.strftime('%Y-%m-%d', time.gmtime())} on {os.cpu_count()} × {model}, {memory:.0f} GiB, "
-        f"{platform.system()}, load {os.getloadavg()[1]:.1f}; "
+        f"{platform.system()}, load {os.getloadavg()[1]:.1f}{niceness}; "
         f"Python {sys.version.split()[0]}, SQLite {SQLITE_VERSION}, {packages}"
     )
 

@@ -56,10 +56,10 @@ def symbol(number: int) -> str:
     return f"tA{chr(65 + number // 10)}{number % 10}USD"
 
 
-def made_up(start: int, count: int) -> Iterator[Candle]:
-    """Yield dense one-minute candles from `start` (ms UTC) on; the same minute always has the same candle."""
+def made_up(start: int, count: int, series: int = 0) -> Iterator[Candle]:
+    """Yield dense one-minute candles from `start` (ms UTC) on; a minute of a series always has the same candle."""
     for minute in range(start // MINUTE, start // MINUTE + count):
-        price = 40_000 + minute % 997 / 10
+        price = 40_000 + series * 100 + minute % 997 / 10
         yield (minute * MINUTE, price, price + 7.5, price - 7.5, price + 1.25, 0.25 + minute % 89 / 100)
 
 
@@ -77,7 +77,7 @@ def generate(path: Path, minutes: int, *, holes: int = 0, lost: int = 0) -> Stor
                 parts = _parts(start, minutes, holes // SERIES)
                 for part in parts:
                     count = M1.count(*part)
-                    candles.upsert(connection, series.id, list(made_up(part.start, count)))
+                    candles.upsert(connection, series.id, list(made_up(part.start, count, number)))
                     coverage.add(connection, series.id, part, "final", count)
         opened.checkpoint()
     _delete_by_hand(store, lost)

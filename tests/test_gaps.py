@@ -1,6 +1,8 @@
 """Gaps: detected exactly, repaired only on proof, in the fewest requests; and what cleanup removed stays away."""
 
 import random
+import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -495,3 +497,41 @@ def test_any_mixture_of_losses_holes_refusals_and_short_pages_ends_with_the_trut
     count = len(sandbox.requests)
     assert (detect_gaps(given).tally.gaps_opened, repair(given).tally.requests) == (0, 0)
     assert len(sandbox.requests) == count
+
+
+def test_nothing_about_what_has_not_settled_proves_anything(
+    context: MakeContext, sandbox: Sandbox, clock: SetClock
+) -> None:
+    given = context(BACKFILL_DAYS="1")
+    backfill(given)
+    held = stored(given.store.path, "tBTCUSD", "1m")
+    delete(given, held[-1][0])
+    assert detect_gaps(given).tally.gaps_opened == 1
+    sandbox.faults = [Fault("empty")]
+    for job in (repair, update, backfill):
+        job(given)
+        assert gap_ranges(given) == [(held[-1][0], held[-1][0] + MINUTE)]
+    sandbox.faults = []
+    clock.advance(3 * MINUTE)
+    assert repair(given).tally.gaps_repaired == 1
+    assert held[-1] in stored(given.store.path, "tBTCUSD", "1m")
+
+
+@pytest.mark.skipif(shutil.which("sqlite3") is None, reason="the sqlite3 shell is not installed")
+@pytest.mark.parametrize("sql", [
+    "DELETE FROM candles WHERE open_time % 420000 = 0", "DELETE FROM candles", "DELETE FROM candles LIMIT 1",
+    "UPDATE candles SET open_time = open_time + 1 WHERE open_time % 660000 = 0",
+    "BEGIN; DELETE FROM candles WHERE open_time % 900000 = 0; ROLLBACK",
+])  # fmt: skip
+@pytest.mark.parametrize("symbol", ["tBTCUSD", "tSPAUSD"])
+def test_rows_deleted_in_the_sqlite3_shell_are_found_exactly(context: MakeContext, symbol: str, sql: str) -> None:
+    given = context(SYMBOLS=symbol, BACKFILL_DAYS="1")
+    backfill(given)
+    before = {row[0] for row in stored(given.store.path, symbol, "1m")}
+    if "LIMIT" in sql:  # which the shell may not have for DELETE
+        sql = "DELETE FROM candles WHERE open_time = (SELECT min(open_time) FROM candles)"
+    subprocess.run(["sqlite3", given.store.path, sql], check=True)
+    lost = before - {row[0] for row in stored(given.store.path, symbol, "1m")}
+    detect_gaps(given)
+    assert gap_ranges(given) == runs_of([*lost])
+    assert bool(lost) is ("ROLLBACK" not in sql)

@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from datetime import datetime
 from itertools import combinations
@@ -357,16 +358,17 @@ def at_a_terminal(folder: Folder, *arguments: str, answer: str = "", **settings:
     )  # fmt: skip
     os.close(theirs)
     seen = bytearray()
-    while select.select([ours], [], [], 60)[0]:
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
         try:
-            seen += os.read(ours, 4096)
+            seen += os.read(ours, 4096) if select.select([ours], [], [], 1)[0] else b""
         except OSError:
             break
-        if answer and b"[y/N]" in seen:
-            if answer == "Ctrl-C":
-                process.send_signal(signal.SIGINT)
-            else:
-                os.write(ours, answer.encode())
+        if b"[y/N]" in seen and answer == "Ctrl-C":
+            # Again, if need be: between the question and the waiting for an answer Python may not notice it.
+            process.send_signal(signal.SIGINT)
+        elif b"[y/N]" in seen and answer:
+            os.write(ours, answer.encode())
             answer = ""
     os.close(ours)
     return process.wait(60), seen.decode()

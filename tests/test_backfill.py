@@ -294,8 +294,6 @@ def test_after_a_pause_longer_than_the_retention_nothing_is_asked_for_over_and_o
     (asked,) = sandbox.requests[before:]
     assert asked.rows <= 3
     assert backfill(given).exit == 0
-    # The first cleanup counted from what the exchange had shown by then.
-    cleanup(given)
     assert_complete(given, sandbox, "tBTCUSD", "1h", TODAY + 5 * DAY)
 
 

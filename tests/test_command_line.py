@@ -127,6 +127,7 @@ def test_an_unreachable_exchange(folder: Folder) -> None:
         ended = folder.run("backfill", "--json", BITFINEX_REST_URL=url, RATE_LIMIT_MAX_RETRIES="2")
     assert (ended.exit, ended.json["outcome"], ended.json["retryable"]) == (69, "failed", True)
     assert "cannot be reached" in ended.json["reason"]
+    assert ended.err.count("trying again") == 2
     assert ended.json["requests"] == 3
 
 
@@ -209,3 +210,9 @@ def test_an_answer_that_cannot_be_written_is_told(folder: Folder, arguments: lis
         "mdata: the answer could not be written: No space left on device; what was done stays done\n"
     )
     assert "Traceback" not in finished.stderr
+
+
+def test_a_proxy_in_the_environment_is_not_used(folder: Folder) -> None:
+    proxy = "http://127.0.0.1:9"
+    settings = {name: proxy for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy")}
+    assert folder.run("backfill", BACKFILL_DAYS="1", **settings).exit == 0

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from mdata.domain.budget import Priority
 from mdata.domain.moment import iso
@@ -28,6 +28,9 @@ from mdata.jobs.result import JobResult, outcome_of
 from mdata.store import jobs as table
 from mdata.store.engine import Connection
 from mdata.store.jobs import Ending, Tally
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -139,10 +142,16 @@ class Job:
             stop=stop_after_attempt(self.context.settings.rate_limit_max_retries + 1),
             # When to try again is the shared budget's business.
             sleep=lambda _: None,
+            before_sleep=self._say_that_it_is_tried_again,
             reraise=True,
         )
         self._garbled = 0
         return tries(self._try_once, plan, send)
+
+    def _say_that_it_is_tried_again(self, state: "RetryCallState") -> None:
+        error = state.outcome.exception() if state.outcome else None
+        if not isinstance(error, RateLimitedError):  # of which more was said, to everybody
+            self.context.log.info(f"{error}; trying again")
 
     def _is_worth_another_try(self, error: BaseException) -> bool:
         if isinstance(error, GarbledError):
@@ -168,9 +177,6 @@ class Job:
         except RateLimitedError as error:
             seconds = budget.refused(error.retry_after)
             self.context.log.warning(f"{error}; nobody asks for {seconds:.0f} s")
-            raise
-        except (UnreachableError, GarbledError) as error:
-            self.context.log.info(f"{error}; trying again")
             raise
         budget.answered()
         return answer

@@ -214,5 +214,5 @@ def test_an_answer_that_cannot_be_written_is_told(folder: Folder, arguments: lis
 
 def test_a_proxy_in_the_environment_is_not_used(folder: Folder) -> None:
     proxy = "http://127.0.0.1:9"
-    settings = {name: proxy for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy")}
+    settings = dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"), proxy)
     assert folder.run("backfill", BACKFILL_DAYS="1", **settings).exit == 0

@@ -7,7 +7,7 @@ how often it strikes, `after` lets so many matching requests pass first, `share`
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,17 @@ _HTML = {"Content-Type": "text/html; charset=utf-8"}
 _NARROWING: dict[str, tuple[type, ...]] = {
     "times": (int,), "after": (int,), "share": (int, float), "symbol": (str,), "timeframe": (str,),
 }  # fmt: skip
+
+
+def spelled(text: str, kinds: Collection[str], example: str) -> tuple[str, dict[str, Any]]:
+    """Return the kind of the fault that a JSON object spells, and its other keys; raise ValueError for none."""
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise ValueError(f"a fault is a JSON object: {example}")  # noqa: TRY004 - bad text
+    kind = found.pop("kind", None)
+    if kind not in kinds:
+        raise ValueError(f"there is no fault {kind!r}; there are {', '.join(kinds)}")
+    return kind, found
 
 
 @dataclass
@@ -38,12 +49,7 @@ class Fault:
     @classmethod
     def parse(cls, text: str) -> "Fault":
         """Return the fault that a JSON object spells; raise ValueError, with a sentence, where none is."""
-        found = json.loads(text)
-        if not isinstance(found, dict):
-            raise ValueError('a fault is a JSON object: {"kind": "html", "times": 2}')  # noqa: TRY004 - bad text
-        kind = found.pop("kind", None)
-        if kind not in KINDS:
-            raise ValueError(f"there is no fault {kind!r}; there are {', '.join(KINDS)}")
+        kind, found = spelled(text, KINDS, '{"kind": "html", "times": 2}')
         for name, value in found.items():
             if name in _NARROWING and (not isinstance(value, _NARROWING[name]) or isinstance(value, bool)):
                 raise ValueError(f"{name} of the fault {kind} cannot be {value!r}")

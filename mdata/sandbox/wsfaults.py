@@ -5,11 +5,11 @@ A fault is a small JSON object: `{"kind": "ws-drop", "after": 60, "every": 300}`
 last have `for`, the seconds each time. `symbol` and `timeframe` narrow what concerns single channels.
 """
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
 from mdata.sandbox.channels import Subject
+from mdata.sandbox.faults import spelled
 
 PREFIX = "ws-"
 _FOREVER = 1e12
@@ -72,12 +72,7 @@ class StreamFault:
     @classmethod
     def parse(cls, text: str, now: int) -> "StreamFault":
         """Return the fault that a JSON object spells, ordered at `now` (ms UTC); raise ValueError where none is."""
-        found = json.loads(text)
-        if not isinstance(found, dict):
-            raise ValueError('a fault is a JSON object: {"kind": "ws-drop", "every": 60}')  # noqa: TRY004 - bad text
-        kind = found.pop("kind", None)
-        if kind not in KINDS:
-            raise ValueError(f"there is no fault {kind!r}; there are {', '.join(KINDS)}")
+        kind, found = spelled(text, KINDS, '{"kind": "ws-drop", "every": 60}')
         given = _PLAN | KINDS[kind]
         for name, value in found.items():
             if name not in given:

@@ -69,7 +69,7 @@ def _measure(folder: Path, *, quick: bool) -> list[str]:
     rows += ingest.rows(_in(folder, "ingest"), 16 if quick else 60)
     rows += ledger.rows(small, large, rounds)
     rows += limiter.rows(_in(folder, "limiter"), 5 if quick else 20)
-    rows += writers.rows(_in(folder, "writers"), 5 if quick else 30)
+    rows += writers.rows(_in(folder, "writers"), 1 if quick else 5, 4 if quick else 12)
     rows += traffic.rows(_in(folder, "traffic"), 60 if quick else 365, 8 if quick else 40)
     rows += [*_stream(folder, quick=quick), *_elsewhere()]
     parts = ["## Goals", "", _shown(HEAD, [row.cells() for row in rows]), ""]

@@ -41,8 +41,8 @@ installs them; `uv` wants `--compile-bytecode`. A service that may not write bes
 
 _GROWTH = """
 The same work on stores that differ in the number of candles alone. What the ledger answers costs as many rows as
-there are segments and gaps; the rest costs what it touches. (Gaps lie farther apart in a larger store, so that fewer
-of them fit on the page of one request.)
+there are segments and gaps; the rest costs what it touches, and `verify` touches all. (Gaps lie farther apart in a
+larger store, so that fewer of them fit on the page of one request.)
 """
 
 

@@ -36,8 +36,8 @@ def rows(stores: list[Store], rounds: int) -> list[list[str]]:
     """Measure the stores in turn; they are changed by that."""
     sizes = [store.path.stat().st_size / store.rows for store in stores]
     found = {"file, bytes per candle": sizes}
-    for command in ("status", "detect-gaps"):
-        runs = [process(store.environ(), command, "--json") for store in stores]
+    for command, more in (("status", ()), ("detect-gaps", ()), ("verify", ("--dry-run",))):
+        runs = [process(store.environ(), command, "--json", *more) for store in stores]
         costs = in_turn(rounds, *runs)
         found[f"`{command}`, ms"] = [statistics.median(walls(one)) * 1000 for one in costs]
     reading = [partial(_export, store) for store in stores]

@@ -8,6 +8,7 @@ from bench.stores import Store
 from bench.table import Row
 from mdata.jobs.detect_gaps import find_missing
 from mdata.store import series as table
+from mdata.store.audit import count_segments
 from mdata.store.engine import open_for_reading, sqlite3
 
 _LAG = """SELECT count(*) FROM (SELECT open_time - lag(open_time) OVER (ORDER BY open_time) AS step
@@ -26,7 +27,7 @@ def rows(small: Store, large: Store | None, rounds: int) -> list[Row]:
     measured: list[tuple[Spread | None, str]] = [(None, "not in the quick run")] * 4
     if large is not None:
         measured = [_query(large), *_processes(small, large, rounds)]
-    measured.append((None, "no command asks for it yet"))
+    measured.append(_audit(large or small))
     return [Row(goal, require, aim, *found) for (goal, require, aim), found in zip(goals, measured, strict=True)]
 
 
@@ -45,6 +46,30 @@ def _query(store: Store) -> tuple[Spread, str]:
         lag = seconds(lambda: [opened.connection.execute(_LAG, (one.id,)).fetchone() for one in every])
     took = Spread.of(times).median
     return Spread.of([took / lag]), f"{number(took * 1000)} ms against {number(lag * 1000)} ms, {sum(found):,} gaps"
+
+
+def _audit(store: Store) -> tuple[Spread, str]:
+    """Measure the counts of `verify` against the least that counts all rows, and the whole command beside them."""
+    opened = open_for_reading(store.path)
+    assert opened is not None
+    ask = opened.connection.execute
+    with opened:
+        every = table.every(opened.connection)
+        counted, counts, whole = in_turn(
+            5,
+            lambda: seconds(lambda: [count_segments(opened.connection, one.id) for one in every]),
+            lambda: seconds(
+                lambda: [
+                    ask("SELECT count(*) FROM candles WHERE series_id = ?", (one.id,)).fetchone() for one in every
+                ]
+            ),
+            lambda: process(store.environ(), "verify", "--dry-run")().wall,
+        )
+    found = Spread.of(counted).median, Spread.of(counts).median, Spread.of(whole).median
+    told = (
+        f"{number(found[0])} s against {number(found[1])} s; `verify`, SQLite's own check too, {number(found[2])} s"
+    )
+    return ratio(counted, counts), told
 
 
 def _processes(small: Store, large: Store, rounds: int) -> list[tuple[Spread, str]]:

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from test_gaps import delete, gap_ranges
+from test_verify import tamper
 
 from mdata.config import load
 from mdata.domain.interval import Range
@@ -24,6 +25,7 @@ from mdata.jobs.context import Context, Limits
 from mdata.jobs.detect_gaps import detect_gaps
 from mdata.jobs.repair import repair
 from mdata.jobs.update import update
+from mdata.jobs.verify import verify
 from mdata.ratelimit import RateLimit
 from mdata.sandbox.faults import Fault
 from mdata.sandbox.market import Market, Pair
@@ -161,6 +163,24 @@ class StoreMachine(RuleBasedStateMachine):
                 candles.forget_restored(connection, series.id)
                 coverage.cut(connection, series.id, Range(chosen[0], chosen[-1] + MINUTE))
                 candles.delete(connection, series.id, chosen)
+
+    @rule(
+        symbol=st.sampled_from(SYMBOLS),
+        start=st.floats(0, 0.99),
+        how=st.sampled_from(["DELETE FROM candles", "UPDATE candles SET open_time = open_time + 1",
+                             "UPDATE candles SET high = low / 2",
+                             "INSERT INTO candles SELECT series_id, open_time + 1, 1, 1, 1, 1, 1 FROM candles"]),
+    )  # fmt: skip
+    def damage_and_verify(self, symbol: str, start: float, how: str) -> None:
+        times = [row[0] for row in stored(self.context.store.path, symbol, "1m")]
+        if times:
+            (series_id,) = self.context.store.connection.execute(
+                "SELECT id FROM series WHERE symbol = ?", (symbol,)
+            ).fetchone()
+            time = times[int(start * len(times))]
+            tamper(self.context.store.path, f"{how} WHERE series_id = {series_id} AND open_time = {time}")
+            assert verify(self.context)[0].exit in {0, 3}
+            assert verify(self.context)[0].exit == 0
 
     @rule(symbol=st.sampled_from(SYMBOLS), minutes=st.integers(1, 200))
     def outage(self, symbol: str, minutes: int) -> None:

@@ -7,8 +7,8 @@ import typer
 
 from mdata import render
 from mdata.cli.frame import Answer, Frame, Options, conduct, duration
-from mdata.cli.jobs import run_job_with_more
-from mdata.cli.upkeep import be_sure
+from mdata.cli.jobs import More, run_job_with_more
+from mdata.cli.upkeep import be_sure, tell
 from mdata.config.values import timeframe as parse_timeframe
 from mdata.domain.near import did_you_mean
 from mdata.domain.series import Series
@@ -34,12 +34,13 @@ def forget(
         conduct("cleanup", given, lambda frame: _plan(frame, wanted, grids))
     patience = duration(wait_lock, "--wait-lock")
 
-    def work(context: Context) -> tuple[JobResult, Removed]:
+    def work(context: Context) -> tuple[JobResult, More]:
         doomed = _find(context.store, context.log, wanted, grids)
         if doomed and not is_sure:
             _tell(context.log, job.still_wanted(context.settings, doomed))
             be_sure(f"Forget {_named(doomed)}, {job.plan(context.store, doomed).candles} candles?")
-        return job.forget(context, doomed, patience)
+        result, removed = job.forget(context, doomed, patience)
+        return result, tell(removed)
 
     run_job_with_more("cleanup", given, Limits(), wait_lock, work)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
+from types import FrameType, MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import typer
@@ -19,7 +19,6 @@ from mdata.errors import BUG, MdataError, NotNowError, Stopped, StorageError, wo
 from mdata.logs import StderrLog, harmless
 
 if TYPE_CHECKING:
-    from mdata.jobs.cleanup import Removed
     from mdata.jobs.result import JobResult
 
 _BUG = "this is a bug in mdata; please report it with the lines above"
@@ -198,7 +197,9 @@ def instant(text: str | None, option: str, clock: Clock) -> int | None:
         raise typer.BadParameter(str(error), param_hint=option) from error
 
 
-def job_answer(result: "JobResult", removed: "Removed | None" = None) -> Answer:
+def job_answer(
+    result: "JobResult", more: Mapping[str, Any] = MappingProxyType({}), show: Callable[[], None] = lambda: None
+) -> Answer:
     """Return the answer that a finished job gives."""
     from dataclasses import asdict
 
@@ -210,9 +211,9 @@ def job_answer(result: "JobResult", removed: "Removed | None" = None) -> Answer:
         "started_at": iso(result.started_at),
         "finished_at": iso(result.finished_at),
         **asdict(result.tally),
-        **({} if removed is None else {"removed": asdict(removed)}),
+        **more,
     }
-    return Answer(result.exit, result.reason, data)
+    return Answer(result.exit, result.reason, data, show)
 
 
 def run() -> NoReturn:

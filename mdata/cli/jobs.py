@@ -2,9 +2,10 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from mdata import __version__, config
 from mdata.cli.frame import Answer, Frame, Options, closing_line, conduct, duration, job_answer
@@ -15,7 +16,6 @@ from mdata.store.engine import open_store
 from mdata.store.jobs import Origin
 
 if TYPE_CHECKING:
-    from mdata.jobs.cleanup import Removed
     from mdata.ratelimit import RateLimit
 
 # A log of this size is worth emptying at the end of a run, so that readers and backups find the file whole.
@@ -27,11 +27,19 @@ def limits_of(max_runtime: str | None, max_requests: int | None) -> Limits:
     return Limits(None if max_runtime is None else duration(max_runtime, "--max-runtime"), max_requests)
 
 
+class More(NamedTuple):
+    """What a job tells beside its counters: words of its final line, fields of its JSON object, something to show."""
+
+    words: str = ""
+    data: Mapping[str, Any] = MappingProxyType({})
+    show: Callable[[], None] = lambda: None
+
+
 def run_job(
     command: str, options: Options, limits: Limits, wait_lock: str, work: Callable[[Context], JobResult]
 ) -> NoReturn:
     """Run one job under its command's lock and end the process with its exit code."""
-    run_job_with_more(command, options, limits, wait_lock, lambda context: (work(context), None))
+    run_job_with_more(command, options, limits, wait_lock, lambda context: (work(context), More()))
 
 
 def run_job_with_more(
@@ -39,35 +47,32 @@ def run_job_with_more(
     options: Options,
     limits: Limits,
     wait_lock: str,
-    work: "Callable[[Context], tuple[JobResult, Removed | None]]",
+    work: Callable[[Context], tuple[JobResult, More]],
 ) -> NoReturn:
-    """Run a job that tells what it removed beside its result."""
+    """Run a job that has more to tell than its counters."""
     patience = duration(wait_lock, "--wait-lock")
 
     def act(frame: Frame) -> Answer:
         database = frame.loaded.settings.database_path
         lock = command_lock(database, command, patience, frame.clock)
         with lock, context(frame, limits) as given:
-            result, removed = work(given)
-        line = summary(result)
-        if removed is not None:
-            line += f" removed_candles={removed.candles} freed_bytes={removed.bytes}"
-        closing_line(frame.log, result.exit, line)
-        return job_answer(result, removed)
+            result, more = work(given)
+        closing_line(frame.log, result.exit, summary(result, more.words))
+        return job_answer(result, more.data, more.show)
 
     conduct(command, options, act, is_job=True)
 
 
-def summary(result: JobResult) -> str:
+def summary(result: JobResult, words: str = "") -> str:
     """Return the final line of a run: `key=value`, for people and for grep; the reason is quoted as in JSON."""
     from dataclasses import asdict
     from json import dumps
 
     counted = " ".join(f"{name}={value}" for name, value in asdict(result.tally).items() if value)
     seconds = (result.finished_at - result.started_at) / 1000
-    reason = f" reason={dumps(result.reason, ensure_ascii=False)}" if result.reason else ""
+    reason = f"reason={dumps(result.reason, ensure_ascii=False)}" if result.reason else ""
     parts = f"{result.command} outcome={result.outcome} exit={result.exit} took={seconds:.1f}s"
-    return f"{parts} {counted}".rstrip() + reason
+    return " ".join(filter(None, (parts, counted, reason, words)))
 
 
 @contextmanager

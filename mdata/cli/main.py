@@ -23,6 +23,7 @@ COMMANDS = {
     "repair": "gaps",
     "stream": "stream",
     "cleanup": "upkeep",
+    "verify": "verify",
     "status": "status",
     "gaps": "gaps",
     "jobs": "upkeep",

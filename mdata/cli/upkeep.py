@@ -11,6 +11,7 @@ from mdata.cli.words import complete_symbol, complete_timeframe, one_of
 from mdata.jobs import JOBS, RUN_OUTCOMES
 
 if TYPE_CHECKING:
+    from mdata.cli.jobs import More
     from mdata.jobs.cleanup import Removed
     from mdata.jobs.context import Context
     from mdata.jobs.result import JobResult
@@ -73,14 +74,25 @@ def cleanup(
     run_job_with_more("cleanup", given, limits, wait_lock, lambda context: _work(context, is_sure=yes))
 
 
-def _work(context: "Context", *, is_sure: bool) -> "tuple[JobResult, Removed]":
+def _work(context: "Context", *, is_sure: bool) -> "tuple[JobResult, More]":
     from mdata.jobs.cleanup import cleanup as work
     from mdata.jobs.cleanup import plan
 
     if not is_sure:
         found = plan(context.settings, context.store, context.clock.now())
         be_sure(f"Delete {found.candles} candles past RETENTION_DAYS, and what is old of jobs, gaps and revisions?")
-    return work(context)
+    result, removed = work(context)
+    return result, tell(removed)
+
+
+def tell(removed: "Removed") -> "More":
+    """Return what a run that removed something tells of it."""
+    from dataclasses import asdict
+
+    from mdata.cli.jobs import More
+
+    words = f"removed_candles={removed.candles} freed_bytes={removed.bytes}"
+    return More(words, {"removed": asdict(removed)})
 
 
 def need_a_person() -> None:

@@ -43,7 +43,8 @@ def missing(
     """
     if hull is None:
         return []
-    lost_runs = normal(Range(time, timeframe.next(time)) for time in lost)
+    # One that somebody had put off the grid is missed by nobody, but what was there is: its interval is asked again.
+    lost_runs = normal(Range(timeframe.floor(time), timeframe.next(time)) for time in lost)
     return intersect(normal([*intersect(uncovered, [hull]), *lost_runs]), [kept])
 
 

@@ -92,9 +92,8 @@ def _clean(job: Job, series: Series, before: int, removed: Counter[str]) -> None
             candles.forget_restored(connection, series.id, older)
             coverage.cut(connection, series.id, older)
             candles.forget_lost(connection, series.id, older)
-            hull = coverage.hull(connection, series.id)
             # What is unknown before the rest of the hull is backlog now, and nobody has answered for it.
-            gaps.forget_before(connection, series, hull.start if hull else 2**62)
+            gaps.forget_outside(connection, series, coverage.hull(connection, series.id))
             silences.forget(connection, series.id, before)
     while True:
         left = candles.first_from(job.context.store.connection, series.id, -(2**62))

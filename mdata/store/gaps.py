@@ -141,15 +141,17 @@ def retry_failed(connection: Connection, series_id: int) -> None:
     )
 
 
-def forget_before(connection: Connection, series: Series, before: int) -> None:
-    """Drop what unresolved gaps hold before `before` (ms UTC): it was removed on purpose, or is backlog now."""
-    for gap in unresolved(connection, series.id, Range(-(2**62), before)):
-        if gap.range.end <= before:
+def forget_outside(connection: Connection, series: Series, hull: Range | None) -> None:
+    """Drop what unresolved gaps hold outside the hull: it was removed on purpose, or is backlog now."""
+    kept = hull or Range(0, 0)
+    for gap in unresolved(connection, series.id):
+        left = gap.range.clip(*kept)
+        if left.end <= left.start:
             connection.execute("DELETE FROM data_gaps WHERE id = ?", (gap.id,))
-        else:
+        elif left != gap.range:
             connection.execute(
-                "UPDATE data_gaps SET start_time = ?, intervals = ? WHERE id = ?",
-                (before, series.timeframe.count(before, gap.range.end), gap.id),
+                "UPDATE data_gaps SET start_time = ?, end_time = ?, intervals = ? WHERE id = ?",
+                (*left, series.timeframe.count(*left), gap.id),
             )
 
 

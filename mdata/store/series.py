@@ -76,6 +76,14 @@ def confirm_from(connection: Connection, series_id: int, start: int) -> None:
     connection.execute("UPDATE series SET frontier = ?2 WHERE id = ?1 AND frontier > ?2", (series_id, start))
 
 
+def take_back(connection: Connection, series_id: int, hull_end: int | None) -> None:
+    """Take frontier and answers back to the end (ms UTC) of a hull that has become smaller; None: nothing is left."""
+    connection.execute(
+        "UPDATE series SET frontier = min(frontier, ?2), asked_to = min(asked_to, ?2) WHERE id = ?1",
+        (series_id, hull_end),
+    )
+
+
 def clean_to(connection: Connection, series_id: int, before: int) -> None:
     """Note that everything before `before` (ms UTC) was removed on purpose and is not wanted again."""
     connection.execute(

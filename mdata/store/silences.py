@@ -62,6 +62,13 @@ def forget(connection: Connection, series_id: int, before: int) -> None:
     )
 
 
+def forget_within(connection: Connection, series_id: int, part: Range) -> None:
+    """Forget the runs of a covered range that is covered no more."""
+    connection.execute(
+        "DELETE FROM empty_runs WHERE series_id = ? AND end_time > ? AND start_time < ?", (series_id, *part)
+    )
+
+
 def _with_silent_edges(connection: Connection, series: Series, answered: Range, times: list[int]) -> Range:
     """Widen a range over the silent final intervals that border on it, up to the nearest candles."""
     start, end = answered

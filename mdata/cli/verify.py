@@ -1,0 +1,87 @@
+"""`mdata verify`: the whole store against its ledger."""
+
+from typing import TYPE_CHECKING, Any
+
+from mdata.cli import options as common
+from mdata.cli.frame import Answer, Frame, Options, conduct
+
+if TYPE_CHECKING:
+    from mdata.cli.jobs import More
+    from mdata.jobs.context import Context
+    from mdata.jobs.result import JobResult
+    from mdata.jobs.verify import Verified
+
+
+def verify(
+    env_file: common.EnvFile = None,
+    symbol: common.Symbols = None,
+    timeframe: common.Timeframes = None,
+    json: common.Json = False,
+    dry_run: common.DryRun = False,
+    max_runtime: common.MaxRuntime = None,
+    wait_lock: common.WaitLock = "30s",
+    quiet: common.Quiet = False,
+    verbose: common.Verbose = False,
+) -> None:
+    """Read all that is stored, and find what is damaged.
+
+    Has SQLite check the file, counts the candles of every range that the exchange has answered for, and looks for
+    rows that can be none. What differs from the ledger is unknown from then on: `backfill`, `detect-gaps` and
+    `repair` bring it back. Asks the exchange nothing.
+    """
+    given = Options(env_file, symbol, timeframe, json, quiet, verbose)
+    if dry_run:
+        conduct("verify", given, _plan)
+    from mdata.cli.jobs import limits_of, run_job_with_more
+
+    run_job_with_more("verify", given, limits_of(max_runtime, None), wait_lock, _work)
+
+
+def _work(context: "Context") -> "tuple[JobResult, More]":
+    from mdata.cli.jobs import More
+    from mdata.jobs.verify import verify as work
+
+    result, found = work(context)
+    words = f"candles={found.candles} refused_rows={found.refused} doubts={len(found.doubts)}"
+    return result, More(words, _data(found), lambda: _show(found))
+
+
+def _plan(frame: Frame) -> Answer:
+    from mdata.jobs.verify import Verified, plan
+    from mdata.store.engine import open_for_reading
+
+    store, found = open_for_reading(frame.loaded.settings.database_path), Verified()
+    if store is not None:
+        with store:
+            found = plan(frame.loaded.settings, store)
+    return Answer(data={"dry_run": True, **_data(found)}, show=lambda: _show(found))
+
+
+def _data(found: "Verified") -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from mdata.domain.moment import iso
+
+    doubts = [{**asdict(doubt), "start": iso(doubt.start), "end": iso(doubt.end)} for doubt in found.doubts]
+    return {"verified": {**asdict(found), "doubts": doubts}}
+
+
+def _show(found: "Verified") -> None:
+    import sys
+
+    from mdata import render
+
+    doubts = _data(found)["verified"]["doubts"]
+    if not sys.stdout.isatty():
+        columns = ["symbol", "timeframe", "start", "end", "intervals", "recorded", "stored", "reason"]
+        render.table(columns, [[doubt[column] for column in columns] for doubt in doubts])
+        return
+    render.line(
+        f"{found.candles:,} candles; {found.refused} can be none, {found.unvouched} lie where nothing is covered, "
+        f"{len(doubts)} covered ranges do not hold what was recorded"
+    )
+    if doubts:
+        keys = ("start", "end", "intervals", "recorded", "stored")
+        cells = [[f"{doubt['symbol']} {doubt['timeframe']}", *map(doubt.get, keys)] for doubt in doubts]
+        columns = ["series", "start (UTC)", "end (UTC)", "intervals", "recorded", "stored"]
+        render.listing(columns, cells, [doubt["reason"] for doubt in doubts])

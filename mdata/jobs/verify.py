@@ -1,0 +1,123 @@
+"""`verify`: read everything that is stored, compare it with the ledger, and vouch no more for what differs."""
+
+from dataclasses import dataclass
+
+from mdata.config import Settings
+from mdata.domain.budget import Priority
+from mdata.domain.series import Series
+from mdata.errors import OK, WORK_REMAINS
+from mdata.jobs.context import Context
+from mdata.jobs.job import Job, run
+from mdata.jobs.passes import find, targets
+from mdata.jobs.result import JobResult
+from mdata.store import audit
+from mdata.store.engine import Connection, Store
+
+COMMAND = "verify"
+
+
+@dataclass(frozen=True, slots=True)
+class Doubtful:
+    """A range that is trusted no more; times are ms UTC, the rest are numbers of candles and of intervals."""
+
+    symbol: str
+    timeframe: str
+    start: int
+    end: int
+    intervals: int
+    recorded: int
+    stored: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What a run has read, and what it found: candles, those nobody vouches for, rows that are none, and doubts."""
+
+    candles: int = 0
+    unvouched: int = 0
+    refused: int = 0
+    doubts: tuple[Doubtful, ...] = ()
+
+    def __add__(self, other: "Verified") -> "Verified":
+        return Verified(
+            self.candles + other.candles,
+            self.unvouched + other.unvouched,
+            self.refused + other.refused,
+            (*self.doubts, *other.doubts),
+        )
+
+    @property
+    def intervals(self) -> int:
+        """How many intervals are unknown by what was found."""
+        return sum(doubt.intervals for doubt in self.doubts) + self.refused
+
+
+def plan(settings: Settings, store: Store) -> Verified:
+    """Return what a run would find; nothing is changed. Raise StorageError for a damaged file."""
+    audit.check_file(store)
+    found = Verified()
+    for series in filter(None, (find(store, target) for target in targets(settings))):
+        with store.read() as connection:
+            found += _told(series, audit.audit(connection, series))
+    return found
+
+
+def verify(context: Context) -> tuple[JobResult, Verified]:
+    """Check the file, then every series of the settings; exit 3 where something is unknown by it.
+
+    The caller holds the command's lock.
+    """
+    found: list[Verified] = []
+
+    def work(job: Job) -> None:
+        audit.check_file(context.store)
+        for target in targets(context.settings):
+            job.check_time()
+            series = find(context.store, target)
+            if series is not None:
+                found.append(_verify(job, series))
+
+    job = Job(COMMAND, context, Priority.REPAIR)
+    result = run(job, work, lambda _: sum(found, Verified()).intervals, lambda _: _verdict(sum(found, Verified())))
+    return result, sum(found, Verified())
+
+
+def _verify(job: Job, series: Series) -> Verified:
+    store, now = job.context.store, job.context.clock.now()
+    with store.read() as connection:
+        found = audit.audit(connection, series)
+    if not (found.doubts or found.unsound):
+        return _told(series, found)
+    with job.write() as connection:
+        return _distrust(connection, series, now)
+
+
+def _distrust(connection: Connection, series: Series, now: int) -> Verified:
+    # Once more, because another job may have written meanwhile.
+    found = audit.audit(connection, series)
+    audit.distrust(connection, series, found, now, COMMAND)
+    return _told(series, found)
+
+
+def _told(series: Series, found: audit.Audit) -> Verified:
+    grid = series.timeframe
+    doubts = tuple(
+        Doubtful(series.symbol, grid.name, *part, grid.count(*part), recorded, stored, reason)
+        for part, recorded, stored, reason in found.doubts
+    )
+    return Verified(found.candles, found.unvouched, len(found.unsound), doubts)
+
+
+def _verdict(found: Verified) -> tuple[int, str | None]:
+    if not found.intervals:
+        return OK, None
+    told = []
+    if found.doubts:
+        told.append(f"{len(found.doubts)} covered ranges do not hold what was recorded")
+    if found.refused:
+        told.append(f"{found.refused} rows can be no candles and were moved to rejected_rows")
+    return WORK_REMAINS, (
+        f"{', and '.join(told)}: {found.intervals} intervals are unknown now; `mdata backfill`, `mdata detect-gaps` "
+        "and `mdata repair` ask for them again"
+    )

@@ -189,6 +189,22 @@ def test_a_page_costs_one_commit_and_the_same_statements_whatever_it_holds(conte
     assert len(asked[0]) == len(asked[1]) < 30
 
 
+def test_space_is_given_back_in_steps_between_which_others_may_write(context: MakeContext) -> None:
+    given = context()
+    fill(given, 300_000, gaps=0)
+    with given.store.write() as connection:
+        coverage.cut(connection, 1, Range(0, END))
+        connection.execute("DELETE FROM candles")
+    given.store.checkpoint()
+    before = given.store.path.stat().st_size
+    (free,) = given.store.connection.execute("PRAGMA freelist_count").fetchone()
+    with metered(given.store) as meter:
+        freed = given.store.shrink()
+    assert freed == before - given.store.path.stat().st_size > before * 0.9
+    assert meter.count("PRAGMA incremental_vacuum(2000)") == -(-free // 2000) > 1
+    assert given.store.connection.execute("PRAGMA freelist_count").fetchone() == (0,)
+
+
 def test_a_second_pass_writes_no_candle(context: MakeContext) -> None:
     given = context()
     fill(given, 10, gaps=0)

@@ -25,6 +25,7 @@ SCHEMA_VERSION = 1
 _BUSY_SECONDS = 30.0
 _BUSY_SECONDS_OF_READERS = 5.0
 _WAL_SIZE_LIMIT = 64 * 1024 * 1024
+_PAGES_AT_A_TIME = 2_000  # some 50 ms
 
 
 class Store:
@@ -74,15 +75,24 @@ class Store:
                 self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def shrink(self) -> int:
-        """Give the database's free pages back to the disk, and empty the log; return the bytes freed."""
+        """Give the database's free pages back to the disk, and empty the log; return the bytes freed.
+
+        Some thousand pages at a time: others get their turn in between, and the log stays small.
+        """
         if self._write_lock is None:
             return 0
-        before = self.path.stat().st_size
-        with self._write_lock, storage_errors(self.path):
-            if self.connection.execute("PRAGMA freelist_count").fetchone()[0]:
-                self.connection.execute("PRAGMA incremental_vacuum").fetchall()
+        before, free, left = self.path.stat().st_size, 0, self._free_pages()
+        # A file that was made without `auto_vacuum` keeps its pages.
+        while left and left != free:
+            with self._write_lock, storage_errors(self.path):
+                self.connection.execute(f"PRAGMA incremental_vacuum({_PAGES_AT_A_TIME})").fetchall()
+            free, left = left, self._free_pages()
         self.checkpoint()
         return max(0, before - self.path.stat().st_size)
+
+    def _free_pages(self) -> int:
+        with storage_errors(self.path):
+            return int(self.connection.execute("PRAGMA freelist_count").fetchone()[0])
 
     def close(self) -> None:
         """Close the connection."""

@@ -1,6 +1,5 @@
 """How cost grows with the store: the same work at 1, 5 and 10 million candles, with as many segments and gaps."""
 
-import csv
 import json
 import statistics
 import subprocess
@@ -8,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from bench.measure import in_turn, number, seconds, walls
+from bench.measure import cost, in_turn, number, walls
 from bench.start import MDATA, process
 from bench.stores import END, M1, NOW, SERIES, Store, made_up, symbol
 from mdata.clock import RehearsalClock
@@ -41,7 +40,7 @@ def rows(stores: list[Store], rounds: int) -> list[list[str]]:
         costs = in_turn(rounds, *runs)
         found[f"`{command}`, ms"] = [statistics.median(walls(one)) * 1000 for one in costs]
     reading = [partial(_export, store) for store in stores]
-    found[f"{_READ:,} candles of the view `ohlcv` into CSV, ms"] = _medians(rounds, reading)
+    found[f"`export` of {_READ:,} minutes, ms"] = _medians(rounds, reading)
     found["ingest of a page, ms"] = _medians(rounds, [_ingest(store, rounds + 1).__next__ for store in stores])
     for work in (_repair, _cleanup):
         figures = [work(store) for store in stores]
@@ -54,18 +53,11 @@ def _medians(rounds: int, works: list[Callable[[], float]]) -> list[float]:
 
 
 def _export(store: Store) -> float:
-    """Read the middle of a series into a CSV file."""
-    connection = sqlite3.connect(f"file:{store.path}?mode=ro", uri=True)
+    """Write the middle of a series into a CSV file."""
     start = END - (store.minutes // 2 + _READ // 2) * MINUTE
-    sql = "SELECT * FROM ohlcv WHERE symbol = ? AND timeframe = '1m' AND open_time >= ? ORDER BY open_time LIMIT ?"
-
-    def write() -> None:
-        with store.path.with_suffix(".csv").open("w", newline="") as stream:
-            csv.writer(stream).writerows(connection.execute(sql, (symbol(3), start, _READ)))
-
-    taken = seconds(write)
-    connection.close()
-    return taken
+    within = ("--since", str(start), "--until", str(start + _READ * MINUTE), "--output", str(store.path) + ".csv")
+    # Gaps are in it: it ends with 3.
+    return cost([MDATA, "export", "--symbol", symbol(3), *within], store.environ()).wall
 
 
 def _ingest(store: Store, count: int) -> Iterator[float]:

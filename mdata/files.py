@@ -7,8 +7,10 @@ share one store with the services; anywhere else it is 0600.
 import errno
 import os
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from mdata.errors import MdataError, NotPermittedError, StorageError
 
@@ -58,6 +60,13 @@ def open_shared(path: Path) -> int:
 
 def replace_whole(path: Path, text: str, mode: int | None = None) -> None:
     """Write `text` to `path` so that a reader, or a crash, sees the old file or the new one, never a part."""
+    with whole(path, mode) as stream:
+        stream.write(text)
+
+
+@contextmanager
+def whole(path: Path, mode: int | None = None) -> Iterator[TextIO]:
+    """Give a stream whose text is the file at `path` when the block has ended well, and nothing otherwise."""
     make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -66,8 +75,8 @@ def replace_whole(path: Path, text: str, mode: int | None = None) -> None:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             os.fchmod(descriptor, shared_mode(path.parent) if mode is None else mode)
-            with os.fdopen(descriptor, "w", encoding="utf-8", closefd=False) as stream:
-                stream.write(text)
+            with os.fdopen(descriptor, "w", encoding="utf-8", newline="", closefd=False) as stream:
+                yield stream
             os.fsync(descriptor)
         finally:
             os.close(descriptor)

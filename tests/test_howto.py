@@ -79,7 +79,6 @@ def test_what_is_typed_works(home: Folder, block: Block) -> None:
             assert len(ended.stdout.splitlines()) > 2, f"{command} found nothing"
 
 
-@pytest.mark.skipif(shutil.which("sqlite3") is None, reason="there is no sqlite3 here: `apt install sqlite3`")
 def test_the_spreadsheet_has_every_candle(home: Folder) -> None:
     (block,) = [one for one in CONSOLE if "spreadsheet" in one.heading]
     shell(home, block.commands[0])

@@ -27,6 +27,7 @@ COMMANDS = {
     "status": "status",
     "gaps": "gaps",
     "jobs": "upkeep",
+    "export": "export",
     "logs": "logs",
     "serve": "serve",
     "config": "settings",

@@ -1,9 +1,13 @@
 """The table `candles`, and the marks of those that were deleted from under their coverage."""
 
+from typing import Any
+
 from mdata.domain.candle import Candle
 from mdata.domain.interval import Range
+from mdata.domain.series import Series
 from mdata.store.engine import Connection
 
+PUBLIC = ("exchange", "symbol", "timeframe", "open_time", "time", "open", "high", "low", "close", "volume")
 _COLUMNS = "open_time, open, high, low, close, volume"
 _WITHIN = "series_id = ? AND open_time >= ? AND open_time < ?"
 
@@ -29,6 +33,16 @@ def stored(connection: Connection, series_id: int, within: Range) -> list[Candle
     """Return the candles of a range, ascending."""
     rows = connection.execute(
         f"SELECT {_COLUMNS} FROM candles WHERE {_WITHIN} ORDER BY open_time", (series_id, *within)
+    )
+    return rows.fetchall()
+
+
+def public_rows(connection: Connection, series: Series, within: Range, limit: int) -> list[tuple[Any, ...]]:
+    """Return the oldest `limit` candles of a range as the view `ohlcv` has them."""
+    rows = connection.execute(
+        f"""SELECT {", ".join(PUBLIC)} FROM ohlcv WHERE exchange = ? AND symbol = ? AND timeframe = ?
+            AND open_time >= ? AND open_time < ? ORDER BY open_time LIMIT {limit:d}""",
+        (series.exchange, series.symbol, series.timeframe.name, *within),
     )
     return rows.fetchall()
 

@@ -1,0 +1,154 @@
+"""`mdata export`."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
+
+import typer
+
+from mdata.cli import options as common
+from mdata.cli.frame import Answer, Frame, Options, conduct, instant
+from mdata.errors import OK, WORK_REMAINS, Stopped, StorageError
+
+if TYPE_CHECKING:
+    from mdata.jobs.export import Asked, Exported
+
+_ADVICE = "`mdata backfill` (with --since for what is older), `mdata detect-gaps` and `mdata repair` bring them"
+
+
+def export(
+    env_file: common.EnvFile = None,
+    symbol: common.Symbols = None,
+    timeframe: common.Timeframes = None,
+    json: common.Json = False,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="INSTANT", help="From here on, and not all that is wanted.", show_default=False),
+    ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(metavar="INSTANT", help="Until here, and not to the newest candle.", show_default=False),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Write this file, whole or not at all.", show_default=False
+        ),
+    ] = None,
+    quiet: common.Quiet = False,
+    verbose: common.Verbose = False,
+) -> None:
+    """Write candles as CSV, and say whether they are all there are.
+
+    Ends with 3 when an interval of the range is unknown. A line for every candle, oldest first, with the columns of
+    the view `ohlcv`; an interval without trades has none.
+    """
+    if json and output is None:
+        raise typer.BadParameter("--json describes what --output holds: give both")
+    given = Options(env_file, symbol, timeframe, json, quiet, verbose)
+    conduct("export", given, lambda frame: _export(frame, since, until, output))
+
+
+def _export(frame: Frame, since: str | None, until: str | None, output: Path | None) -> Answer:
+    from mdata.jobs.export import Asked
+
+    start, end = instant(since, "--since", frame.clock), instant(until, "--until", frame.clock)
+    if start is not None and end is not None and start >= end:
+        raise typer.BadParameter("--since has to be earlier than --until")
+    asked = Asked(start, end, frame.clock.now())
+    if output is None:
+        with _stdout() as stream:
+            found = _write(frame, asked, stream)
+        return Answer(*_verdict(frame, found))
+    from mdata.files import whole
+
+    with whole(_file(output), _plain_mode()) as stream:
+        found = _write(frame, asked, stream)
+    rows = [_row(one) for one in found]
+    return Answer(*_verdict(frame, found), {"output": str(output), "series": rows}, lambda: _show(rows))
+
+
+def _write(frame: Frame, asked: "Asked", stream: TextIO) -> "list[Exported]":
+    import csv
+
+    from mdata.jobs.export import export as work
+    from mdata.jobs.passes import targets
+    from mdata.store.candles import PUBLIC
+    from mdata.store.engine import open_for_reading
+
+    settings, writer = frame.loaded.settings, csv.writer(stream, lineterminator="\n")
+    writer.writerow(PUBLIC)
+    store = open_for_reading(settings.database_path)
+    if store is None:
+        return work(None, targets(settings), asked, writer.writerows)
+    with store:
+        return work(store, targets(settings), asked, writer.writerows)
+
+
+@contextmanager
+def _stdout() -> Iterator[TextIO]:
+    """Give stdout; whoever reads it may leave, and the disk behind it may be full."""
+    try:
+        yield sys.stdout
+        sys.stdout.flush()
+    except OSError as error:
+        # What Python holds still must not fail once more at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise Stopped(signal.SIGPIPE) from None
+        raise StorageError(f"the candles could not be written: {error.strerror}") from error
+
+
+def _file(output: Path) -> Path:
+    """Return the file that is to be replaced; refuse what is none, a device above all."""
+    found = output.resolve()
+    if not found.parent.is_dir():
+        raise typer.BadParameter(f"{found.parent} is no folder", param_hint="--output")
+    if found.exists() and not found.is_file():
+        raise typer.BadParameter(f"{output} is no file; without --output the candles go to stdout")
+    return found
+
+
+def _plain_mode() -> int:
+    """Return the mode of a file that a person makes: candles are no secret."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+def _verdict(frame: Frame, found: "list[Exported]") -> tuple[int, str | None]:
+    missing = []
+    for one in found:
+        name = f"{one.symbol} {one.timeframe}"
+        if one.start is None:
+            missing.append(f"nothing is stored of {name}")
+        elif one.unknown:
+            missing.append(f"{one.unknown} of {one.intervals} intervals of {name} are unknown")
+        else:
+            provisional = f", {one.provisional} provisional" if one.provisional else ""
+            frame.log.info(f"{name} is complete: {one.intervals} intervals, {one.candles} candles{provisional}")
+    if not missing:
+        return OK, None
+    reason = f"{'; '.join(missing)}: {_ADVICE}"
+    frame.log.warning(reason)
+    return WORK_REMAINS, reason
+
+
+def _row(one: "Exported") -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from mdata.domain.moment import iso
+
+    times = {name: instant and iso(instant) for name, instant in (("start", one.start), ("end", one.end))}
+    return {**asdict(one), **times, "complete": one.is_complete}
+
+
+def _show(rows: list[dict[str, Any]]) -> None:
+    from mdata import render
+
+    columns = ["symbol", "timeframe", "start", "end", "intervals", "candles", "provisional", "unknown", "complete"]
+    render.table(columns, [[row[column] for column in columns] for row in rows])

@@ -1,0 +1,178 @@
+"""`export`: what is written is what is stored, and nobody takes a part for the whole."""
+
+import csv
+import io
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import DAY, MDATA, Ended, Folder, stored
+
+from mdata.clock import SystemClock
+from mdata.domain.moment import iso
+from mdata.store.candles import PUBLIC
+
+HOUR = 3_600_000
+
+
+def rows_of(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def values(text: str, symbol: str = "tBTCUSD", timeframe: str = "1m") -> list[tuple[float, ...]]:
+    columns = ("open", "high", "low", "close", "volume")
+    return [
+        (int(row["open_time"]), *(float(row[column]) for column in columns))
+        for row in rows_of(text)
+        if (row["symbol"], row["timeframe"]) == (symbol, timeframe)
+    ]
+
+
+@pytest.fixture
+def filled(folder: Folder) -> Folder:
+    """A store of a dense and a thin pair, in which more than a slice is stored."""
+    folder.settings.update(SYMBOLS="BTCUSD,SPAUSD", TIMEFRAMES="1m,1h", BACKFILL_DAYS="8")
+    assert folder.run("backfill").exit == 0
+    return folder
+
+
+def test_all_that_is_stored_is_written_and_called_complete(filled: Folder) -> None:
+    ended = filled.run("export")
+    assert ended.exit == 0, ended.err
+    assert ended.out.startswith(",".join(PUBLIC) + "\n")
+    for symbol in ("tBTCUSD", "tSPAUSD"):
+        for timeframe in ("1m", "1h"):
+            assert values(ended.out, symbol, timeframe) == stored(filled.database, symbol, timeframe)
+            assert f"{symbol} {timeframe} is complete: " in ended.err
+    assert len(values(ended.out)) > 11_000
+    row = rows_of(ended.out)[0]
+    assert (row["exchange"], row["time"]) == ("bitfinex", iso(int(row["open_time"])))
+    assert filled.run("export", "-q").err == ""
+
+
+def test_a_range_holds_what_opens_in_it(filled: Folder) -> None:
+    held = stored(filled.database, "tBTCUSD", "1m")
+    since, until = held[100][0], held[110][0]
+    chosen = ("export", "-s", "BTCUSD", "-t", "1m", "--since")
+    found = filled.run(*chosen, iso(since), "--until", iso(until))
+    assert found.exit == 0
+    assert values(found.out) == held[100:110]
+    found = filled.run(*chosen, str(since - 1), "--until", str(until + 1))
+    assert values(found.out) == held[100:111]
+    for wrong in ([str(since), "--until", str(since)], ["soon"]):
+        refused = filled.run(*chosen, *wrong)
+        assert (refused.exit, refused.out) == (2, "")
+
+
+def test_what_is_unknown_ends_with_3_and_is_told(filled: Folder) -> None:
+    held = stored(filled.database, "tBTCUSD", "1m")
+    filled.rows("DELETE FROM candles WHERE series_id = 1 AND open_time IN (?, ?)", held[200][0], held[-200][0])
+    ended = filled.run("export", "-s", "BTCUSD", "-t", "1m", "-o", "btc.csv", "--json")
+    assert ended.exit == 3
+    assert f"2 of {len(held)} intervals of tBTCUSD 1m are unknown" in ended.json["reason"]
+    assert ended.json["reason"] in ended.err
+    (series,) = ended.json["series"]
+    assert (series["unknown"], series["candles"], series["complete"]) == (2, len(held) - 2, False)
+    assert values((filled.path / "btc.csv").read_text()) == stored(filled.database, "tBTCUSD", "1m")
+    beside = filled.run(
+        "export", "-s", "BTCUSD", "-t", "1m", "--since", str(held[201][0]), "--until", str(held[-201][0])
+    )
+    assert beside.exit == 0, beside.err
+
+
+@pytest.mark.parametrize("since", ["-20d", "2020"])
+def test_what_was_never_fetched_is_unknown_though_what_never_traded_is_not(filled: Folder, since: str) -> None:
+    ended = filled.run("export", "-s", "BTCUSD", "-t", "1h", "--since", since)
+    assert ended.exit == 3
+    assert "--since" in ended.err
+    filled.run("backfill", "-s", "NEWUSD", "-t", "1h", BACKFILL_DAYS="3000")
+    assert filled.run("export", "-s", "NEWUSD", "-t", "1h", "--since", since, BACKFILL_DAYS="3000").exit == 0
+
+
+def test_what_has_not_closed_is_no_part_of_a_range(filled: Folder) -> None:
+    filled.run("update")
+    now = SystemClock().now()
+    hours = ("export", "-s", "BTCUSD", "-t", "1h", "--since", str(now - now % HOUR - 72 * HOUR))
+    ended = filled.run(*hours, "--until", "2100", "-o", "hours.csv", "--json")
+    (series,) = ended.json["series"]
+    assert series["intervals"] in {72, 73}, "an hour may have passed meanwhile"
+    assert iso(now - now % HOUR) <= series["end"] <= iso(SystemClock().now())
+
+
+def test_a_series_of_which_nothing_is_stored_is_not_complete(folder: Folder) -> None:
+    ended = folder.run("export", "-o", "none.csv", "--json")
+    assert (ended.exit, ended.json["series"][0]["start"]) == (3, None)
+    assert ended.json["reason"].startswith("nothing is stored of tBTCUSD 1m")
+    assert (folder.path / "none.csv").read_text() == ",".join(PUBLIC) + "\n"
+    assert not folder.database.exists()
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(filled: Folder, wait: Callable[..., None]) -> None:
+    path = filled.path / "all.csv"
+    path.write_text("old\n")
+    process = filled.start("export", "-o", "all.csv")
+    wait(lambda: list(filled.path.glob(".all.csv*")) or process.poll() is not None)
+    process.send_signal(signal.SIGTERM)
+    process.communicate()
+    assert (process.returncode, path.read_text()) == (143, "old\n")
+    assert list(filled.path.glob(".all.csv*")) == []
+    assert filled.run("export", "-o", "all.csv").out.splitlines()[0].startswith("symbol\ttimeframe\tstart")
+    assert path.read_text() == filled.run("export").out
+    assert path.stat().st_mode & 0o777 == 0o666 & ~os.umask(os.umask(0o022))
+
+
+@pytest.mark.parametrize("output", ["/dev/null", ".", "nowhere/all.csv"])
+def test_what_can_be_no_file_is_refused_and_left_alone(filled: Folder, output: str) -> None:
+    ended = filled.run("export", "-o", output)
+    assert (ended.exit, ended.out) == (2, "")
+    assert Path("/dev/null").is_char_device()
+    assert filled.run("export", "--json").exit == 2
+
+
+def test_a_reader_that_leaves_and_a_full_disk_are_no_bugs(filled: Folder) -> None:
+    left = subprocess.run(
+        ["bash", "-c", f"{MDATA} export | head -1; echo ${{PIPESTATUS[0]}}"],
+        env=filled.environ(), cwd=filled.path, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert left.stdout.splitlines() == [",".join(PUBLIC), "141"]
+    assert "Traceback" not in left.stderr
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [MDATA, "export"], env=filled.environ(), cwd=filled.path, stdout=full, stderr=subprocess.PIPE,
+            text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert ended.returncode == 74
+    assert "No space left" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_slow_reader_keeps_nobody_from_emptying_the_log(filled: Folder) -> None:
+    process = filled.start("export")
+    assert process.stdout is not None
+    process.stdout.readline()
+    # It is in the middle of its rows now, and waits for us; more than a pipe holds is left.
+    filled.rows("INSERT INTO rejected_rows (series_id, row, reason, seen_at, source) VALUES (1, 'x', 'x', 1, 'x')")
+    ((busy, *_),) = filled.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert busy == 0
+    rest = process.communicate()[0]
+    assert process.returncode == 0
+    assert len(values("".join([",".join(PUBLIC), "\n", rest]))) > 11_000
+
+
+def test_days_and_months_are_cut_on_their_own_grid(folder: Folder) -> None:
+    folder.settings.update(TIMEFRAMES="1D,1M", BACKFILL_DAYS="100")
+    folder.run("backfill")
+    days, months = stored(folder.database, "tBTCUSD", "1D"), stored(folder.database, "tBTCUSD", "1M")
+    since = str(days[40][0] + DAY // 2)
+    found = folder.run("export", "--since", since)
+    assert values(found.out, timeframe="1D") == days[41:]
+    assert values(found.out, timeframe="1M") == [row for row in months if row[0] >= int(since)]
+
+
+def test_it_needs_no_lock_and_no_right_to_write(filled: Folder) -> None:
+    filled.database.chmod(0o400)
+    ended: Ended = filled.run("export", "-s", "BTCUSD", "-t", "1h")
+    assert ended.exit == 0, ended.err

@@ -99,7 +99,7 @@ def test_a_mistyped_pair_is_pointed_out_and_wrong_usage_refused(full: Folder) ->
     assert held(full, "tBTCUSD")["candles"]
 
 
-@pytest.mark.parametrize("command", ["backfill", "stream"])
+@pytest.mark.parametrize("command", ["backfill", "stream", "verify"])
 def test_it_waits_for_whoever_writes(full: Folder, command: str) -> None:
     with command_lock(full.database, command, 0, SystemClock()):
         ended = full.run(*FORGET, "--yes", "--json", "--wait-lock", "0")

@@ -7,7 +7,7 @@ from mdata.config import Settings
 from mdata.domain.budget import Priority
 from mdata.domain.series import Series
 from mdata.domain.timeframe import Timeframe
-from mdata.jobs import WRITERS
+from mdata.jobs import JOBS
 from mdata.jobs.cleanup import COMMAND, SLICE, Removed
 from mdata.jobs.context import Context
 from mdata.jobs.job import Job, run
@@ -53,16 +53,17 @@ def still_wanted(settings: Settings, doomed: list[Series]) -> list[str]:
 def forget(context: Context, doomed: list[Series], wait: float) -> tuple[JobResult, Removed]:
     """Remove these series from every table; the caller holds the lock of `cleanup`.
 
-    The locks of all commands that write are taken too, waiting `wait` seconds for each: a page that another run
-    stores after its series is gone would belong to nothing.
+    The locks of all other jobs are taken too, waiting `wait` seconds for each: a page that another run stores
+    after its series is gone would belong to nothing.
     """
     removed: list[Removed] = []
 
     def work(job: Job) -> None:
         database, clock = context.store.path, context.clock
         with ExitStack() as held:
-            for command in WRITERS:
-                held.enter_context(command_lock(database, command, wait, clock))
+            for command in JOBS:
+                if command != COMMAND:
+                    held.enter_context(command_lock(database, command, wait, clock))
             found = plan(context.store, doomed)
             for series in doomed:
                 _forget(job, series)

@@ -11,9 +11,12 @@ from mdata.jobs.job import Job, run
 from mdata.jobs.passes import find, targets
 from mdata.jobs.result import JobResult
 from mdata.store import audit
-from mdata.store.engine import Connection, Store
+from mdata.store.engine import Store
 
 COMMAND = "verify"
+
+# Rows that are set aside in one transaction: others wait for a moment only.
+SLICE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +35,15 @@ class Doubtful:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What a run has read, and what it found: candles, those nobody vouches for, rows that are none, and doubts."""
+    """What a run has read, and what it found: candles, those nobody vouches for, rows that are none, and doubts.
+
+    `intervals` are unknown by that.
+    """
 
     candles: int = 0
     unvouched: int = 0
     refused: int = 0
+    intervals: int = 0
     doubts: tuple[Doubtful, ...] = ()
 
     def __add__(self, other: "Verified") -> "Verified":
@@ -44,13 +51,9 @@ class Verified:
             self.candles + other.candles,
             self.unvouched + other.unvouched,
             self.refused + other.refused,
+            self.intervals + other.intervals,
             (*self.doubts, *other.doubts),
         )
-
-    @property
-    def intervals(self) -> int:
-        """How many intervals are unknown by what was found."""
-        return sum(doubt.intervals for doubt in self.doubts) + self.refused
 
 
 def plan(settings: Settings, store: Store) -> Verified:
@@ -87,37 +90,38 @@ def _verify(job: Job, series: Series) -> Verified:
     store, now = job.context.store, job.context.clock.now()
     with store.read() as connection:
         found = audit.audit(connection, series)
-    if not (found.doubts or found.unsound):
-        return _told(series, found)
-    with job.write() as connection:
-        return _distrust(connection, series, now)
-
-
-def _distrust(connection: Connection, series: Series, now: int) -> Verified:
-    # Once more, because another job may have written meanwhile.
-    found = audit.audit(connection, series)
-    audit.distrust(connection, series, found, now, COMMAND)
+    if found.doubts:
+        with job.write() as connection:
+            audit.withdraw(connection, series, found.doubts)
+    for first in range(0, len(found.unsound), SLICE):
+        with job.write() as connection:
+            audit.set_aside(connection, series, found.unsound[first : first + SLICE], now, COMMAND)
     return _told(series, found)
 
 
 def _told(series: Series, found: audit.Audit) -> Verified:
     grid = series.timeframe
     doubts = tuple(
-        Doubtful(series.symbol, grid.name, *part, grid.count(*part), recorded, stored, reason)
-        for part, recorded, stored, reason in found.doubts
+        Doubtful(
+            *(series.symbol, grid.name, *segment.range, grid.count(*segment.range)),
+            *(segment.candles, stored, reason),
+        )
+        for segment, stored, reason in found.doubts
     )
-    return Verified(found.candles, found.unvouched, len(found.unsound), doubts)
+    unknown = sum(doubt.intervals for doubt in doubts) + found.lost
+    return Verified(found.candles, found.unvouched, len(found.unsound), unknown, doubts)
 
 
 def _verdict(found: Verified) -> tuple[int, str | None]:
-    if not found.intervals:
-        return OK, None
     told = []
     if found.doubts:
         told.append(f"{len(found.doubts)} covered ranges do not hold what was recorded")
     if found.refused:
         told.append(f"{found.refused} rows can be no candles and were moved to rejected_rows")
+    sentence = ", and ".join(told) or None
+    if not found.intervals:
+        return OK, sentence
     return WORK_REMAINS, (
-        f"{', and '.join(told)}: {found.intervals} intervals are unknown now; `mdata backfill`, `mdata detect-gaps` "
-        "and `mdata repair` ask for them again"
+        f"{sentence}: {found.intervals} intervals are unknown now; `mdata backfill`, `mdata detect-gaps` and "
+        "`mdata repair` ask for them again"
     )

@@ -4,6 +4,7 @@ A flipped byte, a file that was copied while it was written to, a row put in by 
 than `coverage` counts, or one that can be none. To see that, everything has to be read.
 """
 
+from bisect import bisect_left
 from json import dumps
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from mdata.domain.candle import LARGEST, Candle, fault
 from mdata.domain.interval import Range, normal, subtract
 from mdata.domain.query import RefusedRow
 from mdata.domain.series import Series
+from mdata.domain.timeframe import Timeframe
 from mdata.errors import StorageError
 from mdata.store import candles, coverage, gaps, silences
 from mdata.store import series as table
@@ -22,60 +24,87 @@ _SOUND = f"""coalesce(low > 0 AND volume > 0 AND high < {LARGEST} AND volume < {
                       AND open BETWEEN low AND high AND close BETWEEN low AND high, 0)"""
 _COLUMNS = ("open_time", "open", "high", "low", "close", "volume")
 
+# What SQLite says of a NaN: a row that breaks a rule of its table, in a file that is whole.
+_NO_NUMBERS = {f"NULL value in candles.{column}" for column in _COLUMNS[1:]}
+
 
 class Doubt(NamedTuple):
     """A covered range that cannot be trusted: its candles as the ledger counts them, and as they are."""
 
-    range: Range
-    recorded: int
+    segment: coverage.Segment
     stored: int
     reason: str
 
 
 class Audit(NamedTuple):
-    """What was found in a series: its candles, those that nobody vouches for, doubts, rows that are no candles."""
+    """What was found in a series: its candles, those that nobody vouches for, doubts, and rows that are no candles.
+
+    `unsound` are the open times of those, ascending; `lost` of them are vouched for outside of what is doubted.
+    """
 
     candles: int
     unvouched: int
     doubts: list[Doubt]
-    unsound: list[RefusedRow]
+    unsound: list[int]
+    lost: int
 
 
 def check_file(store: Store) -> None:
     """Have SQLite read every page of the file; raise StorageError where one is damaged."""
     with store.read() as connection:
-        (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-    if found != "ok":
+        # Its quick check would not notice a key out of order, whose row no statement finds any more.
+        told = [text for (text,) in connection.execute("PRAGMA integrity_check")]
+    damages = [text for text in told if text != "ok" and text not in _NO_NUMBERS]
+    if damages:
         raise StorageError(
-            f"{store.path} is damaged ({' '.join(found.split())}); nothing was changed: keep the file, restore a "
-            "backup or start a new one"
+            f"{store.path} is damaged ({' '.join(damages[0].split())}); nothing was changed: keep the file, restore "
+            "a backup or start a new one"
         )
 
 
 def audit(connection: Connection, series: Series) -> Audit:
     """Read all that is stored of a series, and compare it with its ledger."""
-    unsound = find_unsound(connection, series)
-    off_grid = [row.open_time for row in unsound if not series.timeframe.is_aligned(row.open_time or 0)]
-    vouched, doubts = 0, []
-    for part, recorded, stored in count_segments(connection, series.id):
+    unsound, grid = find_unsound(connection, series), series.timeframe
+    off_grid = [time for time in unsound if not grid.is_aligned(time)]
+    vouched, lost, doubts, reached = 0, 0, [], -(2**63)
+    for segment, stored in count_segments(connection, series.id):
         vouched += stored
-        if stored != recorded:
-            doubts.append(Doubt(part, recorded, stored, _difference(stored - recorded)))
-        elif any(part.start <= time < part.end for time in off_grid if time is not None):
-            doubts.append(Doubt(part, recorded, stored, f"a candle is off the {series.timeframe.name} grid"))
+        reason = (
+            _difference(stored - segment.candles)
+            or _misplaced(segment, grid, reached)
+            or (_count(off_grid, segment.range) and f"a candle is off the {grid.name} grid")
+        )
+        if reason:
+            doubts.append(Doubt(segment, stored, reason))
+        else:
+            lost += _count(unsound, segment.range)
+        reached = max(reached, segment.end)
     unvouched = count_unvouched(connection, series.id)
-    return Audit(vouched + unvouched, unvouched, doubts, unsound)
+    return Audit(vouched + unvouched, unvouched, doubts, unsound, lost)
 
 
-def _difference(more: int) -> str:
+def _difference(more: int) -> str | None:
+    if not more:
+        return None
     candles = "1 candle" if abs(more) == 1 else f"{abs(more)} candles"
     return f"{candles} {'more' if more > 0 else 'fewer'} than recorded"
 
 
-def count_segments(connection: Connection, series_id: int) -> list[tuple[Range, int, int]]:
-    """Return every covered range, ascending, with its candles as they were recorded and as they are."""
+def _misplaced(segment: coverage.Segment, grid: Timeframe, reached: int) -> str | None:
+    if not (grid.is_aligned(segment.start) and grid.is_aligned(segment.end)):
+        return f"the range is off the {grid.name} grid"
+    return "the range overlaps another" if segment.start < reached else None
+
+
+def _count(times: list[int], within: Range) -> int:
+    """Return how many of these (ascending) times lie in a range."""
+    return bisect_left(times, within.end) - bisect_left(times, within.start)
+
+
+def count_segments(connection: Connection, series_id: int) -> list[tuple[coverage.Segment, int]]:
+    """Return every segment, ascending, with its candles as they were recorded, and how many there are."""
     rows = connection.execute(
-        """SELECT start_time, end_time, candles,
+        """SELECT start_time, end_time, kind, candles,
                   (SELECT count(*) FROM candles
                    WHERE series_id = ?1 AND open_time >= start_time AND open_time < end_time)
            FROM coverage WHERE series_id = ?1 ORDER BY start_time""",
@@ -84,8 +113,8 @@ def count_segments(connection: Connection, series_id: int) -> list[tuple[Range, 
     # What was lost and put back by hand is counted by the next job that looks at it.
     _, restored = candles.marks(connection, series_id)
     return [
-        (Range(start, end), recorded + sum(start <= time < end for time in restored), stored)
-        for start, end, recorded, stored in rows
+        (coverage.Segment(start, end, kind, recorded + _count(restored, Range(start, end))), stored)
+        for start, end, kind, recorded, stored in rows
     ]
 
 
@@ -96,8 +125,8 @@ def count_unvouched(connection: Connection, series_id: int) -> int:
     return sum(candles.count(connection, series_id, part) for part in outside)
 
 
-def find_unsound(connection: Connection, series: Series) -> list[RefusedRow]:
-    """Return the stored rows, ascending, that can be no candles and that no answer has brought so."""
+def find_unsound(connection: Connection, series: Series) -> list[int]:
+    """Return the open times, ascending, of the stored rows that can be no candles and that no answer has brought."""
     grid = series.timeframe
     # Months have no constant step, and there are few of them.
     off_grid = f"(open_time - {grid.anchor}) % {grid.step} <> 0" if grid.step else "1"
@@ -105,30 +134,41 @@ def find_unsound(connection: Connection, series: Series) -> list[RefusedRow]:
         f"""SELECT {", ".join(_COLUMNS)} FROM candles
             WHERE series_id = ? AND (NOT {_SOUND} OR {off_grid}) ORDER BY open_time""",
         (series.id,),
-    ).fetchall()
-    return [found for row in rows if (found := _refused(row, series)) is not None]
+    )
+    return [row[0] for row in rows if _fault(row, grid)]
 
 
-def _refused(row: Candle, series: Series) -> RefusedRow | None:
-    reason = "a value is missing" if None in row else fault(row, series.timeframe)
-    text = dumps(dict(zip(_COLUMNS, row, strict=True)))
-    return None if reason is None else RefusedRow(row[0], text, f"found in the store: {reason}", None)
+def _fault(row: Candle, grid: Timeframe) -> str | None:
+    return "a value is missing" if None in row else fault(row, grid)
 
 
-def distrust(connection: Connection, series: Series, found: Audit, now: int, source: str) -> None:
-    """Vouch no more for what is doubted, and move the rows that are no candles to `rejected_rows`.
+def withdraw(connection: Connection, series: Series, doubts: list[Doubt]) -> None:
+    """Vouch no more for what is doubted: it is a gap then, or backlog at an end of the hull.
 
-    What was doubted is a gap then, or backlog at the end of the hull; an unsound candle is a lost one. `found` was
-    read in this transaction.
+    A segment that another job has made longer or shorter since goes as a whole: its count is wrong by as much. One
+    of another kind counts what a later answer has brought.
     """
-    candles.forget_restored(connection, series.id)
-    for doubt in found.doubts:
-        coverage.cut(connection, series.id, doubt.range)
-        candles.forget_lost(connection, series.id, doubt.range)
-        silences.forget_within(connection, series.id, doubt.range)
-    if found.doubts:
-        hull = coverage.hull(connection, series.id)
-        gaps.forget_outside(connection, series, hull)
-        table.take_back(connection, series.id, hull.end if hull else None)
-    keep_refused(connection, series, found.unsound, now, source)
-    candles.delete(connection, series.id, [row.open_time for row in found.unsound if row.open_time is not None])
+    for doubt in doubts:
+        for segment in coverage.touching(connection, series.id, doubt.segment.range):
+            if segment.kind == doubt.segment.kind and segment.range.overlaps(doubt.segment.range):
+                coverage.remove(connection, series.id, segment)
+                candles.forget_lost(connection, series.id, segment.range)
+                silences.forget_within(connection, series.id, segment.range)
+    hull = coverage.hull(connection, series.id)
+    gaps.forget_outside(connection, series, hull)
+    table.take_back(connection, series.id, hull.end if hull else None)
+
+
+def set_aside(connection: Connection, series: Series, times: list[int], now: int, source: str) -> None:
+    """Move the rows at these open times to `rejected_rows`, unless they are candles by now.
+
+    Where coverage vouches for one it is a lost candle then.
+    """
+    refused = []
+    for row in filter(None, (candles.at(connection, series.id, time) for time in times)):
+        reason = _fault(row, series.timeframe)
+        if reason is not None:
+            text = dumps(dict(zip(_COLUMNS, row, strict=True)))
+            refused.append(RefusedRow(row[0], text, f"found in the store: {reason}", None))
+    keep_refused(connection, series, refused, now, source)
+    candles.delete(connection, series.id, [row.open_time for row in refused if row.open_time is not None])

@@ -47,6 +47,15 @@ def public_rows(connection: Connection, series: Series, within: Range, limit: in
     return rows.fetchall()
 
 
+def at(connection: Connection, series_id: int, open_time: int) -> Candle | None:
+    """Return the candle with this open time, or None."""
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM candles WHERE series_id = ? AND open_time = ?", (series_id, open_time)
+    )
+    found: Candle | None = rows.fetchone()
+    return found
+
+
 def open_times(connection: Connection, series_id: int, within: Range) -> list[int]:
     """Return the open times of the candles of a range, ascending."""
     rows = connection.execute(

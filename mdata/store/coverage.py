@@ -91,7 +91,7 @@ def add(connection: Connection, series_id: int, covered: Range, kind: Kind, gain
     for segment in touching(connection, series_id, covered):
         if segment.kind == kind:
             start, end, count = min(start, segment.start), max(end, segment.end), count + segment.candles
-            _remove(connection, series_id, segment)
+            remove(connection, series_id, segment)
     _insert(connection, series_id, Segment(start, end, kind, count))
 
 
@@ -103,7 +103,7 @@ def cut(connection: Connection, series_id: int, hole: Range, kind: Kind | None =
     for segment in touching(connection, series_id, hole):
         if kind not in {None, segment.kind} or not segment.range.overlaps(hole):
             continue
-        _remove(connection, series_id, segment)
+        remove(connection, series_id, segment)
         # What is cut out is counted and the last part gets the rest: cutting the old end off a long segment,
         # as cleanup does, must not count the years that stay.
         rest = segment.candles - candles.count(connection, series_id, segment.range.clip(*hole))
@@ -114,9 +114,10 @@ def cut(connection: Connection, series_id: int, hole: Range, kind: Kind | None =
             _insert(connection, series_id, Segment(*part, segment.kind, held))
 
 
+def remove(connection: Connection, series_id: int, segment: Segment) -> None:
+    """Forget a segment as a whole."""
+    connection.execute("DELETE FROM coverage WHERE series_id = ? AND start_time = ?", (series_id, segment.start))
+
+
 def _insert(connection: Connection, series_id: int, segment: Segment) -> None:
     connection.execute("INSERT INTO coverage VALUES (?, ?, ?, ?, ?)", (series_id, *segment))
-
-
-def _remove(connection: Connection, series_id: int, segment: Segment) -> None:
-    connection.execute("DELETE FROM coverage WHERE series_id = ? AND start_time = ?", (series_id, segment.start))

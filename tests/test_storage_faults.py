@@ -3,6 +3,7 @@
 import random
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from mdata.jobs.context import Context
 from mdata.jobs.detect_gaps import detect_gaps
 from mdata.jobs.repair import repair
 from mdata.jobs.status import collect
+from mdata.jobs.verify import verify
 from mdata.sandbox.server import Sandbox
 from mdata.store import engine
 from mdata.store.engine import open_for_reading, open_store, sqlite3
@@ -244,6 +246,23 @@ def test_another_program_that_holds_the_database_for_a_moment(folder: Folder, wa
     assert_equal(folder, 3)
 
 
+def test_emptying_the_log_waits_for_no_long_reader(context: MakeContext) -> None:
+    """It holds the write lock, so that everybody who writes would wait for that reader."""
+    store = context(BACKFILL_DAYS="1").store
+    reader = sqlite3.connect(store.path, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM candles").fetchone()
+    backfill(context(BACKFILL_DAYS="1"))
+    log = Path(f"{store.path}-wal")
+    begin = time.monotonic()
+    store.checkpoint()
+    assert time.monotonic() - begin < 10, "half a minute is how long everything else waits"
+    assert log.stat().st_size
+    reader.close()
+    store.checkpoint()
+    assert not log.stat().st_size
+
+
 def _waits(pid: int) -> bool:
     """Whether a process waits for the database, which SQLite does by sleeping."""
     try:
@@ -293,7 +312,14 @@ def test_a_damaged_file_is_told_and_never_a_bug(context: MakeContext, clock: Set
             content[rng.randrange(100, len(content))] ^= 1 << rng.randrange(8)
     path.write_bytes(content)
     clock.advance(DAY)
-    for job in (backfill, detect_gaps, repair, cleanup, lambda one: collect(one.settings, one.store, clock.now())):
+    for job in (
+        backfill,
+        detect_gaps,
+        repair,
+        cleanup,
+        verify,
+        lambda one: collect(one.settings, one.store, clock.now()),
+    ):
         try:
             again = context(BACKFILL_DAYS="2")
             with again.store:

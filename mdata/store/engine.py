@@ -24,6 +24,7 @@ SCHEMA_VERSION = 1
 # How long a statement waits for another program that holds the database; whoever only looks is told soon.
 _BUSY_SECONDS = 30.0
 _BUSY_SECONDS_OF_READERS = 5.0
+_BUSY_SECONDS_OF_CHECKPOINTS = 0.1
 _WAL_SIZE_LIMIT = 64 * 1024 * 1024
 _PAGES_AT_A_TIME = 2_000  # some 50 ms
 
@@ -71,7 +72,9 @@ class Store:
         """Move a write-ahead log of more than `over` bytes into the database, if no reader is in the way."""
         log = self.path.with_name(f"{self.path.name}-wal")
         if self._write_lock is not None and log.exists() and log.stat().st_size > over:
-            with self._write_lock, storage_errors(self.path):
+            # Whoever writes waits for this; a reader of everything may take minutes.
+            patience = _patience(self.connection, _BUSY_SECONDS_OF_CHECKPOINTS)
+            with self._write_lock, storage_errors(self.path), patience:
                 self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def shrink(self) -> int:
@@ -109,6 +112,17 @@ class Store:
                     raise error
         finally:
             self.close()
+
+
+@contextmanager
+def _patience(connection: Connection, seconds: float) -> Iterator[None]:
+    """Have statements wait for others for so long, and then for as long as before."""
+    (before,) = connection.execute("PRAGMA busy_timeout").fetchone()
+    connection.execute(f"PRAGMA busy_timeout = {seconds * 1000:.0f}")
+    try:
+        yield
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {before}")
 
 
 def open_store(path: Path) -> Store:

@@ -212,6 +212,27 @@ def test_an_answer_that_cannot_be_written_is_told(folder: Folder, arguments: lis
     assert "Traceback" not in finished.stderr
 
 
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("status --check >&-", 74),
+        ("export >&-", 74),
+        ("backfill >&- 2>&- <&-", 0),
+        ("config 2>&-", 0),
+        ("-h >&-", 74),
+        ("--version >/dev/full", 74),
+    ],
+)
+def test_a_stream_that_is_closed_or_full_gets_no_traceback(folder: Folder, command: str, code: int) -> None:
+    ended = subprocess.run(
+        ["bash", "-c", f"{MDATA} {command}"], env=folder.environ(BACKFILL_DAYS="1"), cwd=folder.path,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ended.returncode == code
+    assert "Traceback" not in ended.stderr
+    assert folder.run("status", BACKFILL_DAYS="1").exit == 0
+
+
 def test_a_proxy_in_the_environment_is_not_used(folder: Folder) -> None:
     proxy = "http://127.0.0.1:9"
     settings = dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"), proxy)

@@ -220,14 +220,31 @@ def run() -> NoReturn:
     """Run the command line and end the process; whatever is left over is a bug and says so."""
     from mdata.cli.main import app
 
+    _open_closed_streams()
     code = BUG
     try:
         app()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else BUG
+    except OSError as error:
+        # A help text or a version: what a command prints is looked after in `perform`.
+        StderrLog(None, "ERROR", priorities=False).error(f"this could not be written to stdout: {error.strerror}")
+        code = StorageError.exit_code
     except Exception:  # noqa: BLE001 - what goes wrong outside of `perform`
         _report_bug()
     _end(code)
+
+
+def _open_closed_streams() -> None:
+    """Open what the caller has closed (`>&-`): no file may get its number, and writing to stdout must fail."""
+    for name, flags, mode in (
+        ("stdin", os.O_RDONLY, "r"),
+        ("stdout", os.O_RDONLY, "w"),
+        ("stderr", os.O_WRONLY, "w"),
+    ):
+        if getattr(sys, name) is None:
+            # The lowest free number is the one that was closed.
+            setattr(sys, name, os.fdopen(os.open(os.devnull, flags), mode, encoding="utf-8"))
 
 
 def _end(code: int) -> NoReturn:

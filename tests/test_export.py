@@ -6,14 +6,20 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
-from conftest import DAY, MDATA, Ended, Folder, stored
+from conftest import DAY, MDATA, UNPRIVILEGED, Ended, Folder, stored
 
 from mdata.clock import SystemClock
 from mdata.domain.moment import iso
+from mdata.domain.timeframe import TIMEFRAMES
+from mdata.jobs.export import Asked, export
+from mdata.jobs.passes import Target
 from mdata.store.candles import PUBLIC
+from mdata.store.engine import open_for_reading
 
 HOUR = 3_600_000
 
@@ -31,6 +37,10 @@ def values(text: str, symbol: str = "tBTCUSD", timeframe: str = "1m") -> list[tu
     ]
 
 
+def waits_for_its_reader(pid: int) -> bool:
+    return "pipe_write" in Path(f"/proc/{pid}/wchan").read_text()
+
+
 @pytest.fixture
 def filled(folder: Folder) -> Folder:
     """A store of a dense and a thin pair, in which more than a slice is stored."""
@@ -46,7 +56,7 @@ def test_all_that_is_stored_is_written_and_called_complete(filled: Folder) -> No
     for symbol in ("tBTCUSD", "tSPAUSD"):
         for timeframe in ("1m", "1h"):
             assert values(ended.out, symbol, timeframe) == stored(filled.database, symbol, timeframe)
-            assert f"{symbol} {timeframe} is complete: " in ended.err
+            assert f"{symbol} {timeframe} is complete from " in ended.err
     assert len(values(ended.out)) > 11_000
     row = rows_of(ended.out)[0]
     assert (row["exchange"], row["time"]) == ("bitfinex", iso(int(row["open_time"])))
@@ -110,6 +120,61 @@ def test_a_series_of_which_nothing_is_stored_is_not_complete(folder: Folder) -> 
     assert not folder.database.exists()
 
 
+def test_a_series_of_which_no_answer_has_come_yet_is_not_complete(folder: Folder) -> None:
+    folder.run("backfill", "--max-requests", "1")
+    for more in ((), ("--since", "-2d"), ("--until", "2100")):
+        ended = folder.run("export", *more, "-o", "none.csv", "--json")
+        (series,) = ended.json["series"]
+        assert (ended.exit, series["unknown"] or 0) == (3, series["intervals"])
+    assert folder.run("export", "--since", "2100").exit == 0
+
+
+def test_a_range_behind_the_newest_answer_is_unknown(filled: Folder) -> None:
+    filled.rows("DELETE FROM coverage WHERE kind = 'provisional'")
+    filled.rows("UPDATE coverage SET end_time = end_time - ?", 3 * DAY)
+    assert filled.run("export", "-s", "BTCUSD", "--since", "-4d").exit == 0
+    ended = filled.run("export", "-s", "BTCUSD", "--since", "-1d")
+    assert ended.exit == 3
+    assert "23 of 23 intervals of tBTCUSD 1h are unknown" in ended.err
+
+
+def test_a_clock_that_is_behind_hides_nothing(filled: Folder) -> None:
+    chosen = ("export", "-s", "BTCUSD", "-t", "1h", "--until", "2100")
+    behind = filled.run(*chosen, MDATA_REHEARSAL=f"{DAY},{SystemClock().boottime()},1.0")
+    assert behind.out == filled.run("export", "-s", "BTCUSD", "-t", "1h").out
+
+
+def test_a_series_that_is_forgotten_meanwhile_is_unknown_from_there_on(folder: Folder) -> None:
+    folder.settings["BACKFILL_DAYS"] = "20"
+    folder.run("backfill")
+    parts: list[int] = []
+
+    def write(rows: list[tuple[Any, ...]]) -> None:
+        if not parts:
+            folder.run("cleanup", "-s", "BTCUSD", "--all", "--yes")
+            folder.run("backfill", "-s", "SPAUSD")
+        parts.append(len(rows))
+
+    store = open_for_reading(folder.database)
+    assert store is not None
+    with store:
+        (found,) = export(store, [Target("tBTCUSD", TIMEFRAMES["1m"])], Asked(None, None, SystemClock().now()), write)
+    assert folder.rows("SELECT id, symbol FROM series") == [(1, "tSPAUSD")], "it has the number of the one before"
+    assert parts[0] == found.candles == 10_000
+    assert found.unknown == found.intervals - 10_000
+
+
+def test_what_somebody_put_beside_the_grid_is_written_too(filled: Folder) -> None:
+    edge = stored(filled.database, "tBTCUSD", "1m")[9_999][0]
+    for beside in (1, 2):
+        filled.rows(
+            "INSERT INTO candles SELECT series_id, open_time + ?, open, high, low, close, volume FROM candles "
+            "WHERE series_id = 1 AND open_time = ?", beside, edge,
+        )  # fmt: skip
+    ended = filled.run("export", "-s", "BTCUSD", "-t", "1m")
+    assert values(ended.out) == stored(filled.database, "tBTCUSD", "1m")
+
+
 def test_a_file_is_replaced_whole_or_not_at_all(filled: Folder, wait: Callable[..., None]) -> None:
     path = filled.path / "all.csv"
     path.write_text("old\n")
@@ -119,17 +184,48 @@ def test_a_file_is_replaced_whole_or_not_at_all(filled: Folder, wait: Callable[.
     process.communicate()
     assert (process.returncode, path.read_text()) == (143, "old\n")
     assert list(filled.path.glob(".all.csv*")) == []
-    assert filled.run("export", "-o", "all.csv").out.splitlines()[0].startswith("symbol\ttimeframe\tstart")
+    ended = filled.run("export", "-o", "all.csv")
+    assert (ended.exit, ended.out, ended.err.count(" is complete from ")) == (0, "", 4)
     assert path.read_text() == filled.run("export").out
     assert path.stat().st_mode & 0o777 == 0o666 & ~os.umask(os.umask(0o022))
 
 
-@pytest.mark.parametrize("output", ["/dev/null", ".", "nowhere/all.csv"])
+@pytest.mark.parametrize(
+    "output", ["/dev/null", "/dev/stdout", ".", "nowhere/all.csv", "circle/all.csv", "a" * 300, "mdata.db", "store"]
+)
 def test_what_can_be_no_file_is_refused_and_left_alone(filled: Folder, output: str) -> None:
+    (filled.path / "circle").symlink_to("circle")
+    (filled.path / "store").symlink_to("mdata.db")
     ended = filled.run("export", "-o", output)
     assert (ended.exit, ended.out) == (2, "")
+    assert "Traceback" not in ended.err
+    assert stored(filled.database, "tBTCUSD", "1m")
     assert Path("/dev/null").is_char_device()
     assert filled.run("export", "--json").exit == 2
+
+
+@pytest.mark.parametrize(
+    ("folder_mode", "output"), [(0o500, "shut/all.csv"), (0, "shut/all.csv"), (0, "shut/in/all.csv")]
+)
+def test_a_folder_that_is_shut_is_a_matter_of_permission(filled: Folder, folder_mode: int, output: str) -> None:
+    shut = filled.path / "shut"
+    (shut / "in").mkdir(parents=True)
+    shut.chmod(folder_mode)
+    filled.before = UNPRIVILEGED
+    ended = filled.run("export", "-o", output)
+    shut.chmod(0o700)
+    assert (ended.exit, ended.out) == (77, "")
+    assert "Permission denied; check the owner and mode of its folder" in ended.err
+
+
+def test_a_link_is_followed_and_a_dash_is_stdout(filled: Folder) -> None:
+    chosen = ("export", "-s", "BTCUSD", "-t", "1h", "-o")
+    (filled.path / "link.csv").symlink_to("all.csv")
+    assert filled.run(*chosen, "link.csv").exit == 0
+    assert (filled.path / "link.csv").is_symlink()
+    assert filled.run(*chosen, "-").out == (filled.path / "all.csv").read_text()
+    assert filled.run(*chosen, "-", "--json").exit == 2
+    assert not (filled.path / "-").exists()
 
 
 def test_a_reader_that_leaves_and_a_full_disk_are_no_bugs(filled: Folder) -> None:
@@ -149,17 +245,38 @@ def test_a_reader_that_leaves_and_a_full_disk_are_no_bugs(filled: Folder) -> Non
     assert "Traceback" not in ended.stderr
 
 
-def test_a_slow_reader_keeps_nobody_from_emptying_the_log(filled: Folder) -> None:
+def test_a_signal_does_not_wait_for_a_reader_who_does_not_read(filled: Folder, wait: Callable[..., None]) -> None:
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    with suppress(BlockingIOError):
+        while os.write(write, b"\n" * 4096):
+            pass
+    os.set_blocking(write, True)
+    process = subprocess.Popen(
+        [MDATA, "export", "-s", "BTCUSD", "-t", "1h", "--since", "-5h"],
+        env=filled.environ(), cwd=filled.path, stdout=write, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    os.close(write)
+    wait(lambda: waits_for_its_reader(process.pid))
+    process.send_signal(signal.SIGTERM)
+    try:
+        assert process.communicate(timeout=10) == (None, "")
+    finally:
+        os.close(read)
+        process.kill()
+    assert process.returncode == 143
+
+
+def test_a_slow_reader_keeps_nobody_from_emptying_the_log(filled: Folder, wait: Callable[..., None]) -> None:
     process = filled.start("export")
-    assert process.stdout is not None
-    process.stdout.readline()
-    # It is in the middle of its rows now, and waits for us; more than a pipe holds is left.
+    # It is in the middle of its rows then; more than a pipe holds is left.
+    wait(lambda: waits_for_its_reader(process.pid))
     filled.rows("INSERT INTO rejected_rows (series_id, row, reason, seen_at, source) VALUES (1, 'x', 'x', 1, 'x')")
     ((busy, *_),) = filled.rows("PRAGMA wal_checkpoint(TRUNCATE)")
     assert busy == 0
-    rest = process.communicate()[0]
+    out = process.communicate()[0]
     assert process.returncode == 0
-    assert len(values("".join([",".join(PUBLIC), "\n", rest]))) > 11_000
+    assert len(values(out)) > 11_000
 
 
 def test_days_and_months_are_cut_on_their_own_grid(folder: Folder) -> None:
@@ -170,6 +287,12 @@ def test_days_and_months_are_cut_on_their_own_grid(folder: Folder) -> None:
     found = folder.run("export", "--since", since)
     assert values(found.out, timeframe="1D") == days[41:]
     assert values(found.out, timeframe="1M") == [row for row in months if row[0] >= int(since)]
+
+
+def test_of_a_store_that_cannot_be_read_nothing_is_written(folder: Folder) -> None:
+    folder.database.write_bytes(b"hello" * 1000)
+    ended = folder.run("export")
+    assert (ended.exit, ended.out) == (74, "")
 
 
 def test_it_needs_no_lock_and_no_right_to_write(filled: Folder) -> None:

@@ -12,7 +12,7 @@ import typer
 
 from mdata.cli import options as common
 from mdata.cli.frame import Answer, Frame, Options, conduct, instant
-from mdata.errors import OK, WORK_REMAINS, Stopped, StorageError
+from mdata.errors import OK, WORK_REMAINS, NotPermittedError, Stopped, StorageError
 
 if TYPE_CHECKING:
     from mdata.jobs.export import Asked, Exported
@@ -47,6 +47,8 @@ def export(
     Ends with 3 when an interval of the range is unknown. A line for every candle, oldest first, with the columns of
     the view `ohlcv`; an interval without trades has none.
     """
+    if output == Path("-"):
+        output = None
     if json and output is None:
         raise typer.BadParameter("--json describes what --output holds: give both")
     given = Options(env_file, symbol, timeframe, json, quiet, verbose)
@@ -66,10 +68,9 @@ def _export(frame: Frame, since: str | None, until: str | None, output: Path | N
         return Answer(*_verdict(frame, found))
     from mdata.files import whole
 
-    with whole(_file(output), _plain_mode()) as stream:
+    with whole(_file(output, frame.loaded.settings.database_path), _plain_mode()) as stream:
         found = _write(frame, asked, stream)
-    rows = [_row(one) for one in found]
-    return Answer(*_verdict(frame, found), {"output": str(output), "series": rows}, lambda: _show(rows))
+    return Answer(*_verdict(frame, found), {"output": str(output), "series": [_row(one) for one in found]})
 
 
 def _write(frame: Frame, asked: "Asked", stream: TextIO) -> "list[Exported]":
@@ -81,8 +82,8 @@ def _write(frame: Frame, asked: "Asked", stream: TextIO) -> "list[Exported]":
     from mdata.store.engine import open_for_reading
 
     settings, writer = frame.loaded.settings, csv.writer(stream, lineterminator="\n")
-    writer.writerow(PUBLIC)
     store = open_for_reading(settings.database_path)
+    writer.writerow(PUBLIC)
     if store is None:
         return work(None, targets(settings), asked, writer.writerows)
     with store:
@@ -91,25 +92,37 @@ def _write(frame: Frame, asked: "Asked", stream: TextIO) -> "list[Exported]":
 
 @contextmanager
 def _stdout() -> Iterator[TextIO]:
-    """Give stdout; whoever reads it may leave, and the disk behind it may be full."""
+    """Give stdout; whoever reads it may leave, or be slow when a signal comes, and the disk behind it may be full."""
     try:
         yield sys.stdout
         sys.stdout.flush()
-    except OSError as error:
-        # What Python holds still must not fail once more at its exit.
+    except (OSError, Stopped) as error:
+        # What Python holds still must neither fail once more at its exit nor be waited for.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, Stopped):
+            raise
         if isinstance(error, BrokenPipeError):
             raise Stopped(signal.SIGPIPE) from None
         raise StorageError(f"the candles could not be written: {error.strerror}") from error
 
 
-def _file(output: Path) -> Path:
-    """Return the file that is to be replaced; refuse what is none, a device above all."""
-    found = output.resolve()
-    if not found.parent.is_dir():
-        raise typer.BadParameter(f"{found.parent} is no folder", param_hint="--output")
-    if found.exists() and not found.is_file():
-        raise typer.BadParameter(f"{output} is no file; without --output the candles go to stdout")
+def _file(output: Path, store: Path) -> Path:
+    """Return the file that is to be replaced; refuse what is none, a device above all, and the store itself."""
+    try:
+        # What it is comes first: a pipe behind /dev/stdout has no place.
+        if output.exists() and not output.is_file():
+            raise typer.BadParameter(f"{output} is no file; without --output the candles go to stdout")
+        found = output.resolve()
+        if not found.parent.is_dir():
+            raise typer.BadParameter(f"{found.parent} is no folder", param_hint="--output")
+    except PermissionError as error:
+        message = f"cannot write {output}: {error.strerror}; check the owner and mode of its folder"
+        raise NotPermittedError(message) from error
+    except (OSError, RuntimeError) as error:
+        # Too long, or links in a circle.
+        raise typer.BadParameter(f"{output} can be no file: {error}", param_hint="--output") from error
+    if found == store.resolve():
+        raise typer.BadParameter(f"{output} is the store itself", param_hint="--output")
     return found
 
 
@@ -127,15 +140,24 @@ def _verdict(frame: Frame, found: "list[Exported]") -> tuple[int, str | None]:
         if one.start is None:
             missing.append(f"nothing is stored of {name}")
         elif one.unknown:
-            missing.append(f"{one.unknown} of {one.intervals} intervals of {name} are unknown")
+            verb = "is" if one.unknown == 1 else "are"
+            missing.append(f"{one.unknown} of {one.intervals} intervals of {name} {verb} unknown")
         else:
-            provisional = f", {one.provisional} provisional" if one.provisional else ""
-            frame.log.info(f"{name} is complete: {one.intervals} intervals, {one.candles} candles{provisional}")
+            frame.log.info(_complete(name, one))
     if not missing:
         return OK, None
     reason = f"{'; '.join(missing)}: {_ADVICE}"
     frame.log.warning(reason)
     return WORK_REMAINS, reason
+
+
+def _complete(name: str, one: "Exported") -> str:
+    from mdata.domain.moment import iso
+
+    if one.start is None or one.end is None or one.start == one.end:
+        return f"no interval of {name} that has closed lies in this range"
+    counts = f"intervals={one.intervals} candles={one.candles} provisional={one.provisional}"
+    return f"{name} is complete from {iso(one.start)} to {iso(one.end)}: {counts}"
 
 
 def _row(one: "Exported") -> dict[str, Any]:
@@ -145,10 +167,3 @@ def _row(one: "Exported") -> dict[str, Any]:
 
     times = {name: instant and iso(instant) for name, instant in (("start", one.start), ("end", one.end))}
     return {**asdict(one), **times, "complete": one.is_complete}
-
-
-def _show(rows: list[dict[str, Any]]) -> None:
-    from mdata import render
-
-    columns = ["symbol", "timeframe", "start", "end", "intervals", "candles", "provisional", "unknown", "complete"]
-    render.table(columns, [[row[column] for column in columns] for row in rows])

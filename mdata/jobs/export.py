@@ -4,15 +4,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from mdata.domain.interval import Range
+from mdata.domain.gaps import missing
+from mdata.domain.interval import Range, subtract
 from mdata.domain.series import Series
 from mdata.jobs.passes import Target, find
-from mdata.store import candles, coverage, overview
-from mdata.store.engine import Store
+from mdata.store import candles, coverage
+from mdata.store import series as table
+from mdata.store.engine import Connection, Store
 
 Write = Callable[[list[tuple[Any, ...]]], None]
 
-# Rows of one look at the store: a reader who takes his time must not keep others from emptying its log.
+# Intervals of one look at the store: a reader who takes his time must not keep others from emptying its log.
 _SLICE = 10_000
 
 
@@ -61,31 +63,60 @@ def export(store: Store | None, wanted: list[Target], asked: Asked, write: Write
 def _export(store: Store, series: Series, asked: Asked, write: Write) -> Exported:
     within = _range(store, series, asked)
     rows = provisional = unknown = 0
-    for part, counts in _parts(store, series, within):
-        write(part)
-        rows += len(part)
-        provisional, unknown = provisional + counts.provisional, unknown + counts.unknown
+    for part in _parts(store, series, within):
+        write(part.rows)
+        rows += len(part.rows)
+        provisional, unknown = provisional + part.provisional, unknown + part.unknown
     intervals = series.timeframe.count(*within)
     return Exported(series.symbol, series.timeframe.name, *within, intervals, rows, provisional, unknown)
 
 
 def _range(store: Store, series: Series, asked: Asked) -> Range:
-    """Return the intervals that open in what was asked for, have closed, and do not precede the first candle."""
+    """Return the intervals that open in what was asked for, have closed, and do not precede the first candle.
+
+    Where no end is named, what was not fetched yet is no part of it, unless that is all there is.
+    """
     grid, hull = series.timeframe, coverage.hull(store.connection, series.id)
     wanted = series.wanted(asked.now, 0)
     start = wanted.start if asked.since is None else max(grid.ceil(asked.since), series.first_candle or wanted.start)
     newest = hull.end if hull else start
-    end = newest if asked.until is None else min(grid.ceil(asked.until), grid.closed_end(asked.now))
+    # A local clock that is behind does not undo what has been answered.
+    closed = max(grid.closed_end(asked.now), newest)
+    end = newest if newest > start else closed
+    if asked.until is not None:
+        end = min(grid.ceil(asked.until), closed)
     return Range(start, max(start, end))
 
 
-def _parts(store: Store, series: Series, within: Range) -> Iterator[tuple[list[tuple[Any, ...]], overview.Counts]]:
-    """Yield a range in parts: rows, and what the ledger says about the stretch that they are from."""
+class _Part(NamedTuple):
+    """The rows of a stretch, and how many of its intervals the ledger calls provisional and unknown."""
+
+    rows: list[tuple[Any, ...]]
+    provisional: int
+    unknown: int
+
+
+def _parts(store: Store, series: Series, within: Range) -> Iterator[_Part]:
+    """Yield a range in parts, each from one look at the store."""
     start = within.start
     while start < within.end:
+        stretch = Range(start, min(series.timeframe.shift(start, _SLICE), within.end))
         with store.read() as connection:
-            rows = candles.public_rows(connection, series, Range(start, within.end), _SLICE)
-            end = series.timeframe.next(rows[-1][3]) if len(rows) == _SLICE else within.end
-            counts, _ = overview.look(connection, series, Range(start, end))
-        yield rows, counts
-        start = end
+            part = _look(connection, series, stretch)
+        yield part
+        start = stretch.end
+
+
+def _look(connection: Connection, series: Series, stretch: Range) -> _Part:
+    grid, current = series.timeframe, table.find(connection, series.symbol, series.timeframe)
+    # Somebody may have had it forgotten meanwhile, and its number may be another's by now.
+    if current is None:
+        return _Part([], 0, grid.count(*stretch))
+    lost = candles.lost(connection, current.id, stretch)
+    unknown = missing(grid, stretch, coverage.uncovered(connection, current.id, stretch), lost, stretch)
+    provisional = subtract(coverage.clipped(connection, current.id, stretch, "provisional"), unknown)
+    return _Part(
+        candles.public_rows(connection, current, stretch),
+        sum(grid.count(*part) for part in provisional),
+        sum(grid.count(*part) for part in unknown),
+    )

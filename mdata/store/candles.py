@@ -37,11 +37,11 @@ def stored(connection: Connection, series_id: int, within: Range) -> list[Candle
     return rows.fetchall()
 
 
-def public_rows(connection: Connection, series: Series, within: Range, limit: int) -> list[tuple[Any, ...]]:
-    """Return the oldest `limit` candles of a range as the view `ohlcv` has them."""
+def public_rows(connection: Connection, series: Series, within: Range) -> list[tuple[Any, ...]]:
+    """Return the candles of a range as the view `ohlcv` has them, ascending."""
     rows = connection.execute(
         f"""SELECT {", ".join(PUBLIC)} FROM ohlcv WHERE exchange = ? AND symbol = ? AND timeframe = ?
-            AND open_time >= ? AND open_time < ? ORDER BY open_time LIMIT {limit:d}""",
+            AND open_time >= ? AND open_time < ? ORDER BY open_time""",
         (series.exchange, series.symbol, series.timeframe.name, *within),
     )
     return rows.fetchall()

@@ -465,3 +465,9 @@ def test_the_command_tells_what_it_found_at_a_terminal_in_a_pipe_and_in_json(fol
     (row,) = folder.rows("SELECT outcome, exit, remaining FROM ingestion_jobs WHERE command = 'verify' AND exit = 3")
     assert row == ("partial", 3, ended.json["remaining"])
     assert folder.run("verify").exit == 0
+
+
+def test_in_cron_it_says_nothing_about_a_sound_store(folder: Folder) -> None:
+    folder.run("backfill", BACKFILL_DAYS="2")
+    ended = folder.run("verify", "--quiet")
+    assert (ended.exit, ended.out, ended.err) == (0, "", "")

@@ -74,7 +74,9 @@ def _show(found: "Verified") -> None:
     doubts = _data(found)["verified"]["doubts"]
     if not sys.stdout.isatty():
         columns = ["symbol", "timeframe", "start", "end", "intervals", "recorded", "stored", "reason"]
-        render.table(columns, [[doubt[column] for column in columns] for doubt in doubts])
+        # Started by cron it has nothing to say about a sound store.
+        if doubts:
+            render.table(columns, [[doubt[column] for column in columns] for doubt in doubts])
         return
     render.line(
         f"{found.candles:,} candles; {found.refused} can be none, {found.unvouched} lie where nothing is covered, "

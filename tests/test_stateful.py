@@ -196,6 +196,7 @@ class StoreMachine(RuleBasedStateMachine):
             time = times[-min(back, len(times))]
             self.sandbox.market.revised[symbol, "1m", time] = (time, 9.0, 9.0, 9.0, 9.0, 9.0)
             self.changed.add((symbol, time))
+            self.withdrawn.discard((symbol, time))
 
     @rule(symbol=st.sampled_from(SYMBOLS), back=st.integers(1, 400))
     def withdrawal(self, symbol: str, back: int) -> None:

@@ -19,6 +19,7 @@ from mdata.jobs.status import collect
 from mdata.jobs.update import update
 from mdata.sandbox.faults import Fault
 from mdata.sandbox.server import Sandbox
+from mdata.store import coverage
 from mdata.store.engine import sqlite3
 
 MakeContext = Callable[..., Context]
@@ -156,6 +157,38 @@ def test_a_refusal_neither_closes_nor_delays_a_gap(context: MakeContext, sandbox
     assert reason
     sandbox.faults = []
     assert repair(given).exit == 0
+
+
+@pytest.mark.parametrize("fault", [Fault("shifted", times=1), Fault("cap", parameters={"rows": 2}, times=1)], ids=str)
+@pytest.mark.parametrize("edge", ["oldest", "newest"])
+def test_a_candle_lost_at_an_end_of_the_series_is_not_given_up_for_one_cut_answer(
+    context: MakeContext, sandbox: Sandbox, clock: SetClock, edge: str, fault: Fault
+) -> None:
+    """Beyond it lies no stored candle that could witness how far the answer went."""
+    given = context(BACKFILL_DAYS="1", SETTLE_SECONDS="0")
+    backfill(given)
+    held = stored(given.store.path, "tBTCUSD", "1m")
+    delete(given, *(row[0] for row in (held[:3] if edge == "oldest" else held[-3:])))
+    detect_gaps(given)
+    sandbox.faults = [replace(fault)]
+    repair(given)
+    clock.advance(2 * 3_600_000)
+    repair_fully(given)
+    assert [row[0] for row in stored(given.store.path, "tBTCUSD", "1m")] == [row[0] for row in held]
+
+
+def test_a_silence_at_an_end_of_the_series_is_asked_about_twice_and_believed(
+    context: MakeContext, sandbox: Sandbox
+) -> None:
+    hole = Range(TODAY + 12 * 3_600_000 - 20 * MINUTE, TODAY + 12 * 3_600_000 + 4 * MINUTE)
+    sandbox.market.pairs["tBTCUSD"] = replace(sandbox.market.pairs["tBTCUSD"], holes=(hole,))
+    given = context(BACKFILL_DAYS="1", SETTLE_SECONDS="0")
+    backfill(given)
+    with given.store.write() as connection:
+        coverage.cut(connection, 1, Range(hole.start + MINUTE, hole.start + 3 * MINUTE))
+    detect_gaps(given)
+    result = repair(given)
+    assert (result.exit, result.tally.gaps_empty, result.tally.requests) == (0, 1, 2)
 
 
 TOO_LITTLE = [Fault("shifted"), Fault("empty"), Fault("cap", parameters={"rows": 1}), Fault("html"), Fault("nan")]
@@ -466,7 +499,7 @@ def test_any_mixture_of_losses_holes_refusals_and_short_pages_ends_with_the_trut
     given = context(SYMBOLS=symbol, BACKFILL_DAYS="3", RATE_LIMIT_MAX_RETRIES="1", GAP_REPAIR_MAX_REPAIRS_PER_RUN="3")
     assert backfill(given).exit == 0
     held = stored(given.store.path, symbol, "1m")
-    # The outermost candles stay: beyond them nothing can witness that an answer was cut, and law 3 believes it.
+    # The outermost candles stay: beyond them nothing witnesses that two answers in a row were cut alike.
     times = [row[0] for row in held[1:-5]]
     lost = set(rng.sample(times, rng.choice([1, 20, len(times) // 3])))
     for _ in range(3):

@@ -140,11 +140,15 @@ def repair(series: Series, asked: Range, before: int | None, after: int | None, 
     """Return the request that can prove what is missing in `asked`.
 
     It reaches from the stored candle `before` the range to the one `after` it, where there are such, and proves
-    something only when both come back: an answer that is cut or shifted loses one of them.
+    something only when both come back: an answer that is cut or shifted loses one of them. Where there is but one,
+    the answer begins with that, so that a cut shows at the other end.
     """
     start = asked.start if before is None else before
     end = asked.end if after is None else series.timeframe.next(after)
     witnesses = tuple(time for time in (before, after) if time is not None)
     return Query(
-        series.symbol, series.timeframe, Range(start, end), newest_first=True, doubted=doubted, witnesses=witnesses
+        *(series.symbol, series.timeframe, Range(start, end)),
+        newest_first=before is None or after is not None,
+        doubted=doubted,
+        witnesses=witnesses,
     )

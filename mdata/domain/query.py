@@ -8,7 +8,8 @@ therefore decided here, and nowhere else:
 - a shorter page proves the whole range that was asked;
 - but an empty stretch of 60 intervals or more at the far end of a page may be a cut answer: it is asked
   about once more, and believed when the second answer brings nothing either. When it does bring something, the
-  exchange sends no more rows than the first had, and from then on so many make a full page.
+  exchange sends no more rows than the first had, and from then on so many make a full page. Where a repair has a
+  witness at one end only, any empty stretch at the other end is one of those.
 """
 
 from math import isclose
@@ -98,7 +99,7 @@ def prove(page: Page) -> Proof:
         reach, doubt = reached, None
     else:
         beyond = Range(asked.start, reached.start) if query.newest_first else Range(reached.end, asked.end)
-        is_doubtful = timeframe.count(*beyond) >= LONG_SILENCE and not _is_second_time(query, beyond)
+        is_doubtful = timeframe.count(*beyond) >= _remarkable(query) and not _is_second_time(query, beyond)
         reach, doubt = (reached, beyond) if is_doubtful else (asked, None)
     unknown = normal(row.unknown for row in page.refused if row.unknown)
     if reach.end <= reach.start:
@@ -113,6 +114,11 @@ def _lacks_witness(page: Page, reached: Range) -> bool:
     # A full page may end before it comes to the farther witness.
     due = (time for time in page.query.witnesses if not page.is_full or reached.start <= time < reached.end)
     return any(time not in times for time in due)
+
+
+def _remarkable(query: Query) -> int:
+    """Return how many silent intervals at the far end are asked about twice: any where a repair lacks a witness."""
+    return 1 if len(query.witnesses) == 1 else LONG_SILENCE
 
 
 def _is_second_time(query: Query, beyond: Range) -> bool:

@@ -56,8 +56,9 @@ def _export(store: Store) -> float:
     """Write the middle of a series into a CSV file."""
     start = END - (store.minutes // 2 + _READ // 2) * MINUTE
     within = ("--since", str(start), "--until", str(start + _READ * MINUTE), "--output", str(store.path) + ".csv")
-    # Gaps are in it: it ends with 3.
-    return cost([MDATA, "export", "--symbol", symbol(3), *within], store.environ()).wall
+    found = cost([MDATA, "export", "--symbol", symbol(3), *within], store.environ())
+    assert found.exit == 3, "gaps are in it"
+    return found.wall
 
 
 def _ingest(store: Store, count: int) -> Iterator[float]:

@@ -75,6 +75,7 @@ def _export(frame: Frame, since: str | None, until: str | None, output: Path | N
 
 def _write(frame: Frame, asked: "Asked", stream: TextIO) -> "list[Exported]":
     import csv
+    from contextlib import nullcontext
 
     from mdata.jobs.export import export as work
     from mdata.jobs.passes import targets
@@ -82,11 +83,8 @@ def _write(frame: Frame, asked: "Asked", stream: TextIO) -> "list[Exported]":
     from mdata.store.engine import open_for_reading
 
     settings, writer = frame.loaded.settings, csv.writer(stream, lineterminator="\n")
-    store = open_for_reading(settings.database_path)
-    writer.writerow(PUBLIC)
-    if store is None:
-        return work(None, targets(settings), asked, writer.writerows)
-    with store:
+    with open_for_reading(settings.database_path) or nullcontext() as store:
+        writer.writerow(PUBLIC)
         return work(store, targets(settings), asked, writer.writerows)
 
 
@@ -165,5 +163,5 @@ def _row(one: "Exported") -> dict[str, Any]:
 
     from mdata.domain.moment import iso
 
-    times = {name: instant and iso(instant) for name, instant in (("start", one.start), ("end", one.end))}
+    times = {name: time and iso(time) for name, time in (("start", one.start), ("end", one.end))}
     return {**asdict(one), **times, "complete": one.is_complete}

@@ -60,10 +60,15 @@ def _plan(frame: Frame) -> Answer:
 def _data(found: "Verified") -> dict[str, Any]:
     from dataclasses import asdict
 
+    return {"verified": {**asdict(found), "doubts": _doubts(found)}}
+
+
+def _doubts(found: "Verified") -> list[dict[str, Any]]:
+    from dataclasses import asdict
+
     from mdata.domain.moment import iso
 
-    doubts = [{**asdict(doubt), "start": iso(doubt.start), "end": iso(doubt.end)} for doubt in found.doubts]
-    return {"verified": {**asdict(found), "doubts": doubts}}
+    return [{**asdict(doubt), "start": iso(doubt.start), "end": iso(doubt.end)} for doubt in found.doubts]
 
 
 def _show(found: "Verified") -> None:
@@ -71,12 +76,11 @@ def _show(found: "Verified") -> None:
 
     from mdata import render
 
-    doubts = _data(found)["verified"]["doubts"]
+    doubts = _doubts(found)
     if not sys.stdout.isatty():
-        columns = ["symbol", "timeframe", "start", "end", "intervals", "recorded", "stored", "reason"]
         # Started by cron it has nothing to say about a sound store.
         if doubts:
-            render.table(columns, [[doubt[column] for column in columns] for doubt in doubts])
+            render.table([*doubts[0]], [[*doubt.values()] for doubt in doubts])
         return
     render.line(
         f"{found.candles:,} candles; {found.refused} can be none, {found.unvouched} lie where nothing is covered, "

@@ -4,6 +4,7 @@ Every function takes and returns lists that are *normal*: ascending, disjoint, n
 `normal` makes any list so.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -74,6 +75,11 @@ def intersect(ranges: list[Range], others: list[Range]) -> list[Range]:
         else:
             right += 1
     return shared
+
+
+def count_within(times: list[int], ranges: Iterable[Range]) -> int:
+    """Return how many of these (ascending) times lie in any of the ranges, which are disjoint."""
+    return sum(bisect_left(times, end) - bisect_left(times, start) for start, end in ranges) if times else 0
 
 
 def clip(ranges: list[Range], start: int, end: int) -> list[Range]:

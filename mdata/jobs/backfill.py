@@ -17,6 +17,7 @@ from mdata.jobs.passes import (
     read_ledger,
     refuse_wrong_clock,
     start_asked,
+    stored,
     targets,
 )
 from mdata.jobs.result import JobResult
@@ -91,6 +92,5 @@ def _planned(settings: Settings, store: Store | None, target: Target, now: int, 
 def _remaining(job: Job) -> int:
     """Count the wanted intervals outside the hull of every series that is stored."""
     context = job.context
-    stored = [series for target in targets(context.settings) if (series := find(context.store, target))]
-    now = context.clock.now()
-    return sum(planning.backlog(read_ledger(context.store, series, now, context.settle)) for series in stored)
+    now, known = context.clock.now(), stored(context.store, context.settings)
+    return sum(planning.backlog(read_ledger(context.store, series, now, context.settle)) for series in known)

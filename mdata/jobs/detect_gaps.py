@@ -6,7 +6,7 @@ from mdata.domain.interval import Range, normal, subtract
 from mdata.domain.series import Series
 from mdata.jobs.context import Context
 from mdata.jobs.job import Job, run
-from mdata.jobs.passes import find, targets
+from mdata.jobs.passes import find, stored, targets
 from mdata.jobs.result import JobResult
 from mdata.store import candles, coverage, gaps
 from mdata.store.engine import Connection
@@ -69,10 +69,8 @@ def find_missing(connection: Connection, series: Series) -> list[Range]:
 def unknown_in_gaps(context: Context) -> int:
     """Count the intervals of all gaps that the configured series have now."""
     total = 0
-    for target in targets(context.settings):
-        series = find(context.store, target)
-        if series is not None:
-            with context.store.read() as connection:
-                found = find_missing(connection, series)
-            total += sum(series.timeframe.count(*part) for part in found)
+    for series in stored(context.store, context.settings):
+        with context.store.read() as connection:
+            found = find_missing(connection, series)
+        total += sum(series.timeframe.count(*part) for part in found)
     return total

@@ -52,6 +52,11 @@ def find(store: Store, target: Target) -> Series | None:
     return table.find(store.connection, target.symbol, target.timeframe)
 
 
+def stored(store: Store, settings: Settings) -> list[Series]:
+    """Return those series that the settings name and the store has seen."""
+    return [series for target in targets(settings) if (series := find(store, target)) is not None]
+
+
 def retention_days(settings: Settings, timeframe: Timeframe) -> int:
     """Return for how many days candles of a timeframe are kept; 0 is for ever."""
     return settings.retention_days_by_timeframe.get(timeframe.name, settings.retention_days)

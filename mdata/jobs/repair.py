@@ -14,7 +14,7 @@ from mdata.errors import WORK_REMAINS, BadAnswerError, NotNowError, RowsRefusedE
 from mdata.jobs.context import Context, Progress
 from mdata.jobs.detect_gaps import unknown_in_gaps
 from mdata.jobs.job import Job, LimitReachedError, run
-from mdata.jobs.passes import find, targets
+from mdata.jobs.passes import stored
 from mdata.jobs.result import JobResult
 from mdata.store import candles, gaps, silences
 from mdata.store import series as table
@@ -45,7 +45,7 @@ def repair(context: Context, *, retry_failed: bool = False) -> JobResult:
 
     def work(job: Job) -> None:
         if retry_failed:
-            known = [series for target in targets(context.settings) if (series := find(context.store, target))]
+            known = stored(context.store, context.settings)
             with job.write() as connection:
                 for series in known:
                     gaps.retry_failed(connection, series.id)
@@ -159,12 +159,11 @@ class _Repair:
 
     def _plan(self) -> Asked | None:
         now = self._context.clock.now()
-        wanted = targets(self._context.settings)
-        stored = [series for target in wanted if (series := find(self._context.store, target))]
+        known = stored(self._context.store, self._context.settings)
         with self._context.store.read() as connection:
-            due = [(series, due_gaps(connection, series, now, self._context.settle)) for series in stored]
+            due = [(series, due_gaps(connection, series, now, self._context.settle)) for series in known]
             if not any(parts for _, parts in due):
-                due = [(series, self._due_silences(connection, series, now)) for series in stored]
+                due = [(series, self._due_silences(connection, series, now)) for series in known]
             newest = max((one for one in due if one[1]), key=lambda one: one[1][-1].end, default=None)
             return None if newest is None else self._around(connection, *newest)
 
@@ -197,16 +196,14 @@ def _what_is_left(job: Job) -> tuple[int, str | None]:
     context, now = job.context, job.context.clock.now()
     left: list[Gap] = []
     waiting: list[int] = []
-    for target in targets(context.settings):
-        series = find(context.store, target)
-        if series is not None:
-            found = gaps.unresolved(context.store.connection, series.id)
-            left += found
-            waiting += [
-                max(gap.next_attempt_at or now, series.timeframe.next(gap.range.start) + context.settle)
-                for gap in found
-                if gap.status == "open"
-            ]
+    for series in stored(context.store, context.settings):
+        found = gaps.unresolved(context.store.connection, series.id)
+        left += found
+        waiting += [
+            max(gap.next_attempt_at or now, series.timeframe.next(gap.range.start) + context.settle)
+            for gap in found
+            if gap.status == "open"
+        ]
     if not left:
         return 0, None
     given_up = sum(gap.status == "failed" for gap in left)
@@ -232,7 +229,7 @@ NOTHING = Planned(0, 0, 0, Estimate(0, 0, 0))
 def plan(settings: Settings, store: Store, now: int, *, retry_failed: bool = False) -> Planned:
     """Return what a run at `now` (ms UTC) would ask for, within its limit of requests; nothing is asked."""
     found_gaps = found_silences = intervals = requests = 0
-    for series in filter(None, (find(store, target) for target in targets(settings))):
+    for series in stored(store, settings):
         with store.read() as connection:
             settle = settings.settle_seconds * 1000
             missing = due_gaps(connection, series, now, settle, with_failed=retry_failed)

@@ -27,7 +27,7 @@ from mdata.jobs.catchup import CatchUp
 from mdata.jobs.context import Context
 from mdata.jobs.feed import Connect, Due, ExchangeTime, Feed
 from mdata.jobs.job import Job, run
-from mdata.jobs.passes import Target, covered_before, find, read_ledger, targets
+from mdata.jobs.passes import Target, covered_before, find, read_ledger, stored, targets
 from mdata.jobs.result import JobResult
 from mdata.jobs.standing import Standing, View
 from mdata.jobs.worker import Worker
@@ -221,11 +221,9 @@ def _remaining(job: Job) -> int:
     """Count what is unknown of the settled intervals that a stream would catch up with."""
     context, left = job.context, 0
     lookback = context.settings.ws_catchup_lookback_minutes * 60_000
-    for target in targets(context.settings):
-        series = find(context.store, target)
-        if series is not None:
-            ledger = read_ledger(context.store, series, context.clock.now(), context.settle)
-            before = series.timeframe.closed_end(ledger.now, ledger.settle)
-            covered = covered_before(context.store, series, before, lookback)
-            left += sum(series.timeframe.count(*part) for part in planning.behind(ledger, covered, before, lookback))
+    for series in stored(context.store, context.settings):
+        ledger = read_ledger(context.store, series, context.clock.now(), context.settle)
+        before = series.timeframe.closed_end(ledger.now, ledger.settle)
+        covered = covered_before(context.store, series, before, lookback)
+        left += sum(series.timeframe.count(*part) for part in planning.behind(ledger, covered, before, lookback))
     return left

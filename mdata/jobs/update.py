@@ -6,7 +6,7 @@ from mdata.domain.budget import Priority
 from mdata.domain.query import PAGE_LIMIT
 from mdata.jobs.context import Context
 from mdata.jobs.job import Job, run
-from mdata.jobs.passes import Passes, Planned, Target, find, read_ledger, start_asked, targets
+from mdata.jobs.passes import Passes, Planned, Target, find, read_ledger, start_asked, stored, targets
 from mdata.jobs.result import JobResult
 from mdata.store.engine import Store
 
@@ -45,11 +45,9 @@ def _work(job: Job) -> None:
 def _remaining(job: Job) -> int:
     """Count the wanted intervals newer than the newest coverage; what is older is the work of `backfill`."""
     context, left = job.context, 0
-    for target in targets(context.settings):
-        series = find(context.store, target)
-        if series is not None:
-            ledger = read_ledger(context.store, series, context.clock.now(), context.settle)
-            wanted = series.wanted(ledger.now, ledger.settle)
-            start = ledger.hull.end if ledger.hull else wanted.start
-            left += series.timeframe.count(max(start, wanted.start), wanted.end)
+    for series in stored(context.store, context.settings):
+        ledger = read_ledger(context.store, series, context.clock.now(), context.settle)
+        wanted = series.wanted(ledger.now, ledger.settle)
+        start = ledger.hull.end if ledger.hull else wanted.start
+        left += series.timeframe.count(max(start, wanted.start), wanted.end)
     return left

@@ -8,7 +8,7 @@ from mdata.domain.series import Series
 from mdata.errors import OK, WORK_REMAINS
 from mdata.jobs.context import Context
 from mdata.jobs.job import Job, run
-from mdata.jobs.passes import find, targets
+from mdata.jobs.passes import find, stored, targets
 from mdata.jobs.result import JobResult
 from mdata.store import audit
 from mdata.store.engine import Store
@@ -60,7 +60,7 @@ def plan(settings: Settings, store: Store) -> Verified:
     """Return what a run would find; nothing is changed. Raise StorageError for a damaged file."""
     audit.check_file(store)
     found = Verified()
-    for series in filter(None, (find(store, target) for target in targets(settings))):
+    for series in stored(store, settings):
         with store.read() as connection:
             found += _told(series, audit.audit(connection, series))
     return found
@@ -73,6 +73,9 @@ def verify(context: Context) -> tuple[JobResult, Verified]:
     """
     found: list[Verified] = []
 
+    def total() -> Verified:
+        return sum(found, Verified())
+
     def work(job: Job) -> None:
         audit.check_file(context.store)
         for target in targets(context.settings):
@@ -82,8 +85,8 @@ def verify(context: Context) -> tuple[JobResult, Verified]:
                 found.append(_verify(job, series))
 
     job = Job(COMMAND, context, Priority.REPAIR)
-    result = run(job, work, lambda _: sum(found, Verified()).intervals, lambda _: _verdict(sum(found, Verified())))
-    return result, sum(found, Verified())
+    result = run(job, work, lambda _: total().intervals, lambda _: _verdict(total()))
+    return result, total()
 
 
 def _verify(job: Job, series: Series) -> Verified:
@@ -104,9 +107,9 @@ def _told(series: Series, found: audit.Audit) -> Verified:
     doubts = tuple(
         Doubtful(
             *(series.symbol, grid.name, *segment.range, grid.count(*segment.range)),
-            *(segment.candles, stored, reason),
+            *(segment.candles, held, reason),
         )
-        for segment, stored, reason in found.doubts
+        for segment, held, reason in found.doubts
     )
     unknown = sum(doubt.intervals for doubt in doubts) + found.lost
     return Verified(found.candles, found.unvouched, len(found.unsound), unknown, doubts)

@@ -4,28 +4,25 @@ A flipped byte, a file that was copied while it was written to, a row put in by 
 than `coverage` counts, or one that can be none. To see that, everything has to be read.
 """
 
-from bisect import bisect_left
 from json import dumps
 from typing import NamedTuple
 
 from mdata.domain.candle import LARGEST, Candle, fault
-from mdata.domain.interval import Range, normal, subtract
+from mdata.domain.interval import Range, count_within, normal, subtract
 from mdata.domain.query import RefusedRow
 from mdata.domain.series import Series
 from mdata.domain.timeframe import Timeframe
-from mdata.errors import StorageError
 from mdata.store import candles, coverage, gaps, silences
 from mdata.store import series as table
 from mdata.store.engine import Connection, Store
 from mdata.store.pages import keep_refused
+from mdata.store.sqlite import damaged
 
 # What `domain.candle.fault` accepts, so that only suspects come to it; SQLite reads a NaN as NULL.
 _SOUND = f"""coalesce(low > 0 AND volume > 0 AND high < {LARGEST} AND volume < {LARGEST}
                       AND open BETWEEN low AND high AND close BETWEEN low AND high, 0)"""
-_COLUMNS = ("open_time", "open", "high", "low", "close", "volume")
-
 # What SQLite says of a NaN: a row that breaks a rule of its table, in a file that is whole.
-_NO_NUMBERS = {f"NULL value in candles.{column}" for column in _COLUMNS[1:]}
+_NO_NUMBERS = {f"NULL value in candles.{column}" for column in candles.COLUMNS[1:]}
 
 
 class Doubt(NamedTuple):
@@ -56,30 +53,28 @@ def check_file(store: Store) -> None:
         told = [text for (text,) in connection.execute("PRAGMA integrity_check")]
     damages = [text for text in told if text != "ok" and text not in _NO_NUMBERS]
     if damages:
-        raise StorageError(
-            f"{store.path} is damaged ({' '.join(damages[0].split())}); nothing was changed: keep the file, restore "
-            "a backup or start a new one"
-        )
+        raise damaged(store.path, " ".join(damages[0].split()))
 
 
 def audit(connection: Connection, series: Series) -> Audit:
     """Read all that is stored of a series, and compare it with its ledger."""
     unsound, grid = find_unsound(connection, series), series.timeframe
     off_grid = [time for time in unsound if not grid.is_aligned(time)]
+    segments = count_segments(connection, series.id)
     vouched, lost, doubts, reached = 0, 0, [], -(2**63)
-    for segment, stored in count_segments(connection, series.id):
+    for segment, stored in segments:
         vouched += stored
         reason = (
             _difference(stored - segment.candles)
             or _misplaced(segment, grid, reached)
-            or (_count(off_grid, segment.range) and f"a candle is off the {grid.name} grid")
+            or (count_within(off_grid, [segment.range]) and f"a candle is off the {grid.name} grid")
         )
         if reason:
             doubts.append(Doubt(segment, stored, reason))
         else:
-            lost += _count(unsound, segment.range)
+            lost += count_within(unsound, [segment.range])
         reached = max(reached, segment.end)
-    unvouched = count_unvouched(connection, series.id)
+    unvouched = _count_outside(connection, series.id, normal(segment.range for segment, _ in segments))
     return Audit(vouched + unvouched, unvouched, doubts, unsound, lost)
 
 
@@ -96,31 +91,21 @@ def _misplaced(segment: coverage.Segment, grid: Timeframe, reached: int) -> str 
     return "the range overlaps another" if segment.start < reached else None
 
 
-def _count(times: list[int], within: Range) -> int:
-    """Return how many of these (ascending) times lie in a range."""
-    return bisect_left(times, within.end) - bisect_left(times, within.start)
-
-
 def count_segments(connection: Connection, series_id: int) -> list[tuple[coverage.Segment, int]]:
     """Return every segment, ascending, with its candles as they were recorded, and how many there are."""
-    rows = connection.execute(
-        """SELECT start_time, end_time, kind, candles,
-                  (SELECT count(*) FROM candles
-                   WHERE series_id = ?1 AND open_time >= start_time AND open_time < end_time)
-           FROM coverage WHERE series_id = ?1 ORDER BY start_time""",
-        (series_id,),
-    ).fetchall()
     # What was lost and put back by hand is counted by the next job that looks at it.
     _, restored = candles.marks(connection, series_id)
     return [
-        (coverage.Segment(start, end, kind, recorded + _count(restored, Range(start, end))), stored)
-        for start, end, kind, recorded, stored in rows
+        (
+            segment._replace(candles=segment.candles + count_within(restored, [segment.range])),
+            candles.count(connection, series_id, segment.range),
+        )
+        for segment in coverage.segments(connection, series_id)
     ]
 
 
-def count_unvouched(connection: Connection, series_id: int) -> int:
-    """Return how many candles are stored where nothing is covered."""
-    covered = normal(segment.range for segment in coverage.segments(connection, series_id))
+def _count_outside(connection: Connection, series_id: int, covered: list[Range]) -> int:
+    """Return how many candles are stored outside of these ranges (normal)."""
     outside = subtract([Range(-(2**63), 2**63 - 1)], covered)
     return sum(candles.count(connection, series_id, part) for part in outside)
 
@@ -131,7 +116,7 @@ def find_unsound(connection: Connection, series: Series) -> list[int]:
     # Months have no constant step, and there are few of them.
     off_grid = f"(open_time - {grid.anchor}) % {grid.step} <> 0" if grid.step else "1"
     rows = connection.execute(
-        f"""SELECT {", ".join(_COLUMNS)} FROM candles
+        f"""SELECT {", ".join(candles.COLUMNS)} FROM candles
             WHERE series_id = ? AND (NOT {_SOUND} OR {off_grid}) ORDER BY open_time""",
         (series.id,),
     )
@@ -164,11 +149,11 @@ def set_aside(connection: Connection, series: Series, times: list[int], now: int
 
     Where coverage vouches for one it is a lost candle then.
     """
-    refused = []
+    refused = {}
     for row in filter(None, (candles.at(connection, series.id, time) for time in times)):
         reason = _fault(row, series.timeframe)
         if reason is not None:
-            text = dumps(dict(zip(_COLUMNS, row, strict=True)))
-            refused.append(RefusedRow(row[0], text, f"found in the store: {reason}", None))
-    keep_refused(connection, series, refused, now, source)
-    candles.delete(connection, series.id, [row.open_time for row in refused if row.open_time is not None])
+            text = dumps(dict(zip(candles.COLUMNS, row, strict=True)))
+            refused[row[0]] = RefusedRow(row[0], text, f"found in the store: {reason}", None)
+    keep_refused(connection, series, refused.values(), now, source)
+    candles.delete(connection, series.id, [*refused])

@@ -7,8 +7,10 @@ from mdata.domain.interval import Range
 from mdata.domain.series import Series
 from mdata.store.engine import Connection
 
-PUBLIC = ("exchange", "symbol", "timeframe", "open_time", "time", "open", "high", "low", "close", "volume")
-_COLUMNS = "open_time, open, high, low, close, volume"
+COLUMNS = ("open_time", "open", "high", "low", "close", "volume")
+# Those of the view `ohlcv`.
+PUBLIC = ("exchange", "symbol", "timeframe", "open_time", "time", *COLUMNS[1:])
+_COLUMNS = ", ".join(COLUMNS)
 _WITHIN = "series_id = ? AND open_time >= ? AND open_time < ?"
 
 

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from mdata.store.engine import Connection
+from mdata.store.series import take_back
 
 _OLD = (
     ("ingestion_jobs", "finished_at IS NOT NULL AND finished_at < ?"),
@@ -53,7 +54,7 @@ def forget_ledger(connection: Connection, series_id: int) -> None:
     """Delete all that is known of a series but its candles: they are unknown then."""
     for table in _LEDGER:
         connection.execute(f"DELETE FROM {table} WHERE series_id = ?", (series_id,))
-    connection.execute("UPDATE series SET frontier = NULL, asked_to = NULL WHERE id = ?", (series_id,))
+    take_back(connection, series_id, None)
 
 
 def forget_series(connection: Connection, series_id: int) -> None:

@@ -1,10 +1,9 @@
 """What the ledger says about every series, at a cost that grows with its segments and not with its candles."""
 
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from mdata.domain.interval import Range, clip, normal, subtract
+from mdata.domain.interval import Range, clip, count_within, normal, subtract
 from mdata.domain.series import Series
 from mdata.domain.strip import Known
 from mdata.store import candles, coverage, silences
@@ -50,7 +49,7 @@ def look(connection: Connection, series: Series, wanted: Range, *, silent: bool 
         lost,
     )
     final, provisional = clip(known.final, *wanted), clip(known.provisional, *wanted)
-    lost_final, lost_provisional = _count(final, lost), _count(provisional, lost)
+    lost_final, lost_provisional = count_within(lost, final), count_within(lost, provisional)
     finally_known = sum(grid.count(*part) for part in final) - lost_final
     provisionally_known = sum(grid.count(*part) for part in provisional) - lost_provisional
     held = sum(
@@ -84,12 +83,7 @@ def _held(connection: Connection, series_id: int, segment: Segment, wanted: Rang
         return 0
     outside = subtract([segment.range], [inside]) if inside != segment.range else []
     sticking_out = sum(candles.count(connection, series_id, part) for part in outside)
-    return segment.candles + _count([segment.range], restored) - sticking_out
-
-
-def _count(parts: list[Range], times: list[int]) -> int:
-    """Count the (ascending) open times that lie in any of the parts, which are disjoint."""
-    return sum(bisect_left(times, end) - bisect_left(times, start) for start, end in parts) if times else 0
+    return segment.candles + count_within(restored, [segment.range]) - sticking_out
 
 
 class Gaps(NamedTuple):

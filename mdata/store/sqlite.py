@@ -23,7 +23,8 @@ else:
         import sqlite3
 
 __all__ = [
-    "SQLITE_VERSION", "STORAGE", "Connection", "has_wal_reset_bug", "missing_group", "sqlite3", "storage_errors",
+    "SQLITE_VERSION", "STORAGE", "Connection", "damaged", "has_wal_reset_bug", "missing_group", "sqlite3",
+    "storage_errors",
 ]  # fmt: skip
 
 Connection = sqlite3.Connection
@@ -70,14 +71,19 @@ def _explained(path: Path, error: sqlite3.DatabaseError | UnicodeDecodeError) ->
             "another file, or restore a backup"
         )
     if "malformed" in text:
-        return StorageError(
-            f"{path} is damaged ({text}); nothing was changed: keep the file, restore a backup or start a new one"
-        )
+        return damaged(path, text)
     if isinstance(error, sqlite3.OperationalError) and "I/O" in text:
         return StorageError(f"reading or writing {path} failed ({text}); check the disk, then run this again")
     if isinstance(error, sqlite3.ProgrammingError | sqlite3.IntegrityError | sqlite3.InterfaceError):
         raise error
     return StorageError(f"the database {path} reports: {text}")
+
+
+def damaged(path: Path, text: str) -> StorageError:
+    """Return the error of a file in which SQLite finds damage, as `text` says."""
+    return StorageError(
+        f"{path} is damaged ({text}); nothing was changed: keep the file, restore a backup or start a new one"
+    )
 
 
 def missing_group(path: Path) -> str:

@@ -10,7 +10,7 @@ from mdata.clock import Clock
 from mdata.errors import ConfigurationError
 from mdata.files import open_shared
 
-POLL = 0.05  # seconds between two tries of a wait that ends; one without end sleeps in the kernel
+POLL = 0.05  # seconds between two tries of a wait that ends, at most; one without end sleeps in the kernel
 
 
 class FileLock:
@@ -38,11 +38,13 @@ class FileLock:
         if timeout is None:
             return self._take(fcntl.LOCK_EX)
         until = clock.boottime() + timeout if clock else 0.0
+        pause = POLL / 32  # at first, for whoever only looks holds it for an instant
         while not self._take(fcntl.LOCK_EX | fcntl.LOCK_NB):
             left = until - clock.boottime() if clock else 0.0
             if clock is None or left <= 0:
                 return False
-            clock.sleep(min(left, POLL))
+            clock.sleep(min(left, pause))
+            pause = min(2 * pause, POLL)
         return True
 
     def release(self) -> None:

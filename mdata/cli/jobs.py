@@ -48,11 +48,13 @@ def run_job_with_more(
     limits: Limits,
     wait_lock: str,
     work: Callable[[Context], tuple[JobResult, More]],
+    look: Callable[[Frame], None] = lambda _: None,
 ) -> NoReturn:
-    """Run a job that has more to tell than its counters."""
+    """Run a job that has more to tell than its counters; `look` may refuse to, before anything is opened."""
     patience = duration(wait_lock, "--wait-lock")
 
     def act(frame: Frame) -> Answer:
+        look(frame)
         database = frame.loaded.settings.database_path
         lock = command_lock(database, command, patience, frame.clock)
         with lock, context(frame, limits) as given:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from threading import Thread
 from urllib.parse import urlsplit, urlunsplit
 
-from mdata import __version__
+from mdata import __version__, tls
 
 # For all of it: finding the host, connecting, and the first line of the answer.
 SECONDS = 10.0
@@ -34,8 +34,9 @@ def _trouble(address: str) -> str | None:
     import httpx
 
     try:
+        agent = {"User-Agent": f"mdata/{__version__}"}
         with (
-            httpx.Client(trust_env=False, timeout=SECONDS, headers={"User-Agent": f"mdata/{__version__}"}) as client,
+            httpx.Client(trust_env=False, verify=tls.context(), timeout=SECONDS, headers=agent) as client,
             client.stream("GET", address) as answer,
         ):
             return None if answer.is_success else f"it answered with the HTTP status {answer.status_code}"

@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as open_websocket
 
-from mdata import __version__
+from mdata import __version__, tls
 from mdata.domain.message import Message
 from mdata.domain.quote import quote
 from mdata.errors import BadAnswerError, ConfigurationError, MdataError, RateLimitedError, UnreachableError
@@ -81,6 +81,7 @@ def _opened(url: str) -> ClientConnection:
         url,
         # A socket that is given rules out redirects to another one.
         sock=socket.create_connection(address, timeout=_OPEN_SECONDS),
+        ssl=tls.context() if parts.scheme == "wss" else None,
         proxy=None,
         compression=None,
         user_agent_header=f"mdata/{__version__}",
@@ -103,7 +104,7 @@ def _ended(error: ConnectionClosed) -> UnreachableError:
 def _explained(url: str, error: Exception) -> MdataError:
     text = str(error) or type(error).__name__
     if isinstance(error, ssl.SSLCertVerificationError):
-        return ConfigurationError(f"{url} cannot prove who it is ({text}); check BITFINEX_WS_URL")
+        return ConfigurationError(f"{url} cannot prove who it is ({text}); {tls.advice('BITFINEX_WS_URL')}")
     # A redirect comes as the library's complaint that it may not follow it.
     answer = error.__cause__ if isinstance(error, ValueError) else error
     if isinstance(answer, InvalidStatus):

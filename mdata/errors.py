@@ -83,7 +83,7 @@ class BadAnswerError(MdataError):
 
 
 class NotPermittedError(MdataError):
-    """A file or folder may not be read or written by this user."""
+    """A file or folder may not be read or written by this user, or the system grants no more threads or memory."""
 
     exit_code = 77
 

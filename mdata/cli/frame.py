@@ -1,6 +1,7 @@
 """What surrounds every subcommand: settings, log, signals, errors, the JSON envelope, the exit code."""
 
 import errno
+import io
 import os
 import signal
 import sys
@@ -270,6 +271,9 @@ def run() -> NoReturn:
     from mdata.cli.main import app
 
     _open_closed_streams()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Where it is ASCII (LC_ALL=C), what is not becomes escapes, as Python has it for stderr.
+        sys.stdout.reconfigure(errors="backslashreplace")
     code = BUG
     try:
         app()

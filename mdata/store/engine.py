@@ -210,7 +210,7 @@ def _connect(path: Path, mode: str) -> Connection:
 
     with storage_errors(path):
         return sqlite3.connect(
-            f"file:{quote(str(path))}?mode={mode}",
+            f"file:{quote(bytes(path))}?mode={mode}",
             uri=True,
             timeout=_BUSY_SECONDS_OF_READERS if mode == "ro" else _BUSY_SECONDS,
             isolation_level=None,

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := check
-.PHONY: install install-system uninstall-system dev clients recipes demo test soak test-systemd browser lint types \
+.PHONY: install install-system uninstall-system dev clients recipes locks demo test soak test-systemd browser lint types \
         layers docs docs-check check bench bench-quick bench-peers clean
 
 install: $(BIN)/mdata  ## leaves .venv/bin/mdata ready to use
@@ -43,6 +43,14 @@ recipes: .envs/recipes/.ready
 	$(PYTHON) -m venv .envs/recipes
 	.envs/recipes/bin/pip install --quiet --requirement constraints-recipes.txt
 	@touch $@
+
+# What the system installation may run as root: the versions of constraints.txt, by their hashes, from no named index.
+LOCK := .envs/locks/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+    --no-header --no-emit-index-url --no-emit-find-links --constraint constraints.txt
+
+locks: .envs/locks/.ready  ## writes requirements*.lock anew, after a change of constraints.txt
+	$(LOCK) --extra web --extra prometheus pyproject.toml --output-file requirements.lock
+	echo hatchling | $(LOCK) - --output-file requirements-build.lock
 
 demo: install
 	$(BIN)/python demo/run.py

@@ -325,6 +325,13 @@ def test_a_link_that_a_stranger_has_planted_is_not_followed(
     assert is_followed or f"{link} is a link that somebody else has put" in ended.err
 
 
+def test_a_name_with_harmful_characters_is_told_harmlessly(filled: Folder) -> None:
+    code, screen = filled.show("export", "-o", "gone\x1b]0;t\x07\u202e/x.csv", TERM="xterm")
+    assert code == 2
+    assert "\\x1b]0;t\\x07\\u202e is no folder" in screen.replace("\n", " ")
+    assert not {"\x1b", "\x07", "\u202e"} & set(screen)
+
+
 def test_links_in_a_circle_and_relative_ones_are_told_apart(filled: Folder) -> None:
     (filled.path / "round").symlink_to("about")
     (filled.path / "about").symlink_to("round")

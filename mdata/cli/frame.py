@@ -107,7 +107,11 @@ def perform(command: str, options: Options, act: Callable[[StderrLog], Answer], 
         answer = _failed(log, command, error.exit_code, str(error), is_job=is_job)
     except Stopped as stop:
         answer = _failed(log, command, stop.exit_code, "stopped by a signal", is_job=is_job)
-    except (typer.Exit, typer.Abort, typer.BadParameter):
+    except typer.BadParameter as error:
+        # It names files, and whoever names those may mean harm.
+        error.message = harmless(error.message)
+        raise
+    except (typer.Exit, typer.Abort):
         raise
     except Exception as error:  # noqa: BLE001 - the one place that may catch everything
         answer = _failed(log, command, *_unforeseen(log, error), is_job=is_job)

@@ -7,6 +7,7 @@ from shlex import quote
 
 DATASETTE = "datasette>=0.65,<1"
 PROMETHEUS = "prometheus-client>=0.22"
+SQLITE = "pysqlite3>=0.6.1"
 
 
 def install(requirement: str, prefix: Path | None = None) -> str:

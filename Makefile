@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := check
-.PHONY: install install-system uninstall-system dev clients recipes locks demo test soak test-systemd browser lint types \
+.PHONY: install install-system uninstall-system dev clients recipes locks demo test faults soak test-systemd browser lint types \
         layers docs docs-check check bench bench-quick bench-peers clean
 
 install: $(BIN)/mdata  ## leaves .venv/bin/mdata ready to use
@@ -65,6 +65,9 @@ browser:
 
 test-systemd: dev  ## what a real systemd does with the units, the slow part included (as root)
 	$(BIN)/python -m pytest -n 2 -m '' tests/test_systemd.py tests/test_system_install.py
+
+faults: dev  ## everything that must be survived, the long part included, and the figures; some 20 minutes
+	$(BIN)/python -m pytest -n auto -m 'not soak and not systemd' tests/faults
 
 soak: dev  ## hours of streaming in minutes; more with SOAK_HOURS=24
 	$(BIN)/python -m pytest -m soak -rP tests

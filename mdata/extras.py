@@ -1,9 +1,7 @@
 """What to type to add an optional package to the environment that this program runs in."""
 
 import sys
-from importlib.util import find_spec
 from pathlib import Path
-from shlex import quote
 
 DATASETTE = "datasette>=0.65,<1"
 PROMETHEUS = "prometheus-client>=0.22"
@@ -15,6 +13,8 @@ def install(requirement: str, prefix: Path | None = None) -> str:
 
     The package is named itself, and not as an extra of mdata's: whatever name mdata was installed by, and from where.
     """
+    from shlex import quote
+
     place = Path(sys.prefix) if prefix is None else prefix
     if (place / "pipx_metadata.json").exists():
         return f"pipx inject {quote(place.name)} {quote(requirement)}"
@@ -32,4 +32,4 @@ def _is_of_uv(place: Path) -> bool:
         lines = (place / "pyvenv.cfg").read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError):
         return False
-    return any(line.startswith("uv =") for line in lines) and find_spec("pip") is None
+    return any(line.startswith("uv =") for line in lines) and not any(place.glob("lib/python*/site-packages/pip"))

@@ -76,8 +76,12 @@ def test_the_advice_is_for_what_the_project_asks_for() -> None:
         ({"pipx_metadata.json": "{}"}, "pipx inject mdata-candles 'datasette>=0.65,<1'"),
         ({"uv-receipt.toml": ""}, "uv pip install --python {place}/bin/python 'datasette>=0.65,<1'"),
         ({"pyvenv.cfg": "home = /usr/bin\n"}, "{place}/bin/python -m pip install 'datasette>=0.65,<1'"),
+        ({"pyvenv.cfg": "uv = 0.13.9\n"}, "uv pip install --python {place}/bin/python 'datasette>=0.65,<1'"),
         # uv made it, and pip is there all the same.
-        ({"pyvenv.cfg": "uv = 0.13.9\n"}, "{place}/bin/python -m pip install 'datasette>=0.65,<1'"),
+        (
+            {"pyvenv.cfg": "uv = 0.13.9\n", "lib/python3.12/site-packages/pip/__init__.py": ""},
+            "{place}/bin/python -m pip install 'datasette>=0.65,<1'",
+        ),
         ({}, "{place}/bin/python -m pip install 'datasette>=0.65,<1'"),
     ],
 )
@@ -87,6 +91,7 @@ def test_the_advice_names_the_environment_that_is_running(
     place = tmp_path / "mdata-candles"
     place.mkdir()
     for name, text in files.items():
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
         (place / name).write_text(text)
     assert extras.install(extras.DATASETTE, place) == command.format(place=place)
 

@@ -202,8 +202,9 @@ def is_journal(stream: TextIO) -> bool:
 
 
 def invocation_id() -> str | None:
-    """Return systemd's id of this run, if it runs under systemd."""
-    return os.environ.get("INVOCATION_ID") or None
+    """Return systemd's id of this run, if it runs under systemd; what cannot be one is none."""
+    found = os.environ.get("INVOCATION_ID", "")
+    return found if found.isascii() and found.isalnum() else None
 
 
 def wants_colour() -> bool:

@@ -7,6 +7,7 @@ exchange's own heartbeats tell more, for a connection may answer pings long afte
 import json
 import socket
 import ssl
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from urllib.parse import urlsplit
@@ -28,6 +29,15 @@ _OPEN_SECONDS = 10.0
 _CLOSE_SECONDS = 1.0
 # What the exchange's gateway answers to new connections during maintenance.
 _WAIT_STATUSES = {403, 408}
+
+
+def _died(told: threading.ExceptHookArgs) -> None:
+    """Print nothing when the library's thread meets a limit of the machine: its connection ends, which is told."""
+    if not isinstance(told.exc_value, OSError | MemoryError):
+        threading.__excepthook__(told)
+
+
+threading.excepthook = _died
 
 
 class Socket:

@@ -174,7 +174,7 @@ jobs = pytest.mark.parametrize("job", [backfill, repair, cleanup], ids=lambda jo
 def test_some_calls_fail(folder: Folder, job: Callable[[Folder], Sweep], record_property: Record) -> None:
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed")
-    sweep(job(folder), 10 * CHUNKS, 0, record_property)
+    sweep(job(folder), 6 * CHUNKS, 0, record_property)
 
 
 @pytest.mark.slow
@@ -183,4 +183,4 @@ def test_some_calls_fail(folder: Folder, job: Callable[[Folder], Sweep], record_
 def test_every_call_fails(
     folder: Folder, job: Callable[[Folder], Sweep], chunk: int, record_property: Record
 ) -> None:
-    sweep(job(folder), 240, chunk, record_property)
+    sweep(job(folder), 150, chunk, record_property)

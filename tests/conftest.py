@@ -283,3 +283,14 @@ def wait() -> Callable[..., None]:
             time.sleep(0.01)
 
     return until
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Show the figures that tests have recorded, whoever of the processes ran them."""
+    reports = [one for kind in ("passed", "failed") for one in terminalreporter.stats.get(kind, ())]
+    found = sorted((one.nodeid, one.user_properties) for one in reports if one.user_properties)
+    if found:
+        terminalreporter.section("figures")
+    for test, figures in found:
+        told = ", ".join(f"{name}: {figure}" for name, figure in figures)
+        terminalreporter.write_line(f"{test.removeprefix('tests/')}  {told}")

@@ -392,6 +392,42 @@ def test_cleanup_without_a_terminal_wants_yes(folder: Folder) -> None:
     assert not folder.database.exists()
 
 
+@pytest.mark.parametrize("name", ["RETENTION_DAYS", "RETENTION_DAYS_BY_TIMEFRAME", "JOBS_RETENTION_DAYS"])
+def test_a_retention_that_lies_about_in_a_folder_deletes_from_no_store_elsewhere(folder: Folder, name: str) -> None:
+    folder.settings["BACKFILL_DAYS"] = "3"
+    folder.run("backfill")
+    before = stored(folder.database, "tBTCUSD", "1m")
+    lying_about = folder.path / ".env"
+    value = "1m=1" if name.endswith("TIMEFRAME") else "1"
+    lying_about.write_text(f"{name}={value}\n")
+    ended = folder.run("cleanup", "--yes")
+    assert ended.exit == 78
+    assert f"nothing was deleted: {name} stands in {lying_about}, which was merely found" in ended.err
+    assert f"`--env-file {lying_about}`" in ended.err
+    assert "merely found in this folder" in folder.run("cleanup", "--dry-run").err
+    code, screen = at_a_terminal(folder, "cleanup", "--yes", answer="n\n")
+    assert code == 2, screen
+    assert stored(folder.database, "tBTCUSD", "1m") == before
+    # Said otherwise, it is meant.
+    assert folder.run("cleanup", "--yes", **{name: value}).exit == 0
+    lying_about.write_text(f"{name}={value}\nDATABASE_PATH={folder.database}\n")
+    assert folder.run("cleanup", "--yes").exit == 0
+    lying_about.write_text(f"{name}={value}\n")
+    assert folder.run("cleanup", "--yes", "--env-file", ".env").exit == 0
+    lying_about.write_text("RETENTION_DAYS=0\nJOBS_RETENTION_DAYS=30\n")
+    assert folder.run("cleanup", "--yes").exit == 0
+
+
+def test_a_person_may_take_a_retention_that_lies_about(folder: Folder) -> None:
+    folder.settings["BACKFILL_DAYS"] = "3"
+    folder.run("backfill")
+    (folder.path / ".env").write_text("RETENTION_DAYS=1\n")
+    code, screen = at_a_terminal(folder, "cleanup", "--yes", answer="y\n")
+    assert code == 0, screen
+    assert f"Delete by it from {folder.database}?" in screen
+    assert len(stored(folder.database, "tBTCUSD", "1m")) <= 2 * 1440
+
+
 def test_a_person_sees_how_far_a_run_is_and_a_pipe_does_not(folder: Folder) -> None:
     settings = {"RATE_LIMIT_DELAY": "0.4"}
     code, screen = at_a_terminal(folder, "backfill", **settings)

@@ -554,5 +554,5 @@ def test_without_datasette_it_says_how_to_get_it(folder: Folder) -> None:
         check=False, timeout=60,
     )  # fmt: skip
     assert ended.returncode == 78
-    assert "pip install 'mdata[web]'" in ended.stderr
+    assert f"`{sys.executable} -m pip install 'datasette>=0.65,<1'`" in ended.stderr
     assert len(ended.stderr.splitlines()) == 1

@@ -75,6 +75,7 @@ def _serve(frame: Frame, host: str, port: int, names: list[str]) -> Answer:
 
 def _server() -> "tuple[type[Site], Callable[[Site, Settings, Clock, Log], None]]":
     """Import the server; raise ConfigurationError where its extra is not installed."""
+    from mdata import extras
     from mdata.errors import ConfigurationError
 
     try:
@@ -84,7 +85,7 @@ def _server() -> "tuple[type[Site], Callable[[Site, Settings, Clock, Log], None]
             raise
         raise ConfigurationError(
             f"`mdata serve` needs Datasette, which is not installed here ({error.name} is missing): run "
-            "`pip install 'mdata[web]'`, or in a checkout `.venv/bin/pip install -e '.[web]'`"
+            f"`{extras.install(extras.DATASETTE)}`"
         ) from error
     return Site, serve
 

@@ -21,12 +21,17 @@ _REDACTED = "(set, not shown)"
 
 
 class Loaded(NamedTuple):
-    """The effective settings, where each came from, and what should be looked at."""
+    """The effective settings, where each came from, and what should be looked at.
+
+    `strange_retention` names settings that delete, and stand in an env file that was merely found in the current
+    folder and does not say which store it is about.
+    """
 
     settings: Settings
     origins: Mapping[str, str]
     env_file: Path | None
     warnings: tuple[str, ...]
+    strange_retention: tuple[str, ...] = ()
 
 
 class Row(NamedTuple):
@@ -59,7 +64,9 @@ def load(
     if faults:
         raise ConfigurationError("; ".join(faults) + "; correct it and run this again")
     warnings = (*file.warnings, *_if_readable_by_others(file))
-    return Loaded(Settings(**found), origins, path, warnings)
+    is_named = env_file is not None or bool(environment.get("MDATA_ENV_FILE"))
+    met = None if is_named or path is None or path.parent != current_folder() else path
+    return Loaded(Settings(**found), origins, path, warnings, _strange_retention(file, met, origins))
 
 
 def text_of(name: str, env_file: Path | None = None) -> str:
@@ -113,6 +120,20 @@ def _if_readable_by_others(file: EnvFile) -> list[str]:
     if any(entry.value for entry in secret) and (path := secret[0].path).stat().st_mode & 0o004:
         return [f"{path} holds a secret and can be read by everybody: run `chmod o-r {path}`"]
     return []
+
+
+def _strange_retention(file: EnvFile, path: Path | None, origins: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the settings by which the .env of a folder that one happens to be in deletes from a store elsewhere."""
+    store = file.entries.get("DATABASE_PATH")
+    if path is None or (store is not None and store.value.strip()):
+        return ()
+    return tuple(
+        one.name
+        for one in SETTINGS
+        if "RETENTION" in one.name
+        and origins[one.name].startswith(f"{path}:")
+        and file.entries[one.name].value.strip() != one.default
+    )
 
 
 def listing(loaded: Loaded) -> list[Row]:
@@ -181,8 +202,9 @@ def is_journal(stream: TextIO) -> bool:
 
 
 def invocation_id() -> str | None:
-    """Return systemd's id of this run, if it runs under systemd."""
-    return os.environ.get("INVOCATION_ID") or None
+    """Return systemd's id of this run, if it runs under systemd; what cannot be one is none."""
+    found = os.environ.get("INVOCATION_ID", "")
+    return found if found.isascii() and found.isalnum() else None
 
 
 def wants_colour() -> bool:

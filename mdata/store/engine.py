@@ -13,6 +13,7 @@ from typing import Self
 from mdata.errors import ConfigurationError, NotPermittedError
 from mdata.files import open_shared
 from mdata.flock import FileLock
+from mdata.store.minimum import refuse_old_engine
 from mdata.store.sqlite import STORAGE, Connection, missing_group, sqlite3, storage_errors
 
 __all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "Connection", "Store", "open_for_reading", "open_store", "sqlite3"]
@@ -208,9 +209,10 @@ def _may_not(path: Path, verb: str) -> str:
 def _connect(path: Path, mode: str) -> Connection:
     from urllib.parse import quote
 
+    refuse_old_engine()
     with storage_errors(path):
         return sqlite3.connect(
-            f"file:{quote(str(path))}?mode={mode}",
+            f"file:{quote(bytes(path))}?mode={mode}",
             uri=True,
             timeout=_BUSY_SECONDS_OF_READERS if mode == "ro" else _BUSY_SECONDS,
             isolation_level=None,

@@ -94,7 +94,7 @@ def _look(frame: Frame) -> None:
     from mdata.store.engine import open_for_reading
 
     path = frame.loaded.settings.database_path
-    store = open_for_reading(path)
+    store = open_for_reading(path, frame.log.info)
     if store is None:
         frame.log.warning(f"nothing is stored in {path} yet; it is served once `mdata backfill` has run")
     else:

@@ -191,11 +191,12 @@ def unheard(_: str) -> None:
     """Tell nobody."""
 
 
-def open_for_reading(path: Path, told: Callable[[str], None] = unheard) -> Store | None:
+def open_for_reading(path: Path, told: Callable[[str], None] = unheard, *, may_copy: bool = True) -> Store | None:
     """Open the database for reading only, or return None where there is none yet.
 
     Nothing is created. Raise as `open_store` does, and ConfigurationError for a schema that is older too. Where its
-    folder may not be written it is read as it lies or from a copy (`reading`), and `told` gets a sentence about that.
+    folder may not be written it is read as it lies, or from a copy if that may be made (`reading`), and `told` gets
+    a sentence about it.
     """
     _refuse_a_folder(path)
     try:
@@ -210,7 +211,7 @@ def open_for_reading(path: Path, told: Callable[[str], None] = unheard) -> Store
     except NotPermittedError as error:
         from mdata.store.reading import detour
 
-        store, version = _looked_into(path, detour(path, error))
+        store, version = _looked_into(path, detour(path, error, may_copy=may_copy))
         if store.detour is not None:
             told(store.detour.sentence)
     if version == SCHEMA_VERSION:

@@ -95,7 +95,7 @@ def kept_copy(path: Path) -> Detour | None:
     return copy if copy is not None and copy.is_current else None
 
 
-def detour(path: Path, cause: MdataError) -> Detour:
+def detour(path: Path, cause: MdataError, *, may_copy: bool = True) -> Detour:
     """Return how to read the store at `path`, which cannot be opened as usual because of `cause`.
 
     Raise NotPermittedError where there is no room for a copy, or the files may not be read.
@@ -103,6 +103,8 @@ def detour(path: Path, cause: MdataError) -> Detour:
     now = stamp(path)
     if now[0] is not None and now[1] is None:
         return Detour(path, path, now)
+    if not may_copy:
+        raise cause
     with _one_at_a_time:
         copy = kept_copy(path)
         if copy is None:

@@ -18,9 +18,11 @@ from datasette.plugins import pm
 from mdata.clock import Clock
 from mdata.config import Settings
 from mdata.jobs.context import Log
+from mdata.store.reading import kept
 from mdata.web.database import StoreDatabase
 from mdata.web.metadata import DATABASE, metadata
 from mdata.web.plugin import Plugin
+from mdata.web.workers import Workers
 
 _FOLDER = Path(__file__).parent
 
@@ -56,20 +58,40 @@ def serve(site: Site, settings: Settings, clock: Clock, log: Log) -> None:
         static_mounts=[("-/mdata", str(_FOLDER / "static"))],
     )
     datasette.remove_database("_memory")
-    datasette.add_database(StoreDatabase(datasette, settings.database_path), name=DATABASE)
-    server = uvicorn.Server(
+    workers = Workers(settings.database_path, log)
+    datasette.add_database(StoreDatabase(datasette, settings.database_path, workers), name=DATABASE)
+    server = Server(
         uvicorn.Config(
             datasette.app(), http="h11", ws="none", loop="asyncio", log_config=None, access_log=False,
             server_header=False, limit_concurrency=200, timeout_graceful_shutdown=5,
-        )
+        ),
+        workers,
     )  # fmt: skip
     # What visitors send wrongly is told to them; the log is for what goes wrong here.
     warnings.simplefilter("ignore")
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     # The socket listens already: whoever comes now waits, and is answered.
     site.ready()
-    with contextlib.redirect_stderr(_Lines(log)):
+    with contextlib.redirect_stderr(_Lines(log)), kept():
         _run(server, site.listening)
+
+
+class Server(uvicorn.Server):
+    """A server that begins and ends together with its workers."""
+
+    def __init__(self, config: uvicorn.Config, workers: Workers) -> None:
+        super().__init__(config)
+        self._workers = workers
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the workers, and begin to answer."""
+        await self._workers.start()
+        await super().startup(sockets)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Finish what is under way, and end the workers."""
+        await super().shutdown(sockets)
+        await self._workers.end()
 
 
 def _run(server: uvicorn.Server, listening: socket.socket) -> None:

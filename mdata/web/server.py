@@ -3,6 +3,7 @@
 import contextlib
 import io
 import logging
+import resource
 import signal
 import socket
 import warnings
@@ -19,11 +20,15 @@ from mdata.clock import Clock
 from mdata.config import Settings
 from mdata.jobs.context import Log
 from mdata.store.reading import kept
+from mdata.web.connections import MOST, Connection
 from mdata.web.database import StoreDatabase
+from mdata.web.guard import Access
 from mdata.web.metadata import DATABASE, metadata
 from mdata.web.plugin import Plugin
 from mdata.web.workers import Workers
 
+# Beside those of the connections: the store in each thread, the pipes to the workers, the log.
+_OTHER_FILES = 200
 _FOLDER = Path(__file__).parent
 
 # What a single request may cost at most; a facet or a suggestion that takes longer is left out of its page.
@@ -39,18 +44,24 @@ _LIMITS = {
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """The socket to answer on, the host names to answer to (None: all), and what to do once answers will come."""
+    """The socket to answer on, who gets answers, and what to do once answers will come."""
 
     listening: socket.socket
-    names: frozenset[str] | None
+    access: Access
     ready: Callable[[], None]
+
+    @property
+    def trusted(self) -> str:
+        """Return whose word about the visitors that it speaks for is taken: of a proxy on this machine."""
+        return "*" if self.listening.family == socket.AF_UNIX else "127.0.0.1,::1"
 
 
 def serve(site: Site, settings: Settings, clock: Clock, log: Log) -> None:
     """Serve the store until a signal ends it; requests under way are finished first."""
+    Connection.most = _descriptors(MOST + _OTHER_FILES) - _OTHER_FILES
     # Datasette's own answer to an error prints tracebacks with the values of variables.
     pm.unregister(name="datasette.handle_exception")
-    pm.register(Plugin(settings, clock, log, site.names), name="mdata")
+    pm.register(Plugin(settings, clock, log, site.access), name="mdata")
     datasette = Datasette(
         metadata=metadata(),
         settings=_LIMITS,
@@ -62,8 +73,8 @@ def serve(site: Site, settings: Settings, clock: Clock, log: Log) -> None:
     datasette.add_database(StoreDatabase(datasette, settings.database_path, workers), name=DATABASE)
     server = Server(
         uvicorn.Config(
-            datasette.app(), http="h11", ws="none", loop="asyncio", log_config=None, access_log=False,
-            server_header=False, limit_concurrency=200, timeout_graceful_shutdown=5,
+            datasette.app(), http=Connection, ws="none", loop="asyncio", log_config=None, access_log=False,
+            server_header=False, timeout_graceful_shutdown=5, forwarded_allow_ips=site.trusted,
         ),
         workers,
     )  # fmt: skip
@@ -74,6 +85,15 @@ def serve(site: Site, settings: Settings, clock: Clock, log: Log) -> None:
     site.ready()
     with contextlib.redirect_stderr(_Lines(log)), kept():
         _run(server, site.listening)
+
+
+def _descriptors(wanted: int) -> int:
+    """Return how many files this process may open, `wanted` at most: each connection is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    return most
 
 
 class Server(uvicorn.Server):

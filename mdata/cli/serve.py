@@ -156,7 +156,7 @@ def _look(frame: Frame) -> None:
 
 def _token(file: Path | None) -> str | None:
     """Return the token in a file that nobody else may read; raise an error in one sentence where there is none."""
-    from mdata.errors import ConfigurationError, NotPermittedError
+    from mdata.errors import ConfigurationError
 
     if file is None:
         return None
@@ -167,8 +167,6 @@ def _token(file: Path | None) -> str | None:
             )
         with file.open("rb") as stream:
             token = stream.read(_LONGEST_TOKEN + 2).decode("ascii", "replace").strip()
-    except PermissionError as error:
-        raise NotPermittedError(f"cannot read --token-file {file}: check its owner and mode") from error
     except OSError as error:
         raise ConfigurationError(f"cannot read --token-file {file}: {error.strerror}") from error
     if not _SHORTEST_TOKEN <= len(token) <= _LONGEST_TOKEN or not re.fullmatch(r"[!-~]+", token):

@@ -15,6 +15,8 @@ from typing import Any, ClassVar
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from mdata.web.guard import Receive, Scope, Send
+
 # For all of a request, head and body, to arrive; and for a visitor to take some of an answer that waits for it.
 _REQUEST_SECONDS = 10.0
 _TAKING_SECONDS = 20.0
@@ -22,6 +24,13 @@ _TAKING_SECONDS = 20.0
 # Of all visitors, and of one: an address, the network of an IPv6 one, or a user at the other end of a socket file.
 MOST = 2000
 _MOST_OF_ONE = 128
+
+
+async def too_many(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - an ASGI application
+    """Answer that there is no room; what asks is read first, or its sender would see a reset and no answer."""
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close"), (b"retry-after", b"5")]
+    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    await send({"type": "http.response.body", "body": b"Too many requests are being answered at the moment.\n"})
 
 
 class Connection(H11Protocol):
@@ -48,7 +57,7 @@ class Connection(H11Protocol):
             has_room = has_room and _make_room(max(_held.values(), key=len))
         others[self] = None
         if not has_room:
-            self._refuse(503, "Too many requests are being answered at the moment; ask again in a few seconds.")
+            self.app = too_many
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Give the place back."""

@@ -1,5 +1,6 @@
 """What is refused before Datasette sees it, and the headers that every answer carries."""
 
+import asyncio
 import base64
 import hmac
 import ipaddress
@@ -74,7 +75,15 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
+        leaving: asyncio.Task[None] | None = None
+
         async def told(message: Message) -> None:
+            nonlocal leaving
+            if message.get("more_body"):
+                # A long answer: nobody else notices that its reader has left.
+                leaving = leaving or asyncio.get_running_loop().create_task(_left(receive))
+                if leaving.done():
+                    raise _ReaderHasLeft
             if message["type"] == "http.response.start":
                 self._log.debug(f"{message['status']} {scope['method']} {scope['raw_path'].decode('latin-1')}")
                 message = {**message, "headers": [*message.get("headers", ()), *_HEADERS]}
@@ -83,7 +92,13 @@ class Guard:
         lane.set(_lane(scope))
         refusal = self._refusal(scope)
         if refusal is None:
-            await self._app(scope, receive, told)
+            try:
+                await self._app(scope, receive, told)
+            except _ReaderHasLeft:
+                pass
+            finally:
+                if leaving is not None:
+                    leaving.cancel()
             return
         status, sentence = refusal
         text = [
@@ -108,6 +123,16 @@ class Guard:
         if not self._access.knows_token(headers):
             return 401, "The token is missing or wrong: send it as `Authorization: Bearer TOKEN`, or as a password."
         return None
+
+
+class _ReaderHasLeft(BaseException):
+    """Ends an answer that nobody reads any more; not for Datasette to catch."""
+
+
+async def _left(receive: Receive) -> None:
+    """Return when the visitor has left."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def _values(headers: Headers, wanted: bytes) -> list[str]:

@@ -23,7 +23,7 @@ from mdata.web.worker import packed, unpacked
 _HOW_MANY = 4
 # One visitor, asking for one kind of thing, keeps at most so many of them busy.
 _OF_ONE_LANE = _HOW_MANY - 1
-_MOST_SECONDS_OF_WAITING = 5.0
+_MOST_SECONDS_OF_WAITING = 20.0
 # A worker ends itself when its time is over; this is for one that cannot, as it was stopped.
 _PATIENCE = 5.0
 _PAUSE_AFTER_A_FAILURE = 1.0

@@ -92,7 +92,10 @@ def _descriptors(wanted: int) -> int:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        except OSError:  # a unit of systemd may forbid it
+            return soft
     return most
 
 

@@ -13,6 +13,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,10 +23,10 @@ from mdata.store.engine import Connection, sqlite3
 from mdata.web.source import Source
 
 # What a question may use: SQLite's memory, one row, all rows, this process altogether, its files for sorting.
-_MOST_MEMORY = 64 * 1024 * 1024
+_MOST_MEMORY = 32 * 1024 * 1024
 _MOST_ROW = 256 * 1024
-_MOST_ANSWER = 16 * 1024 * 1024
-_MOST_ADDRESSES = 512 * 1024 * 1024
+_MOST_ANSWER = 8 * 1024 * 1024
+_MOST_ADDRESSES = 384 * 1024 * 1024
 _MOST_ON_DISK = 256 * 1024 * 1024
 # After the time in which a statement lets itself be interrupted.
 _GRACE_SECONDS = 0.25
@@ -41,10 +42,8 @@ class TooLongError(Exception):
 
 def main() -> None:
     """Answer until stdin ends, which it does with the server."""
-    os.nice(5)  # the jobs, and the server itself, come first
+    _stand_back()
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    resource.setrlimit(resource.RLIMIT_AS, (_MOST_ADDRESSES, _MOST_ADDRESSES))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (_MOST_ON_DISK, _MOST_ON_DISK))
     reader, copy = Reader(Path(sys.argv[1])), None
     while question := received(sys.stdin.buffer):
         copy = question["copy"] or copy
@@ -52,6 +51,17 @@ def main() -> None:
     if copy is not None:
         # The server has ended, and may not have had the time for it.
         shutil.rmtree(Path(copy).parent, ignore_errors=True)
+
+
+def _stand_back() -> None:
+    """Let others go first, and end first where memory is short; a unit of systemd may forbid some of it."""
+    with suppress(OSError):
+        os.nice(5)
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
+    for limit, most in ((resource.RLIMIT_AS, _MOST_ADDRESSES), (resource.RLIMIT_FSIZE, _MOST_ON_DISK)):
+        with suppress(OSError, ValueError):  # a lower limit is in force already
+            resource.setrlimit(limit, (most, most))
 
 
 class Reader:

@@ -67,7 +67,7 @@ def test_a_statement_inside_of_one_function_ends_with_its_time(small: Folder, wa
         assert longest < 4  # a second for the statement, a quarter until it is ended; the rest is a busy machine
         assert server.sql("SELECT 1").json["rows"] == [[1]]
         wait(lambda: len(workers(server)) == 4)
-        assert len(before - set(workers(server))) == 4  # each in its turn was ended, and another started
+        assert before - set(workers(server))  # whichever had it was ended, and another started
         code, err = server.end()
     assert (code, "Traceback" in err) == (143, False)
     figure(f"longest statement {longest:.2f} s")

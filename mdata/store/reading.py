@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mdata.errors import NEXT_ATTEMPT, MdataError, NotNowError, NotPermittedError, StorageError
+from mdata.store.sqlite import missing_group
 
 _PART = 4 * 1024 * 1024
 _TRIES = 3
@@ -48,7 +49,8 @@ class Detour:
     @property
     def sentence(self) -> str:
         """Return what to tell about it."""
-        why = f"{self.path.parent} may not be written"
+        group = missing_group(self.path)
+        why = f"{self.path.parent} may not be written{f' ({group})' if group else ''}"
         if self.is_copy:
             return f"{why}, and the log of {self.path.name} is not empty: a private copy of both was read"
         return f"{why}: {self.path.name} was read as it lies, without locks, for its log is empty"

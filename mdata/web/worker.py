@@ -1,4 +1,4 @@
-"""The process in which SQL from visitors is run: `python -m mdata.web.worker STORE`, started by `mdata.web.workers`.
+"""The process in which SQL from visitors is run, as `mdata.web.workers` starts it.
 
 It answers one question after the other, on stdin and stdout: a length, and JSON. A statement that takes too long is
 interrupted. One that does not let itself be interrupted, for it is in the midst of one function, is ended together
@@ -40,14 +40,19 @@ class TooLongError(Exception):
     """An answer is larger than answers may be; says what is."""
 
 
-def main() -> None:
-    """Answer until stdin ends, which it does with the server."""
+def main(path: str) -> None:
+    """Answer questions about the store at `path` until stdin ends, which it does with the server."""
     _stand_back()
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    reader, copy = Reader(Path(sys.argv[1])), None
+    reader, copy = Reader(Path(path)), None
     while question := received(sys.stdin.buffer):
         copy = question["copy"] or copy
-        send(sys.stdout.buffer, reader.answer(question))
+        try:
+            answer = packed(reader.answer(question))
+        except MemoryError:
+            answer = packed({"error": "MemoryError", "text": ""})
+        sys.stdout.buffer.write(answer)
+        sys.stdout.buffer.flush()
     if copy is not None:
         # The server has ended, and may not have had the time for it.
         shutil.rmtree(Path(copy).parent, ignore_errors=True)
@@ -164,13 +169,3 @@ def received(stream: BinaryIO) -> dict[str, Any] | None:
     length = stream.read(4)
     body = stream.read(int.from_bytes(length, "big"))
     return unpacked(body) if body else None
-
-
-def send(stream: BinaryIO, told: Mapping[str, Any]) -> None:
-    """Send a message."""
-    stream.write(packed(told))
-    stream.flush()
-
-
-if __name__ == "__main__":
-    main()

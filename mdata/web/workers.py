@@ -6,6 +6,7 @@ its interrupt is looked at there. A process can be ended whatever it does.
 
 import asyncio
 import contextlib
+import json
 import signal
 import subprocess
 import sys
@@ -27,6 +28,11 @@ _MOST_SECONDS_OF_WAITING = 20.0
 # A worker ends itself when its time is over; this is for one that cannot, as it was stopped.
 _PATIENCE = 5.0
 _PAUSE_AFTER_A_FAILURE = 1.0
+
+# Has the modules of the server, wherever that found them, and none that lies about where it was started.
+_PROGRAM = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from mdata.web.worker import main; main(sys.argv[2])"
+)
 
 # Who asks, and whether for SQL of their own.
 Lane = tuple[str, bool]
@@ -82,7 +88,7 @@ class Workers:
     async def ask(self, question: Question, copy: Path | None) -> dict[str, Any]:
         """Return a worker's answer.
 
-        Raise NotNowError where none gets free soon, EndedError where one was ended, MemoryError where one died of it.
+        Raise NotNowError where none gets free soon, EndedError where one was ended for this.
         """
         mine = lane.get()
         # Whoever waits or asks holds the semaphore of the lane; the last one lets go of it.
@@ -107,13 +113,14 @@ class Workers:
         is_sound = False
         try:
             async with asyncio.timeout(question.ms / 1000 + _PATIENCE):
-                found = await _conversed(worker, packed(question.told(copy)))
+                try:
+                    found = await _conversed(worker, packed(question.told(copy)))
+                except (asyncio.IncompleteReadError, ConnectionError):
+                    # It is not to be killed any more: that would take the code of its end away from who waits for it.
+                    raise _ended(await worker.wait()) from None
             is_sound = True
-        except (TimeoutError, asyncio.IncompleteReadError, ConnectionError):
-            _kill(worker)
-            if await worker.wait() in {-signal.SIGALRM, -signal.SIGKILL}:
-                raise EndedError from None
-            raise MemoryError from None
+        except TimeoutError:
+            raise EndedError from None
         finally:
             if is_sound:
                 self._idle.put_nowait(worker)
@@ -141,7 +148,7 @@ class Workers:
         while True:
             try:
                 worker = await asyncio.create_subprocess_exec(
-                    sys.executable, "-P", "-m", "mdata.web.worker", str(self._path),
+                    sys.executable, "-P", "-c", _PROGRAM, json.dumps(sys.path), str(self._path),
                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                     # A Ctrl-C is for the server, which finishes what it has begun.
                     start_new_session=True,
@@ -174,6 +181,14 @@ async def _conversed(worker: asyncio.subprocess.Process, question: bytes) -> byt
     return await worker.stdout.readexactly(length)
 
 
+def _ended(code: int) -> Exception:
+    """Return what a worker's end means to who asked: its timer, or the kernel that was short of memory, or a bug."""
+    if code in {-signal.SIGALRM, -signal.SIGKILL}:
+        return EndedError()
+    return RuntimeError(f"a process for queries ended by itself, with {code}")
+
+
 def _kill(worker: asyncio.subprocess.Process) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        worker.kill()
+    if worker.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            worker.kill()

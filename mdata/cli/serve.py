@@ -72,7 +72,14 @@ def serve(
     if socket is not None and (host, port) != (_HOST, _PORT):
         raise typer.BadParameter("it takes the place of --host and --port: leave them out", param_hint="--socket")
     given, place = Options(env_file, quiet=quiet, verbose=verbose), Place(host, port, socket)
-    conduct("serve", given, lambda frame: _serve(frame, place, allow_host or [], token_file))
+
+    def act(frame: Frame) -> Answer:
+        from mdata.store.reading import kept
+
+        with kept():
+            return _serve(frame, place, allow_host or [], token_file)
+
+    conduct("serve", given, act)
 
 
 def _serve(frame: Frame, place: Place, names: list[str], token_file: Path | None) -> Answer:

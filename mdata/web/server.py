@@ -19,7 +19,6 @@ from datasette.plugins import pm
 from mdata.clock import Clock
 from mdata.config import Settings
 from mdata.jobs.context import Log
-from mdata.store.reading import kept
 from mdata.web.connections import MOST, Connection
 from mdata.web.database import StoreDatabase
 from mdata.web.guard import Access
@@ -83,7 +82,7 @@ def serve(site: Site, settings: Settings, clock: Clock, log: Log) -> None:
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     # The socket listens already: whoever comes now waits, and is answered.
     site.ready()
-    with contextlib.redirect_stderr(_Lines(log)), kept():
+    with contextlib.redirect_stderr(_Lines(log)):
         _run(server, site.listening)
 
 

@@ -47,7 +47,8 @@ class Served:
     """A running `mdata serve` of a folder."""
 
     def __init__(self, folder: Folder, *arguments: str, **given: str) -> None:
-        self.process = folder.start("serve", "--port", "0", *arguments, **given)
+        place = () if "--socket" in arguments else ("--port", "0")
+        self.process = folder.start("serve", *place, *arguments, **given)
         assert self.process.stdout is not None
         self.url = self.process.stdout.readline().strip()
         if not self.url:

@@ -396,6 +396,7 @@ def test_another_user_is_told_which_group_is_missing(folder: Folder) -> None:
         shared = Path(name)
         for source in folder.path.glob("mdata.db*"):
             (shared / source.name).write_bytes(source.read_bytes())
+            (shared / source.name).chmod(0o660)  # as mdata makes it there
         adm = grp.getgrnam("adm").gr_gid
         os.chown(shared, 0, adm)
         shared.chmod(0o2775)

@@ -501,6 +501,11 @@ def test_serve_is_off_until_somebody_turns_it_on(host: Host, live: Sandbox) -> N
                 return error.code
 
     host.until(lambda: health() == 200)
+    # The processes for queries run behind the same walls.
+    with urllib.request.urlopen(
+        f"http://127.0.0.1:{port}/mdata.json?sql=select+7&_shape=arrays", timeout=30
+    ) as found:
+        assert json.load(found)["rows"] == [[7]]
     unit = host.show("mdata-serve.service", "MainPID", "StatusText", "Restart")
     assert unit["StatusText"] == f"serving http://127.0.0.1:{port}/"
     host.systemctl("kill", "--signal=KILL", "mdata-serve.service")

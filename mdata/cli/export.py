@@ -83,7 +83,7 @@ def _write(frame: Frame, asked: "Asked", stream: TextIO) -> "list[Exported]":
     from mdata.store.engine import open_for_reading
 
     settings, writer = frame.loaded.settings, csv.writer(stream, lineterminator="\n")
-    with open_for_reading(settings.database_path) or nullcontext() as store:
+    with open_for_reading(settings.database_path, frame.log.info) or nullcontext() as store:
         writer.writerow(PUBLIC)
         return work(store, targets(settings), asked, writer.writerows)
 

@@ -97,7 +97,7 @@ def _gaps(frame: Frame, given: Options, status: str | None, since: str | None, l
     settings = frame.loaded.settings
     symbols = list(settings.symbols) if given.symbols else []
     timeframes = [one.name for one in settings.timeframes] if given.timeframes else []
-    rows = shapes.find_gaps(settings, status, symbols, timeframes, start, limit)
+    rows = shapes.find_gaps(settings, status, symbols, timeframes, start, limit, frame.log.info)
     if rows is None:
         _tell_that_nothing_is_stored(frame)
         return Answer(data={"gaps": []})
@@ -123,7 +123,7 @@ def _tell_what_is_stored(frame: Frame, symbols: list[str]) -> None:
 def _opened(frame: Frame) -> "Store | None":
     from mdata.store.engine import open_for_reading
 
-    store = open_for_reading(frame.loaded.settings.database_path)
+    store = open_for_reading(frame.loaded.settings.database_path, frame.log.info)
     if store is None:
         _tell_that_nothing_is_stored(frame)
     return store

@@ -139,7 +139,7 @@ def _plan(frame: Frame) -> Answer:
 
     if frame.loaded.strange_retention:
         frame.log.warning(_strange(frame))
-    store = open_for_reading(frame.loaded.settings.database_path)
+    store = open_for_reading(frame.loaded.settings.database_path, frame.log.info)
     found = Removed()
     if store is not None:
         with store:
@@ -181,7 +181,7 @@ def _jobs(frame: Frame, command: str | None, outcome: str | None, since: str | N
     from mdata import shapes
 
     start = instant(since, "--since", frame.clock)
-    rows = shapes.find_jobs(frame.loaded.settings, command, start, limit, outcome)
+    rows = shapes.find_jobs(frame.loaded.settings, command, start, limit, outcome, frame.log.info)
     if rows is None:
         frame.log.warning("nothing has run yet: run `mdata backfill`")
         return Answer(data={"jobs": []})

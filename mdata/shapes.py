@@ -75,6 +75,7 @@ def budget(settings: Settings, clock: Clock) -> BudgetView:
         settings.rate_limit_min_backoff_seconds,
         clock,
         random.Random(),  # noqa: S311 - only looks
+        settings.rate_limit_burst,
     ).peek()
 
 
@@ -93,9 +94,12 @@ def status(state: Status, rate: BudgetView) -> dict[str, Any]:
         },
         "jobs": {command: _job(state, command) for command in state.jobs},
         "rate_limit": {
-            "delay_seconds": rate.delay_seconds,
+            "delay_seconds": rate.pace.delay,
+            "burst": rate.pace.burst,
+            "free_now": rate.free_now,
             "next_request_at": _iso(rate.next_request_at),
             "blocked_until": _iso(rate.blocked_until),
+            "calm_until": _iso(rate.calm_until),
             "refusals": rate.refusals,
             "waiting": list(rate.waiting),
         },

@@ -67,18 +67,16 @@ class RateFile:
 
     def look(self) -> Shared:
         """Return the state as it is; nothing is locked, created or changed, and nothing is waited for."""
-        here = self._here()
-        try:
+        here, stored, is_first = self._here(), b"", False
+        with suppress(OSError, ConfigurationError):
             descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError:
-            return Shared(self._state(b"", here, is_first=not self._was_used()), here.now)
-        try:
-            stored = self._read(descriptor)
-        except (OSError, ConfigurationError):
-            stored = b""
-        finally:
-            os.close(descriptor)
-        return Shared(self._state(stored, here, is_first=not stored and not self._was_used()), here.now)
+            try:
+                stored = self._read(descriptor)
+            finally:
+                os.close(descriptor)
+        if not stored:
+            is_first = not os.path.lexists(self._path) and not os.path.lexists(self._witness)
+        return Shared(self._state(stored, here, is_first=is_first), here.now)
 
     def _here(self) -> Instant:
         return Instant(self._clock.boot_id(), self._clock.boottime(), self._clock.now())
@@ -106,9 +104,6 @@ class RateFile:
             os.close(os.open(self._witness, flags, shared_mode(self._path.parent)))
             return True
         return False
-
-    def _was_used(self) -> bool:
-        return os.path.lexists(self._witness)
 
     @property
     def _witness(self) -> Path:

@@ -57,6 +57,7 @@ class BudgetView(NamedTuple):
     `free_now` requests may leave at once; up to `calm_until` nobody bursts, for the exchange has refused a request.
     """
 
+    seen_at: int
     pace: Pace
     free_now: int
     next_request_at: int | None
@@ -69,7 +70,8 @@ class BudgetView(NamedTuple):
         """Return how long it takes, from now on, until so many requests of one class have left."""
         free = max(0, self.free_now - kept(priority))
         pace = self.pace.calmed() if self.calm_until else self.pace
-        return pace.seconds(requests, free)
+        blocked = max(0, (self.blocked_until or 0) - self.seen_at) / 1000
+        return blocked + pace.seconds(requests, free) if requests else 0.0
 
 
 class RateLimit:
@@ -169,6 +171,7 @@ class RateLimit:
         names = {int(priority): priority.name.lower() for priority in Priority}
         waiting = sorted(one.priority for one in state.waiters if one.priority in names and not _is_dead(one.id))
         return BudgetView(
+            wall,
             self._pace,
             0 if now < state.blocked_until else state.spent(pace).free(pace, now),
             instant(state.ready_at(self._pace, Priority.UPDATE, now)),

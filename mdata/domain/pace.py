@@ -97,31 +97,23 @@ class Past(NamedTuple):
         return Past(level, min(self.at, now), tuple(sorted(arrivals)[-MOST_PER_MINUTE:]))
 
     def ready_at(self, pace: Pace, kept: int = 0) -> float:
-        """Return when the next request may leave; one that leaves `kept` of the burst to others, or takes its turn.
+        """Return when the next request may leave; it leaves `kept` of a burst to others.
 
-        Its turn is the refill: what flows back in one delay is there for whoever is next, so that `kept` is not
-        filled up again while anybody waits.
+        Nobody waits for longer than a delay: what flows back is there for whoever is next, so that `kept` is not
+        filled up again while anybody waits, nor what a process with a larger burst has spent.
         """
-        level = min(self.level, float(pace.burst))
-
-        def refilled(burst: int) -> float:
-            return self.at + (level + 1 - burst) * pace.delay
-
-        ready = max(refilled(pace.burst), self.at + pace.spacing)
-        if kept:
-            ready = max(ready, min(refilled(max(1, pace.burst - kept)), self.at + pace.delay))
+        burst = max(1, pace.burst - kept)
+        ready = max(self.at + min(1.0, self.level + 1 - burst) * pace.delay, self.at + pace.spacing)
         if pace.counts_minutes and len(self.arrivals) >= MOST_PER_MINUTE:
             ready = max(ready, self.arrivals[-MOST_PER_MINUTE] + MINUTE)
         return ready
 
     def free(self, pace: Pace, now: float) -> int:
         """Return how many requests may leave at `now`, one after the other."""
-        free = int(pace.burst - self._level(pace, now) + 1e-9)
+        free = max(int(pace.burst - self._level(pace, now) + 1e-9), int(now >= self.at + pace.delay))
         if pace.counts_minutes:
             free = min(free, MOST_PER_MINUTE - sum(time > now - MINUTE for time in self.arrivals))
         return max(0, free)
 
     def _level(self, pace: Pace, now: float) -> float:
-        if pace.delay <= 0:
-            return 0.0
-        return max(0.0, min(self.level, float(pace.burst)) - (now - self.at) / pace.delay)
+        return max(0.0, self.level - (now - self.at) / pace.delay) if pace.delay > 0 else 0.0

@@ -22,6 +22,11 @@ class Instant(NamedTuple):
         """Return the boot time of an instant that another boot noted (ms UTC), at most `longest` s from now."""
         return self.now + min(max(0.0, (_number(wall) - self.wall) / 1000), longest)
 
+    @property
+    def booted_at(self) -> int:
+        """Return when this boot began by the wall clock, seconds UTC: what two boots' times are compared by."""
+        return round(self.wall / 1000 - self.now)
+
     def noted(self, boottime: float) -> int:
         """Return a boot time to come as ms UTC; 0 when it has passed."""
         return self.wall + int((boottime - self.now) * 1000) if boottime > self.now else 0
@@ -31,6 +36,7 @@ def encode(state: State, here: Instant) -> bytes:
     """Return the text of a state. Programs of the version before read it, too: their keys stay."""
     kept = {
         "boot_id": here.boot_id,
+        "booted_at_utc_s": here.booted_at,
         "blocked_until_utc_ms": here.noted(state.blocked_until),
         "calm_until_utc_ms": here.noted(state.calm_until),
         **state._asdict(),
@@ -52,16 +58,28 @@ def decode(text: bytes, here: Instant, pace: Pace, longest_block: float) -> Stat
 
 
 def _of_another_boot(found: dict[str, Any], here: Instant, pace: Pace, longest_block: float) -> State:
-    """Boot time of another boot means nothing here, but a block lasts by the wall clock."""
-    calm = CALM_SECONDS + longest_block
-    calm_until = (
-        here.of(found["calm_until_utc_ms"], calm) if "calm_until_utc_ms" in found else here.now + CALM_SECONDS
-    )
-    return State.unknown(here.now, pace)._replace(
+    """Boot time of another boot means nothing here: a block lasts by the wall clock, and the burst is spent."""
+    state = State.unknown(here.now, pace)._replace(
         blocked_until=here.of(found["blocked_until_utc_ms"], longest_block),
         refusals=int(_number(found["refusals"])),
-        calm_until=calm_until,
+        calm_until=here.now + CALM_SECONDS,
     )
+    if "past" not in found:
+        return state
+    return state._replace(
+        past=_past_of_another_boot(found, here, pace),
+        calm_until=here.of(found["calm_until_utc_ms"], CALM_SECONDS + longest_block),
+    )
+
+
+def _past_of_another_boot(found: dict[str, Any], here: Instant, pace: Pace) -> Past:
+    # A second later: that is how finely the two boots are compared.
+    shift = _number(found["booted_at_utc_s"]) + 1 - here.booted_at
+    past = _past(found["past"])
+    # One delay ago at most: a clock that was set meanwhile is no reason for a burst.
+    at = max(past.at + shift, here.now - pace.delay)
+    arrivals = (min(time + shift, here.now) for time in past.arrivals)
+    return Past(float(pace.burst), at, tuple(arrivals)).clamped(here.now)
 
 
 def _of_this_boot(found: dict[str, Any], here: Instant, pace: Pace) -> State:

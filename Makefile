@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := check
-.PHONY: install install-system uninstall-system dev clients recipes demo test soak test-systemd browser lint types \
+.PHONY: install install-system uninstall-system dev clients recipes demo test soak budget test-systemd browser lint types \
         layers docs docs-check check bench bench-quick bench-peers clean
 
 install: $(BIN)/mdata  ## leaves .venv/bin/mdata ready to use
@@ -60,6 +60,9 @@ test-systemd: dev  ## what a real systemd does with the units, the slow part inc
 
 soak: dev  ## hours of streaming in minutes; more with SOAK_HOURS=24
 	$(BIN)/python -m pytest -m soak -rP tests
+
+budget: dev  ## eight processes at the exchange's true limit: ten minutes three times, and the hour after a refusal
+	$(BIN)/python -m pytest -m soak -rP tests/test_shared_budget.py
 
 lint: dev
 	$(BIN)/ruff format --check .

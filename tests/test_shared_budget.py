@@ -7,7 +7,7 @@ import fcntl
 import json
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from subprocess import Popen
@@ -166,6 +166,44 @@ def test_ten_minutes_of_bursts_kills_and_reboots(tmp_path: Path, busy_market: Ma
     life = live_through(tmp_path, busy_market, pace, periods=2, seconds=300)
     print(f"{pace}: {life}")  # noqa: T201 - for `make budget`
     assert life.sent >= 0.99 * life.sustained
+
+
+def refused(sandbox: Sandbox) -> list[float]:
+    return [one.boottime for one in sandbox.requests if one.status == 429 or one.in_ban]
+
+
+def test_after_one_refusal_nobody_asks_until_the_ban_is_over(
+    tmp_path: Path, market: Market, wait: Callable[..., None]
+) -> None:
+    with hurried(market, SPEED, LOW_RULE) as (sandbox, clock):
+        settings = {"RATE_LIMIT_DELAY": "6", "RATE_LIMIT_BURST": "15", "BACKFILL_DAYS": "10", **clock}
+        processes = [one.start("backfill") for one in folders(tmp_path / "early", sandbox, 8, **settings)]
+        wait(lambda: refused(sandbox), 60)
+        (late,) = folders(tmp_path / "late", sandbox, 1, **settings)
+        late.settings["RATE_LIMIT_STATE_PATH"] = str(tmp_path / "early" / "rate-limit.json")
+        wait(lambda: late.run("status", "--json").json["rate_limit"]["blocked_until"] is not None)
+        before = len(sandbox.requests)
+        started_in_the_block = late.run("backfill", "--json", "--max-runtime", "25s")
+        assert (started_in_the_block.exit, started_in_the_block.json["requests"]) == (75, 0)
+        assert len(sandbox.requests) == before
+        assert finish(processes) == [0] * 8
+    # On a busy machine others may be under way before the first refusal is read and stored: two seconds of life.
+    at = refused(sandbox)
+    assert at[-1] - at[0] < 2 * SPEED, "one refusal stops all of them, and from then on nobody bursts"
+
+
+@pytest.mark.soak
+def test_an_exchange_with_a_third_of_the_limit_refuses_once_and_then_not_for_an_hour(
+    tmp_path: Path, busy_market: Market
+) -> None:
+    speed = 20.0
+    with hurried(busy_market, speed, LOW_RULE) as (sandbox, clock):
+        crowd = Crowd(tmp_path, sandbox, RATE_LIMIT_DELAY="6", RATE_LIMIT_BURST="15", **clock)
+        with crowd.at_work():
+            crowd.work(3600 + 60, kill_every=600)
+        found, at = refused(sandbox), [one.boottime for one in sandbox.requests]
+    print(f"{len(at)} requests in {(at[-1] - at[0]) / 60:.0f} minutes, {len(found)} refused")  # noqa: T201
+    assert found[-1] - found[0] < 2 * speed
 
 
 def test_a_clock_that_is_an_hour_wrong_stalls_nobody_and_buys_no_burst(tmp_path: Path, market: Market) -> None:

@@ -1,11 +1,13 @@
 """The file of the shared rate budget: locked while it is changed, looked at without a lock, and never trusted."""
 
 import os
+import random
 import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from mdata.clock import Clock
@@ -108,3 +110,30 @@ class RateFile:
     @property
     def _witness(self) -> Path:
         return self._path.with_name(self._path.name + _USED)
+
+
+def own_name(rng: random.Random) -> str:
+    """Return a name for a waiter of this process, which tells others whether it is still there."""
+    return f"{os.getpid()}-{_namespace()}-{rng.getrandbits(48):x}"
+
+
+def is_dead(waiter: str) -> bool:
+    """Whether the process of the waiter of this name has ended; that of another container cannot be judged here."""
+    pid, _, rest = waiter.partition("-")
+    if rest.partition("-")[0] != _namespace() or not pid.isdecimal() or not _namespace():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
+@cache
+def _namespace() -> str:
+    """Return what tells in which namespace a process id counts; empty where that is hidden."""
+    with suppress(OSError):
+        return str(Path("/proc/self/ns/pid").stat().st_ino)
+    return ""

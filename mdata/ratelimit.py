@@ -6,11 +6,8 @@ turn has come; only one slot is ever given away, so a process that dies costs at
 the slot is looked at once more: a process that was slow, or met a block, has lost it.
 """
 
-import os
 import random
 from collections.abc import Callable
-from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -29,7 +26,7 @@ from mdata.domain.budget import (
 from mdata.domain.moment import iso
 from mdata.domain.pace import Pace
 from mdata.errors import NotNowError, SlotLostError
-from mdata.ratefile import RateFile
+from mdata.ratefile import RateFile, is_dead, own_name
 
 T = TypeVar("T")
 
@@ -87,6 +84,7 @@ class RateLimit:
         self._file = RateFile(path, self._pace, longest_block(min_backoff), clock)
         self._granted = NOBODY
         self._left_at = 0.0
+        self._not_before = 0.0
 
     def acquire(
         self,
@@ -101,8 +99,7 @@ class RateLimit:
         raise NotNowError when a block lasts longer, TimeoutError when the turn comes too late. `on_wait` is told
         before each sleep what for.
         """
-        name = f"{os.getpid()}-{_namespace()}-{self._rng.getrandbits(48):x}"
-        me = Waiter(name, int(priority), self._clock.boottime())
+        me = Waiter(own_name(self._rng), int(priority), self._clock.boottime())
         try:
             while True:
                 wait = self._try_turn(me, deadline)
@@ -147,6 +144,12 @@ class RateLimit:
             past = shared.state.past.arrived(self._left_at, shared.now)
             shared.state = shared.state._replace(refusals=0, past=past)
 
+    def failed(self) -> None:
+        """Note that a request came to nothing: this process tries again a delay later, and not in a burst."""
+        with self._file.locked() as shared:
+            shared.state = shared.state._replace(past=shared.state.past.arrived(self._left_at, shared.now))
+            self._not_before = shared.now + self._pace.delay
+
     def connect(self) -> None:
         """Wait for a WebSocket connect: 20 in any 60 s for all processes, a budget of their own."""
         while True:
@@ -169,7 +172,7 @@ class RateLimit:
             return wall + int((boottime - now) * 1000) if boottime > now else None
 
         names = {int(priority): priority.name.lower() for priority in Priority}
-        waiting = sorted(one.priority for one in state.waiters if one.priority in names and not _is_dead(one.id))
+        waiting = sorted(one.priority for one in state.waiters if one.priority in names and not is_dead(one.id))
         return BudgetView(
             wall,
             self._pace,
@@ -184,10 +187,11 @@ class RateLimit:
     def _try_turn(self, me: Waiter, deadline: float | None) -> Wait | None:
         """Return None when it is this waiter's turn, else why, and for how long to sleep before looking again."""
         with self._file.locked() as shared:
-            now = shared.now
-            state = _without_dead(shared.state.queued(me).without_late_sender(self._pace, now), me)
-            head = state.head() or me
-            ready_at = state.ready_at(self._pace, head.priority, now)
+            now, is_early = shared.now, shared.now < self._not_before
+            state = shared.state if is_early else shared.state.queued(me)
+            state = _without_dead(state.without_late_sender(self._pace, now), me)
+            head = me if is_early else state.head() or me
+            ready_at = max(state.ready_at(self._pace, head.priority, now), self._not_before)
             if now >= ready_at and not state.sender:
                 state = state.offered(now)
                 if state.offered_to != me.id and now - state.offered_at > GRACE:
@@ -208,7 +212,7 @@ class RateLimit:
         elif state.head() != me and state.blocked_until <= now:
             seconds = min(seconds, GRACE)  # whoever is to go first may die before
         until = self._clock.now() + int(max(seconds, ready_at - now) * 1000)
-        return Wait(seconds, now - me.since, until, state.blocked_until > now, len(state.waiters) - 1)
+        return Wait(seconds, now - me.since, until, state.blocked_until > now, max(0, len(state.waiters) - 1))
 
     def _confirm(self, me: Waiter) -> bool:
         """Take the slot, unless somebody else has taken it, or a block came, in the meantime."""
@@ -235,30 +239,8 @@ class RateLimit:
 
 def _without_dead(state: State, me: Waiter) -> State:
     """Return the state without a slot, and without a turn, of processes that are dead for certain."""
-    if state.sender and _is_dead(state.sender):
+    if state.sender and is_dead(state.sender):
         state = state._replace(sender="")
-    while (head := state.head()) is not None and head.id != me.id and _is_dead(head.id):
+    while (head := state.head()) is not None and head.id != me.id and is_dead(head.id):
         state = state.left(head.id)
     return state
-
-
-def _is_dead(waiter_id: str) -> bool:
-    """Whether the process of a waiter is known to have ended; that of another container cannot be judged here."""
-    pid, _, rest = waiter_id.partition("-")
-    if rest.partition("-")[0] != _namespace() or not pid.isdecimal() or not _namespace():
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except (ProcessLookupError, OverflowError):
-        return True
-    except OSError:
-        return False
-    return False
-
-
-@cache
-def _namespace() -> str:
-    """Return what tells in which namespace a process id counts; empty where that is hidden."""
-    with suppress(OSError):
-        return str(Path("/proc/self/ns/pid").stat().st_ino)
-    return ""

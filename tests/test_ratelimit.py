@@ -259,6 +259,26 @@ def test_the_file_never_gets_shorter(tmp_path: Path) -> None:
     assert json.loads(text)["refusals"] == 1
 
 
+@pytest.mark.parametrize("is_sent", [True, False])
+def test_who_failed_tries_again_a_delay_later_and_others_do_not_wait_for_that(tmp_path: Path, is_sent: bool) -> None:
+    clock = SetClock()
+    unlucky, other = (
+        RateLimit(tmp_path / "state.json", 6.0, 60.0, clock, random.Random(seed), 15) for seed in (1, 2)
+    )
+    began = clock.boot
+    for number in range(3):
+        unlucky.acquire(Priority.UPDATE, lambda: 1)
+        assert clock.boot == pytest.approx(began + 6 * number)
+        if is_sent:
+            unlucky.sent()
+        unlucky.failed()
+    with pytest.raises(TimeoutError):
+        unlucky.acquire(Priority.UPDATE, lambda: 1, clock.boot + 5)
+    at = clock.boot
+    other.acquire(Priority.UPDATE, lambda: 1)
+    assert clock.boot - at <= 1.1
+
+
 def test_deadlines(tmp_path: Path) -> None:
     clock = SetClock()
     limit = RateLimit(tmp_path / "state.json", 6.0, 60.0, clock, random.Random(1))

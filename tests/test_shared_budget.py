@@ -176,7 +176,7 @@ def test_after_one_refusal_nobody_asks_until_the_ban_is_over(
     tmp_path: Path, market: Market, wait: Callable[..., None]
 ) -> None:
     with hurried(market, SPEED, LOW_RULE) as (sandbox, clock):
-        settings = {"RATE_LIMIT_DELAY": "6", "RATE_LIMIT_BURST": "15", "BACKFILL_DAYS": "10", **clock}
+        settings = {"RATE_LIMIT_DELAY": "6", "RATE_LIMIT_BURST": "15", "BACKFILL_DAYS": "5", **clock}
         processes = [one.start("backfill") for one in folders(tmp_path / "early", sandbox, 8, **settings)]
         wait(lambda: refused(sandbox), 60)
         (late,) = folders(tmp_path / "late", sandbox, 1, **settings)

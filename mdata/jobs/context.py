@@ -57,6 +57,10 @@ class Budget(Protocol):
         """Note any other answer."""
         ...
 
+    def failed(self) -> None:
+        """Note that a request came to nothing, and is tried again a delay later."""
+        ...
+
     def connect(self) -> None:
         """Wait for a WebSocket connect, which has a budget of its own."""
         ...

@@ -185,6 +185,9 @@ class Job:
             self._progress.blocked_until = self.context.clock.now() + int(seconds * 1000)
             self.context.log.warning(f"{error}; nobody asks for {seconds:.0f} s")
             raise
+        except (UnreachableError, GarbledError):
+            budget.failed()
+            raise
         budget.answered()
         return answer
 

@@ -65,8 +65,8 @@ class BudgetView(NamedTuple):
 
     def seconds_for(self, requests: int, priority: Priority = Priority.UPDATE) -> float:
         """Return how long it takes, from now on, until so many requests of one class have left."""
-        free = max(0, self.free_now - kept(priority))
         pace = self.pace.calmed() if self.calm_until else self.pace
+        free = max(0, self.free_now - min(kept(priority), pace.burst - 1))
         blocked = max(0, (self.blocked_until or 0) - self.seen_at) / 1000
         return blocked + pace.seconds(requests, free) if requests else 0.0
 

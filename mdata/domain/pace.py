@@ -5,7 +5,8 @@ even spacing. Two rules therefore, over all processes together: a generic cell r
 and one more for each `delay` seconds; and never more than 27 in any 60 seconds, whatever the settings say.
 """
 
-from bisect import insort
+from bisect import bisect, insort
+from math import ceil
 from typing import NamedTuple
 
 DOCUMENTED_PER_MINUTE = 30
@@ -61,40 +62,42 @@ class Pace(NamedTuple):
         """
         before = [at - number * self.delay for number in range(1, MOST_PER_MINUTE - self.burst + 1)]
         times = [*reversed(before), *[at] * self.burst]
-        return Past(float(self.burst), at, tuple(time for time in times if time > at - MINUTE))
+        return Past(float(self.burst), at, tuple(_ms(time) for time in times if time > at - MINUTE))
 
 
 class Past(NamedTuple):
     """What has left: how much of the burst was spent when the newest request left, and when they arrived.
 
-    `level` counts requests, and falls by one in each delay after `at`. `arrivals` (ascending, the newest 27) are the
-    instants by which the requests of the last minute had reached the exchange. All are seconds of boot time.
+    `level` counts requests, and falls by one in each delay after `at`, seconds of boot time. `arrivals` (ascending,
+    the newest 27) are the instants by which the requests of the last minute had reached the exchange, in whole ms of
+    it, rounded up: they are written and read at every look.
     """
 
     level: float = 0.0
     at: float = 0.0
-    arrivals: tuple[float, ...] = ()
+    arrivals: tuple[int, ...] = ()
 
     def leaving(self, pace: Pace, now: float) -> "Past":
         """Return the past after a request has left at `now`."""
         arrivals = [*self.arrivals]
-        insort(arrivals, now + FLIGHT)
+        insort(arrivals, _ms(now + FLIGHT))
         return Past(self._level(pace, now) + 1, now, tuple(arrivals[-MOST_PER_MINUTE:]))
 
     def arrived(self, left_at: float, now: float) -> "Past":
         """Return the past after the answer came at `now` to what left at `left_at`: it had arrived by then."""
-        arrivals = [*self.arrivals]
-        if left_at + FLIGHT not in arrivals:
+        arrivals, assumed = [*self.arrivals], _ms(left_at + FLIGHT)
+        if assumed not in arrivals:
             return self
-        arrivals.remove(left_at + FLIGHT)
-        insort(arrivals, now)
+        arrivals.remove(assumed)
+        insort(arrivals, _ms(now))
         return self._replace(arrivals=tuple(arrivals))
 
     def clamped(self, now: float) -> "Past":
         """Return the past without anything that could stall others longer than the rules allow."""
-        arrivals = [time for time in self.arrivals if now - MINUTE < time <= now + FLIGHT]
+        arrivals = sorted(self.arrivals)
+        kept = arrivals[bisect(arrivals, _ms(now - MINUTE)) : bisect(arrivals, _ms(now + FLIGHT))]
         level = min(max(0.0, self.level), float(MOST_PER_MINUTE))
-        return Past(level, min(self.at, now), tuple(sorted(arrivals)[-MOST_PER_MINUTE:]))
+        return Past(level, min(self.at, now), tuple(kept[-MOST_PER_MINUTE:]))
 
     def ready_at(self, pace: Pace, kept: int = 0) -> float:
         """Return when the next request may leave; it leaves `kept` of a burst to others.
@@ -105,15 +108,19 @@ class Past(NamedTuple):
         burst = max(1, pace.burst - kept)
         ready = max(self.at + min(1.0, self.level + 1 - burst) * pace.delay, self.at + pace.spacing)
         if pace.counts_minutes and len(self.arrivals) >= MOST_PER_MINUTE:
-            ready = max(ready, self.arrivals[-MOST_PER_MINUTE] + MINUTE)
+            ready = max(ready, self.arrivals[-MOST_PER_MINUTE] / 1000 + MINUTE)
         return ready
 
     def free(self, pace: Pace, now: float) -> int:
         """Return how many requests may leave at `now`, one after the other."""
         free = max(int(pace.burst - self._level(pace, now) + 1e-9), int(now >= self.at + pace.delay))
         if pace.counts_minutes:
-            free = min(free, MOST_PER_MINUTE - sum(time > now - MINUTE for time in self.arrivals))
+            free = min(free, MOST_PER_MINUTE - sum(time > _ms(now - MINUTE) for time in self.arrivals))
         return max(0, free)
 
     def _level(self, pace: Pace, now: float) -> float:
         return max(0.0, self.level - (now - self.at) / pace.delay) if pace.delay > 0 else 0.0
+
+
+def _ms(seconds: float) -> int:
+    return ceil(seconds * 1000)

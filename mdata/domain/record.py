@@ -9,6 +9,7 @@ from mdata.domain.pace import Pace, Past
 
 # What a damaged, foreign or hostile text raises when it is read as one of ours.
 _DAMAGED = (ValueError, KeyError, TypeError, OverflowError, RecursionError, AttributeError)
+_ENCODER = json.JSONEncoder(separators=(",", ":"), check_circular=False)
 
 
 class Instant(NamedTuple):
@@ -43,7 +44,7 @@ def encode(state: State, here: Instant) -> bytes:
     }
     kept["waiters"] = [waiter._asdict() for waiter in state.waiters]
     kept["past"] = state.past._asdict()
-    return json.dumps(kept, separators=(",", ":")).encode()
+    return _ENCODER.encode(kept).encode()
 
 
 def decode(text: bytes, here: Instant, pace: Pace, longest_block: float) -> State:
@@ -78,8 +79,8 @@ def _past_of_another_boot(found: dict[str, Any], here: Instant, pace: Pace) -> P
     past = _past(found["past"])
     # One delay ago at most: a clock that was set meanwhile is no reason for a burst.
     at = max(past.at + shift, here.now - pace.delay)
-    arrivals = (min(time + shift, here.now) for time in past.arrivals)
-    return Past(float(pace.burst), at, tuple(arrivals)).clamped(here.now)
+    arrivals = (min(time / 1000 + shift, here.now) for time in past.arrivals)
+    return Past(float(pace.burst), at, tuple(int(time * 1000) for time in arrivals)).clamped(here.now)
 
 
 def _of_this_boot(found: dict[str, Any], here: Instant, pace: Pace) -> State:
@@ -103,7 +104,7 @@ def _of_this_boot(found: dict[str, Any], here: Instant, pace: Pace) -> State:
 
 
 def _past(found: dict[str, Any]) -> Past:
-    return Past(_number(found["level"]), _number(found["at"]), tuple(map(_number, found["arrivals"])))
+    return Past(_number(found["level"]), _number(found["at"]), tuple(map(int, found["arrivals"])))
 
 
 def _number(value: Any) -> float:

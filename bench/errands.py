@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.measure import Spread, number
 from bench.start import process
-from bench.stores import END, NOW, Store, generate, made_up, symbol
+from bench.stores import END, NOW, SERIES, Store, generate, made_up, symbol
 from bench.table import Row
 from mdata.clock import RehearsalClock
 from mdata.domain.timeframe import HOUR, MINUTE
@@ -23,13 +23,18 @@ _LATENCY = 0.2
 
 def rows(folder: Path, rounds: int) -> list[Row]:
     """Measure an `update` of ten series, and a `repair` of five gaps far from one another."""
-    fresh = generate(folder / "fresh.db", 1440)
-    torn = generate(folder / "torn.db", _APART * (_GAPS + 1), holes=_GAPS * 20)
-    process(torn.environ(SYMBOLS=symbol(0)), "detect-gaps")()
-    return [
-        _measure(fresh, "update", _SERIES, rounds, f"`update` of ten series, {_LATENCY} s per answer, seconds"),
-        _measure(torn, "repair", 1, rounds, f"`repair` of five requests, {_LATENCY} s per answer, seconds"),
-    ]
+    return [update(folder, rounds), repair(folder, rounds)]
+
+
+def update(folder: Path, rounds: int) -> Row:
+    store = generate(folder / "fresh.db", 1440)
+    return _measure(store, "update", _SERIES, rounds, f"`update` of ten series, {_LATENCY} s per answer, seconds")
+
+
+def repair(folder: Path, rounds: int) -> Row:
+    store = generate(folder / "torn.db", _APART * (_GAPS + 1), holes=_GAPS * SERIES)
+    process(store.environ(SYMBOLS=symbol(0)), "detect-gaps")()
+    return _measure(store, "repair", 1, rounds, f"`repair` of five requests, {_LATENCY} s per answer, seconds")
 
 
 def _measure(store: Store, command: str, series: int, rounds: int, goal: str) -> Row:

@@ -1,7 +1,9 @@
 """The shared rate budget: real processes, one file."""
 
 import json
+import os
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -92,6 +94,43 @@ def test_killed_waiters_cost_little(tmp_path: Path) -> None:
         victim.communicate()
     (sent,) = sendings(workers(path, 0.05, [2], 5.0))
     assert len(sent) >= 1 / 0.05, "three dead waiters may cost a second each, and no more"
+
+
+STOPPED = """
+import os, random, signal, sys
+from pathlib import Path
+from mdata.clock import SystemClock
+from mdata.domain.budget import Priority
+from mdata.errors import SlotLostError
+from mdata.ratelimit import RateLimit
+limit = RateLimit(Path(sys.argv[1]), 2.0, 60.0, SystemClock(), random.Random(), 15)
+limit.acquire(Priority.UPDATE, lambda: 1)
+os.kill(os.getpid(), signal.SIGSTOP)
+try:
+    limit.sent()
+except SlotLostError:
+    limit.acquire(Priority.UPDATE, lambda: 1)
+    limit.sent()
+    print("again")
+"""
+
+
+def test_who_is_stopped_with_a_slot_costs_a_second_and_gets_another_later(tmp_path: Path) -> None:
+    path, clock = tmp_path / "state.json", SystemClock()
+    stopped = subprocess.Popen([sys.executable, "-c", STOPPED, str(path)], stdout=subprocess.PIPE, text=True)
+    os.waitid(os.P_PID, stopped.pid, os.WSTOPPED | os.WNOWAIT)
+    limit = RateLimit(path, 2.0, 60.0, clock, random.Random(1), 15)
+    began = clock.boottime()
+    for _ in range(3):
+        limit.acquire(Priority.UPDATE, lambda: 1)
+        limit.sent()
+    assert 1.0 <= clock.boottime() - began < 2.0, "a second for who is stopped, and 0.1 s for each of the others"
+    limit.acquire(Priority.UPDATE, lambda: 1)
+    stopped.send_signal(signal.SIGCONT)
+    clock.sleep(0.3)
+    limit.sent()
+    assert stopped.communicate(timeout=20)[0] == "again\n"
+    assert len(json.loads(path.read_text())["past"]["arrivals"]) == 5
 
 
 def test_a_block_holds_for_processes_started_later(tmp_path: Path) -> None:

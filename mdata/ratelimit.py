@@ -173,11 +173,12 @@ class RateLimit:
 
         names = {int(priority): priority.name.lower() for priority in Priority}
         waiting = sorted(one.priority for one in state.waiters if one.priority in names and not is_dead(one.id))
+        free = 0 if now < state.blocked_until else state.spent(pace).free(pace, now)
         return BudgetView(
             wall,
             self._pace,
-            0 if now < state.blocked_until else state.spent(pace).free(pace, now),
-            instant(state.ready_at(self._pace, Priority.UPDATE, now)),
+            free,
+            None if free else instant(state.ready_at(self._pace, Priority.UPDATE, now)),
             instant(state.blocked_until),
             instant(state.calm_until),
             state.refusals,

@@ -133,6 +133,9 @@ def is_dead(waiter: str) -> bool:
         return True
     except OSError:
         return False
+    # Killed, and not buried yet by who started it.
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2][:1] in {b"Z", b"X"}
     return False
 
 

@@ -57,11 +57,11 @@ class BudgetView(NamedTuple):
     seen_at: int
     pace: Pace
     free_now: int
-    next_request_at: int | None
-    blocked_until: int | None
-    calm_until: int | None
-    refusals: int
-    waiting: tuple[str, ...]
+    next_request_at: int | None = None
+    blocked_until: int | None = None
+    calm_until: int | None = None
+    refusals: int = 0
+    waiting: tuple[str, ...] = ()
 
     def seconds_for(self, requests: int, priority: Priority = Priority.UPDATE) -> float:
         """Return how long it takes, from now on, until so many requests of one class have left."""

@@ -21,8 +21,8 @@ from test_status import M1, SETTLE, cover, covered_to, new_series
 
 from mdata import screen
 from mdata.domain.interval import Range
-from mdata.domain.timeframe import HOUR, MINUTE
 from mdata.domain.pace import Pace
+from mdata.domain.timeframe import HOUR, MINUTE
 from mdata.jobs.context import Context
 from mdata.jobs.status import Status, collect
 from mdata.ratelimit import BudgetView

@@ -25,10 +25,14 @@ _USED = ".used"
 
 @dataclass(slots=True)
 class Shared:
-    """The state while the file is locked, and the instant (boot time) of locking."""
+    """The state while the file is locked, and the instant (boot time) of locking.
+
+    `problem` says, for who only looks, why the file could not be read.
+    """
 
     state: State
     now: float
+    problem: str | None = None
 
 
 class RateFile:
@@ -71,16 +75,20 @@ class RateFile:
 
     def look(self) -> Shared:
         """Return the state as it is; nothing is locked, created or changed, and nothing is waited for."""
-        here, stored, is_first = self._here(), b"", False
-        with suppress(OSError, ConfigurationError):
+        here, stored, is_first, problem = self._here(), b"", False, None
+        try:
             descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             try:
                 stored = self._read(descriptor)
             finally:
                 os.close(descriptor)
-        if not stored:
-            is_first = not os.path.lexists(self._path) and not os.path.lexists(self._witness)
-        return Shared(self._state(stored, here, is_first=is_first), here.now)
+        except FileNotFoundError:
+            is_first = not os.path.lexists(self._witness)
+        except OSError as error:
+            problem = f"cannot read {self._path}, which holds the rate budget: {error.strerror}"
+        except ConfigurationError as error:
+            problem = str(error)
+        return Shared(self._state(stored, here, is_first=is_first), here.now, problem)
 
     def _here(self) -> Instant:
         return Instant(self._clock.boot_id(), self._clock.boottime(), self._clock.now())

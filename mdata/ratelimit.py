@@ -52,6 +52,7 @@ class BudgetView(NamedTuple):
     """The budget as `status` shows it; instants are ms UTC, `waiting` the classes that wait, the first ones first.
 
     `free_now` requests may leave at once; up to `calm_until` nobody bursts, for the exchange has refused a request.
+    `problem` says why the file could not be read.
     """
 
     seen_at: int
@@ -62,6 +63,7 @@ class BudgetView(NamedTuple):
     calm_until: int | None = None
     refusals: int = 0
     waiting: tuple[str, ...] = ()
+    problem: str | None = None
 
     def seconds_for(self, requests: int, priority: Priority = Priority.UPDATE) -> float:
         """Return how long it takes, from now on, until so many requests of one class have left."""
@@ -183,6 +185,7 @@ class RateLimit:
             instant(state.calm_until),
             state.refusals,
             tuple(names[priority] for priority in waiting),
+            shared.problem,
         )
 
     def _try_turn(self, me: Waiter, deadline: float | None) -> Wait | None:

@@ -26,7 +26,9 @@ def find_status(settings: Settings, clock: Clock, *, narrowed: bool = False, sil
     """Read what is stored, or that nothing is; `narrowed` and `silent` as `collect` has them."""
     with _opened(settings.database_path) as store:
         state = collect(settings, store, clock.now(), narrowed=narrowed, silent=silent)
-    return state._replace(blocked_until=budget(settings, clock).blocked_until)
+    rate = budget(settings, clock)
+    warnings = (*state.warnings, *filter(None, [rate.problem]))
+    return state._replace(blocked_until=rate.blocked_until, warnings=warnings)
 
 
 def find_gaps(

@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := check
-.PHONY: install install-system uninstall-system dev clients recipes locks demo test faults soak test-systemd browser lint types \
-        layers docs docs-check check bench bench-quick bench-peers clean
+.PHONY: install install-system uninstall-system dev clients recipes locks demo test faults soak budget test-systemd \
+        browser lint types layers docs docs-check check bench bench-quick bench-peers clean
 
 install: $(BIN)/mdata  ## leaves .venv/bin/mdata ready to use
 
@@ -71,6 +71,9 @@ faults: dev  ## everything that must be survived, the long part included, and th
 
 soak: dev  ## hours of streaming in minutes; more with SOAK_HOURS=24
 	$(BIN)/python -m pytest -m soak -rP tests
+
+budget: dev  ## eight processes at the exchange's true limit: ten minutes three times, and the hour after a refusal
+	$(BIN)/python -m pytest -m soak -rP tests/test_shared_budget.py
 
 lint: dev
 	$(BIN)/ruff format --check .

@@ -31,7 +31,9 @@ def find_status(
     """Read what is stored, or that nothing is; `narrowed` and `silent` as `collect` has them."""
     with _opened(settings.database_path, told) as store:
         state = collect(settings, store, clock.now(), narrowed=narrowed, silent=silent)
-    return state._replace(blocked_until=budget(settings, clock).blocked_until)
+    rate = budget(settings, clock)
+    warnings = (*state.warnings, *filter(None, [rate.problem]))
+    return state._replace(blocked_until=rate.blocked_until, warnings=warnings)
 
 
 def find_gaps(
@@ -86,6 +88,7 @@ def budget(settings: Settings, clock: Clock) -> BudgetView:
         settings.rate_limit_min_backoff_seconds,
         clock,
         random.Random(),  # noqa: S311 - only looks
+        settings.rate_limit_burst,
     ).peek()
 
 
@@ -104,9 +107,12 @@ def status(state: Status, rate: BudgetView) -> dict[str, Any]:
         },
         "jobs": {command: _job(state, command) for command in state.jobs},
         "rate_limit": {
-            "delay_seconds": rate.delay_seconds,
+            "delay_seconds": rate.pace.delay,
+            "burst": rate.pace.burst,
+            "free_now": rate.free_now,
             "next_request_at": _iso(rate.next_request_at),
             "blocked_until": _iso(rate.blocked_until),
+            "calm_until": _iso(rate.calm_until),
             "refusals": rate.refusals,
             "waiting": list(rate.waiting),
         },

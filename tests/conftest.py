@@ -111,6 +111,7 @@ class Folder:
             "DATABASE_PATH": str(self.database),
             "RATE_LIMIT_STATE_PATH": str(path / "rate-limit.json"),
             "RATE_LIMIT_DELAY": "0",
+            "RATE_LIMIT_BURST": "1",
             "RATE_LIMIT_MIN_BACKOFF_SECONDS": "0.05",
             "SYMBOLS": "BTCUSD",
             "TIMEFRAMES": "1m",
@@ -247,6 +248,7 @@ def context(tmp_path: Path, sandbox: Sandbox, clock: SetClock) -> Iterator[Calla
             "DATABASE_PATH": str(tmp_path / "mdata.db"),
             "RATE_LIMIT_STATE_PATH": str(tmp_path / "rate-limit.json"),
             "RATE_LIMIT_DELAY": "0",
+            "RATE_LIMIT_BURST": "1",
             "SYMBOLS": "BTCUSD",
             "BACKFILL_DAYS": "30",
         }

@@ -327,7 +327,8 @@ def test_a_dry_run_tells_what_it_would_cost_and_does_nothing(folder: Folder, com
         assert found["removed"]["bytes"] > 0
     else:
         assert found["requests"] in {"backfill": {5}, "update": {0, 1}, "repair": {1}}[command]
-        assert found["seconds"] == found["requests"] * 6
+        # The first of them may leave at once, unless it is within a delay of the last one that did.
+        assert found["requests"] * 6 - 6 <= found["seconds"] <= found["requests"] * 6
         assert (found["bytes"] > 0) == (found["requests"] > 0)
     shown = folder.run(command, "--dry-run", RETENTION_DAYS="1" if command == "cleanup" else "0")
     assert "MB" in shown.out + shown.err

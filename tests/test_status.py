@@ -300,7 +300,7 @@ def test_the_shape_of_the_json(folder: Folder) -> None:
             None,
         )
     assert set(full["rate_limit"]) == {
-        "delay_seconds", "next_request_at", "blocked_until", "refusals", "waiting",
+        "delay_seconds", "burst", "free_now", "next_request_at", "blocked_until", "calm_until", "refusals", "waiting",
     }  # fmt: skip
     assert set(full["database"]) == {"path", "bytes", "wal_bytes", "schema_version", "sqlite_version"}
 

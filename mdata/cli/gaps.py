@@ -163,26 +163,30 @@ def _revisions(frame: Frame) -> Answer:
 
 
 def _plan(frame: Frame, *, retry_failed: bool) -> Answer:
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
     from mdata import render
+    from mdata.domain.budget import Priority
     from mdata.domain.moment import human_duration
     from mdata.jobs.repair import NOTHING, plan
+    from mdata.shapes import budget
 
     settings, store, found = frame.loaded.settings, _opened(frame), NOTHING
     if store is not None:
         with store:
             found = plan(settings, store, frame.clock.now(), retry_failed=retry_failed)
+    cost = found.estimate
+    cost = replace(cost, seconds=budget(settings, frame.clock).seconds_for(cost.requests, Priority.REPAIR))
     data = {
         "dry_run": True,
         "gaps_due": found.gaps,
         "silences_due": found.silences,
         "intervals": found.intervals,
-        **asdict(found.estimate),
+        **asdict(cost),
     }
     text = (
         f"{found.gaps} gaps ({found.intervals} intervals) and {found.silences} long silences are due: at most "
-        f"{found.estimate.requests} requests, {human_duration(found.estimate.seconds)} at the shared rate, "
-        f"{found.estimate.bytes / 1e6:.1f} MB"
+        f"{cost.requests} requests, {human_duration(cost.seconds)} at the shared rate, "
+        f"{cost.bytes / 1e6:.1f} MB"
     )
     return Answer(data=data, show=lambda: render.line(text))

@@ -114,6 +114,7 @@ def rate_limit(frame: Frame) -> "RateLimit":
         settings.rate_limit_min_backoff_seconds,
         frame.clock,
         random.SystemRandom(),
+        settings.rate_limit_burst,
     )
 
 

@@ -9,6 +9,7 @@ from mdata.config.files import EnvFile, env_file_text, find_env_file, read_env_f
 from mdata.config.folders import current_folder, user_folder
 from mdata.config.table import SETTINGS, Setting, Settings
 from mdata.config.values import is_loopback
+from mdata.domain.pace import DOCUMENTED_PER_MINUTE, LEAST_DELAY
 from mdata.errors import ConfigurationError, MdataError, NotPermittedError
 from mdata.files import make_folder
 
@@ -63,7 +64,7 @@ def load(
         faults.append(f"{origins['MDATA_REHEARSAL']}: MDATA_REHEARSAL needs both Bitfinex URLs on this machine")
     if faults:
         raise ConfigurationError("; ".join(faults) + "; correct it and run this again")
-    warnings = (*file.warnings, *_if_readable_by_others(file))
+    warnings = (*file.warnings, *_if_readable_by_others(file), *_raise_delay(found, origins))
     is_named = env_file is not None or bool(environment.get("MDATA_ENV_FILE"))
     met = None if is_named or path is None or path.parent != current_folder() else path
     return Loaded(Settings(**found), origins, path, warnings, _strange_retention(file, met, origins))
@@ -113,6 +114,22 @@ def _is_local(found: Mapping[str, Any]) -> bool:
     from urllib.parse import urlsplit
 
     return all(is_loopback(urlsplit(found[name]).hostname or "") for name in ("bitfinex_rest_url", "bitfinex_ws_url"))
+
+
+def _raise_delay(found: dict[str, Any], origins: Mapping[str, str]) -> list[str]:
+    """Raise a delay that no exchange but one on this machine would bear, and return the sentence about it."""
+    from urllib.parse import urlsplit
+
+    delay = found["rate_limit_delay"]
+    if delay >= LEAST_DELAY or is_loopback(urlsplit(found["bitfinex_rest_url"]).hostname or ""):
+        return []
+    found["rate_limit_delay"] = LEAST_DELAY
+    meant = f"60 s ÷ {delay:g} s = {60 / delay:.0f} requests a minute" if delay else "no limit at all"
+    sentence = (
+        f"{origins['RATE_LIMIT_DELAY']}: RATE_LIMIT_DELAY={delay:g} means {meant}, and the exchange blocks whoever "
+        f"sends more than {DOCUMENTED_PER_MINUTE}: 60 s ÷ {DOCUMENTED_PER_MINUTE} = {LEAST_DELAY:g} s is used instead"
+    )
+    return [sentence]
 
 
 def _if_readable_by_others(file: EnvFile) -> list[str]:

@@ -6,14 +6,14 @@ process holds on it, and a process that serves it has several connections.
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
-from mdata.errors import ConfigurationError, NotPermittedError
+from mdata.errors import ConfigurationError, NotNowError, NotPermittedError
 from mdata.files import open_shared
 from mdata.flock import FileLock
-from mdata.store.sqlite import STORAGE, Connection, missing_group, sqlite3, storage_errors
+from mdata.store.sqlite import STORAGE, Connection, connect, missing_group, sqlite3, storage_errors
 
 __all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "Connection", "Store", "open_for_reading", "open_store", "sqlite3"]
 
@@ -21,10 +21,8 @@ __all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "Connection", "Store", "open_for_
 APPLICATION_ID = 0x6D646174
 SCHEMA_VERSION = 1
 
-# How long a statement waits for another program that holds the database; whoever only looks is told soon.
-_BUSY_SECONDS = 30.0
-_BUSY_SECONDS_OF_READERS = 5.0
-_BUSY_SECONDS_OF_CHECKPOINTS = 0.1
+# How long whoever only looks waits for another program that holds the database: he is told soon.
+_PATIENCE_OF_READERS = 5.0
 _WAL_SIZE_LIMIT = 64 * 1024 * 1024
 _PAGES_AT_A_TIME = 2_000  # some 50 ms
 
@@ -46,16 +44,26 @@ class Store:
         """
         if self._write_lock is None:
             raise NotPermittedError(f"{self.path} was opened for reading only")
-        with self._write_lock, storage_errors(self.path):
-            self.connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self.connection
-                self.connection.execute("COMMIT")
-            except BaseException:
-                # A full disk rolls back by itself; a second ROLLBACK would hide the cause.
-                if self.connection.in_transaction:
-                    self.connection.execute("ROLLBACK")
-                raise
+        with storage_errors(self.path), self._begun(self._write_lock):
+            yield self.connection
+            self.connection.execute("COMMIT")
+
+    @contextmanager
+    def _begun(self, write_lock: FileLock) -> Iterator[None]:
+        """Hold the write lock with a transaction begun; while another program is in the way, hold neither."""
+        wait = None
+        while True:
+            with write_lock:
+                try:
+                    if self.connection.tries("BEGIN IMMEDIATE"):
+                        yield
+                        return
+                finally:
+                    # A full disk rolls back by itself; a second ROLLBACK would hide the cause.
+                    if self.connection.in_transaction:
+                        self.connection.execute("ROLLBACK")
+            wait = wait or self.connection.wait()
+            self.connection.pause(wait)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -72,9 +80,9 @@ class Store:
         """Move a write-ahead log of more than `over` bytes into the database, if no reader is in the way."""
         log = self.path.with_name(f"{self.path.name}-wal")
         if self._write_lock is not None and log.exists() and log.stat().st_size > over:
-            # Whoever writes waits for this; a reader of everything may take minutes.
-            patience = _patience(self.connection, _BUSY_SECONDS_OF_CHECKPOINTS)
-            with self._write_lock, storage_errors(self.path), patience:
+            # SQLite waits a moment only for a reader of everything, who may take minutes: whoever writes waits, too.
+            # Where that is not enough the next run does it.
+            with suppress(NotNowError), self._write_lock, storage_errors(self.path):
                 self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def shrink(self) -> int:
@@ -87,8 +95,8 @@ class Store:
         before, free, left = self.path.stat().st_size, 0, self._free_pages()
         # A file that was made without `auto_vacuum` keeps its pages.
         while left and left != free:
-            with self._write_lock, storage_errors(self.path):
-                self.connection.execute(f"PRAGMA incremental_vacuum({_PAGES_AT_A_TIME})").fetchall()
+            with self.write() as connection:
+                connection.execute(f"PRAGMA incremental_vacuum({_PAGES_AT_A_TIME})").fetchall()
             free, left = left, self._free_pages()
         self.checkpoint()
         return max(0, before - self.path.stat().st_size)
@@ -114,17 +122,6 @@ class Store:
             self.close()
 
 
-@contextmanager
-def _patience(connection: Connection, seconds: float) -> Iterator[None]:
-    """Have statements wait for others for so long, and then for as long as before."""
-    (before,) = connection.execute("PRAGMA busy_timeout").fetchone()
-    connection.execute(f"PRAGMA busy_timeout = {seconds * 1000:.0f}")
-    try:
-        yield
-    finally:
-        connection.execute(f"PRAGMA busy_timeout = {before}")
-
-
 def open_store(path: Path) -> Store:
     """Open the database for reading and writing; create or migrate it under the write lock where needed.
 
@@ -137,7 +134,7 @@ def open_store(path: Path) -> Store:
         os.close(open_shared(path))
     elif not os.access(path, os.W_OK):
         raise NotPermittedError(_may_not(path, "write"))
-    connection = _connect(path, "rw")
+    connection = connect(path, "rw")
     try:
         with storage_errors(path):
             if _schema_version(path, connection) < SCHEMA_VERSION:
@@ -165,7 +162,7 @@ def _close_untouched(path: Path, connection: Connection) -> None:
     if not log.exists() or not log.stat().st_size:
         connection.close()
         return
-    reader = _connect(path, "ro")
+    reader = connect(path, "ro", _PATIENCE_OF_READERS)
     reader.execute("SELECT count(*) FROM sqlite_master").fetchone()
     connection.close()
     reader.close()
@@ -184,7 +181,7 @@ def open_for_reading(path: Path) -> Store | None:
         raise NotPermittedError(_may_not(path, "read")) from error
     if not os.access(path, os.R_OK):
         raise NotPermittedError(_may_not(path, "read"))
-    connection = _connect(path, "ro")
+    connection = connect(path, "ro", _PATIENCE_OF_READERS)
     try:
         with storage_errors(path):
             version = _schema_version(path, connection)
@@ -203,19 +200,6 @@ def open_for_reading(path: Path) -> Store | None:
 
 def _may_not(path: Path, verb: str) -> str:
     return f"cannot {verb} {path}; {missing_group(path) or 'check the owner and mode of the file and its folder'}"
-
-
-def _connect(path: Path, mode: str) -> Connection:
-    from urllib.parse import quote
-
-    with storage_errors(path):
-        return sqlite3.connect(
-            f"file:{quote(str(path))}?mode={mode}",
-            uri=True,
-            timeout=_BUSY_SECONDS_OF_READERS if mode == "ro" else _BUSY_SECONDS,
-            isolation_level=None,
-            cached_statements=256,
-        )
 
 
 def _refuse_a_folder(path: Path) -> None:

@@ -16,7 +16,7 @@ from mdata.processes import Process
 PATIENCE = 60.0  # seconds that a lock is waited for
 _SILENT = 2.0  # seconds that a wait may last before it is spoken of
 _LOOK_EVERY = 1.0  # seconds between two looks at who holds what is waited for
-_CLOSING = 1.0  # seconds of waiting that are left when the time is over
+_CLOSING = 0.8  # seconds of waiting that are left when the time is over
 
 _CLOCK = SystemClock()
 

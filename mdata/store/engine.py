@@ -83,7 +83,7 @@ class Store:
             # SQLite waits a moment only for a reader of everything, who may take minutes: whoever writes waits, too.
             # Where that is not enough the next run does it.
             with suppress(NotNowError), self._write_lock, storage_errors(self.path):
-                self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                self.connection.tries("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def shrink(self) -> int:
         """Give the database's free pages back to the disk, and empty the log; return the bytes freed.

@@ -85,7 +85,7 @@ class Connection(sqlite3.Connection):
     def tries(self, sql: str) -> bool:
         """Execute a statement once, and return whether no other program was in the way."""
         try:
-            super().execute(sql)
+            super().cursor().execute(sql).fetchall()
         except sqlite3.DatabaseError as error:
             if is_busy(error):
                 return False

@@ -134,7 +134,7 @@ def open_store(path: Path) -> Store:
         os.close(open_shared(path))
     elif not os.access(path, os.W_OK):
         raise NotPermittedError(_may_not(path, "write"))
-    connection = connect(path, "rw")
+    connection = _connect(path, "rw")
     try:
         with storage_errors(path):
             if _schema_version(path, connection) < SCHEMA_VERSION:
@@ -162,7 +162,7 @@ def _close_untouched(path: Path, connection: Connection) -> None:
     if not log.exists() or not log.stat().st_size:
         connection.close()
         return
-    reader = connect(path, "ro", _PATIENCE_OF_READERS)
+    reader = _connect(path, "ro")
     reader.execute("SELECT count(*) FROM sqlite_master").fetchone()
     connection.close()
     reader.close()
@@ -181,7 +181,7 @@ def open_for_reading(path: Path) -> Store | None:
         raise NotPermittedError(_may_not(path, "read")) from error
     if not os.access(path, os.R_OK):
         raise NotPermittedError(_may_not(path, "read"))
-    connection = connect(path, "ro", _PATIENCE_OF_READERS)
+    connection = _connect(path, "ro")
     try:
         with storage_errors(path):
             version = _schema_version(path, connection)
@@ -200,6 +200,10 @@ def open_for_reading(path: Path) -> Store | None:
 
 def _may_not(path: Path, verb: str) -> str:
     return f"cannot {verb} {path}; {missing_group(path) or 'check the owner and mode of the file and its folder'}"
+
+
+def _connect(path: Path, mode: str) -> Connection:
+    return connect(path, mode, _PATIENCE_OF_READERS if mode.startswith("ro") else None)
 
 
 def _refuse_a_folder(path: Path) -> None:

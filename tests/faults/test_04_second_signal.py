@@ -2,11 +2,12 @@
 
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 
 import pytest
-from conftest import Folder
+from conftest import MDATA, Folder
 from holding import Watched, held, holds
 from test_kill import assert_sound
 
@@ -84,3 +85,17 @@ def test_twice_in_a_row_while_it_asks(
     assert seconds <= AT_ONCE
     assert "Traceback" not in err
     assert_sound(folder)
+
+
+def test_ctrl_c_before_anything_has_begun(folder: Folder) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-X", "importtime", MDATA, "status"], env=folder.environ(), cwd=folder.path, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stderr is not None
+    while not process.stderr.readline().rstrip().endswith(" mdata.cli"):
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "Traceback" not in err

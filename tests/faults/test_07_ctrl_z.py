@@ -57,8 +57,8 @@ class Shell:
 
 @pytest.fixture
 def shell(folder: Folder) -> Iterator[Shell]:
-    """A folder with much to delete, and a shell in it."""
-    folder.settings["BACKFILL_DAYS"] = "360"
+    """A folder with things to delete, and a shell in it."""
+    folder.settings["BACKFILL_DAYS"] = "180"
     assert folder.run("backfill").exit == 0
     folder.settings["RETENTION_DAYS"] = "1"
     opened = Shell(folder)
@@ -92,7 +92,7 @@ def test_cleanup_stops_when_nobody_waits_for_it(
         assert not holds(pid, gate)
         told = folder.run("detect-gaps", "--max-runtime", "5s")
         assert told.exit == 0, told.err
-        shell.type("fg\n")
+        shell.type("fg; echo ended $?\n")
         wait(lambda: not is_stopped(pid))
     wait(lambda: shell.shows("\nended 0"), 60)
     record_property("Ctrl-Z while it writes: stops, none of them with a lock", stops)
@@ -113,6 +113,6 @@ def test_a_command_that_waits_for_a_lock_can_be_stopped(shell: Shell, folder: Fo
         holder.send_signal(signal.SIGCONT)
         holder.communicate("")
         assert folder.run("detect-gaps", "--max-runtime", "5s").exit == 0, "it stands in no line while it is stopped"
-        shell.type("fg\n")
+        shell.type("fg; echo ended $?\n")
     wait(lambda: shell.shows("\nended 0"), 60)
     assert_sound(folder)

@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 
@@ -82,6 +83,18 @@ def test_a_signal_ends_the_wait(filled: Folder, lock: str, number: signal.Signal
     assert watched.seconds - sent <= 1.5
     assert "Traceback" not in watched.text
     assert_sound(filled)
+
+
+def test_a_holder_that_cannot_be_seen(filled: Folder) -> None:
+    """As from inside a container: the kernel names no process there, and nothing else changes."""
+    apart = ["unshare", "--pid", "--fork", "--mount-proc"]
+    if subprocess.run([*apart, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("processes cannot be set apart here")
+    filled.before = apart
+    with held(filled.path / LOCKS["write lock"]):
+        told = filled.run("backfill", "--max-runtime", "3s")
+    assert told.exit == 75
+    assert "mdata.db.write.lock, held by a process that cannot be seen from here; giving up in" in told.err
 
 
 def test_a_run_that_was_stopped_while_it_wrote_is_named(filled: Folder) -> None:

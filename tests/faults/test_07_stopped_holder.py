@@ -49,6 +49,7 @@ def test_max_runtime_bounds_the_wait(filled: Folder, command: str, lock: str, re
     assert_sound(filled)
 
 
+@pytest.mark.slow
 def test_without_a_limit_a_lock_is_waited_for_a_minute(filled: Folder, record_property: Record) -> None:
     with held(filled.path / LOCKS["write lock"]):
         waiting = [Watched(filled, *arguments) for arguments in WRITERS.values()]

@@ -39,6 +39,7 @@ def test_max_runtime_bounds_the_wait(filled: Folder, command: str, record_proper
     assert_sound(filled)
 
 
+@pytest.mark.slow
 def test_it_is_waited_for_a_minute_and_no_wait_adds_to_another(filled: Folder) -> None:
     with exclusive(filled.database):
         waiting = [Watched(filled, *arguments) for arguments in WRITERS.values()]

@@ -4,12 +4,13 @@ import fcntl
 import os
 import signal
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from mdata.errors import NEXT_ATTEMPT, ConfigurationError, NotNowError
+from mdata.errors import NEXT_ATTEMPT, ConfigurationError, NotNowError, NotPermittedError, StorageError
 from mdata.files import open_shared
 from mdata.processes import holders
 from mdata.waiting import Wait, named
@@ -133,8 +134,10 @@ class FileLock:
                 if is_brief and SUSPENSION.is_wanted:
                     self.close()
                     SUSPENSION.free()
-                    wait.pause(POLL)  # here it is stopped
-                    SUSPENSION.hold()
+                    try:
+                        wait.pause(POLL)  # here it is stopped
+                    finally:
+                        SUSPENSION.hold()
                     return
         except BaseException:
             self.close()
@@ -146,7 +149,7 @@ class FileLock:
         while True:
             if self.fd < 0:
                 self.fd = open_shared(self.path)
-                status = os.fstat(self.fd)
+                status = self._look(lambda: os.fstat(self.fd))
                 self._identity = (status.st_dev, status.st_ino)
             try:
                 fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -164,10 +167,22 @@ class FileLock:
     def _bears_the_name(self) -> bool:
         # Somebody may have removed the file while it was open here; others then lock the new one.
         try:
-            status = self.path.lstat()
+            status = self._look(self.path.lstat)
         except FileNotFoundError:
             return False
         return (status.st_dev, status.st_ino) == self._identity
+
+    def _look(self, look: Callable[[], os.stat_result]) -> os.stat_result:
+        try:
+            return look()
+        except FileNotFoundError:
+            raise
+        except PermissionError as error:
+            message = f"cannot look at {self.path}: {error.strerror}; check the owner and mode of its folder"
+            raise NotPermittedError(message) from error
+        except OSError as error:
+            message = f"cannot look at {self.path}: {error.strerror}; check the disk, then run this again"
+            raise StorageError(message) from error
 
 
 def _turn(descriptor: int) -> threading.Event:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from mdata import __version__, config
+from mdata import __version__, config, waiting
 from mdata.cli.frame import Answer, Frame, Options, closing_line, conduct, duration, job_answer
 from mdata.jobs.context import Context, Exchange, Limits, Progress
 from mdata.jobs.result import JobResult
@@ -57,8 +57,11 @@ def run_job_with_more(
     def act(frame: Frame) -> Answer:
         look(frame)
         database = frame.loaded.settings.database_path
+        lasting = limits._replace(since=frame.clock.boottime())
+        if limits.max_runtime is not None:
+            waiting.bound(frame.clock.real(limits.max_runtime))
         lock = command_lock(database, command, patience, frame.clock)
-        with lock, context(frame, limits) as given:
+        with lock, context(frame, lasting) as given:
             result, more = work(given)
         closing_line(frame.log, result.exit, summary(result, more.words))
         return job_answer(result, more.data, more.show)

@@ -6,15 +6,14 @@ process holds on it, and a process that serves it has several connections.
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from mdata.errors import ConfigurationError, NotPermittedError
+from mdata.errors import ConfigurationError, NotNowError, NotPermittedError
 from mdata.files import open_shared
 from mdata.flock import FileLock
-from mdata.store.minimum import refuse_old_engine
-from mdata.store.sqlite import STORAGE, Connection, missing_group, sqlite3, storage_errors
+from mdata.store.sqlite import STORAGE, Connection, connect, missing_group, sqlite3, storage_errors
 
 if TYPE_CHECKING:
     from mdata.store.reading import Detour
@@ -27,10 +26,8 @@ __all__ = [
 APPLICATION_ID = 0x6D646174
 SCHEMA_VERSION = 1
 
-# How long a statement waits for another program that holds the database; whoever only looks is told soon.
-_BUSY_SECONDS = 30.0
-_BUSY_SECONDS_OF_READERS = 5.0
-_BUSY_SECONDS_OF_CHECKPOINTS = 0.1
+# How long whoever only looks waits for another program that holds the database: he is told soon.
+_PATIENCE_OF_READERS = 5.0
 _WAL_SIZE_LIMIT = 64 * 1024 * 1024
 _PAGES_AT_A_TIME = 2_000  # some 50 ms
 
@@ -55,16 +52,26 @@ class Store:
         """
         if self._write_lock is None:
             raise NotPermittedError(f"{self.path} was opened for reading only")
-        with self._write_lock, storage_errors(self.path):
-            self.connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self.connection
-                self.connection.execute("COMMIT")
-            except BaseException:
-                # A full disk rolls back by itself; a second ROLLBACK would hide the cause.
-                if self.connection.in_transaction:
-                    self.connection.execute("ROLLBACK")
-                raise
+        with storage_errors(self.path), self._begun(self._write_lock):
+            yield self.connection
+            self.connection.execute("COMMIT")
+
+    @contextmanager
+    def _begun(self, write_lock: FileLock) -> Iterator[None]:
+        """Hold the write lock with a transaction begun; while another program is in the way, hold neither."""
+        wait = None
+        while True:
+            with write_lock:
+                try:
+                    if self.connection.tries("BEGIN IMMEDIATE"):
+                        yield
+                        return
+                finally:
+                    # A full disk rolls back by itself; a second ROLLBACK would hide the cause.
+                    if self.connection.in_transaction:
+                        self.connection.execute("ROLLBACK")
+            wait = wait or self.connection.wait()
+            self.connection.pause(wait)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -82,10 +89,10 @@ class Store:
         """Move a write-ahead log of more than `over` bytes into the database, if no reader is in the way."""
         log = self.path.with_name(f"{self.path.name}-wal")
         if self._write_lock is not None and log.exists() and log.stat().st_size > over:
-            # Whoever writes waits for this; a reader of everything may take minutes.
-            patience = _patience(self.connection, _BUSY_SECONDS_OF_CHECKPOINTS)
-            with self._write_lock, storage_errors(self.path), patience:
-                self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            # SQLite waits a moment only for a reader of everything, who may take minutes: whoever writes waits, too.
+            # Where that is not enough the next run does it.
+            with suppress(NotNowError), self._write_lock, storage_errors(self.path):
+                self.connection.tries("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def shrink(self) -> int:
         """Give the database's free pages back to the disk, and empty the log; return the bytes freed.
@@ -97,8 +104,8 @@ class Store:
         before, free, left = self.path.stat().st_size, 0, self._free_pages()
         # A file that was made without `auto_vacuum` keeps its pages.
         while left and left != free:
-            with self._write_lock, storage_errors(self.path):
-                self.connection.execute(f"PRAGMA incremental_vacuum({_PAGES_AT_A_TIME})").fetchall()
+            with self.write() as connection:
+                connection.execute(f"PRAGMA incremental_vacuum({_PAGES_AT_A_TIME})").fetchall()
             free, left = left, self._free_pages()
         self.checkpoint()
         return max(0, before - self.path.stat().st_size)
@@ -129,17 +136,6 @@ class Store:
                     raise error
         finally:
             self.close()
-
-
-@contextmanager
-def _patience(connection: Connection, seconds: float) -> Iterator[None]:
-    """Have statements wait for others for so long, and then for as long as before."""
-    (before,) = connection.execute("PRAGMA busy_timeout").fetchone()
-    connection.execute(f"PRAGMA busy_timeout = {seconds * 1000:.0f}")
-    try:
-        yield
-    finally:
-        connection.execute(f"PRAGMA busy_timeout = {before}")
 
 
 def open_store(path: Path) -> Store:
@@ -248,17 +244,7 @@ def _may_not(path: Path, verb: str) -> str:
 
 
 def _connect(path: Path, mode: str) -> Connection:
-    from urllib.parse import quote
-
-    refuse_old_engine()
-    with storage_errors(path):
-        return sqlite3.connect(
-            f"file:{quote(bytes(path))}?mode={mode}",
-            uri=True,
-            timeout=_BUSY_SECONDS_OF_READERS if mode.startswith("ro") else _BUSY_SECONDS,
-            isolation_level=None,
-            cached_statements=256,
-        )
+    return connect(path, mode, _PATIENCE_OF_READERS if mode.startswith("ro") else None)
 
 
 def _refuse_a_folder(path: Path) -> None:

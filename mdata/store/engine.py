@@ -4,22 +4,28 @@ Nothing here opens the database's file but SQLite: closing a descriptor of it dr
 process holds on it, and a process that serves it has several connections.
 """
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
-from mdata.errors import ConfigurationError, NotPermittedError
+from mdata.domain.lineage import Mark, follows
+from mdata.errors import ConfigurationError, NotPermittedError, StorageError
 from mdata.files import open_shared
 from mdata.flock import FileLock
+from mdata.store import identity
 from mdata.store.sqlite import STORAGE, Connection, missing_group, sqlite3, storage_errors
 
 __all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "Connection", "Store", "open_for_reading", "open_store", "sqlite3"]
 
 # "mdat" in ASCII; tells our files from other programs' ones.
 APPLICATION_ID = 0x6D646174
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+# Without these nobody learns of candles that other programs delete; what they do is in `migrations`.
+TRIGGERS = frozenset({"candle_deleted", "candle_moved"})
 
 # How long a statement waits for another program that holds the database; whoever only looks is told soon.
 _BUSY_SECONDS = 30.0
@@ -27,6 +33,10 @@ _BUSY_SECONDS_OF_READERS = 5.0
 _BUSY_SECONDS_OF_CHECKPOINTS = 0.1
 _WAL_SIZE_LIMIT = 64 * 1024 * 1024
 _PAGES_AT_A_TIME = 2_000  # some 50 ms
+
+# What stays open until the process ends: to close it would move its log into a file that it does not belong to, or
+# remove the log of the one that has taken the file's place.
+_abandoned: list[Connection] = []
 
 
 class Store:
@@ -36,6 +46,9 @@ class Store:
         self.path = path
         self.connection = connection
         self._write_lock = write_lock
+        self._opened = _file(path)
+        self._looked_at: tuple[int, ...] = ()
+        self._mark: Mark | None = None
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -43,12 +56,16 @@ class Store:
 
         The lock file makes writers take turns in order (SQLite's own waiting polls, and starves), and
         `BEGIN IMMEDIATE` means that nothing read inside can be out of date when it is written.
+
+        Raise StorageError where `path` names another file by now, or its content is not what was written last.
         """
         if self._write_lock is None:
             raise NotPermittedError(f"{self.path} was opened for reading only")
         with self._write_lock, storage_errors(self.path):
+            logged = self._look()
             self.connection.execute("BEGIN IMMEDIATE")
             try:
+                mark = self._raise_generation(logged)
                 yield self.connection
                 self.connection.execute("COMMIT")
             except BaseException:
@@ -56,6 +73,39 @@ class Store:
                 if self.connection.in_transaction:
                     self.connection.execute("ROLLBACK")
                 raise
+            self._mark = mark
+            self._be_in_place()
+
+    def _look(self) -> Mark | None:
+        """Return the newest mark in the log where the file has changed since the last look; None where it has not.
+
+        Raise StorageError where the file is another one, or its log is another one's.
+        """
+        found = self._be_in_place()
+        now = found.st_size, found.st_mtime_ns
+        if now == self._looked_at:
+            return None
+        newest = identity.check(self.path)
+        self._looked_at = now
+        return newest
+
+    def _be_in_place(self) -> os.stat_result:
+        found = file_status(self.path)
+        if found is None or (found.st_dev, found.st_ino) != self._opened:
+            raise StorageError(
+                f"{self.path} was {'removed' if found is None else 'replaced by another file'} while this ran: what "
+                "was written since is not in it; put the file back, or run this again"
+            )
+        return found
+
+    def _raise_generation(self, logged: Mark | None) -> Mark:
+        """Count this transaction; raise StorageError where what was written before it is not in the file any more."""
+        mark = identity.raise_generation(self.connection)
+        if mark is None:
+            raise StorageError(f"the row of the table `store` is gone from {self.path}: run `mdata doctor --fix`")
+        if not follows(mark, self._mark) or (logged and mark.previous not in {logged.mark, logged.previous}):
+            raise identity.strangers(self.path)
+        return mark
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -71,10 +121,11 @@ class Store:
     def checkpoint(self, *, over: int = 0) -> None:
         """Move a write-ahead log of more than `over` bytes into the database, if no reader is in the way."""
         log = self.path.with_name(f"{self.path.name}-wal")
-        if self._write_lock is not None and log.exists() and log.stat().st_size > over:
+        if self._write_lock is not None and (found := file_status(log)) and found.st_size > over:
             # Whoever writes waits for this; a reader of everything may take minutes.
             patience = _patience(self.connection, _BUSY_SECONDS_OF_CHECKPOINTS)
             with self._write_lock, storage_errors(self.path), patience:
+                self._look()
                 self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def shrink(self) -> int:
@@ -87,8 +138,8 @@ class Store:
         before, free, left = self.path.stat().st_size, 0, self._free_pages()
         # A file that was made without `auto_vacuum` keeps its pages.
         while left and left != free:
-            with self._write_lock, storage_errors(self.path):
-                self.connection.execute(f"PRAGMA incremental_vacuum({_PAGES_AT_A_TIME})").fetchall()
+            with self.write() as connection:
+                connection.execute(f"PRAGMA incremental_vacuum({_PAGES_AT_A_TIME})").fetchall()
             free, left = left, self._free_pages()
         self.checkpoint()
         return max(0, before - self.path.stat().st_size)
@@ -98,7 +149,19 @@ class Store:
             return int(self.connection.execute("PRAGMA freelist_count").fetchone()[0])
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection; raise StorageError where the file is not the one any more that was opened.
+
+        The last connection that may write moves the log into the file as it closes, or removes the log: of another
+        file, then.
+        """
+        if self._write_lock is not None and self._write_lock.acquire(0):
+            try:
+                self._look()
+            except BaseException:
+                _abandoned.append(self.connection)
+                raise
+            finally:
+                self._write_lock.release()
         self.connection.close()
 
     def __enter__(self) -> Self:
@@ -131,9 +194,10 @@ def open_store(path: Path) -> Store:
     Raise ConfigurationError for a foreign file or a newer schema, StorageError for a damaged one,
     NotPermittedError where the file may not be written. A refused file is left untouched.
     """
-    _refuse_a_folder(path)
+    found = _refuse_a_folder(path)
     write_lock = FileLock(path.with_name(f"{path.name}.write.lock"))
-    if not path.exists() or path.stat().st_size == 0:
+    identity.check(path)
+    if found is None:
         os.close(open_shared(path))
     elif not os.access(path, os.W_OK):
         raise NotPermittedError(_may_not(path, "write"))
@@ -176,14 +240,12 @@ def open_for_reading(path: Path) -> Store | None:
 
     Nothing is created. Raise as `open_store` does, and ConfigurationError for a schema that is older too.
     """
-    _refuse_a_folder(path)
-    try:
-        if not path.exists() or path.stat().st_size == 0:
-            return None
-    except PermissionError as error:
-        raise NotPermittedError(_may_not(path, "read")) from error
+    found = _refuse_a_folder(path)
+    if found is None or found.st_size == 0:
+        return None
     if not os.access(path, os.R_OK):
         raise NotPermittedError(_may_not(path, "read"))
+    identity.check(path)
     connection = _connect(path, "ro")
     try:
         with storage_errors(path):
@@ -218,15 +280,32 @@ def _connect(path: Path, mode: str) -> Connection:
         )
 
 
-def _refuse_a_folder(path: Path) -> None:
+def _refuse_a_folder(path: Path) -> os.stat_result | None:
+    """Return what the file system says of the file at `path`, None where there is none."""
+    found = file_status(path)
+    if found is not None and stat.S_ISDIR(found.st_mode):
+        raise ConfigurationError(f"DATABASE_PATH {path} is a folder; name a file inside it")
+    return found
+
+
+def file_status(path: Path) -> os.stat_result | None:
+    """Return what the file system says of the file at `path`, None where there is none; raise an MdataError."""
     try:
-        is_folder = path.is_dir()
+        return path.stat()
+    except FileNotFoundError:
+        return None
     except PermissionError as error:
         raise NotPermittedError(_may_not(path, "read")) from error
     except OSError as error:
+        if error.errno == errno.EIO:
+            message = f"reading {path} failed ({error.strerror}); check the disk, then run this again"
+            raise StorageError(message) from error
         raise ConfigurationError(f"DATABASE_PATH {path} can be no file: {error.strerror}") from error
-    if is_folder:
-        raise ConfigurationError(f"DATABASE_PATH {path} is a folder; name a file inside it")
+
+
+def _file(path: Path) -> tuple[int, int]:
+    found = file_status(path)
+    return (found.st_dev, found.st_ino) if found else (0, 0)
 
 
 def _schema_version(path: Path, connection: Connection) -> int:

@@ -28,6 +28,8 @@ COMMANDS = {
     "gaps": "gaps",
     "jobs": "upkeep",
     "export": "export",
+    "backup": "backup",
+    "restore": "restore",
     "logs": "logs",
     "serve": "serve",
     "config": "settings",

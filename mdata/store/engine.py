@@ -7,7 +7,7 @@ process holds on it, and a process that serves it has several connections.
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -17,6 +17,7 @@ from mdata.errors import ConfigurationError, NotPermittedError, StorageError
 from mdata.files import open_shared
 from mdata.flock import FileLock
 from mdata.store import identity
+from mdata.store.mending import mend
 from mdata.store.sqlite import STORAGE, Connection, missing_group, sqlite3, storage_errors
 
 __all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "Connection", "Store", "open_for_reading", "open_store", "sqlite3"]
@@ -24,8 +25,6 @@ __all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "Connection", "Store", "open_for_
 # "mdat" in ASCII; tells our files from other programs' ones.
 APPLICATION_ID = 0x6D646174
 SCHEMA_VERSION = 2
-# Without these nobody learns of candles that other programs delete; what they do is in `migrations`.
-TRIGGERS = frozenset({"candle_deleted", "candle_moved"})
 
 # How long a statement waits for another program that holds the database; whoever only looks is told soon.
 _BUSY_SECONDS = 30.0
@@ -75,6 +74,15 @@ class Store:
                 raise
             self._mark = mark
             self._be_in_place()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other writers of ours away for as long as the block lasts."""
+        if self._write_lock is None:
+            raise NotPermittedError(f"{self.path} was opened for reading only")
+        with self._write_lock:
+            self._look()
+            yield
 
     def _look(self) -> Mark | None:
         """Return the newest mark in the log where the file has changed since the last look; None where it has not.
@@ -188,9 +196,14 @@ def _patience(connection: Connection, seconds: float) -> Iterator[None]:
         connection.execute(f"PRAGMA busy_timeout = {before}")
 
 
-def open_store(path: Path) -> Store:
+def unheard(_: str) -> None:
+    """Tell nobody."""
+
+
+def open_store(path: Path, told: Callable[[str], None] = unheard) -> Store:
     """Open the database for reading and writing; create or migrate it under the write lock where needed.
 
+    What other tools have changed is put back, and `told` gets a sentence about it.
     Raise ConfigurationError for a foreign file or a newer schema, StorageError for a damaged one,
     NotPermittedError where the file may not be written. A refused file is left untouched.
     """
@@ -217,7 +230,14 @@ def open_store(path: Path) -> Store:
     except BaseException:
         connection.close()
         raise
-    return Store(path, connection, write_lock)
+    store = Store(path, connection, write_lock)
+    try:
+        with storage_errors(path):
+            mend(store, told)
+    except BaseException:
+        store.close()
+        raise
+    return store
 
 
 def _close_untouched(path: Path, connection: Connection) -> None:
@@ -263,6 +283,27 @@ def open_for_reading(path: Path) -> Store | None:
     )
 
 
+def open_lone(path: Path) -> Connection:
+    """Open a backup for reading, with its log if it has one; raise as `open_for_reading` does, not for an old schema.
+
+    One without a log is read as it lies, on a read-only disk too.
+    """
+    _refuse_a_folder(path)
+    identity.check(path)
+    log = file_status(path.with_name(f"{path.name}-wal"))
+    connection = _connect(path, "ro" if log and log.st_size else "ro&immutable=1")
+    try:
+        with storage_errors(path):
+            version = _schema_version(path, connection)
+    except BaseException:
+        connection.close()
+        raise
+    if version:
+        return connection
+    connection.close()
+    raise ConfigurationError(f"{path} is empty, and no backup: name another file")
+
+
 def _may_not(path: Path, verb: str) -> str:
     return f"cannot {verb} {path}; {missing_group(path) or 'check the owner and mode of the file and its folder'}"
 
@@ -274,7 +315,7 @@ def _connect(path: Path, mode: str) -> Connection:
         return sqlite3.connect(
             f"file:{quote(str(path))}?mode={mode}",
             uri=True,
-            timeout=_BUSY_SECONDS_OF_READERS if mode == "ro" else _BUSY_SECONDS,
+            timeout=_BUSY_SECONDS_OF_READERS if mode.startswith("ro") else _BUSY_SECONDS,
             isolation_level=None,
             cached_statements=256,
         )
@@ -300,7 +341,7 @@ def file_status(path: Path) -> os.stat_result | None:
         if error.errno == errno.EIO:
             message = f"reading {path} failed ({error.strerror}); check the disk, then run this again"
             raise StorageError(message) from error
-        raise ConfigurationError(f"DATABASE_PATH {path} can be no file: {error.strerror}") from error
+        raise ConfigurationError(f"{path} can be no file: {error.strerror}") from error
 
 
 def _file(path: Path) -> tuple[int, int]:

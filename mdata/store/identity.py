@@ -41,6 +41,11 @@ def raise_generation(connection: Connection) -> Mark | None:
     return Mark(*rows[0]) if rows else None
 
 
+def raise_above(connection: Connection, generation: int) -> None:
+    """Make the store's generation a higher one than `generation`, inside of a transaction that has raised it."""
+    connection.execute("UPDATE store SET generation = max(generation, ?)", (generation + 1,))
+
+
 def read(connection: Connection) -> Mark | None:
     """Return the mark as this connection sees it; None for a store that has none yet."""
     (known,) = connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'store'").fetchone()

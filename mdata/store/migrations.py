@@ -12,7 +12,7 @@ from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
 from mdata.store.engine import APPLICATION_ID, SCHEMA_VERSION, Connection
-from mdata.store.sqlite import storage_errors
+from mdata.store.sqlite import sqlite3, storage_errors
 
 if TYPE_CHECKING:
     from sqlite_utils.db import Database as Target
@@ -53,6 +53,16 @@ def migrate(path: Path, connection: Connection) -> None:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+
+
+def triggers() -> dict[str, str]:
+    """Return the text of every trigger of a new store, by name."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        migrations.apply(Database(connection, recursive_triggers=False))
+        return dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"))
+    finally:
+        connection.close()
 
 
 _FIRST_SCHEMA = """

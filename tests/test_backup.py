@@ -195,10 +195,10 @@ def test_nothing_is_restored_while_anybody_has_the_store_open(full: Folder, wait
     reader.stdout.readline()
     ended = full.run("restore", "copy.db", "--yes", "--json")
     assert ended.exit == 75
-    assert f"process {reader.pid} (sqlite3)" in ended.json["reason"]
+    assert f"(process {reader.pid}, running since" in ended.json["reason"]
     full.before = list(UNPRIVILEGED)
     reader.send_signal(signal.SIGSTOP)
-    wait(lambda: "which is stopped" in full.run("restore", "copy.db", "--yes", "--json").json["reason"])
+    wait(lambda: "stopped: `kill -CONT" in full.run("restore", "copy.db", "--yes", "--json").json["reason"])
     reader.send_signal(signal.SIGCONT)
     reader.communicate()
     full.before = []

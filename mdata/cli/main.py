@@ -30,6 +30,7 @@ COMMANDS = {
     "export": "export",
     "backup": "backup",
     "restore": "restore",
+    "doctor": "doctor",
     "logs": "logs",
     "serve": "serve",
     "config": "settings",

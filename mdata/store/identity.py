@@ -41,6 +41,13 @@ def raise_generation(connection: Connection) -> Mark | None:
     return Mark(*rows[0]) if rows else None
 
 
+def renew(connection: Connection) -> None:
+    """Give a store whose row was removed a new identity."""
+    connection.execute(
+        f"INSERT INTO store SELECT 1, lower(hex(randomblob({_ID_BYTES // 2}))), 1, random(), 0, {_COOKIE}"
+    )
+
+
 def raise_above(connection: Connection, generation: int) -> None:
     """Make the store's generation a higher one than `generation`, inside of a transaction that has raised it."""
     connection.execute("UPDATE store SET generation = max(generation, ?)", (generation + 1,))

@@ -1,8 +1,9 @@
-"""What other tools can change in a store, and whoever opens it for writing puts back: triggers, the journal mode."""
+"""What other tools can change in a store, and whoever opens it for writing puts back."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from mdata.store import identity
 from mdata.store.sqlite import Connection, sqlite3
 
 if TYPE_CHECKING:
@@ -35,6 +36,13 @@ def journal_mode(connection: Connection) -> str:
 
 def mend(store: "Store", told: Callable[[str], None]) -> None:
     """Put back what is not as it should be, and say so."""
+    if identity.read(store.connection) is None:
+        with store.alone():
+            identity.renew(store.connection)
+        store.checkpoint()  # a log in which the marks begin anew belongs to no file that has any
+        told(
+            f"{store.path} did not say which store it is, and has a new identity: its backups are another store's now"
+        )
     mode = journal_mode(store.connection)
     if mode != "wal":
         told(_journal_mode_put_back(store, mode))

@@ -3,26 +3,14 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from mdata.flock import lock_owner
+from mdata.processes import Process, process
 
 # Whoever has read a database in WAL mode keeps a lock on these bytes of it until it is closed.
 _LOCK_BYTES = range(0x40000000, 0x40000000 + 512)
 
 _PROCESSES = Path("/proc")
-
-
-class Process(NamedTuple):
-    """A process, what it is called, and whether it is stopped (by Ctrl-Z, say)."""
-
-    pid: int
-    name: str
-    is_stopped: bool
-
-    def __str__(self) -> str:
-        """Return the process as a sentence names it."""
-        return f"process {self.pid}{f' ({self.name})' if self.name else ''}{', which is stopped' * self.is_stopped}"
 
 
 def users(path: Path) -> list[Process]:
@@ -40,17 +28,6 @@ def users(path: Path) -> list[Process]:
     found = {pid for pid in _pids() if pid != os.getpid() and not files.isdisjoint(_opened(pid))}
     owner = lock_owner(path, _LOCK_BYTES)
     return [process(pid) for pid in sorted(found | ({owner} if owner else set()))]
-
-
-def process(pid: int) -> Process:
-    """Return what can be told of the process with this number."""
-    try:
-        text = (_PROCESSES / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return Process(pid, "", is_stopped=False)
-    # The name stands in parentheses, and may hold some itself.
-    name, _, rest = text[text.index("(") + 1 :].rpartition(")")
-    return Process(pid, name, is_stopped=rest.split()[0] in {"T", "t"})
 
 
 def _pids() -> Iterator[int]:

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 def backup(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The copy to be made.", show_default=False)],
+    file: Annotated[Path, typer.Argument(help="The copy to be made.", show_default=False)],
     env_file: common.EnvFile = None,
     json: common.Json = False,
     force: Annotated[bool, typer.Option("--force", help="Replace FILE, an older backup.")] = False,
     quiet: common.Quiet = False,
     verbose: common.Verbose = False,
 ) -> None:
-    """Copy the store into a file, whole, while jobs and `serve` go on.
+    """Copy the store into one file, while everything goes on.
 
     The copy is of one instant. It is on the disk, was read again, and agrees with the ledger when this ends with 0;
     with 3 it is a faithful copy of a store that does not: run `mdata verify`. `mdata restore` puts it back.

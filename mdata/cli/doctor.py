@@ -22,7 +22,7 @@ def doctor(
     quiet: common.Quiet = False,
     verbose: common.Verbose = False,
 ) -> None:
-    """Look at the store and all around it, and say what is wrong and what to do.
+    """Say what is wrong, in the store and around it, and what to do.
 
     The engine, the file and its log, locks and who holds them, room, clocks, timers, the rate budget, settings. Ends
     with 3 when something is a problem; a note is none. Asks the exchange once, for its time. --fix puts back

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def restore(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The backup.", show_default=False)],
+    file: Annotated[Path, typer.Argument(help="The backup.", show_default=False)],
     env_file: common.EnvFile = None,
     json: common.Json = False,
     dry_run: common.DryRun = False,
@@ -27,7 +27,7 @@ def restore(
     quiet: common.Quiet = False,
     verbose: common.Verbose = False,
 ) -> None:
-    """Put a backup in the place of the store, and keep that beside it.
+    """Put a backup in the place of the store, which is kept.
 
     FILE is copied and read through before anything is replaced. Ends with 75, and changes nothing, while a job runs
     or any program has the store open. What was there is kept as NAME.before-TIME, with its log.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def backup(
-    file: Annotated[Path, typer.Argument(help="The copy to be made.", show_default=False)],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The copy to be made.", show_default=False)],
     env_file: common.EnvFile = None,
     json: common.Json = False,
     force: Annotated[bool, typer.Option("--force", help="Replace FILE, an older backup.")] = False,

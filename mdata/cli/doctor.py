@@ -22,11 +22,11 @@ def doctor(
     quiet: common.Quiet = False,
     verbose: common.Verbose = False,
 ) -> None:
-    """Say what is wrong, in the store and around it, and what to do.
+    """Say what is wrong with the store and around it.
 
-    The engine, the file and its log, locks and who holds them, room, clocks, timers, the rate budget, settings. Ends
-    with 3 when something is a problem; a note is none. Asks the exchange once, for its time. --fix puts back
-    triggers, the journal mode and the identity of the store.
+    And what to do: about the engine, the file and its log, locks and who holds them, room, clocks, timers, the rate
+    budget, settings. Ends with 3 when something is a problem; a note is none. Asks the exchange once, for its time.
+    --fix puts back triggers, the journal mode and the identity of the store.
     """
     given = Options(env_file, json=json, quiet=quiet, verbose=verbose)
     conduct("doctor", given, lambda frame: _doctor(frame, is_deep=deep, fixes=fix))

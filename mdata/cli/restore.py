@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def restore(
-    file: Annotated[Path, typer.Argument(help="The backup.", show_default=False)],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The backup.", show_default=False)],
     env_file: common.EnvFile = None,
     json: common.Json = False,
     dry_run: common.DryRun = False,

@@ -19,9 +19,10 @@ from mdata.jobs.context import Budget, Exchange
 from mdata.processes import Process, holders
 from mdata.store import audit, identity, mending
 from mdata.store import series as table
-from mdata.store.engine import Store, file_status, open_for_reading, open_store
+from mdata.store.engine import Store, open_for_reading, open_store
 from mdata.store.sqlite import SQLITE_VERSION, has_wal_reset_bug
 from mdata.store.users import users
+from mdata.store.watch import file_status
 from mdata.units import marker
 
 OK, NOTE, PROBLEM = "ok", "note", "problem"

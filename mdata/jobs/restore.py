@@ -19,8 +19,9 @@ from mdata.jobs.backup import Copied, examined
 from mdata.jobs.status import Status, collect
 from mdata.locks import command_lock
 from mdata.store import copying, identity
-from mdata.store.engine import file_status, open_for_reading, open_lone, open_store
+from mdata.store.engine import open_for_reading, open_lone, open_store
 from mdata.store.users import users
+from mdata.store.watch import file_status
 
 
 class Offer(NamedTuple):

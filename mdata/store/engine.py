@@ -4,7 +4,6 @@ Nothing here opens the database's file but SQLite: closing a descriptor of it dr
 process holds on it, and a process that serves it has several connections.
 """
 
-import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -12,15 +11,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
-from mdata.domain.lineage import Mark, follows
-from mdata.errors import ConfigurationError, NotPermittedError, StorageError
+from mdata.errors import ConfigurationError, NotPermittedError
 from mdata.files import open_shared
 from mdata.flock import FileLock
 from mdata.store import identity
 from mdata.store.mending import mend
 from mdata.store.sqlite import STORAGE, Connection, missing_group, sqlite3, storage_errors
+from mdata.store.watch import Watch, file_status
 
-__all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "Connection", "Store", "open_for_reading", "open_store", "sqlite3"]
+__all__ = [
+    "APPLICATION_ID", "SCHEMA_VERSION", "Connection", "Store", "open_for_reading", "open_lone", "open_store",
+    "sqlite3", "unheard",
+]  # fmt: skip
 
 # "mdat" in ASCII; tells our files from other programs' ones.
 APPLICATION_ID = 0x6D646174
@@ -45,9 +47,7 @@ class Store:
         self.path = path
         self.connection = connection
         self._write_lock = write_lock
-        self._opened = _file(path)
-        self._looked_at: tuple[int, ...] = ()
-        self._mark: Mark | None = None
+        self._watch = Watch(path)
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -61,10 +61,10 @@ class Store:
         if self._write_lock is None:
             raise NotPermittedError(f"{self.path} was opened for reading only")
         with self._write_lock, storage_errors(self.path):
-            logged = self._look()
+            self._watch.look()
             self.connection.execute("BEGIN IMMEDIATE")
             try:
-                mark = self._raise_generation(logged)
+                mark = self._watch.count(self.connection)
                 yield self.connection
                 self.connection.execute("COMMIT")
             except BaseException:
@@ -72,8 +72,7 @@ class Store:
                 if self.connection.in_transaction:
                     self.connection.execute("ROLLBACK")
                 raise
-            self._mark = mark
-            self._be_in_place()
+            self._watch.committed(mark)
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -81,39 +80,8 @@ class Store:
         if self._write_lock is None:
             raise NotPermittedError(f"{self.path} was opened for reading only")
         with self._write_lock:
-            self._look()
+            self._watch.look()
             yield
-
-    def _look(self) -> Mark | None:
-        """Return the newest mark in the log where the file has changed since the last look; None where it has not.
-
-        Raise StorageError where the file is another one, or its log is another one's.
-        """
-        found = self._be_in_place()
-        now = found.st_size, found.st_mtime_ns
-        if now == self._looked_at:
-            return None
-        newest = identity.check(self.path)
-        self._looked_at = now
-        return newest
-
-    def _be_in_place(self) -> os.stat_result:
-        found = file_status(self.path)
-        if found is None or (found.st_dev, found.st_ino) != self._opened:
-            raise StorageError(
-                f"{self.path} was {'removed' if found is None else 'replaced by another file'} while this ran: what "
-                "was written since is not in it; put the file back, or run this again"
-            )
-        return found
-
-    def _raise_generation(self, logged: Mark | None) -> Mark:
-        """Count this transaction; raise StorageError where what was written before it is not in the file any more."""
-        mark = identity.raise_generation(self.connection)
-        if mark is None:
-            raise StorageError(f"the row of the table `store` is gone from {self.path}: run `mdata doctor --fix`")
-        if not follows(mark, self._mark) or (logged and mark.previous not in {logged.mark, logged.previous}):
-            raise identity.strangers(self.path)
-        return mark
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -133,7 +101,7 @@ class Store:
             # Whoever writes waits for this; a reader of everything may take minutes.
             patience = _patience(self.connection, _BUSY_SECONDS_OF_CHECKPOINTS)
             with self._write_lock, storage_errors(self.path), patience:
-                self._look()
+                self._watch.look()
                 self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def shrink(self) -> int:
@@ -164,7 +132,7 @@ class Store:
         """
         if self._write_lock is not None and self._write_lock.acquire(0):
             try:
-                self._look()
+                self._watch.look()
             except BaseException:
                 _abandoned.append(self.connection)
                 raise
@@ -327,26 +295,6 @@ def _refuse_a_folder(path: Path) -> os.stat_result | None:
     if found is not None and stat.S_ISDIR(found.st_mode):
         raise ConfigurationError(f"DATABASE_PATH {path} is a folder; name a file inside it")
     return found
-
-
-def file_status(path: Path) -> os.stat_result | None:
-    """Return what the file system says of the file at `path`, None where there is none; raise an MdataError."""
-    try:
-        return path.stat()
-    except FileNotFoundError:
-        return None
-    except PermissionError as error:
-        raise NotPermittedError(_may_not(path, "read")) from error
-    except OSError as error:
-        if error.errno == errno.EIO:
-            message = f"reading {path} failed ({error.strerror}); check the disk, then run this again"
-            raise StorageError(message) from error
-        raise ConfigurationError(f"{path} can be no file: {error.strerror}") from error
-
-
-def _file(path: Path) -> tuple[int, int]:
-    found = file_status(path)
-    return (found.st_dev, found.st_ino) if found else (0, 0)
 
 
 def _schema_version(path: Path, connection: Connection) -> int:

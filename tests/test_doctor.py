@@ -1,6 +1,7 @@
 """What is wrong is found, named by an id that stays, and put right where that is safe."""
 
 import os
+import random
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 import pytest
 from conftest import UNPRIVILEGED, Folder
 
+from mdata.clock import SystemClock
+from mdata.ratelimit import RateLimit
 from mdata.store.engine import open_store, sqlite3
 from mdata.store.mending import TRIGGERS
 from mdata.store.migrations import triggers
@@ -191,3 +194,26 @@ def test_a_store_that_may_not_be_written_is_a_problem(full: Folder) -> None:
     full.before = []
     full.database.chmod(0o666)
     assert examined(full)[1]["store.permissions"]["text"].startswith("everybody may write")
+
+
+def test_nothing_is_sent_while_the_budget_is_blocked(full: Folder) -> None:
+    state = full.path / "rate-limit.json"
+    RateLimit(state, 2.0, 60.0, SystemClock(), random.Random(1)).refused(600.0)
+    before = len(full.sandbox.requests)
+    code, found = examined(full)
+    assert code == 0
+    assert (found["rate.state"]["state"], found["clock.exchange"]["state"]) == ("note", "note")
+    assert len(full.sandbox.requests) == before
+
+
+def test_a_clock_that_is_behind_what_is_stored_is_a_problem(full: Folder) -> None:
+    executed(full, "UPDATE coverage SET end_time = end_time + 30 * 86400000")
+    assert examined(full)[1]["clock.store"]["state"] == "problem"
+
+
+@pytest.mark.parametrize("what", ["a folder", "a pipe"])
+def test_a_rate_state_that_is_no_file_is_a_problem(full: Folder, what: str) -> None:
+    state = full.path / "other.json"
+    (os.mkdir if what == "a folder" else os.mkfifo)(state)
+    found = examined(full, RATE_LIMIT_STATE_PATH=str(state))[1]
+    assert (found["rate.state"]["state"], found["clock.exchange"]["state"]) == ("problem", "note")

@@ -11,7 +11,7 @@ from mdata.cli.frame import Answer, Frame, Options, conduct
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mdata.jobs.doctor import Finding
+    from mdata.jobs.checkup import Finding
 
 
 def doctor(
@@ -37,6 +37,7 @@ def _doctor(frame: Frame, *, is_deep: bool, fixes: bool) -> Answer:
     from mdata.errors import NEXT_ATTEMPT, OK, WORK_REMAINS
     from mdata.exchange.rest import Rest
     from mdata.jobs import doctor as job
+    from mdata.jobs.checkup import PROBLEM
 
     opened: list[Rest] = []
 
@@ -52,7 +53,7 @@ def _doctor(frame: Frame, *, is_deep: bool, fixes: bool) -> Answer:
     finally:
         for one in opened:
             one.close()
-    problems = [finding.id for finding in found if finding.state == job.PROBLEM]
+    problems = [finding.id for finding in found if finding.state == PROBLEM]
     reason = f"problems: {', '.join(dict.fromkeys(problems))}; {NEXT_ATTEMPT} at once" if problems else None
     data = {"findings": [finding._asdict() for finding in found], "fixed": fixed}
     return Answer(WORK_REMAINS if problems else OK, reason, data, lambda: _show(found))

@@ -202,7 +202,7 @@ def test_nothing_is_restored_while_anybody_has_the_store_open(full: Folder, wait
     reader.send_signal(signal.SIGCONT)
     reader.communicate()
     full.before = []
-    process = full.start("backfill", BACKFILL_DAYS="60", RATE_LIMIT_DELAY="0.4")
+    process = full.start("backfill", BACKFILL_DAYS="400", RATE_LIMIT_DELAY="5")
     wait(lambda: any(full.path.glob("mdata.db-wal")))
     ended = full.run("restore", "copy.db", "--yes", "--wait-lock", "0", "--json")
     assert ended.exit == 75

@@ -137,14 +137,13 @@ def test_a_store_without_its_row_of_identity_gets_a_new_one(full: Folder) -> Non
 
 
 def test_a_stopped_holder_is_named(full: Folder, wait: Wait) -> None:
-    process = full.start("backfill", BACKFILL_DAYS="60", RATE_LIMIT_DELAY="0.4")
-    wait(lambda: "locks.backfill" in examined(full)[1])
+    process = full.start("backfill", BACKFILL_DAYS="400", RATE_LIMIT_DELAY="5")
+    wait(lambda: "locks.backfill" in examined(full)[1], 60)
     process.send_signal(signal.SIGSTOP)
-    wait(lambda: examined(full)[1]["locks.backfill"]["state"] == "problem")
+    wait(lambda: examined(full)[1]["locks.backfill"]["state"] == "problem", 60)
     finding = examined(full)[1]["locks.backfill"]
     assert str(process.pid) in finding["text"]
     assert f"kill -CONT {process.pid}" in finding["advice"]
-    process.send_signal(signal.SIGCONT)
     process.kill()
     process.communicate()
 

@@ -18,7 +18,7 @@ WRITERS = ("backfill", "update", "detect-gaps", "repair", "verify")
 def at_work(folder: Folder, wait: Wait) -> subprocess.Popen[str]:
     """Start a backfill that is slow, and return it when it has committed something."""
     before = len(folder.sandbox.requests)
-    process = folder.start("backfill", "--json", RATE_LIMIT_DELAY="0.4", BACKFILL_DAYS="60")
+    process = folder.start("backfill", "--json", RATE_LIMIT_DELAY="0.8", BACKFILL_DAYS="60")
     wait(lambda: len(folder.sandbox.requests) >= before + 3)
     return process
 

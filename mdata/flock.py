@@ -4,9 +4,10 @@ import fcntl
 import os
 import signal
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from struct import Struct
 from types import TracebackType
 from typing import Self
 
@@ -111,6 +112,20 @@ class FileLock:
     ) -> None:
         self.release()
         SUSPENSION.free()
+
+    @contextmanager
+    def at_once(self) -> Iterator[bool]:
+        """Hold the lock if nobody else does, and give whether that is so; Ctrl-Z is kept off meanwhile."""
+        SUSPENSION.hold()
+        try:
+            is_held = self.acquire(0)
+            try:
+                yield is_held
+            finally:
+                if is_held:
+                    self.release()
+        finally:
+            SUSPENSION.free()
 
     def _busy(self) -> NotNowError:
         return NotNowError(
@@ -227,3 +242,26 @@ def is_locked(path: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+# What fcntl(2) fills in: type, whence, start, length, pid.
+_RECORD_LOCK = Struct("hhqqi4x")
+
+
+def lock_owner(path: Path, part: range) -> int | None:
+    """Return the process that has a POSIX lock on a part of the file at `path`, None where nobody has.
+
+    Only for a file that this process has not open: closing it here drops the process's own locks on it.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        asked = _RECORD_LOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, part.start, len(part), 0)
+        kind, _, _, _, pid = _RECORD_LOCK.unpack(fcntl.fcntl(descriptor, fcntl.F_GETLK, asked))
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    return None if kind == fcntl.F_UNLCK else int(pid)

@@ -99,7 +99,7 @@ def context(frame: Frame, limits: Limits, *, shows_progress: bool = True) -> Ite
     # A terminal that systemd started hands its own id on to whatever is typed there: only the journal's counts.
     run_id = config.invocation_id() if config.is_journal(sys.stderr) else None
     origin = Origin(os.getpid(), os.uname().nodename, frame.clock.boot_id(), run_id, __version__)
-    with open_store(settings.database_path) as store, progress(wanted=shows_progress) as report:
+    with open_store(settings.database_path, frame.log.warning) as store, progress(wanted=shows_progress) as report:
         yield Context(settings, frame.clock, store, rate_limit(frame), exchange, frame.log, origin, limits, report)
         store.checkpoint(over=_LARGE_LOG)
 

@@ -39,6 +39,9 @@ __all__ = [
 
 SQLITE_VERSION: str = sqlite3.sqlite_version
 
+# So much of what SQLite says about damage stands in a sentence: it may list every page.
+_LONGEST = 200
+
 # What tells of a damaged file; SQLite's message about a damaged schema quotes it, which may not even be text.
 STORAGE = (sqlite3.DatabaseError, UnicodeDecodeError)
 
@@ -216,8 +219,11 @@ def _vetoed(path: Path, text: str) -> MdataError:
 
 def damaged(path: Path, text: str) -> StorageError:
     """Return the error of a file in which SQLite finds damage, as `text` says."""
+    said = " ".join(text.split())
+    said = said if len(said) <= _LONGEST else f"{said[:_LONGEST]}…"
     return StorageError(
-        f"{path} is damaged ({text}); nothing was changed: keep the file, restore a backup or start a new one"
+        f"{path} is damaged ({said}); nothing was changed: run `mdata restore FILE` with a backup, which keeps the "
+        "damaged store under another name, or move it away and run `mdata backfill`"
     )
 
 

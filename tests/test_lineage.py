@@ -50,7 +50,7 @@ class Life:
         """Spill pages of a transaction into the log, and roll it back."""
         self.store.connection.execute("PRAGMA cache_size = 4")
         rows = [(n,) for n in range(2000)] + [("text",)]
-        with pytest.raises(sqlite3.IntegrityError), self.store.write() as connection:
+        with pytest.raises(sqlite3.DatabaseError), self.store.write() as connection:
             connection.executemany("INSERT OR IGNORE INTO candles VALUES (2, ?, 1, 1, 1, 1, 1)", rows)
 
     def others(self) -> None:

@@ -24,7 +24,7 @@ dev: $(VENV)/.dev
 
 $(VENV)/.dev: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[web,prometheus]' \
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[web,prometheus,parquet]' \
 	    pytest pytest-xdist hypothesis mypy ruff import-linter cogapp
 	@touch $(BIN)/mdata $@
 
@@ -39,9 +39,9 @@ clients: .envs/clients/.ready
 # What docs/howto.md uses beside mdata: pandas, Polars and DuckDB are too large to be everybody's.
 recipes: .envs/recipes/.ready
 
-.envs/recipes/.ready: constraints-recipes.txt
+.envs/recipes/.ready: constraints-recipes.txt constraints.txt pyproject.toml
 	$(PYTHON) -m venv .envs/recipes
-	.envs/recipes/bin/pip install --quiet --requirement constraints-recipes.txt
+	.envs/recipes/bin/pip install --quiet --constraint constraints.txt --requirement constraints-recipes.txt --editable .
 	@touch $@
 
 demo: install

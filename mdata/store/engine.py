@@ -171,10 +171,11 @@ def _close_untouched(path: Path, connection: Connection) -> None:
     reader.close()
 
 
-def open_for_reading(path: Path) -> Store | None:
+def open_for_reading(path: Path, *, immutable: bool = False) -> Store | None:
     """Open the database for reading only, or return None where there is none yet.
 
-    Nothing is created. Raise as `open_store` does, and ConfigurationError for a schema that is older too.
+    Nothing is created. Raise as `open_store` does, and ConfigurationError for a schema that is older too. What is
+    called `immutable` is read without a lock: whoever says so has to make sure that nobody writes (`snapshot`).
     """
     _refuse_a_folder(path)
     try:
@@ -184,7 +185,7 @@ def open_for_reading(path: Path) -> Store | None:
         raise NotPermittedError(_may_not(path, "read")) from error
     if not os.access(path, os.R_OK):
         raise NotPermittedError(_may_not(path, "read"))
-    connection = _connect(path, "ro")
+    connection = _connect(path, "ro&immutable=1" if immutable else "ro")
     try:
         with storage_errors(path):
             version = _schema_version(path, connection)
@@ -212,7 +213,7 @@ def _connect(path: Path, mode: str) -> Connection:
         return sqlite3.connect(
             f"file:{quote(str(path))}?mode={mode}",
             uri=True,
-            timeout=_BUSY_SECONDS_OF_READERS if mode == "ro" else _BUSY_SECONDS,
+            timeout=_BUSY_SECONDS_OF_READERS if mode != "rw" else _BUSY_SECONDS,
             isolation_level=None,
             cached_statements=256,
         )

@@ -4,14 +4,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := check
-.PHONY: install install-system uninstall-system dev clients recipes demo test soak test-systemd browser lint types \
+.PHONY: install install-all install-system uninstall-system dev clients recipes readers demo test test-readers soak test-systemd browser lint types \
         layers docs docs-check check bench bench-quick bench-peers clean
 
-install: $(BIN)/mdata  ## leaves .venv/bin/mdata ready to use
+install: $(BIN)/mdata  ## leaves .venv/bin/mdata ready to use: core, page and metrics
 
 $(BIN)/mdata: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[web,prometheus]'
+	@touch $@
+
+install-all: $(VENV)/.all  ## what the wheel leaves to choose, too
+
+$(VENV)/.all: $(BIN)/mdata
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[all]'
 	@touch $@
 
 install-system:  ## as root: /opt/mdata, the user mdata, /var/lib/mdata, /etc/mdata; see docs/SCHEDULING.md
@@ -43,6 +49,17 @@ recipes: .envs/recipes/.ready
 	$(PYTHON) -m venv .envs/recipes
 	.envs/recipes/bin/pip install --quiet --constraint constraints.txt --requirement constraints-recipes.txt --editable .
 	@touch $@
+
+# Those who read what mdata writes, freqtrade and the backtesters: 1.5 GiB, and minutes to install.
+readers: .envs/readers/.ready
+
+.envs/readers/.ready: constraints-readers.txt pyproject.toml
+	$(PYTHON) -m venv .envs/readers
+	.envs/readers/bin/pip install --quiet --requirement constraints-readers.txt --editable .
+	@touch $@
+
+test-readers: dev recipes readers  ## what freqtrade and a backtester make of what mdata writes
+	$(BIN)/python -m pytest -m readers
 
 demo: install
 	$(BIN)/python demo/run.py

@@ -82,12 +82,13 @@ def export(
     quiet: common.Quiet = False,
     verbose: common.Verbose = False,
 ) -> None:  # fmt: skip
-    """Write candles as CSV, JSON lines, Parquet or Feather, and say whether they are all there are.
+    """Write candles, and say whether they are all there are.
 
     Ends with 3 when an interval of the range is unknown. A row for every candle, oldest first, with the columns of
-    the view `ohlcv`; an interval without trades has none, unless `--fill` makes one. The name of the file tells the
-    format: .csv, .jsonl (.gz and .zst behind these), .parquet, .feather; without a file CSV goes to stdout. A file
-    is written whole or not at all.
+    the view `ohlcv`; an interval without trades has none, unless --fill makes one.
+
+    The name of the file tells the format: .csv, .jsonl (and .gz or .zst behind these), .parquet, .feather; without
+    one, CSV goes to stdout. A file is written whole or not at all. freqtrade takes a folder, its datadir.
     """
     if output == "-":
         output = None

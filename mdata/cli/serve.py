@@ -84,7 +84,7 @@ def _server() -> "tuple[type[Site], Callable[[Site, Settings, Clock, Log], None]
             raise
         raise ConfigurationError(
             f"`mdata serve` needs Datasette, which is not installed here ({error.name} is missing): run "
-            "`pip install 'mdata[web]'`, or in a checkout `.venv/bin/pip install -e '.[web]'`"
+            "`pip install 'mdata[web]'`, or in a checkout `make install`"
         ) from error
     return Site, serve
 

@@ -8,7 +8,7 @@ CURRENCIES = {
     "LUNA2": "LUNA", "MNA": "MANA", "ORS": "ORS Group", "PAS": "PASS", "QSH": "QASH", "QTM": "QTUM",
     "RBT": "RBTC", "SNG": "SNGLS", "STJ": "STORJ", "TERRAUST": "USTC", "TSD": "TUSD", "UDC": "USDC",
     "UST": "USDT", "USTF0": "USDT", "VSY": "VSYS", "WAX": "WAXP", "XBT": "BTC", "XCH": "XCHF",
-    "YGG": "YEED", "YYW": "YOYOW", "ZBT": "ZB", "1D": "1d", "1W": "1w", "1M": "1Mo",
+    "YGG": "YEED", "YYW": "YOYOW", "ZBT": "ZB",
 }  # fmt: skip
 
 

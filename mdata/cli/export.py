@@ -67,8 +67,8 @@ def export(
     format_: Annotated[
         str | None,
         typer.Option(
-            "--format", "-f", help="The format, where the file's name does not tell it.", show_default=False,
-            **one_of(FORMATS),
+            "--format", "-f", help="One of csv, jsonl, parquet, feather, freqtrade, if the file's name tells none.",
+            show_default=False, **one_of(FORMATS, "FORMAT"),
         ),
     ] = None,
     resample: Annotated[

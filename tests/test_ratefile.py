@@ -137,3 +137,14 @@ def test_a_block_is_waited_out_with_one_line(folder: Folder) -> None:
     assert ended.exit == 0
     lines = [line for line in ended.err.splitlines() if "blocks every request until 20" in line]
     assert len(lines) == 1, ended.err
+
+
+def test_a_group_that_shares_a_folder_shares_all_of_the_budget_whatever_the_umask(tmp_path: Path) -> None:
+    tmp_path.chmod(0o770)
+    before = os.umask(0o077)
+    try:
+        limit_at(tmp_path / "state.json").acquire(Priority.UPDATE, lambda: 1)
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert modes == {"state.json": 0o660, "state.json.used": 0o660}

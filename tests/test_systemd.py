@@ -17,7 +17,7 @@ from systemd_host import MDATA_UID, Host, booted
 from mdata.flock import FileLock
 from mdata.sandbox.server import Sandbox
 
-SLOW = {"RATE_LIMIT_DELAY": "1", "BACKFILL_DAYS": "30"}  # five pages, a second apart
+SLOW = {"RATE_LIMIT_DELAY": "1", "RATE_LIMIT_BURST": "1", "BACKFILL_DAYS": "30"}  # five pages, a second apart
 
 
 @pytest.fixture

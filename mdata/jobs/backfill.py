@@ -4,8 +4,10 @@ from mdata.config import Settings
 from mdata.domain import planning
 from mdata.domain.budget import Priority
 from mdata.domain.planning import estimate
+from mdata.domain.query import PAGE_LIMIT
 from mdata.domain.series import Series
 from mdata.domain.timeframe import Timeframe
+from mdata.errors import WORK_REMAINS
 from mdata.jobs.context import Context
 from mdata.jobs.job import Job, run
 from mdata.jobs.passes import (
@@ -35,7 +37,7 @@ def backfill(context: Context, since: int | None = None) -> JobResult:
     the retention. The caller holds the command's lock.
     """
     job = Job(COMMAND, context, Priority.BACKFILL)
-    return run(job, lambda job: _work(job, since), _remaining)
+    return run(job, lambda job: _work(job, since), _remaining, in_doubt)
 
 
 def _work(job: Job, since: int | None) -> None:
@@ -46,10 +48,41 @@ def _work(job: Job, since: int | None) -> None:
         series = passes.introduce(target)
         if series is not None:
             served.append(_want(job, target, series, since))
-    for series in sorted(served, key=lambda series: series.frontier or 0):
+    for series in newest_first(job, served):
         passes.forward(series, confirm=True)
     for series in served:
         passes.backward(series)
+
+
+def newest_first(job: Job, served: list[Series]) -> list[Series]:
+    """Return series in the order of their forward passes: the stalest first, those that take many pages last.
+
+    Every series has its newest candles so before any goes deep.
+    """
+    now = job.context.clock.now()
+
+    def key(series: Series) -> tuple[bool, int]:
+        frontier = series.frontier or 0
+        return series.timeframe.count(frontier, now) > PAGE_LIMIT, frontier
+
+    return sorted(served, key=key)
+
+
+def in_doubt(job: Job) -> tuple[int, str | None]:
+    """Return the exit code, and the sentence, for what one answer has left in doubt at the ends of the series."""
+    context, now = job.context, job.context.clock.now()
+    left: dict[str, int] = {}
+    for series in stored(context.store, context.settings):
+        ledger = read_ledger(context.store, series, now, context.settle)
+        if not ledger.is_quiet and (count := planning.doubted_outside(ledger)):
+            left[series.name] = count
+    if not left:
+        return 0, None
+    names = ", ".join(f"{name} ({count} intervals)" for name, count in left.items())
+    return WORK_REMAINS, (
+        f"in doubt: {names}; one answer had no candles there, and no second one has confirmed it yet: "
+        f"run `mdata {job.command}` again"
+    )
 
 
 def _want(job: Job, target: Target, series: Series, since: int | None) -> Series:

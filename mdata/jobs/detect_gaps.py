@@ -8,7 +8,7 @@ from mdata.jobs.context import Context
 from mdata.jobs.job import Job, run
 from mdata.jobs.passes import find, stored, targets
 from mdata.jobs.result import JobResult
-from mdata.store import candles, coverage, gaps
+from mdata.store import candles, coverage, doubts, gaps
 from mdata.store.engine import Connection
 
 COMMAND = "detect-gaps"
@@ -62,7 +62,7 @@ def find_missing(connection: Connection, series: Series) -> list[Range]:
     if hull is None:
         return []
     kept = Range(series.cleaned_to or 0, 2**62)
-    uncovered = coverage.uncovered(connection, series.id, hull)
+    uncovered = subtract(coverage.uncovered(connection, series.id, hull), doubts.unobtainable(connection, series.id))
     return missing(series.timeframe, hull, uncovered, candles.lost(connection, series.id), kept)
 
 

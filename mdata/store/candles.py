@@ -31,10 +31,10 @@ def upsert(connection: Connection, series_id: int, candles: list[Candle]) -> int
     return connection.total_changes - before
 
 
-def stored(connection: Connection, series_id: int, within: Range) -> list[Candle]:
-    """Return the candles of a range, ascending."""
+def stored(connection: Connection, series_id: int, within: Range, most: int = -1) -> list[Candle]:
+    """Return the candles of a range, ascending, `most` of them at the most."""
     rows = connection.execute(
-        f"SELECT {_COLUMNS} FROM candles WHERE {_WITHIN} ORDER BY open_time", (series_id, *within)
+        f"SELECT {_COLUMNS} FROM candles WHERE {_WITHIN} ORDER BY open_time LIMIT ?", (series_id, *within, most)
     )
     return rows.fetchall()
 
@@ -81,10 +81,11 @@ def last_before(connection: Connection, series_id: int, instant: int) -> int | N
     return found
 
 
-def first_from(connection: Connection, series_id: int, instant: int) -> int | None:
-    """Return the open time of the oldest candle at or after `instant`, or None."""
+def first_from(connection: Connection, series_id: int, instant: int, before: int = 2**62) -> int | None:
+    """Return the open time of the oldest candle at or after `instant` (and earlier than `before`), or None."""
     rows = connection.execute(
-        "SELECT min(open_time) FROM candles WHERE series_id = ? AND open_time >= ?", (series_id, instant)
+        "SELECT min(open_time) FROM candles WHERE series_id = ? AND open_time >= ? AND open_time < ?",
+        (series_id, instant, before),
     )
     found: int | None = rows.fetchone()[0]
     return found
@@ -139,9 +140,13 @@ def marks(connection: Connection, series_id: int) -> tuple[list[int], list[int]]
     return missing, restored
 
 
-def forget_lost(connection: Connection, series_id: int, within: Range) -> None:
-    """Remove the marks of a range: it was answered for anew, or is not wanted any more."""
+def forget_lost(connection: Connection, series_id: int, within: Range, but: list[int] | None = None) -> None:
+    """Remove the marks of a range, `but` those: it was answered for anew, or is not wanted any more."""
     connection.execute(f"DELETE FROM lost_candles WHERE {_WITHIN}", (series_id, *within))
+    connection.executemany(
+        f"INSERT OR IGNORE INTO lost_candles VALUES ({series_id:d}, ?)",
+        [(time,) for time in but or () if within.start <= time < within.end],
+    )
 
 
 def forget_restored(connection: Connection, series_id: int, within: Range | None = None) -> None:

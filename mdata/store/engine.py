@@ -19,7 +19,7 @@ __all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "Connection", "Store", "open_for_
 
 # "mdat" in ASCII; tells our files from other programs' ones.
 APPLICATION_ID = 0x6D646174
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 # How long a statement waits for another program that holds the database; whoever only looks is told soon.
 _BUSY_SECONDS = 30.0

@@ -1,0 +1,138 @@
+"""What an answer proves: decided here, as a pure function of the answer and of what is known, and nowhere else.
+
+The exchange sends no candle for an interval without trades, and an answer does not say why it is short: `[]` comes
+for silence, for the future and for an unknown symbol alike, and has come by mistake. Hence:
+
+- *witnesses*: one of the candles stored in the range asked must come back, else the answer proves nothing;
+- *enclosure*: an answer proves what lies between its oldest and its newest row;
+- a *silence* at an end of an answer is provisional, or in doubt where it is remarkable, until an answer encloses it or
+  a second, independent one says the same (`domain/tails.py`);
+- a *contradiction* (a stored candle is absent, or has other values) changes nothing until a second, independent
+  answer agrees. Where what is absent leaves a remarkable hole, the exchange has stopped serving history: the candles
+  stay, and the range is unobtainable (`domain/contradiction.py`).
+"""
+
+from typing import NamedTuple
+
+from mdata.domain import contradiction, tails
+from mdata.domain.candle import Candle
+from mdata.domain.doubt import Doubt, Kind, merged
+from mdata.domain.interval import Range, clip, normal, subtract
+from mdata.domain.known import Known
+from mdata.domain.query import Page, is_same
+
+# So many of the nearest stored candles every request reaches over, and so many more when none of those came back.
+WITNESSES, MORE_WITNESSES = 3, 500
+
+
+class Verdict(NamedTuple):
+    """What becomes of the ledger by an answer that `counts`, or by one that proves nothing.
+
+    `final` and `provisional` are covered by it (normal). `candles` (ascending) are those of the final ranges, as they
+    are to be stored. `changed` are the old values of candles that have others now, `withdrawn` the candles that are
+    gone, `lost` the times of lost candles that stay so. `unknown` is covered by nothing provisional any more.
+    `doubts` replace those of their kind that they overlap, `ended` ones go. `served` is unobtainable no more.
+    """
+
+    counts: bool
+    final: list[Range]
+    provisional: list[Range]
+    candles: list[Candle]
+    changed: list[Candle]
+    withdrawn: list[Candle]
+    lost: list[int]
+    unknown: list[Range]
+    doubts: list[Doubt]
+    ended: list[Doubt]
+    unobtainable: list[Range]
+    served: list[Range]
+
+
+def judge(page: Page, known: Known, settle: int) -> Verdict:
+    """Return what an answer proves, and what it puts in doubt; `settle` is in ms."""
+    is_witnessed = _brings_stored(page, known)
+    if known.has_witness and not is_witnessed and not _repeats(page, known):
+        return _proves_nothing(page, known)
+    grid, asked_at = page.query.timeframe, page.asked_at
+    closed, settled = grid.closed_end(asked_at), grid.closed_end(asked_at, settle)
+    spoiled = subtract(normal(row.unknown for row in page.refused if row.unknown), known.final)
+    enclosed = subtract(clip([page.span], known.floor, closed), spoiled) if page.span else []
+    found = contradiction.find(page, known, clip(enclosed, known.floor, settled))
+    told = tails.find(page, known, spoiled, settle)
+    final = subtract(clip(enclosed, known.floor, settled), found.unsettled)
+    return Verdict(
+        counts=True,
+        final=normal([*final, *told.final]),
+        provisional=normal([*clip(enclosed, max(known.floor, settled), closed), *told.provisional]),
+        candles=found.candles,
+        changed=found.changed,
+        withdrawn=found.withdrawn,
+        lost=found.lost,
+        unknown=spoiled,
+        doubts=[*found.doubts, *told.doubts, *_unconfirmed(page, known, enclosed)],
+        ended=[*found.ended, *_confirmed(page, known, is_witnessed=is_witnessed)],
+        unobtainable=found.unobtainable,
+        served=[part for part in known.unobtainable if any(part.start <= row[0] < part.end for row in page.candles)],
+    )
+
+
+def _brings_stored(page: Page, known: Known) -> bool:
+    """Whether a stored candle comes back unchanged; of those that are not final the open time is enough."""
+    stored = {candle[0]: candle for candle in known.stored}
+    for row in page.candles:
+        held = stored.get(row[0])
+        if held is not None and (is_same(held, row) or _covers(known.provisional, row[0])):
+            return True
+    return False
+
+
+def _covers(ranges: list[Range], time: int) -> bool:
+    return any(part.start <= time < part.end for part in ranges)
+
+
+def _repeats(page: Page, known: Known) -> bool:
+    """Whether a row agrees, against the store, with what an independent answer has told before."""
+    told = {
+        doubt.candle[0]: doubt.candle
+        for doubt in known.doubts
+        if doubt.kind == "changed"
+        and doubt.candle is not None
+        and doubt.is_independent_of(page.query.form, page.asked_at)
+    }
+    return any(row[0] in told and is_same(row, told[row[0]]) for row in page.candles) if told else False
+
+
+def _proves_nothing(page: Page, known: Known) -> Verdict:
+    """Return the verdict on an answer without a witness: what it says of the nearest candles is remembered only."""
+    doubts = [_doubt(page, known, page.query.range, "unwitnessed")]
+    stored = {candle[0]: candle for candle in known.stored if _covers(known.final, candle[0])}
+    differing = [row for row in page.candles if row[0] in stored]
+    nearest = differing[:WITNESSES] if page.query.newest_first else differing[-WITNESSES:]
+    grid = page.query.timeframe
+    doubts += [contradiction.changed(page, known, row, Range(row[0], grid.next(row[0]))) for row in nearest]
+    return Verdict(
+        counts=False, final=[], provisional=[], candles=[], changed=[], withdrawn=[], lost=[], unknown=[],
+        doubts=doubts, ended=[], unobtainable=[], served=[],
+    )  # fmt: skip
+
+
+def _doubt(page: Page, known: Known, about: Range, kind: Kind) -> Doubt:
+    return merged(Doubt(about, kind, page.query.form, page.asked_at, page.asked_at), known.doubts)
+
+
+def _unconfirmed(page: Page, known: Known, enclosed: list[Range]) -> list[Doubt]:
+    """Return the doubt about a first page: nothing was stored before that could have come back in it."""
+    if known.has_witness or not enclosed:
+        return []
+    return [_doubt(page, known, Range(enclosed[0].start, enclosed[-1].end), "unconfirmed")]
+
+
+def _confirmed(page: Page, known: Known, *, is_witnessed: bool) -> list[Doubt]:
+    """Return the doubts about whole answers that this one, which counts, has ended."""
+    ended = [doubt for doubt in known.doubts if doubt.kind == "unwitnessed"]
+    for doubt in known.doubts:
+        if doubt.kind == "unconfirmed" and known.has_witness:
+            is_asked_whole = page.query.within.contains(doubt.range) and not page.is_full
+            if is_witnessed or is_asked_whole:
+                ended.append(doubt)
+    return ended

@@ -58,7 +58,7 @@ class Doubt(NamedTuple):
 
 def merged(doubt: Doubt, known: list[Doubt]) -> Doubt:
     """Return a doubt with what is known of those of its kind that it overlaps: since when, and how many answers."""
-    older = [one for one in known if one.kind == doubt.kind and _is_about(one, doubt)]
+    older = [one for one in known if one.kind == doubt.kind and one.range.overlaps(doubt.range)]
     if not older:
         return doubt
     last = max(older, key=lambda one: one.asked_at)
@@ -66,10 +66,3 @@ def merged(doubt: Doubt, known: list[Doubt]) -> Doubt:
     if not last.is_independent_of(doubt.form, doubt.asked_at):
         return doubt._replace(since=min(one.since for one in older), asked_at=last.asked_at, answers=answers)
     return doubt._replace(since=min(one.since for one in older), answers=answers)
-
-
-def _is_about(older: Doubt, doubt: Doubt) -> bool:
-    """Whether both are about the same thing; a silence that begins or ends elsewhere now is another one."""
-    if doubt.kind == "silence":
-        return older.range.start == doubt.range.start or older.range.end == doubt.range.end
-    return older.range.overlaps(doubt.range)

@@ -110,14 +110,14 @@ def forward(ledger: Ledger, *, confirm: bool, revisit: int = 0) -> Wish | None:
     """
     series, grid, wanted = ledger.series, ledger.series.timeframe, ledger.wanted
     closed = grid.closed_end(ledger.now)
-    if ledger.is_quiet and ledger.now - (series.answered_at or 0) < QUIET_EVERY:
-        return None
+    is_early = ledger.is_quiet and ledger.now - (series.answered_at or 0) < QUIET_EVERY
     if ledger.last_candle is None:
-        return first_page(grid, wanted.start, ledger.now) if closed > wanted.start else None
+        return None if is_early or closed <= wanted.start else first_page(grid, wanted.start, ledger.now)
     start = max(ledger.confirmed_to or wanted.start, wanted.start)
-    has_closed = closed > (series.asked_to or 0) and closed > start
-    if not (has_closed or _has_due_silence(ledger, start) or (confirm and _is_unconfirmed(ledger, start))):
-        return None
+    if not _has_due_silence(ledger, start):
+        has_closed = closed > (series.asked_to or 0) and closed > start
+        if is_early or not (has_closed or (confirm and _is_unconfirmed(ledger, start))):
+            return None
     silence = ledger.doubt("silence", since=start)
     # What has been asked from here before, and came out silent, is asked from the other end.
     newest_first = silence is not None and silence.form == f"asc {ledger.reaches_from}"

@@ -80,7 +80,16 @@ def _judge(page: Page, known: Known, tail: Range, nearby: Density, settle: int, 
     told.provisional.extend([] if is_doubtful else rest)
     for part in rest:
         doubt = Doubt(part, "silence", query.form, page.asked_at, page.asked_at)
-        told.doubts.append(merged(doubt, known.doubts))
+        told.doubts.append(merged(doubt, [one for one in known.doubts if _begins_alike(page, one, part)]))
+
+
+def _begins_alike(page: Page, doubt: Doubt, part: Range) -> bool:
+    """Whether a doubt is about a silence that begins at the same row: one that begins at another has been answered."""
+    if page.span is None:
+        return True
+    if part.end <= page.span.start:
+        return doubt.range.end == part.end
+    return doubt.range.start == part.start
 
 
 def _said_before(page: Page, known: Known, tail: Range, settle: int) -> list[Range]:

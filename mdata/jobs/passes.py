@@ -206,6 +206,7 @@ class Passes:
         self._job, self._context = job, job.context
         self._expected = expected_requests
         self._listed: set[str] | None = None
+        self._asked_first: set[Target] = set()
 
     def introduce(self, target: Target) -> Series | None:
         """Return the stored series of a target; a new one is asked for its newest page.
@@ -237,11 +238,15 @@ class Passes:
                 )
             )
             return None
+        # An exchange that has candles after all contradicts an empty answer, and tells of a clock that is years behind.
+        first = None if page.rows else self._first_candle(target, lambda: True)
         start = start_asked(context.settings, target.timeframe, page.asked_at)
         with self._job.write() as connection:
             table.introduce(connection, target.symbol, target.timeframe, start)
         series = find(context.store, target)
-        if series is not None:
+        if series is not None and first is not None and first.candles:
+            self._note_first(series, first)
+        elif series is not None:
             store_page(self._job, series, page, is_forward=True)
         return series
 
@@ -291,9 +296,12 @@ class Passes:
         """Ask for everything from the hull's old end back to the wanted start, or to the exchange's first candle."""
         for _ in range(_MOST_WITHOUT_NEWS):
             self._go(series, planning.backward)
-            if not planning.asks_first(self._ledger(series)):
+            target = Target(series.symbol, series.timeframe)
+            if target in self._asked_first or not planning.asks_first(self._ledger(series)):
                 return
-            self._ask_first(series)
+            page = self._first_candle(target, lambda: planning.asks_first(self._ledger(series)))
+            if page is not None:
+                self._note_first(series, page)
             ledger = self._ledger(series)
             if ledger.last_candle is None and not ledger.doubt("silence"):
                 self.forward(series, confirm=True)
@@ -368,15 +376,18 @@ class Passes:
                 part = Range(series.timeframe.next(last), doubts.NO_END)
                 doubts.cannot_be_had(connection, series.id, [part], page.asked_at)
 
-    def _ask_first(self, series: Series) -> None:
-        """Ask which the exchange's first candle is, and note what it says."""
+    def _first_candle(self, target: Target, is_due: Callable[[], bool]) -> Page | None:
+        """Ask which the exchange's first candle is, once in a run."""
+        self._asked_first.add(target)
         page = self._job.ask(
-            lambda: series if planning.asks_first(self._ledger(series)) else None,
+            lambda: target if is_due() else None,
             lambda exchange, asked, sent: exchange.first_candle(asked.symbol, asked.timeframe, sent),
         )
-        if page is None:
-            return
-        refuse_wrong_clock(page.asked_at, page.candles[0][0] if page.candles else 0)
+        if page is not None and page.candles:
+            refuse_wrong_clock(page.asked_at, page.candles[0][0])
+        return page
+
+    def _note_first(self, series: Series, page: Page) -> None:
         with self._job.write() as connection:
             current = table.find(connection, series.symbol, series.timeframe) or series
             note_first(connection, current, page, self._context.settle)

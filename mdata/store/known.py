@@ -26,7 +26,7 @@ def read_known(connection: Connection, series: Series, page: Page, settle: int) 
         final=normal(coverage.clipped(connection, series.id, within, "final")),
         provisional=normal(coverage.clipped(connection, series.id, within, "provisional")),
         unobtainable=doubts.unobtainable(connection, series.id),
-        doubts=doubts.of(connection, series.id, within),
+        doubts=doubts.of(connection, series.id),
         has_witness=candles.first_from(connection, series.id, asked.start, before=asked.end) is not None,
         held_before=_holds(connection, series.id, beyond[0]),
         held_after=_holds(connection, series.id, beyond[1]),

@@ -18,6 +18,7 @@ from mdata.ratelimit import BudgetView, RateLimit
 from mdata.store.engine import Store, open_for_reading
 
 if TYPE_CHECKING:
+    from mdata.jobs.health import Limits
     from mdata.store import gaps as gap_table
     from mdata.store import jobs as job_table
 
@@ -78,11 +79,14 @@ def budget(settings: Settings, clock: Clock) -> BudgetView:
     ).peek()
 
 
-def status(state: Status, rate: BudgetView) -> dict[str, Any]:
-    """Return what `status` tells beside the envelope."""
+def status(state: Status, rate: BudgetView, limits: "Limits | None" = None) -> dict[str, Any]:
+    """Return what `status` tells beside the envelope; with `limits` also what is worth saying beside that."""
+    from mdata.jobs.health import notes
+
     return {
         "series": [_series(one) for one in state.series],
         "absent": state.absent,
+        "notes": notes(state, limits) if limits else [],
         "gaps": {
             "open": state.gaps.open,
             "repaired": state.gaps.repaired,
@@ -151,9 +155,14 @@ def _series(one: SeriesState) -> dict[str, Any]:
         "provisional": counts.provisional,
         "unknown": counts.unknown,
         "lost": counts.lost,
+        "doubted": counts.doubted,
+        "unobtainable": counts.unobtainable,
+        "backlog": counts.backlog,
         "gaps_open": one.gaps.unresolved,
         "lag_seconds": one.lag_seconds,
         "complete": one.is_complete,
+        "silent_since": _iso(counts.silent_since),
+        "compared_since": _iso(one.series.compared_at),
         "retired": one.is_retired,
     }
 

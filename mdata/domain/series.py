@@ -10,7 +10,8 @@ class Series(NamedTuple):
     """One (exchange, symbol, timeframe) of the store; all times are ms UTC.
 
     `first_candle` is the exchange's, once two answers have agreed about it; `answered_at` is the newest instant for
-    which it has answered about the series.
+    which it has answered about the series. `compared_to` is how far `verify --exchange` has come since
+    `compared_since`; `compared_at` is when the last round that came to its end began.
     """
 
     id: int
@@ -24,6 +25,9 @@ class Series(NamedTuple):
     frontier: int | None
     asked_to: int | None
     answered_at: int | None
+    compared_to: int | None = None
+    compared_since: int | None = None
+    compared_at: int | None = None
 
     @property
     def name(self) -> str:

@@ -10,7 +10,7 @@ EXCHANGE = "bitfinex"
 
 _COLUMNS = (
     "id, exchange, symbol, timeframe, first_candle, first_asked_at, wanted_start, cleaned_to, frontier, asked_to, "
-    "answered_at"
+    "answered_at, compared_to, compared_since, compared_at"
 )
 
 

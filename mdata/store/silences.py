@@ -58,6 +58,14 @@ def due(connection: Connection, series_id: int, now: int) -> list[Range]:
     return runs
 
 
+def begins_at(connection: Connection, series_id: int, instant: int) -> bool:
+    """Whether a remarkable silence begins at an instant (ms UTC)."""
+    found = connection.execute(
+        "SELECT 1 FROM empty_runs WHERE series_id = ? AND start_time = ?", (series_id, instant)
+    ).fetchone()
+    return found is not None
+
+
 def at_least(connection: Connection, series_id: int, length: int) -> list[Range]:
     """Return the runs that last for `length` ms or longer, ascending."""
     rows = connection.execute(

@@ -16,8 +16,9 @@ from mdata.domain.near import did_you_mean
 from mdata.domain.quote import quote
 from mdata.errors import USAGE, MdataError
 from mdata.jobs import JOBS, RUN_OUTCOMES
+from mdata.jobs.health import Limits, complaints
 from mdata.jobs.result import envelope
-from mdata.jobs.status import complaints, with_next_runs
+from mdata.jobs.status import with_next_runs
 
 Parameters = Mapping[str, Sequence[str]]
 
@@ -56,8 +57,10 @@ def _health(parameters: Parameters, settings: Settings, clock: Clock) -> _Found:
     most_gaps = _one(parameters, "max_gaps", values.whole(0, 10**9)) or 0
     settings = _narrowed(parameters, settings)
     state = shapes.find_status(settings, clock, narrowed=_is_narrowed(parameters))
-    found = complaints(state, settings.status_max_lag_minutes * 60 if limit is None else limit, most_gaps)
-    data = shapes.status(state, shapes.budget(settings, clock))
+    most_lag = settings.status_max_lag_minutes * 60 if limit is None else limit
+    limits = Limits(most_lag, most_gaps, complete="complete" in parameters, delay=settings.rate_limit_delay)
+    found = complaints(state, limits)
+    data = shapes.status(state, shapes.budget(settings, clock), limits)
     return _Found(data, 3, "; ".join(found)) if found else _Found(data)
 
 

@@ -10,7 +10,8 @@ from mdata.clock import Clock
 from mdata.config import Settings
 from mdata.domain.moment import human_duration
 from mdata.domain.strip import draw
-from mdata.jobs.status import SeriesState, complaints, with_next_runs
+from mdata.jobs.health import Limits, complaints, notes
+from mdata.jobs.status import SeriesState, with_next_runs
 from mdata.web.metadata import DATABASE
 
 # Cells of a strip: two pixels each on a small phone.
@@ -22,9 +23,11 @@ def home(settings: Settings, clock: Clock) -> dict[str, Any]:
     state = with_next_runs(shapes.find_status(settings, clock, silent=True))
     told = shapes.status(state, shapes.budget(settings, clock))
     database = told["database"]
+    limits = Limits(settings.status_max_lag_minutes * 60, delay=settings.rate_limit_delay)
     return {
         **told,
-        "complaints": complaints(state, settings.status_max_lag_minutes * 60, 0),
+        "complaints": complaints(state, limits),
+        "notes": notes(state, limits),
         "series": [_series(*pair) for pair in zip(state.series, told["series"], strict=True)],
         "jobs": {command: _job(job) for command, job in told["jobs"].items()},
         "megabytes": f"{(database['bytes'] + database['wal_bytes']) / 1e6:,.1f}",

@@ -54,7 +54,7 @@ def with_series(path: Path, *symbols: str) -> Store:
     store = open_store(path)
     with store.write() as connection:
         for symbol in symbols:
-            table.introduce(connection, symbol, M1, first_candle=0, asked_at=END, wanted_start=0)
+            table.introduce(connection, symbol, M1, wanted_start=0)
     return store
 
 

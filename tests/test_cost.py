@@ -96,7 +96,8 @@ def fill(context: Context, rows: int, gaps: int) -> None:
     """Make a ledger of one series: `rows` candles to the newest closed one, `gaps` of them deleted by hand."""
     start = END - rows * MINUTE
     with context.store.write() as connection:
-        table.introduce(connection, "tBTCUSD", M1, first_candle=start, asked_at=NOW, wanted_start=start)
+        table.introduce(connection, "tBTCUSD", M1, start)
+        table.begins_at(connection, 1, start, NOW)
         table.move_frontier(connection, 1, END, END)
         candles.upsert(connection, 1, candles_before(END, rows))
         coverage.add(connection, 1, Range(start, END), "final", rows)

@@ -3,7 +3,7 @@
 The exchange sends no candle for an interval without trades, and an answer does not say why it is short: `[]` comes
 for silence, for the future and for an unknown symbol alike, and has come by mistake. Hence:
 
-- *witnesses*: one of the candles stored in the range asked must come back, else the answer proves nothing;
+- *witnesses*: one of the candles stored in the range asked must come back, else nothing is proven;
 - *enclosure*: an answer proves what lies between its oldest and its newest row;
 - a *silence* at an end of an answer is provisional, or in doubt where it is remarkable, until an answer encloses it or
   a second, independent one says the same (`domain/tails.py`);

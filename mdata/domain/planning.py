@@ -28,7 +28,7 @@ BYTES_PER_CANDLE = 65
 
 
 class Wish(NamedTuple):
-    """What to ask about: a part of a series, from which end to count, over how many stored candles on either side.
+    """What to ask about: a part of a series, from which end, and over how many stored candles on either side.
 
     `is_open`: no start is named, so that the row from before the part encloses its old end. `revisit_from` (ms UTC):
     the request begins there where that costs no further one.
@@ -190,6 +190,14 @@ def whole_first_page(ledger: Ledger) -> Wish | None:
     if first is None or failed is None or not failed.is_due(ledger.now):
         return None
     return Wish(first.range, newest_first=not failed.was_newest_first, witnesses=0)
+
+
+def second_answer(ledger: Ledger) -> Wish | None:
+    """Return the request that reaches over the first page of a series, while no other answer has any of its rows."""
+    if not ledger.doubt("unconfirmed") or ledger.last_candle is None:
+        return None
+    grid, start = ledger.series.timeframe, ledger.confirmed_to or ledger.wanted.start
+    return Wish(Range(start, grid.next(grid.closed_end(ledger.now))), newest_first=False, witnesses=ledger.witnesses)
 
 
 def contradicted(ledger: Ledger) -> tuple[list[Range], bool]:

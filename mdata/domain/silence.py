@@ -79,6 +79,6 @@ def silent_runs(timeframe: Timeframe, within: Range, open_times: list[int]) -> l
 
 
 def recheck_at(believed_at: int, asked_at: int) -> int | None:
-    """Return when a silence that was believed at `believed_at`, and last asked about then or later, is due (ms UTC)."""
+    """Return when a silence is due that was believed at `believed_at` and last asked about at `asked_at` (ms UTC)."""
     age = asked_at - believed_at
     return next((believed_at + after for after in RECHECK_AFTER if after > age), None)

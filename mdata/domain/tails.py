@@ -84,7 +84,7 @@ def _judge(page: Page, known: Known, tail: Range, nearby: Density, settle: int, 
 
 
 def _begins_alike(page: Page, doubt: Doubt, part: Range) -> bool:
-    """Whether a doubt is about a silence that begins at the same row: one that begins at another has been answered."""
+    """Whether a doubt is about a silence that begins at the same row; others have been answered since."""
     if page.span is None:
         return True
     if part.end <= page.span.start:

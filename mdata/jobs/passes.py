@@ -238,7 +238,7 @@ class Passes:
                 )
             )
             return None
-        # An exchange that has candles after all contradicts an empty answer, and tells of a clock that is years behind.
+        # An exchange that has candles after all contradicts an empty answer, or the local clock is years behind.
         first = None if page.rows else self._first_candle(target, lambda: True)
         start = start_asked(context.settings, target.timeframe, page.asked_at)
         with self._job.write() as connection:
@@ -277,8 +277,6 @@ class Passes:
             is_forward=True,
             most=None if confirm else 1,
         )
-        if confirm:
-            self._go(series, self._contradicted(series))
 
     def _contradicted(self, series: Series) -> Plan:
         """Return the plan that asks again about what answers contradict, page by page."""
@@ -293,7 +291,16 @@ class Passes:
         return plan
 
     def backward(self, series: Series) -> None:
-        """Ask for everything from the hull's old end back to the wanted start, or to the exchange's first candle."""
+        """Ask for everything from the hull's old end back to the wanted start, or to the exchange's first candle.
+
+        The first page of a series is believed when another answer has some of its rows: where nothing more was to be
+        asked, that is asked for.
+        """
+        self._go_back(series)
+        self._go(series, planning.second_answer, is_forward=True)
+        self._go(series, self._contradicted(series))
+
+    def _go_back(self, series: Series) -> None:
         for _ in range(_MOST_WITHOUT_NEWS):
             self._go(series, planning.backward)
             target = Target(series.symbol, series.timeframe)

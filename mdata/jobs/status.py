@@ -32,8 +32,8 @@ class SeriesState(NamedTuple):
 
     `is_retired`: it is no longer in the settings, shown and not judged. `is_quiet`: the exchange has answered for
     30 days and more without a candle, or has named none at all for a day, so it is asked once a day only, and never
-    called stale. `is_delisted`: the exchange serves nothing of it any more. `is_confirmed`: more than one answer speaks
-    for what is stored.
+    called stale. `is_delisted`: the exchange serves nothing of it any more. `is_confirmed`: more than one answer
+    speaks for what is stored.
     """
 
     series: Series

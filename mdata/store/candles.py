@@ -110,6 +110,20 @@ def delete(connection: Connection, series_id: int, times: list[int]) -> None:
     )
 
 
+def mark_lost(connection: Connection, series_id: int, open_time: int) -> None:
+    """Mark a candle that was deleted from under its coverage, where no trigger has done so."""
+    covered = connection.execute(
+        """SELECT max(start_time) FROM coverage WHERE series_id = ?1 AND start_time <= ?2 AND end_time > ?2
+           AND NOT EXISTS (SELECT 1 FROM lost_candles WHERE series_id = ?1 AND open_time = ?2)""",
+        (series_id, open_time),
+    ).fetchone()[0]
+    if covered is not None:
+        connection.execute("INSERT INTO lost_candles VALUES (?, ?)", (series_id, open_time))
+        connection.execute(
+            "UPDATE coverage SET candles = candles - 1 WHERE series_id = ? AND start_time = ?", (series_id, covered)
+        )
+
+
 def lost(connection: Connection, series_id: int, within: Range | None = None) -> list[int]:
     """Return the open times of candles that were deleted from under their coverage, ascending."""
     # The left join leaves out what somebody has put back since.

@@ -177,7 +177,7 @@ def test_a_pair_that_is_delisted_is_unknown_from_then_on(exchange: Sandbox, cloc
     assert NOW - MINUTE < newest[0] < NOW + 5 * MINUTE
 
 
-def test_the_stream_tells_the_same_lies(exchange: Sandbox, clock: SetClock) -> None:
+def test_the_stream_tells_the_same_lies(exchange: Sandbox) -> None:
     feed, subject = Feed(exchange.market), Subject("tBTCUSD", "1m")
     time = NOW - NOW % MINUTE - 3 * MINUTE
     assert feed.row(subject, time, NOW)

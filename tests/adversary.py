@@ -4,13 +4,12 @@ Commands run in this process, through the command line's own entry point, on a c
 known of mdata is its command line, its JSON and its public view.
 """
 
-import gc
 import io
 import json
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import chdir, redirect_stderr, redirect_stdout
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
@@ -22,12 +21,11 @@ from mdata.cli.main import app
 from mdata.clock import SystemClock
 from mdata.domain.interval import Range
 from mdata.domain.timeframe import HOUR, MINUTE, TIMEFRAMES
+from mdata.exchange.rest import Rest
 from mdata.sandbox.market import Market, Pair
 from mdata.sandbox.server import RateRule, Sandbox, parse_fault
 from mdata.store.engine import sqlite3
 
-# A command that has ended leaves open what the end of its process would have closed.
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 SETTLE = 2 * MINUTE
 # By when what is documented is noticed at the latest, and a repair or two have passed over it.
 NEXT_PASS, A_DAY, NINETY_DAYS = HOUR, DAY + 6 * HOUR, 91 * DAY
@@ -67,6 +65,20 @@ class Finished(NamedTuple):
         return json.loads(self.out)
 
 
+@contextmanager
+def connections() -> Iterator[list[Rest]]:
+    """Give all connections to the exchange that are made."""
+    opened: list[Rest] = []
+    begin = Rest.__init__
+
+    def remember(self: Rest, *arguments: Any, **named: Any) -> None:
+        begin(self, *arguments, **named)
+        opened.append(self)
+
+    with mock.patch.object(Rest, "__init__", remember):
+        yield opened
+
+
 class Life:
     """A folder with a store, an exchange, and the clock of both."""
 
@@ -90,12 +102,16 @@ class Life:
             chdir(self.folder.path),
             redirect_stdout(out),
             redirect_stderr(err),
+            connections() as opened,
         ):
             try:
                 app(list(arguments))
             except SystemExit as end:
                 code = end.code if isinstance(end.code, int) else 1
             finally:
+                # As the end of the process would.
+                for one in opened:
+                    one.close()
                 for number, handler in handlers.items():
                     signal.signal(number, handler)
         finished = Finished(code, out.getvalue(), err.getvalue())
@@ -229,11 +245,10 @@ def exchange(clock: SetClock) -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def life(tmp_path: Path, exchange: Sandbox, clock: SetClock) -> Iterator[MakeLife]:
+def life(tmp_path: Path, exchange: Sandbox, clock: SetClock) -> MakeLife:
     """Makes a life with one or more series."""
 
     def make(symbol: str = "tBTCUSD", days: str = "10", **settings: str) -> Life:
         return Life(tmp_path, exchange, clock, **{"SYMBOLS": symbol, "BACKFILL_DAYS": days, **settings})
 
-    yield make
-    gc.collect()
+    return make

@@ -3,14 +3,14 @@
 from pathlib import Path
 
 import pytest
-from adversary import MakeLife, exchange, life, pytestmark
+from adversary import MakeLife, exchange, life
 from conftest import DAY, NOW, SetClock, stored
 from test_verify import tamper
 
 from mdata.domain.timeframe import HOUR, MINUTE
 from mdata.store.engine import sqlite3
 
-__all__ = ["exchange", "life", "pytestmark"]
+__all__ = ["exchange", "life"]
 
 TRIGGERS = "SELECT name FROM sqlite_master WHERE type = 'trigger' ORDER BY name"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from adversary import Life, MakeLife, exchange, life, pytestmark
+from adversary import Life, MakeLife, exchange, life
 from conftest import DAY, NOW, SetClock, stored
 
 from mdata.domain.interval import Range
@@ -19,7 +19,7 @@ from mdata.sandbox.market import Pair
 from mdata.sandbox.server import Sandbox
 from mdata.store.engine import SCHEMA_VERSION, open_store, sqlite3
 
-__all__ = ["exchange", "life", "pytestmark"]
+__all__ = ["exchange", "life"]
 
 DATA = Path(__file__).parent / "data"
 STORES = sorted(path.stem for path in DATA.glob("*.sql"))

@@ -1,6 +1,6 @@
 """Any sequence of jobs, lies, deletions, outages and changes of mind ends with store = exchange; meanwhile, honest.
 
-`make lives` lives 2,000 of them and prints the figures (`LIVES`, `LIFE_STEPS`).
+`make lives` lives 2,000 of them and prints the figures (`LIVES=100` for fewer).
 """
 
 import json
@@ -15,9 +15,16 @@ from typing import Any
 import pytest
 from adversary import SETTLE, Finished, Life
 from conftest import DAY, SetClock, stored
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from oracle import NEVER_REMARKABLE, Overheard, excuse
 from test_verify import tamper
 
@@ -95,7 +102,11 @@ class StoreMachine(RuleBasedStateMachine):
         self.clock.advance(minutes * MINUTE)
 
     @rule(command=st.sampled_from(COMMANDS), most=st.none() | st.integers(0, 3))
-    def run_a_job(self, command: str, most: int | None) -> Finished:
+    def run_a_job(self, command: str, most: int | None) -> None:
+        self.run(command, most)
+
+    def run(self, command: str, most: int | None = None) -> Finished:
+        """Run a job, honestly answered or not."""
         limit = [] if most is None or command in {"detect-gaps", "verify"} else ["--max-requests", str(most)]
         ended = self.life.do(command, *limit)
         assert ended.exit in {0, 3, 65, 69, 75, 76}, ended.err
@@ -187,7 +198,7 @@ class StoreMachine(RuleBasedStateMachine):
             narrowed.pop("asks", None)
         seen = len(self.sandbox.requests)
         self.life.order({**lie, **narrowed, "after": after, "times": times})
-        self.run_a_job(command, None)
+        self.run(command)
         self.life.order()
         self.note_false_rows(seen)
         FIGURES["lies told"] += sum(one.fault is not None for one in self.sandbox.requests[seen:])
@@ -197,8 +208,8 @@ class StoreMachine(RuleBasedStateMachine):
     )
     def stumble(self, kind: str, times: int) -> None:
         self.life.order({"kind": kind, "times": times})
-        self.run_a_job("backfill", None)
-        self.run_a_job("repair", None)
+        self.run("backfill")
+        self.run("repair")
         self.life.order()
 
     @rule(
@@ -209,9 +220,9 @@ class StoreMachine(RuleBasedStateMachine):
         """Candles that are not served for a while."""
         end = GRID.floor(self.clock.now()) - back * MINUTE
         self.life.order({"kind": kind, "symbol": symbol, "start": end - length * MINUTE, "end": end})
-        self.run_a_job(command, None)
+        self.run(command)
         self.clock.advance(2 * MINUTE)
-        self.run_a_job(command, None)
+        self.run(command)
         self.life.order()
 
     @rule(kind=st.sampled_from(["revised", "slow"]), every=st.integers(1, 5), minutes=st.integers(1, 6))
@@ -219,7 +230,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.life.order({"kind": kind, "every": every, "seconds": 240})
         for _ in range(minutes):
             self.clock.advance(MINUTE)
-            self.run_a_job("update", None)
+            self.run("update")
         self.life.order()
         if kind == "revised":
             self.note_changes(self.clock.now() - 15 * MINUTE, self.clock.now())
@@ -351,10 +362,29 @@ class StoreMachine(RuleBasedStateMachine):
             assert GRID.count(before, after) > NEVER_REMARKABLE, f"{symbol} {time} was withdrawn, and is still there"
 
 
-LIVES, STEPS = int(os.environ.get("LIVES", "20")), int(os.environ.get("LIFE_STEPS", "10"))
-LIFE = settings(max_examples=LIVES, stateful_step_count=STEPS, deadline=None, suppress_health_check=list(HealthCheck))
-StoreMachine.TestCase.settings = LIFE
+PARTS, STEPS = int(os.environ.get("LIVES_PARTS", "40")), int(os.environ.get("LIVES_STEPS", "12"))
+
+
+def lives(count: int) -> settings:
+    """Return how so many lives are led."""
+    return settings(
+        max_examples=count, stateful_step_count=STEPS, deadline=None, suppress_health_check=list(HealthCheck)
+    )
+
+
+StoreMachine.TestCase.settings = lives(20)
 TestStore = StoreMachine.TestCase
+
+
+@pytest.mark.lives
+@pytest.mark.parametrize("part", range(PARTS))
+def test_many_lives(part: int) -> None:
+    """A part of `make lives`, always the same; its figures go into a file."""
+    FIGURES.clear()
+    machine = seed(part)(type("StoreMachine", (StoreMachine,), {}))
+    run_state_machine_as_test(machine, settings=lives(int(os.environ.get("LIVES", "2000")) // PARTS))
+    if folder := os.environ.get("LIVES_FIGURES"):
+        (Path(folder) / f"{part}.json").write_text(json.dumps(FIGURES))
 
 
 # What random search reaches rarely.
@@ -442,10 +472,3 @@ def test_a_life_that_chance_seldom_makes(name: str, days: str) -> None:
                 machine.complete_is_said_of_nothing_but_what_is_excused()
     finally:
         machine.teardown()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def figures() -> Any:
-    yield
-    if path := os.environ.get("LIFE_FIGURES"):
-        Path(path).write_text(json.dumps(FIGURES, indent=2))

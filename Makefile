@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+LIVES ?= 2000
+
 .DEFAULT_GOAL := check
-.PHONY: install install-system uninstall-system dev clients recipes demo test soak test-systemd browser lint types \
+.PHONY: install install-system uninstall-system dev clients recipes demo test soak lives lies-table test-systemd browser lint types \
         layers docs docs-check check bench bench-quick bench-peers clean
 
 install: $(BIN)/mdata  ## leaves .venv/bin/mdata ready to use
@@ -60,6 +62,14 @@ test-systemd: dev  ## what a real systemd does with the units, the slow part inc
 
 soak: dev  ## hours of streaming in minutes; more with SOAK_HOURS=24
 	$(BIN)/python -m pytest -m soak -rP tests
+
+lives: dev  ## 2,000 random lives with an exchange that lies, and the figures; fewer with LIVES=100
+	rm -rf .lives && mkdir .lives
+	LIVES=$(LIVES) LIVES_FIGURES=$(CURDIR)/.lives $(BIN)/python -m pytest -n auto -m lives tests/test_stateful.py; \
+	    code=$$?; $(BIN)/python tests/lives.py .lives; exit $$code
+
+lies-table: dev  ## writes the tables of docs/reliability.md
+	$(BIN)/python tests/lies_table.py docs/reliability.md
 
 lint: dev
 	$(BIN)/ruff format --check .

@@ -121,7 +121,7 @@ def test_what_does_not_fit_is_cut_with_the_troubled_ones_kept(state: Status) -> 
         assert lines[-1] == composed.foot[-1].plain
         assert any("more series" in line for line in lines)
     names = [line.split()[0] for line in lines if line.startswith("t") and not line.startswith("timers")]
-    assert set(names) <= {"tETHUSD", "tTESTBTC:TESTUSD", "tOLDUSD"}
+    assert set(names) <= {"tETHUSD", "tTESTBTC:TESTUSD", "tNONUSD", "tOLDUSD"}
     assert composed.cut(500) == composed.lines()
 
 

@@ -120,7 +120,7 @@ def test_only_silences_that_can_fill_a_cell_are_read(store: Store) -> None:
         cover(connection, series, year, "final", times)
         silences.remember(connection, series, year, times, NOW)
         _, known, _ = overview.look(connection, series, year, silent=True)
-        _, without = overview.look(connection, series, year)
+        _, without, _ = overview.look(connection, series, year)
         raise UndoError
     assert known.silent == [Range(times[2] + MINUTE, times[3]), Range(times[3] + MINUTE, times[4])]
     assert without.silent == []

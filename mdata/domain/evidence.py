@@ -5,8 +5,8 @@ for silence, for the future and for an unknown symbol alike, and has come by mis
 
 - *witnesses*: one of the candles stored in the range asked must come back, else nothing is proven;
 - *enclosure*: an answer proves what lies between its oldest and its newest row;
-- a *silence* at an end of an answer is provisional, or in doubt where it is remarkable, until an answer encloses it or
-  a second, independent one says the same (`domain/tails.py`);
+- a *silence* at an end of an answer is provisional, or in doubt where it is remarkable, until an answer encloses it
+  or a second, independent one says the same (`domain/tails.py`);
 - a *contradiction* (a stored candle is absent, or has other values) changes nothing until a second, independent
   answer agrees. Where what is absent leaves a remarkable hole, the exchange has stopped serving history: the candles
   stay, and the range is unobtainable (`domain/contradiction.py`).

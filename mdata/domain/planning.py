@@ -45,7 +45,7 @@ class Ledger(NamedTuple):
     """What a plan needs to know of a series at `now` (ms UTC); `settle` in ms.
 
     `confirmed_to` is the frontier, moved on over final coverage that begins there, and `reaches_from` where a request
-    that goes on from there begins. `doubts` are ascending; `unobtainable` (normal) is what the exchange serves no more.
+    that goes on from there begins. `doubts` are ascending; `unobtainable` (normal) is what is served no more.
     """
 
     series: Series

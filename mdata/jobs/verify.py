@@ -68,12 +68,11 @@ def plan(settings: Settings, store: Store) -> Verified:
         found = Verified(orphans=tuple(audit.orphans(connection)))
     for series in stored(store, settings):
         with store.read() as connection:
-            found += _told(series, audit.audit(connection, series))
-            known = digests.of(connection, series.id)
-            months = [
-                digests.compute(connection, series, month) for month in digests.final_months(connection, series)
-            ]
-        found += _of_months(series, known, months)
+            audited, known = audit.audit(connection, series), digests.of(connection, series.id)
+            withdrawn = [doubt.segment.range for doubt in audited.doubts]
+            final = digests.final_months(connection, series, withdrawn)
+            months = [digests.compute(connection, series, month) for month in final]
+        found += _told(series, audited) + _of_months(series, known, months)
     return found
 
 

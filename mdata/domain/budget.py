@@ -22,6 +22,7 @@ class Priority(IntEnum):
     UPDATE = 0
     REPAIR = 1
     BACKFILL = 2
+    RECHECK = 3
 
 
 class Waiter(NamedTuple):

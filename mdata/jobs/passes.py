@@ -278,18 +278,6 @@ class Passes:
             most=None if confirm else 1,
         )
 
-    def _contradicted(self, series: Series) -> Plan:
-        """Return the plan that asks again about what answers contradict, page by page."""
-
-        def plan(ledger: Ledger) -> Wish | None:
-            parts, newest_first = planning.contradicted(ledger)
-            if not parts:
-                return None
-            with self._context.store.read() as connection:
-                return Wish(newest_page(connection, series, parts), newest_first)
-
-        return plan
-
     def backward(self, series: Series) -> None:
         """Ask for everything from the hull's old end back to the wanted start, or to the exchange's first candle.
 
@@ -298,7 +286,7 @@ class Passes:
         """
         self._go_back(series)
         self._go(series, planning.second_answer, is_forward=True)
-        self._go(series, self._contradicted(series))
+        ask_again(self._job, series)
 
     def _go_back(self, series: Series) -> None:
         for _ in range(_MOST_WITHOUT_NEWS):
@@ -404,6 +392,27 @@ class Passes:
         expected = max(self._expected, done + 1)
         seconds = (expected - done) * self._context.settings.rate_limit_delay
         self._context.report(Progress(done, expected, series.name, seconds))
+
+
+def ask_again(job: Job, series: Series) -> None:
+    """Ask a second time about what answers have contradicted, until none contradicts any more, or three have."""
+    context = job.context
+
+    def plan() -> Query | None:
+        with context.store.read() as connection:
+            ledger = ledger_of(connection, series, context.clock.now(), context.settle)
+            parts, newest_first = planning.contradicted(ledger)
+            if not parts:
+                return None
+            return reaching(connection, ledger.series, Wish(newest_page(connection, series, parts), newest_first))
+
+    last: Query | None = None
+    while plan() not in {None, last}:
+        page = job.ask(plan, lambda exchange, query, sent: exchange.candles(query, sent))
+        if page is None:
+            return
+        store_page(job, series, page)
+        last = page.query
 
 
 def note_first(connection: Connection, series: Series, page: Page, settle: int) -> None:

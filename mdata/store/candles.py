@@ -91,6 +91,15 @@ def first_from(connection: Connection, series_id: int, instant: int, before: int
     return found
 
 
+def nth_from(connection: Connection, series_id: int, instant: int, number: int) -> int | None:
+    """Return the open time of the candle `number` places after the first one from `instant` on, if there is one."""
+    row = connection.execute(
+        "SELECT open_time FROM candles WHERE series_id = ? AND open_time >= ? ORDER BY open_time LIMIT 1 OFFSET ?",
+        (series_id, instant, number),
+    ).fetchone()
+    return None if row is None else int(row[0])
+
+
 def around(connection: Connection, series_id: int, within: Range, steps: int) -> tuple[int | None, int | None]:
     """Return the open times of the candles `steps` before and after a range, or of the farthest, if there are any."""
     before, after = connection.execute(

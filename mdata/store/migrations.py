@@ -237,6 +237,7 @@ CREATE TABLE new_series (
     answered_at INTEGER,              -- the newest instant for which the exchange has answered
     compared_to INTEGER,              -- how far `verify --exchange` has come in its present round
     compared_since INTEGER,           -- when that round began
+    hinted_to INTEGER,                -- how far coarser candles have been looked at for what may be missing
     compared_at INTEGER,              -- when the last round that came to its end had begun; NULL: there was none
     UNIQUE (exchange, symbol, timeframe)
 ) STRICT

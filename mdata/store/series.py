@@ -53,6 +53,19 @@ def answered(connection: Connection, series_id: int, instant: int) -> None:
     )
 
 
+def compared(connection: Connection, series_id: int, to: int | None, since: int, *, is_over: bool) -> None:
+    """Note how far a round of comparing with the exchange has come, which began at `since` (ms UTC)."""
+    if is_over:
+        connection.execute(
+            "UPDATE series SET compared_to = NULL, compared_since = NULL, compared_at = ? WHERE id = ?",
+            (since, series_id),
+        )
+    else:
+        connection.execute(
+            "UPDATE series SET compared_to = ?, compared_since = ? WHERE id = ?", (to, since, series_id)
+        )
+
+
 def shown_to(connection: Connection) -> int | None:
     """Return the newest instant (ms UTC) that the exchange has shown by any answer, or None."""
     found: int | None = connection.execute("SELECT max(answered_at) FROM series").fetchone()[0]

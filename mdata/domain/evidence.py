@@ -30,7 +30,8 @@ class Verdict(NamedTuple):
 
     `final` and `provisional` are covered by it (normal). `candles` (ascending) are those of the final ranges, as they
     are to be stored. `changed` are the old values of candles that have others now, `withdrawn` the candles that are
-    gone, `lost` the times of lost candles that stay so. `unknown` is covered by nothing provisional any more.
+    gone, `lost` the times of lost candles that stay so. `unknown` is covered by nothing provisional any more,
+    `distrusted` by nothing at all but what this answer proves.
     `doubts` replace those of their kind that they overlap, `ended` ones go. `served` is unobtainable no more.
     """
 
@@ -42,6 +43,7 @@ class Verdict(NamedTuple):
     withdrawn: list[Candle]
     lost: list[int]
     unknown: list[Range]
+    distrusted: list[Range]
     doubts: list[Doubt]
     ended: list[Doubt]
     unobtainable: list[Range]
@@ -53,6 +55,8 @@ def judge(page: Page, known: Known, settle: int) -> Verdict:
     is_witnessed = _brings_stored(page, known)
     if known.has_witness and not is_witnessed and not _repeats(page, known):
         return _proves_nothing(page, known)
+    distrusted = [] if is_witnessed else [one.range for one in known.doubts if one.kind == "unconfirmed"]
+    known = _without(known, distrusted)
     grid, asked_at = page.query.timeframe, page.asked_at
     closed, settled = grid.closed_end(asked_at), grid.closed_end(asked_at, settle)
     spoiled = subtract(normal(row.unknown for row in page.refused if row.unknown), known.final)
@@ -69,6 +73,7 @@ def judge(page: Page, known: Known, settle: int) -> Verdict:
         withdrawn=found.withdrawn,
         lost=found.lost,
         unknown=spoiled,
+        distrusted=distrusted if known.has_witness else [],
         doubts=[*found.doubts, *told.doubts, *_unconfirmed(page, known, enclosed)],
         ended=[*found.ended, *_confirmed(page, known, is_witnessed=is_witnessed)],
         unobtainable=found.unobtainable,
@@ -102,6 +107,19 @@ def _repeats(page: Page, known: Known) -> bool:
     return any(row[0] in told and is_same(row, told[row[0]]) for row in page.candles) if told else False
 
 
+def _without(known: Known, distrusted: list[Range]) -> Known:
+    """Return what is known without a first page that two independent answers have agreed against."""
+    if not (distrusted and known.has_witness):
+        return known
+    return known._replace(
+        final=subtract(known.final, distrusted),
+        provisional=subtract(known.provisional, distrusted),
+        lost=[],
+        held_before=False,
+        held_after=False,
+    )
+
+
 def _proves_nothing(page: Page, known: Known) -> Verdict:
     """Return the verdict on an answer without a witness: what it says of the nearest candles is remembered only."""
     doubts = [_doubt(page, known, page.query.range, "unwitnessed")]
@@ -111,7 +129,7 @@ def _proves_nothing(page: Page, known: Known) -> Verdict:
     grid = page.query.timeframe
     doubts += [contradiction.changed(page, known, row, Range(row[0], grid.next(row[0]))) for row in nearest]
     return Verdict(
-        counts=False, final=[], provisional=[], candles=[], changed=[], withdrawn=[], lost=[], unknown=[],
+        counts=False, final=[], provisional=[], candles=[], changed=[], withdrawn=[], lost=[], unknown=[], distrusted=[],
         doubts=doubts, ended=[], unobtainable=[], served=[],
     )  # fmt: skip
 
@@ -130,9 +148,13 @@ def _unconfirmed(page: Page, known: Known, enclosed: list[Range]) -> list[Doubt]
 def _confirmed(page: Page, known: Known, *, is_witnessed: bool) -> list[Doubt]:
     """Return the doubts about whole answers that this one, which counts, has ended."""
     ended = [doubt for doubt in known.doubts if doubt.kind == "unwitnessed"]
-    for doubt in known.doubts:
-        if doubt.kind == "unconfirmed" and known.has_witness:
-            is_asked_whole = page.query.within.contains(doubt.range) and not page.is_full
-            if is_witnessed or is_asked_whole:
-                ended.append(doubt)
-    return ended
+    if not known.has_witness:
+        return ended
+    first = [doubt for doubt in known.doubts if doubt.kind == "unconfirmed"]
+    if not is_witnessed:
+        ended += [
+            doubt
+            for doubt in known.doubts
+            if doubt.kind in {"changed", "absent"} and any(doubt.range.overlaps(one.range) for one in first)
+        ]
+    return [*ended, *first]

@@ -286,6 +286,7 @@ class Passes:
         """
         self._go_back(series)
         self._go(series, planning.second_answer, is_forward=True)
+        self._go_back(series)  # where the first page was not what it seemed
         ask_again(self._job, series)
 
     def _go_back(self, series: Series) -> None:

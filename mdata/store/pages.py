@@ -58,6 +58,11 @@ def apply_page(connection: Connection, series: Series, page: Page, settle: int, 
     covered = normal([*known.final, *known.provisional])
     for part in verdict.unknown:
         coverage.cut(connection, series.id, part, "provisional")
+    for part in verdict.distrusted:
+        coverage.cut(connection, series.id, part)
+        candles.forget_lost(connection, series.id, part)
+        silences.forget_within(connection, series.id, part)
+        digests.drop(connection, series.id, part)
     _keep_revisions(connection, series, verdict, now, source)
     written = sum(_make_final(connection, series, part, verdict, now) for part in verdict.final)
     for part in verdict.provisional:
@@ -75,7 +80,13 @@ def apply_page(connection: Connection, series: Series, page: Page, settle: int, 
         len(page.refused),
         closing.repaired,
         closing.empty,
-        is_news=bool(written or verdict.ended or subtract(answered, covered) or subtract(verdict.final, known.final)),
+        is_news=bool(
+            written
+            or verdict.distrusted
+            or verdict.ended
+            or subtract(answered, covered)
+            or subtract(verdict.final, known.final)
+        ),
     )
 
 

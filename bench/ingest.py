@@ -12,7 +12,7 @@ from bench.stores import END, M1
 from bench.table import Row
 from mdata.domain.candle import Candle
 from mdata.domain.interval import Range
-from mdata.domain.query import PAGE_LIMIT, Query, prove
+from mdata.domain.query import PAGE_LIMIT, Query
 from mdata.domain.timeframe import MINUTE
 from mdata.exchange import wire
 from mdata.store import candles, pages
@@ -65,7 +65,7 @@ def ingest(store: Store, body: bytes) -> None:
     with store.write() as connection:
         series = table.find(connection, "tBTCUSD", M1)
         assert series is not None
-        pages.apply_page(connection, series, page, prove(page), 0, "bench")
+        pages.apply_page(connection, series, page, 0, "bench")
 
 
 def bare_database(path: Path, schema: str = _BARE) -> sqlite3.Connection:

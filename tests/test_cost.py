@@ -12,7 +12,7 @@ from conftest import DAY, NOW, Folder
 from mdata.cli.main import COMMANDS
 from mdata.domain.candle import Candle
 from mdata.domain.interval import Range
-from mdata.domain.query import Page, Query, prove
+from mdata.domain.query import Page, Query
 from mdata.domain.timeframe import MINUTE, TIMEFRAMES
 from mdata.jobs.backfill import backfill
 from mdata.jobs.context import Context
@@ -229,4 +229,4 @@ def store_page(given: Context, rows: int, end: int) -> None:
     with given.store.write() as connection:
         series = table.find(connection, "tBTCUSD", M1)
         assert series is not None
-        apply_page(connection, series, page, prove(page), given.settle, "backfill")
+        apply_page(connection, series, page, given.settle, "backfill")

@@ -137,8 +137,8 @@ def _proves_nothing(page: Page, known: Known) -> Verdict:
     grid = page.query.timeframe
     doubts += [contradiction.changed(page, known, row, Range(row[0], grid.next(row[0]))) for row in nearest]
     return Verdict(
-        counts=False, final=[], provisional=[], candles=[], changed=[], withdrawn=[], lost=[], unknown=[], distrusted=[],
-        doubts=doubts, ended=[], unobtainable=[], served=[],
+        counts=False, final=[], provisional=[], candles=[], changed=[], withdrawn=[], lost=[],
+        unknown=[], distrusted=[], doubts=doubts, ended=[], unobtainable=[], served=[],
     )  # fmt: skip
 
 

@@ -36,7 +36,7 @@ def m002_evidence(database: "Target") -> None:
 
 
 def _recount(database: "Target") -> None:
-    """Count the candles of every segment where the first triggers did: they counted twice what was put back by hand."""
+    """Count the candles of every segment anew in a store of the first triggers, which counted some of them twice."""
     (text,) = database.execute(
         "SELECT coalesce(max(sql), '') FROM sqlite_master WHERE name = 'candle_deleted'"
     ).fetchone()

@@ -22,7 +22,8 @@ class Counts(NamedTuple):
 
     wanted = present + empty + provisional + unknown; final = present + empty. Among the unknown are the `lost` ones,
     the `doubted` (one answer called them silent), the `unobtainable`, the `backlog` (outside the hull, and to be had)
-    and of that the `newer`, and what `verify` has `withdrawn`. `holes` are the others: unknown inside the hull, as `detect-gaps` would list them.
+    and of that the `newer`, and what `verify` has `withdrawn`. `holes` are the others: unknown inside the hull, as
+    `detect-gaps` would list them.
     `candles` counts all that are stored; `hull_end` is the end of the newest coverage, `early` how many candles have
     been provisional for more than a day, `silent_since` since when there has been a remarkable silence, if any.
     """

@@ -391,7 +391,7 @@ class Passes:
     def _report(self, series: Series) -> None:
         done = self._job.tally.requests
         expected = max(self._expected, done + 1)
-        seconds = (expected - done) * self._context.settings.rate_limit_delay
+        seconds = self._context.budget.peek().seconds_for(expected - done, self._job.priority)
         self._context.report(Progress(done, expected, series.name, seconds))
 
 

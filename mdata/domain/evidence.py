@@ -54,7 +54,7 @@ def judge(page: Page, known: Known, settle: int) -> Verdict:
     """Return what an answer proves, and what it puts in doubt; `settle` is in ms."""
     is_witnessed = _brings_stored(page, known)
     if known.has_witness and not is_witnessed and not _repeats(page, known):
-        return _proves_nothing(page, known)
+        return _proves_nothing(page, known, settle)
     distrusted = [] if is_witnessed else normal(doubt.range for doubt in _of_first_page(known))
     ended = _confirmed(known, is_witnessed=is_witnessed)
     known = _without(known, distrusted)
@@ -128,13 +128,16 @@ def _without(known: Known, distrusted: list[Range]) -> Known:
     )
 
 
-def _proves_nothing(page: Page, known: Known) -> Verdict:
+def _proves_nothing(page: Page, known: Known, settle: int) -> Verdict:
     """Return the verdict on an answer without a witness: what it says of the nearest candles is remembered only."""
     doubts = [_doubt(page, known, page.query.range, "unwitnessed")]
     stored = {candle[0]: candle for candle in known.stored if _covers(known.final, candle[0])}
     differing = [row for row in page.candles if row[0] in stored]
     nearest = differing[:WITNESSES] if page.query.newest_first else differing[-WITNESSES:]
     grid = page.query.timeframe
+    # Of what is new, one row: an independent answer that has it too counts.
+    settled = grid.closed_end(page.asked_at, settle)
+    nearest += [row for row in page.candles if row[0] not in stored and known.floor <= row[0] < settled][-1:]
     doubts += [contradiction.changed(page, known, row, Range(row[0], grid.next(row[0]))) for row in nearest]
     return Verdict(
         counts=False, final=[], provisional=[], candles=[], changed=[], withdrawn=[], lost=[],

@@ -64,7 +64,9 @@ TABLES: dict[str, Table] = {
             "exchange": Column("Where it is traded."),
             "symbol": Column("The pair, as the exchange writes it."),
             "timeframe": Column("The length of an interval: 1m to 1M."),
-            "first_candle": Column("The exchange's first candle, as two answers agree; empty while that is not known.", INSTANT),
+            "first_candle": Column(
+                "The exchange's first candle, as two answers agree; empty while that is not known.", INSTANT
+            ),
             "first_asked_at": Column("When the exchange was asked for its first candle; 0: never.", INSTANT),
             "wanted_start": Column("The earliest start ever asked for.", INSTANT),
             "cleaned_to": Column("What is older was removed by `mdata cleanup` and is not wanted again.", INSTANT),
@@ -145,7 +147,9 @@ TABLES: dict[str, Table] = {
             "id": Column("The revision's number."),
             "series_id": _SERIES_ID,
             "open_time": _OPEN_TIME,
-            "kind": Column("changed: it came back different; withdrawn: it came back no more; missing: left out once (old stores)."),
+            "kind": Column(
+                "changed: it has other values; withdrawn: it came back no more; missing: left out once (old stores)."
+            ),
             **_PRICES,
             "seen_at": Column("When the later answer came.", INSTANT),
             "source": Column("The command whose answer it was."),
@@ -172,8 +176,8 @@ TABLES: dict[str, Table] = {
     ),
     "empty_runs": Table(
         "Remarkable silences",
-        "Final ranges without a candle that are improbably long for the market around them; `mdata repair` asks about "
-        "them again later.",
+        "Final ranges without a candle that are improbably long for the market around them; `mdata repair` asks "
+        "about them again later.",
         {
             "series_id": _SERIES_ID,
             "start_time": _START,
@@ -190,8 +194,8 @@ TABLES: dict[str, Table] = {
             "start_time": _START,
             "end_time": _END,
             "kind": Column(
-                "silence: no rows at an end of the answer; absent, changed: a stored candle did not come back, or with "
-                "other values; first: the exchange's first candle; unconfirmed: a first page; unwitnessed: an answer "
+                "silence: no rows at an end of the answer; absent, changed: a stored candle did not come back, or "
+                "with other values; first: the exchange's first candle; unconfirmed: a first page; unwitnessed: an answer "
                 "without any stored candle; withdrawn: by `mdata verify`."
             ),
             "form": Column("From which end, and from which bound, the rows of the last answer were counted."),

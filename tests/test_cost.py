@@ -227,6 +227,7 @@ def store_page(given: Context, rows: int, end: int) -> None:
     query = Query("tBTCUSD", M1, Range(held[0][0], end), newest_first=True)
     page = Page(query, held, (), rows, NOW)
     with given.store.write() as connection:
+        table.want_again_from(connection, 1, held[0][0])
         series = table.find(connection, "tBTCUSD", M1)
         assert series is not None
         apply_page(connection, series, page, given.settle, "backfill")

@@ -83,13 +83,18 @@ def judge(page: Page, known: Known, settle: int) -> Verdict:
 
 
 def _brings_stored(page: Page, known: Known) -> bool:
-    """Whether a stored candle comes back unchanged; of those that are not final the open time is enough."""
+    """Whether stored candles come back unchanged; of those that are not final the open time is enough.
+
+    One is enough, unless more than a few come back with other values: of many, most have to be the same.
+    """
     stored = {candle[0]: candle for candle in known.stored}
+    same = differing = 0
     for row in page.candles:
         held = stored.get(row[0])
-        if held is not None and (is_same(held, row) or _covers(known.provisional, row[0])):
-            return True
-    return False
+        if held is not None:
+            is_witness = is_same(held, row) or _covers(known.provisional, row[0])
+            same, differing = same + is_witness, differing + (not is_witness)
+    return same > 0 and (differing <= WITNESSES or same >= differing)
 
 
 def _covers(ranges: list[Range], time: int) -> bool:

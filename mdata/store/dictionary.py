@@ -226,4 +226,16 @@ TABLES: dict[str, Table] = {
             "computed_at": Column("When it was read.", INSTANT),
         },
     ),
+    "store": Table(
+        "Store",
+        "Which store this is, and how often it was written to: one row, which every write of mdata renews.",
+        {
+            "one": Column("Always 1."),
+            "id": Column("Drawn when the store was made; its backups have it too."),
+            "generation": Column("How many transactions there have been."),
+            "mark": Column("Drawn by the newest of them, to tell it from all others."),
+            "previous": Column("The mark of the one before; 0 for none."),
+            "cookie": Column("SQLite's number of the schema at that time."),
+        },
+    ),
 }

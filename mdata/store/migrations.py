@@ -393,6 +393,7 @@ SELECT exchange, symbol, timeframe, open_time,
        strftime('%Y-%m-%dT%H:%M:%SZ', open_time / 1000, 'unixepoch') AS time,
        open, high, low, close, volume
 FROM candles JOIN series ON series.id = candles.series_id
+"""
 
 _STORE_IDENTITY = """
 CREATE TABLE store (

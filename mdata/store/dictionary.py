@@ -96,6 +96,15 @@ TABLES: dict[str, Table] = {
             "candles": Column("How many candles are stored in the range."),
         },
     ),
+    "candle_times": Table(
+        "Times of candles, as text",
+        "What the view ohlcv shows as time, in a view by itself: DuckDB reads the rest of that as its own SQL.",
+        {
+            "series_id": _SERIES_ID,
+            "open_time": _OPEN_TIME,
+            "time": Column("The same instant as ISO 8601 text, UTC."),
+        },
+    ),
     "data_gaps": Table(
         "Gaps",
         "What was found missing inside what was fetched: the work list of `mdata repair`, and its history.",

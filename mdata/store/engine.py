@@ -29,7 +29,7 @@ __all__ = [
 
 # "mdat" in ASCII; tells our files from other programs' ones.
 APPLICATION_ID = 0x6D646174
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 # How long whoever only looks waits for another program that holds the database: he is told soon.
 _PATIENCE_OF_READERS = 5.0
@@ -277,6 +277,8 @@ def _looked_into(path: Path, detour: "Detour | None" = None) -> tuple[Store, int
             version = _schema_version(path, connection)
     except BaseException:
         connection.close()
+        if detour is not None:
+            detour.confirm()
         raise
     finally:
         if detour is not None:

@@ -57,6 +57,13 @@ def m003_store_identity(database: "Target") -> None:
         database.execute(statement)
 
 
+@migrations()
+def m004_typed_view(database: "Target") -> None:
+    """Give the columns of the view `ohlcv` their types in DuckDB."""
+    for statement in _TYPED_VIEW.split(";;"):
+        database.execute(statement)
+
+
 def migrate(path: Path, connection: Connection) -> None:
     """Bring the database up to `SCHEMA_VERSION`, in one transaction; the caller holds the write lock."""
     with storage_errors(path):
@@ -408,4 +415,22 @@ CREATE TABLE store (
 ;;
 INSERT INTO store
 SELECT 1, lower(hex(randomblob(16))), 1, random(), 0, schema_version FROM pragma_schema_version
+"""
+
+# DuckDB reads a view's SQL as its own and takes the types of the tables; where it cannot, every column is text. The
+# one function that it does not share with SQLite therefore stands in a view by itself, of which each row is looked up
+# by its key, and only where somebody asks for the time as text.
+_TYPED_VIEW = """
+CREATE VIEW candle_times AS
+SELECT series_id, open_time, strftime('%Y-%m-%dT%H:%M:%SZ', open_time / 1000, 'unixepoch') AS time
+FROM candles
+;;
+DROP VIEW ohlcv
+;;
+CREATE VIEW ohlcv AS
+SELECT exchange, symbol, timeframe, open_time,
+       (SELECT time FROM candle_times
+        WHERE candle_times.series_id = candles.series_id AND candle_times.open_time = candles.open_time) AS time,
+       open, high, low, close, volume
+FROM candles JOIN series ON series.id = candles.series_id
 """

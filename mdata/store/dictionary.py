@@ -203,8 +203,8 @@ TABLES: dict[str, Table] = {
             "start_time": _START,
             "end_time": _END,
             "kind": Column(
-                "silence: no rows at an end of the answer; absent, changed: a stored candle did not come back, or with "
-                "other values; first: the exchange's first candle; unconfirmed: a first page; unwitnessed: an "
+                "silence: no rows at an end of the answer; absent, changed: a stored candle did not come back, or "
+                "with other values; first: the exchange's first candle; unconfirmed: a first page; unwitnessed: an "
                 "answer without any stored candle; withdrawn: by `mdata verify`."
             ),
             "form": Column("From which end, and from which bound, the rows of the last answer were counted."),

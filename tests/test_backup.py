@@ -145,7 +145,7 @@ def test_what_is_restored_is_the_backup_and_what_was_there_is_kept(full: Folder)
     assert content(full.database)["candles"][: len(later["candles"])] == later["candles"]
     assert_sound(full)
     left = {path.name for path in full.path.iterdir() if ".before-" not in path.name and "lock" not in path.name}
-    assert left == {"copy.db", "mdata.db", "rate-limit.json"}
+    assert left == {"copy.db", "mdata.db", "rate-limit.json", "rate-limit.json.used"}
 
 
 def test_a_dry_run_of_restore_changes_nothing(full: Folder) -> None:

@@ -6,6 +6,10 @@ from pathlib import Path
 DATASETTE = "datasette>=0.65,<1"
 PROMETHEUS = "prometheus-client>=0.22"
 SQLITE = "pysqlite3>=0.6.1"
+NUMPY = "numpy>=2"
+PANDAS = "pandas>=2.2"
+POLARS = "polars>=1.30"
+PYARROW = "pyarrow>=18"
 
 
 def install(requirement: str, prefix: Path | None = None) -> str:

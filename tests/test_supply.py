@@ -67,7 +67,15 @@ def test_root_installs_by_hash_and_builds_with_what_is_locked() -> None:
 def test_the_advice_is_for_what_the_project_asks_for() -> None:
     optional = PROJECT["project"]["optional-dependencies"]
     assert any(one.startswith(f"{extras.SQLITE};") for one in PROJECT["project"]["dependencies"])
-    assert optional == {"web": [extras.DATASETTE], "prometheus": [extras.PROMETHEUS]}
+    assert optional == {
+        "web": [extras.DATASETTE],
+        "prometheus": [extras.PROMETHEUS],
+        "numpy": [extras.NUMPY],
+        "pandas": [extras.PANDAS, extras.NUMPY],
+        "polars": [extras.POLARS, extras.NUMPY],
+        "parquet": [extras.PYARROW],
+        "all": ["mdata-candles[web,prometheus,parquet]"],
+    }
 
 
 @pytest.mark.parametrize(

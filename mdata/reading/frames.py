@@ -3,6 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from mdata import extras
 from mdata.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -10,7 +11,7 @@ if TYPE_CHECKING:
 
 _PRICES = ("open", "high", "low", "close", "volume")
 # Library → what to install.
-_REQUIREMENTS = {"numpy": "numpy>=2", "pyarrow": "pyarrow>=18", "polars": "polars>=1.30", "pandas": "pandas>=2.2"}
+_WANTED = {"numpy": extras.NUMPY, "pyarrow": extras.PYARROW, "polars": extras.POLARS, "pandas": extras.PANDAS}
 
 
 def library(name: str) -> Any:
@@ -20,11 +21,7 @@ def library(name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != name:
             raise
-        from mdata import extras
-
-        raise MissingExtraError(
-            f"{name} is not installed: `{extras.install(_REQUIREMENTS[name])}` brings it"
-        ) from error
+        raise MissingExtraError(f"{name} is not installed: `{extras.install(_WANTED[name])}` brings it") from error
 
 
 def numpy(candles: "Candles") -> dict[str, Any]:

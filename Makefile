@@ -7,7 +7,7 @@ LIVES ?= 2000
 
 .DEFAULT_GOAL := check
 .PHONY: install install-all install-system uninstall-system dev clients recipes readers locks demo test test-readers \
-        faults soak budget lives lies-table mutants test-systemd browser lint types layers docs docs-check check bench \
+        faults soak budget lies lives lies-table mutants test-systemd browser lint types layers docs docs-check check bench \
         bench-quick bench-peers clean
 
 install: $(BIN)/mdata  ## leaves .venv/bin/mdata ready to use: core, page and metrics
@@ -96,6 +96,9 @@ lives: dev  ## 2,000 random lives with an exchange that lies, and the figures; f
 	rm -rf .lives && mkdir .lives
 	LIVES=$(LIVES) LIVES_FIGURES=$(CURDIR)/.lives $(BIN)/python -m pytest -n auto -m lives tests/test_stateful.py; \
 	    code=$$?; $(BIN)/python tests/lives.py .lives; exit $$code
+
+lies: dev  ## each lie at each place in the life of a store; a part of it is in `make test`
+	$(BIN)/python -m pytest -n auto -m "not soak and not systemd" tests/test_lies.py tests/test_change_of_mind.py tests/test_said.py
 
 lies-table: dev  ## writes the tables of docs/reliability.md
 	$(BIN)/python tests/lies_table.py docs/reliability.md

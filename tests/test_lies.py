@@ -43,7 +43,9 @@ each_series = pytest.mark.parametrize(("symbol", "days"), SERIES, ids=[symbol fo
 
 @each_lie
 @each_series
-@pytest.mark.parametrize("after", [0, 1, 2])
+@pytest.mark.parametrize(
+    "after", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)]
+)
 def test_one_lie_in_a_first_backfill(
     life: MakeLife, symbol: str, days: str, lie: dict[str, Any], excused: float, after: int
 ) -> None:
@@ -57,7 +59,7 @@ def test_one_lie_in_a_first_backfill(
 
 @each_lie
 @each_series
-@pytest.mark.parametrize("command", ["backfill", "update"])
+@pytest.mark.parametrize("command", ["backfill", pytest.param("update", marks=pytest.mark.slow)])
 def test_one_lie_in_a_forward_pass(
     life: MakeLife, symbol: str, days: str, lie: dict[str, Any], excused: float, command: str
 ) -> None:
@@ -75,7 +77,7 @@ def test_one_lie_in_a_forward_pass(
 
 @each_lie
 @each_series
-@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("times", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_lies_to_a_repair(
     life: MakeLife, symbol: str, days: str, lie: dict[str, Any], excused: float, times: int
 ) -> None:

@@ -16,7 +16,7 @@ from mdata.clock import SystemClock
 from mdata.domain.moment import iso
 from mdata.domain.timeframe import TIMEFRAMES
 from mdata.jobs.export import Asked, export
-from mdata.jobs.passes import Target
+from mdata.jobs.wanted import Target
 from mdata.reading.candles import Candles
 from mdata.store.candles import PUBLIC
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from mdata.config import Settings
     from mdata.jobs.context import Context
-    from mdata.jobs.passes import Planned
     from mdata.jobs.result import JobResult
+    from mdata.jobs.wanted import Planned
     from mdata.store.engine import Store
 
 

@@ -19,7 +19,7 @@ from mdata.reading.kinds import FORMATS
 if TYPE_CHECKING:
     from mdata.domain.timeframe import Timeframe
     from mdata.jobs.export import Asked, Exported
-    from mdata.jobs.passes import Target
+    from mdata.jobs.wanted import Target
     from mdata.reading.kinds import Kind
 
 _ADVICE = "`mdata backfill` (with --since for what is older), `mdata detect-gaps` and `mdata repair` bring them"
@@ -103,7 +103,7 @@ def export(
 
 
 def _export(frame: Frame, wish: _Wish) -> Answer:
-    from mdata.jobs.passes import targets
+    from mdata.jobs.wanted import targets
 
     asked, wanted = _asked(frame, wish), targets(frame.loaded.settings)
     if wish.output is None and wish.format != "freqtrade":

@@ -10,19 +10,10 @@ from mdata.domain.timeframe import Timeframe
 from mdata.errors import WORK_REMAINS
 from mdata.jobs.context import Context
 from mdata.jobs.job import Job, run
-from mdata.jobs.passes import (
-    Passes,
-    Planned,
-    Target,
-    cut_off,
-    find,
-    read_ledger,
-    refuse_wrong_clock,
-    start_asked,
-    stored,
-    targets,
-)
+from mdata.jobs.ledger import read_ledger
+from mdata.jobs.passes import Passes
 from mdata.jobs.result import JobResult
+from mdata.jobs.wanted import Planned, Target, cut_off, find, refuse_wrong_clock, start_asked, stored, targets
 from mdata.store import coverage
 from mdata.store import series as table
 from mdata.store.engine import Store

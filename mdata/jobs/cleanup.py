@@ -11,8 +11,8 @@ from mdata.domain.series import Series
 from mdata.domain.timeframe import DAY
 from mdata.jobs.context import Context
 from mdata.jobs.job import Job, run
-from mdata.jobs.passes import cut_off
 from mdata.jobs.result import JobResult
+from mdata.jobs.wanted import cut_off
 from mdata.store import candles, coverage, digests, doubts, gaps, housekeeping, silences
 from mdata.store import series as table
 from mdata.store.engine import Connection, Store

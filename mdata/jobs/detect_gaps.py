@@ -5,8 +5,8 @@ from mdata.domain.interval import Range, normal, subtract
 from mdata.domain.series import Series
 from mdata.jobs.context import Context
 from mdata.jobs.job import Job, run
-from mdata.jobs.passes import find, stored, targets
 from mdata.jobs.result import JobResult
+from mdata.jobs.wanted import find, stored, targets
 from mdata.store import candles, coverage, doubts, gaps
 from mdata.store.engine import Connection
 from mdata.store.overview import find_holes

@@ -1,205 +1,26 @@
-"""The passes over one series: slot, plan, ask, judge, store, page by page."""
+"""The passes over one series: slot, plan, ask, store, page by page."""
 
 from collections.abc import Callable
-from typing import NamedTuple
 
-from mdata.config import Settings
 from mdata.domain import planning
-from mdata.domain.doubt import Doubt
-from mdata.domain.evidence import WITNESSES
-from mdata.domain.interval import Range, normal
-from mdata.domain.moment import iso
+from mdata.domain.interval import Range
 from mdata.domain.near import did_you_mean
-from mdata.domain.planning import Estimate, Ledger, Wish
-from mdata.domain.query import PAGE_LIMIT, Page, Query
-from mdata.domain.series import Series, days_before
-from mdata.domain.timeframe import DAY, Timeframe
-from mdata.errors import BadAnswerError, ConfigurationError, RowsRefusedError
+from mdata.domain.planning import Ledger, Wish
+from mdata.domain.query import Page, Query
+from mdata.domain.series import Series
+from mdata.errors import BadAnswerError, ConfigurationError
+from mdata.jobs.answers import Stored, note_first, store_page
 from mdata.jobs.context import Progress
 from mdata.jobs.job import Job
-from mdata.store import candles, coverage, doubts
+from mdata.jobs.ledger import covered_before, ledger_of, newest_page, reaching, read_ledger
+from mdata.jobs.wanted import Target, find, refuse_wrong_clock, start_asked
+from mdata.store import candles, doubts
 from mdata.store import series as table
-from mdata.store.engine import Connection, Store
 
 Plan = Callable[[Ledger], Wish | None]
 
 # So many answers in a row that brought no news end a pass: what is doubted then is asked about in the next run.
 _MOST_WITHOUT_NEWS = 3
-
-
-class Target(NamedTuple):
-    """A series that the settings name, whether or not the store has seen it yet."""
-
-    symbol: str
-    timeframe: Timeframe
-
-    @property
-    def name(self) -> str:
-        """How the series is called in messages."""
-        return f"{self.symbol} {self.timeframe.name}"
-
-
-class Planned(NamedTuple):
-    """What a run would do for one series: how many intervals are unknown, and what asking for them costs."""
-
-    name: str
-    intervals: int
-    estimate: Estimate
-
-
-def targets(settings: Settings) -> list[Target]:
-    """Return the series that the settings name."""
-    return [Target(symbol, timeframe) for symbol in settings.symbols for timeframe in settings.timeframes]
-
-
-def find(store: Store, target: Target) -> Series | None:
-    """Return the stored series of a target."""
-    return table.find(store.connection, target.symbol, target.timeframe)
-
-
-def stored(store: Store, settings: Settings) -> list[Series]:
-    """Return those series that the settings name and the store has seen."""
-    return [series for target in targets(settings) if (series := find(store, target)) is not None]
-
-
-def retention_days(settings: Settings, timeframe: Timeframe) -> int:
-    """Return for how many days candles of a timeframe are kept; 0 is for ever."""
-    return settings.retention_days_by_timeframe.get(timeframe.name, settings.retention_days)
-
-
-def cut_off(settings: Settings, timeframe: Timeframe, now: int) -> int | None:
-    """Return the open time (ms UTC) before which candles are not kept at `now`; None: all are kept.
-
-    The newest closed interval is always kept, however short the retention.
-    """
-    days = retention_days(settings, timeframe)
-    if not days:
-        return None
-    return min(days_before(timeframe, now, days), timeframe.previous(timeframe.closed_end(now)))
-
-
-def start_asked(settings: Settings, timeframe: Timeframe, now: int) -> int:
-    """Return the wanted start that the settings ask for at `now`, ms UTC."""
-    start = days_before(timeframe, now, settings.backfill_days)
-    return max(start, cut_off(settings, timeframe, now) or start)
-
-
-def refuse_wrong_clock(clock: int, known: int) -> None:
-    """Raise ConfigurationError when the local `clock` is a day and more behind an instant that has passed (ms UTC).
-
-    A machine without a battery boots in 1970, and whatever is counted back from there would be wanted for ever.
-    """
-    if known - clock > DAY:
-        raise ConfigurationError(
-            f"the local clock says {iso(clock)}, but {iso(known)} has passed: set the clock, then run this again"
-        )
-
-
-def read_ledger(store: Store, series: Series, now: int, settle: int) -> Ledger:
-    """Read what a plan needs to know of a series, as it is at `now` (ms UTC; `settle` in ms)."""
-    with store.read() as connection:
-        return ledger_of(connection, series, now, settle)
-
-
-def ledger_of(connection: Connection, series: Series, now: int, settle: int) -> Ledger:
-    """Read what a plan needs to know of a series, inside a transaction."""
-    current = table.find(connection, series.symbol, series.timeframe) or series
-    hull = coverage.hull(connection, current.id)
-    start = current.frontier if current.frontier is not None else (hull.start if hull else None)
-    if start is not None:
-        # Nothing older is wanted: cleanup may have removed it since the frontier stood there.
-        start = max(start, current.wanted(now, settle).start)
-    confirmed_to = None if start is None else coverage.final_end(connection, current.id, start)
-    reaches_from = confirmed_to if confirmed_to is not None else current.wanted(now, settle).start
-    before, _ = candles.around(connection, current.id, Range(reaches_from, reaches_from), WITNESSES)
-    return Ledger(
-        current,
-        hull,
-        confirmed_to,
-        reaches_from if before is None else before,
-        candles.last_before(connection, current.id, 2**62),
-        tuple(doubts.of(connection, current.id)),
-        tuple(doubts.unobtainable(connection, current.id)),
-        now,
-        settle,
-    )
-
-
-def covered_before(store: Store, series: Series, before: int, lookback: int) -> list[Range]:
-    """Return what is known of a series in the `lookback` ms before `before` (ms UTC)."""
-    return normal(coverage.clipped(store.connection, series.id, Range(before - lookback, before)))
-
-
-def reaching(connection: Connection, series: Series, wish: Wish) -> Query:
-    """Return the request for a wish; it reaches over stored candles on either side, one of which must come back."""
-    grid, part = series.timeframe, wish.part
-    before = after = None
-    if wish.witnesses:
-        before, after = candles.around(connection, series.id, part, wish.witnesses)
-    end = part.end if after is None else grid.next(after)
-    if wish.is_open:
-        rows = grid.count(*part) + wish.witnesses + 2
-        asked = Range(part.start, end)
-        return Query(series.symbol, grid, asked, newest_first=True, limit=min(PAGE_LIMIT, rows), is_open=True)
-    start = part.start if before is None else before
-    if wish.revisit_from is not None and wish.revisit_from < start:
-        old = Range(wish.revisit_from, part.start)
-        if candles.count(connection, series.id, old) + grid.count(*part) < PAGE_LIMIT:
-            # From a stored candle on, so that no silence comes first.
-            start = candles.first_from(connection, series.id, wish.revisit_from, before=start) or start
-    return Query(series.symbol, grid, Range(start, end), wish.newest_first)
-
-
-def store_page(job: Job, series: Series, page: Page, *, is_forward: bool = False) -> "Stored":
-    """Store an answer, whoever asked for it, and count what it changed."""
-    # Imported here: a run with nothing due never needs it.
-    from mdata.store.pages import apply_page
-
-    settle = job.context.settle
-    with job.write() as connection:
-        current = table.find(connection, series.symbol, series.timeframe) or series
-        applied = apply_page(connection, current, page, settle, job.command)
-        if is_forward and applied.counts:
-            _move_frontier(connection, current, page, settle)
-        job.count(
-            candles_written=applied.written,
-            candles_changed=applied.changed,
-            gaps_repaired=applied.repaired,
-            gaps_empty=applied.empty,
-        )
-    if page.refused:
-        job.has_problem(RowsRefusedError(f"{series.name}: {page.refusal}"))
-    return Stored(page, applied.counts, applied.is_news)
-
-
-class Stored(NamedTuple):
-    """An answer that was stored: whether it counts, and whether anything is known now that was not before."""
-
-    page: Page
-    counts: bool
-    is_news: bool
-
-
-def _move_frontier(connection: Connection, series: Series, page: Page, settle: int) -> None:
-    """Move the frontier over what is final now; what a refused row may have stood for is passed."""
-    grid, asked_at = series.timeframe, page.asked_at
-    hull = coverage.hull(connection, series.id)
-    wanted = series.wanted(asked_at, settle).start
-    base = max(series.frontier if series.frontier is not None else (hull.start if hull else wanted), wanted)
-    frontier = coverage.final_end(connection, series.id, base)
-    if page.span is not None and page.query.range.start <= base:
-        # What lies between was asked for too: it is a gap, of a refused row or of what is served no more.
-        frontier = max(frontier, *(part.end for part in _enclosed(connection, series, page, settle)), frontier)
-    asked_to = min(page.query.range.end, grid.closed_end(asked_at))
-    if page.is_full and page.span is not None and not page.query.newest_first:
-        asked_to = min(asked_to, page.span.end)
-    table.move_frontier(connection, series.id, frontier if hull else None, asked_to)
-
-
-def _enclosed(connection: Connection, series: Series, page: Page, settle: int) -> list[Range]:
-    """Return the final parts of what an answer encloses."""
-    span, settled = page.span or Range(0, 0), series.timeframe.closed_end(page.asked_at, settle)
-    return coverage.clipped(connection, series.id, Range(span.start, min(span.end, settled)), "final")
 
 
 class Passes:
@@ -420,42 +241,3 @@ def ask_again(job: Job, series: Series) -> None:
             return
         store_page(job, series, page)
         last = page.query
-
-
-def note_first(connection: Connection, series: Series, page: Page, settle: int) -> None:
-    """Note which first candle the exchange names; it is believed when it has settled and is the oldest stored one."""
-    grid, asked_at = series.timeframe, page.asked_at
-    told = page.candles[0] if page.candles else None
-    if told is None or (series.first_candle is not None and told[0] >= series.first_candle):
-        table.begins_at(connection, series.id, series.first_candle, asked_at)
-        return
-    oldest = candles.first_from(connection, series.id, -(2**62))
-    known = doubts.of(connection, series.id)
-    has_begun = grid.next(told[0]) <= asked_at
-    is_settled = grid.next(told[0]) + settle <= asked_at
-    if series.first_candle is not None or (oldest is None and not has_begun) or (oldest == told[0] and is_settled):
-        table.begins_at(connection, series.id, told[0], asked_at)
-        doubts.end(connection, series.id, [one for one in known if one.kind == "first"])
-        doubts.end_answered(connection, series.id, [Range(-(2**62), told[0])])
-        return
-    if oldest is None:
-        # The exchange has candles after all: what came out silent is asked for again.
-        doubts.end(connection, series.id, [one for one in known if one.kind == "silence"])
-    first = next((one for one in known if one.kind == "first"), None)
-    doubts.end(connection, series.id, [first] if first else [])
-    since, answers = (first.since, first.answers + 1) if first else (asked_at, 1)
-    interval = Range(told[0], grid.next(told[0]))
-    doubts.keep(connection, series.id, [Doubt(interval, "first", "asc first", since, asked_at, answers, told)])
-
-
-def newest_page(connection: Connection, series: Series, parts: list[Range]) -> Range:
-    """Return the newest of these ranges (ascending), and with it as many older ones as fit on one page."""
-    newest = parts[-1]
-    start, rows = newest.end, 0
-    for part in reversed(parts):
-        rows += candles.count(connection, series.id, Range(part.start, start)) + series.timeframe.count(*part)
-        # A page that is full, witnesses included, proves less than all that was asked.
-        if part is not newest and rows > PAGE_LIMIT - 2 * WITNESSES - 1:
-            break
-        start = part.start
-    return Range(start, newest.end)

@@ -10,10 +10,13 @@ from mdata.domain.planning import Wish
 from mdata.domain.query import PAGE_LIMIT, Page, Query
 from mdata.domain.series import Series
 from mdata.errors import WORK_REMAINS, BadAnswerError
+from mdata.jobs.answers import store_page
 from mdata.jobs.context import Context, Progress
 from mdata.jobs.job import Job, run
-from mdata.jobs.passes import ask_again, find, ledger_of, reaching, store_page, stored, targets
+from mdata.jobs.ledger import ledger_of, reaching
+from mdata.jobs.passes import ask_again
 from mdata.jobs.result import JobResult
+from mdata.jobs.wanted import find, stored, targets
 from mdata.store import candles, coverage, hints
 from mdata.store import series as table
 from mdata.store.engine import Connection, Store

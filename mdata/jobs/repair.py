@@ -11,11 +11,13 @@ from mdata.domain.planning import Estimate
 from mdata.domain.query import Page, Query
 from mdata.domain.series import Series
 from mdata.errors import WORK_REMAINS, BadAnswerError, NotNowError, UnreachableError
+from mdata.jobs.answers import store_page
 from mdata.jobs.context import Context, Progress
 from mdata.jobs.detect_gaps import find_missing, unknown_in_gaps
 from mdata.jobs.job import Job, LimitReachedError, run
-from mdata.jobs.passes import ledger_of, newest_page, reaching, store_page, stored
+from mdata.jobs.ledger import ledger_of, newest_page, reaching
 from mdata.jobs.result import JobResult
+from mdata.jobs.wanted import stored
 from mdata.store import candles, doubts, gaps, silences
 from mdata.store.engine import Connection, Store
 

@@ -7,8 +7,10 @@ from mdata.domain.query import PAGE_LIMIT
 from mdata.jobs.backfill import newest_first
 from mdata.jobs.context import Context
 from mdata.jobs.job import Job, run
-from mdata.jobs.passes import Passes, Planned, Target, find, read_ledger, start_asked, stored, targets
+from mdata.jobs.ledger import read_ledger
+from mdata.jobs.passes import Passes
 from mdata.jobs.result import JobResult
+from mdata.jobs.wanted import Planned, Target, find, start_asked, stored, targets
 from mdata.store.engine import Store
 
 COMMAND = "update"

@@ -8,8 +8,8 @@ from mdata.domain.series import Series
 from mdata.errors import OK, WORK_REMAINS
 from mdata.jobs.context import Context
 from mdata.jobs.job import Job, run
-from mdata.jobs.passes import find, stored, targets
 from mdata.jobs.result import JobResult
+from mdata.jobs.wanted import find, stored, targets
 from mdata.store import audit, digests
 from mdata.store.engine import Store
 

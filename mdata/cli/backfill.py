@@ -99,7 +99,7 @@ def _plan(frame: Frame, priority: Priority, plan: "Callable[[Settings, Store | N
     from contextlib import nullcontext
     from dataclasses import asdict
 
-    from mdata.domain.planning import estimate, in_turn
+    from mdata.domain.estimate import estimate, in_turn
     from mdata.shapes import budget
     from mdata.store.engine import open_for_reading
 

@@ -5,27 +5,16 @@ again; None means that there is nothing to ask. A plan names what it is about; w
 candles the request reaches over, so that one of them comes back.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from mdata.domain.doubt import Doubt, Kind
-from mdata.domain.evidence import MORE_WITNESSES, WITNESSES
+from mdata.domain.doubt import Doubt
+from mdata.domain.evidence import WITNESSES
 from mdata.domain.interval import Range, normal, subtract
-from mdata.domain.query import PAGE_LIMIT
-from mdata.domain.series import Series
+from mdata.domain.ledger import QUIET_EVERY, Ledger
 from mdata.domain.timeframe import DAY, Timeframe
 
-# A pair without a candle for so long is asked once a day only.
-QUIET_AFTER = 30 * DAY
-QUIET_EVERY = 1 * DAY
-# A listed pair for which the exchange has had no candle at all for so long is quiet too.
-ABSENT_FOR = 1 * DAY
 # How often the exchange is asked anew which its first candle is.
 FIRST_EVERY = 30 * DAY
-
-# What one candle takes in the database, with its share of the tree; measured on a million of them.
-BYTES_PER_CANDLE = 65
 
 
 class Wish(NamedTuple):
@@ -40,61 +29,6 @@ class Wish(NamedTuple):
     is_open: bool = False
     witnesses: int = WITNESSES
     revisit_from: int | None = None
-
-
-class Ledger(NamedTuple):
-    """What a plan needs to know of a series at `now` (ms UTC); `settle` in ms.
-
-    `confirmed_to` is the frontier, moved on over final coverage that begins there, and `reaches_from` where a request
-    that goes on from there begins. `doubts` are ascending; `unobtainable` (normal) is what is served no more.
-    """
-
-    series: Series
-    hull: Range | None
-    confirmed_to: int | None
-    reaches_from: int | None
-    last_candle: int | None
-    doubts: tuple[Doubt, ...]
-    unobtainable: tuple[Range, ...]
-    now: int
-    settle: int
-
-    @property
-    def wanted(self) -> Range:
-        """Return the wanted range of the series."""
-        return self.series.wanted(self.now, self.settle)
-
-    @property
-    def is_quiet(self) -> bool:
-        """Whether the pair has had no candle for 30 days, or has none that the exchange would tell of for a day."""
-        if self.last_candle is None:
-            absent = self.doubt("silence")
-            return absent is not None and absent.asked_at - absent.since >= ABSENT_FOR
-        return is_quiet(self.series.timeframe, self.last_candle, self.now) or self.is_delisted
-
-    @property
-    def is_delisted(self) -> bool:
-        """Whether the exchange serves nothing of the pair any more, since its last candle."""
-        return bool(self.unobtainable) and self.unobtainable[-1].end > self.now
-
-    def doubt(self, kind: Kind, *, since: int | None = None, until: int | None = None) -> Doubt | None:
-        """Return the newest doubt of this kind, or the one whose range begins, or ends, at an instant."""
-        found = (
-            doubt
-            for doubt in reversed(self.doubts)
-            if doubt.kind == kind and since in {None, doubt.range.start} and until in {None, doubt.range.end}
-        )
-        return next(found, None)
-
-    @property
-    def witnesses(self) -> int:
-        """Return over how many stored candles the next request reaches."""
-        return MORE_WITNESSES if self.doubt("unwitnessed") else WITNESSES
-
-
-def is_quiet(timeframe: Timeframe, newest: int, until: int) -> bool:
-    """Whether no interval that closed in the 30 days before `until` has a candle; `newest` is the last one's."""
-    return timeframe.closed_end(until) - timeframe.next(newest) > QUIET_AFTER
 
 
 def first_page(timeframe: Timeframe, start: int, now: int) -> Wish:
@@ -238,47 +172,3 @@ def around_gap(ledger: Ledger, part: Range, *, has_older: bool, has_newer: bool,
     """
     from_newest = has_newer or not has_older
     return Wish(part, from_newest if tries % 2 == 0 else not from_newest, witnesses=ledger.witnesses)
-
-
-def backlog(ledger: Ledger) -> int:
-    """Return how many wanted intervals lie outside the hull and may be had: the work of `backfill`."""
-    wanted, count = ledger.wanted, ledger.series.timeframe.count
-    outside = subtract([wanted] if wanted.start < wanted.end else [], [ledger.hull] if ledger.hull else [])
-    return sum(count(*part) for part in subtract(outside, list(ledger.unobtainable)))
-
-
-def doubted_outside(ledger: Ledger) -> int:
-    """Return how many wanted intervals outside the hull one answer has called silent, and no second one yet."""
-    wanted, count = ledger.wanted, ledger.series.timeframe.count
-    doubted = normal(doubt.range.clip(*wanted) for doubt in ledger.doubts if doubt.kind == "silence")
-    return sum(count(*part) for part in subtract(doubted, [ledger.hull] if ledger.hull else []))
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """How much a run may need at most: requests, seconds at the shared rate, bytes on disk."""
-
-    requests: int
-    seconds: float
-    bytes: int
-
-    def __add__(self, other: "Estimate") -> "Estimate":
-        return Estimate(self.requests + other.requests, self.seconds + other.seconds, self.bytes + other.bytes)
-
-
-def estimate(intervals: int, delay: float, *, is_new: bool = False) -> Estimate:
-    """Return what asking for so many intervals costs; a new series may ask for its first candle too."""
-    requests = -(-intervals // PAGE_LIMIT) + is_new
-    return Estimate(requests, requests * delay, intervals * BYTES_PER_CANDLE)
-
-
-def in_turn(costs: Iterable[Estimate], seconds: Callable[[int], float]) -> list[Estimate]:
-    """Return the estimates with the time that each takes after those before it.
-
-    `seconds` says how long so many requests take in all: the first may leave at once, those that come later wait.
-    """
-    found, requests = [], 0
-    for cost in costs:
-        before, requests = seconds(requests), requests + cost.requests
-        found.append(replace(cost, seconds=seconds(requests) - before))
-    return found

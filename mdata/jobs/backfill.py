@@ -3,7 +3,8 @@
 from mdata.config import Settings
 from mdata.domain import planning
 from mdata.domain.budget import Priority
-from mdata.domain.planning import estimate
+from mdata.domain.estimate import estimate
+from mdata.domain.ledger import backlog, doubted_outside
 from mdata.domain.query import PAGE_LIMIT
 from mdata.domain.series import Series
 from mdata.domain.timeframe import Timeframe
@@ -65,7 +66,7 @@ def in_doubt(job: Job) -> tuple[int, str | None]:
     left: dict[str, int] = {}
     for series in stored(context.store, context.settings):
         ledger = read_ledger(context.store, series, now, context.settle)
-        if not ledger.is_quiet and (count := planning.doubted_outside(ledger)):
+        if not ledger.is_quiet and (count := doubted_outside(ledger)):
             left[series.name] = count
     if not left:
         return 0, None
@@ -108,7 +109,7 @@ def _planned(settings: Settings, store: Store | None, target: Target, now: int, 
         intervals = grid.count(start if named is None else min(start, named), grid.closed_end(now))
         return Planned(target.name, intervals, estimate(intervals, delay, is_new=True))
     ledger = read_ledger(store, series, now, settings.settle_seconds * 1000)
-    intervals = planning.backlog(ledger._replace(series=ledger.series.wanting(start, named)))
+    intervals = backlog(ledger._replace(series=ledger.series.wanting(start, named)))
     asks = planning.forward(ledger, confirm=True) is not None
     return Planned(target.name, intervals, estimate(max(intervals, int(asks)), delay))
 
@@ -117,4 +118,4 @@ def _remaining(job: Job) -> int:
     """Count the wanted intervals outside the hull of every series that is stored."""
     context = job.context
     now, known = context.clock.now(), stored(context.store, context.settings)
-    return sum(planning.backlog(read_ledger(context.store, series, now, context.settle)) for series in known)
+    return sum(backlog(read_ledger(context.store, series, now, context.settle)) for series in known)

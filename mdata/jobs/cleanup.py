@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from mdata.config import Settings
 from mdata.domain.budget import Priority
+from mdata.domain.estimate import BYTES_PER_CANDLE
 from mdata.domain.interval import Range
-from mdata.domain.planning import BYTES_PER_CANDLE
 from mdata.domain.series import Series
 from mdata.domain.timeframe import DAY
 from mdata.jobs.context import Context

@@ -2,9 +2,9 @@
 
 from typing import NamedTuple
 
+from mdata.domain.estimate import estimate
 from mdata.domain.interval import Range
 from mdata.domain.moment import human_duration, iso
-from mdata.domain.planning import estimate
 from mdata.errors import NEXT_ATTEMPT
 from mdata.jobs.status import SeriesState, Status, named
 from mdata.store import overview

@@ -2,7 +2,8 @@
 
 from mdata.domain.evidence import WITNESSES
 from mdata.domain.interval import Range, normal
-from mdata.domain.planning import Ledger, Wish
+from mdata.domain.ledger import Ledger
+from mdata.domain.planning import Wish
 from mdata.domain.query import PAGE_LIMIT, Query
 from mdata.domain.series import Series
 from mdata.store import candles, coverage, doubts

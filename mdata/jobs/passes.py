@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 from mdata.domain import planning
 from mdata.domain.interval import Range
+from mdata.domain.ledger import Ledger
 from mdata.domain.near import did_you_mean
-from mdata.domain.planning import Ledger, Wish
+from mdata.domain.planning import Wish
 from mdata.domain.query import Page, Query
 from mdata.domain.series import Series
 from mdata.errors import BadAnswerError, ConfigurationError

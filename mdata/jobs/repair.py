@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from mdata.config import Settings
 from mdata.domain import planning
 from mdata.domain.budget import Priority
+from mdata.domain.estimate import BYTES_PER_CANDLE, Estimate
 from mdata.domain.gaps import Gap
 from mdata.domain.interval import Range
-from mdata.domain.planning import Estimate
 from mdata.domain.query import Page, Query
 from mdata.domain.series import Series
 from mdata.errors import WORK_REMAINS, BadAnswerError, NotNowError, UnreachableError
@@ -233,7 +233,7 @@ def plan(settings: Settings, store: Store, now: int, *, retry_failed: bool = Fal
         found_gaps, found_silences = found_gaps + len(missing), found_silences + len(silent)
         intervals += sum(series.timeframe.count(*part) for part in missing)
     requests = min(requests, settings.gap_repair_max_repairs_per_run)
-    cost = Estimate(requests, requests * settings.rate_limit_delay, intervals * planning.BYTES_PER_CANDLE)
+    cost = Estimate(requests, requests * settings.rate_limit_delay, intervals * BYTES_PER_CANDLE)
     return Planned(found_gaps, found_silences, intervals, cost)
 
 

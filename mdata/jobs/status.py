@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mdata.config import Settings
 from mdata.domain.doubt import Doubt
-from mdata.domain.planning import ABSENT_FOR, is_quiet
+from mdata.domain.ledger import ABSENT_FOR, is_quiet
 from mdata.domain.series import Series
 from mdata.domain.strip import Known
 from mdata.jobs import JOBS

@@ -3,6 +3,7 @@
 from mdata.config import Settings
 from mdata.domain import planning
 from mdata.domain.budget import Priority
+from mdata.domain.estimate import estimate
 from mdata.domain.query import PAGE_LIMIT
 from mdata.jobs.backfill import newest_first
 from mdata.jobs.context import Context
@@ -31,10 +32,10 @@ def _planned(settings: Settings, store: Store | None, target: Target, now: int) 
     series = find(store, target) if store is not None else None
     if store is None or series is None:
         newest = min(grid.count(start_asked(settings, grid, now), grid.closed_end(now)), PAGE_LIMIT)
-        return Planned(target.name, newest, planning.estimate(newest, delay, is_new=True))
+        return Planned(target.name, newest, estimate(newest, delay, is_new=True))
     wish = planning.forward(read_ledger(store, series, now, settings.settle_seconds * 1000), confirm=False)
     intervals = 0 if wish is None else grid.count(*wish.part)
-    return Planned(target.name, intervals, planning.estimate(intervals, delay))
+    return Planned(target.name, intervals, estimate(intervals, delay))
 
 
 def _work(job: Job) -> None:

@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 from mdata.config import Settings
+from mdata.domain.estimate import Estimate
 from mdata.domain.moment import iso
-from mdata.domain.planning import Estimate
 from mdata.domain.series import Series, days_before
 from mdata.domain.timeframe import DAY, Timeframe
 from mdata.errors import ConfigurationError

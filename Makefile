@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 LIVES ?= 2000
 
 .DEFAULT_GOAL := check
-.PHONY: install install-system uninstall-system dev clients recipes demo test soak lives lies-table test-systemd browser lint types \
+.PHONY: install install-system uninstall-system dev clients recipes demo test soak lives lies-table mutants test-systemd browser lint types \
         layers docs docs-check check bench bench-quick bench-peers clean
 
 install: $(BIN)/mdata  ## leaves .venv/bin/mdata ready to use
@@ -71,6 +71,9 @@ lives: dev  ## 2,000 random lives with an exchange that lies, and the figures; f
 lies-table: dev  ## writes the tables of docs/reliability.md
 	$(BIN)/python tests/lies_table.py docs/reliability.md
 
+mutants: dev .envs/mutants/.ready  ## changes the rules a line at a time and sees whether a test notices; resumable
+	sh tests/mutants/run.sh
+
 lint: dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -115,4 +118,4 @@ bench-peers: .envs/bench/.ready .envs/peers/.ready .envs/peers-old/.ready  ## wr
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .envs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .envs .lives .mutants build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -25,6 +25,8 @@ DATA = Path(__file__).parent / "data"
 STORES = sorted(path.stem for path in DATA.glob("*.sql"))
 # When the recipe was done.
 DONE = NOW + 4 * HOUR + 90_000
+# Counts are made right, and what was believed of the first candle is asked again soon.
+CHANGED = {("coverage", "candles"), ("series", "first_asked_at")}
 Rows = list[tuple[Any, ...]]
 Load = Callable[[str], Life]
 
@@ -90,7 +92,7 @@ def test_everything_is_kept(load: Load, name: str) -> None:
     for table, (columns, rows) in before.items():
         if table == "_sqlite_migrations":
             continue
-        kept = [column for column in columns if (table, column) != ("coverage", "candles")]
+        kept = [column for column in columns if (table, column) not in CHANGED]
         chosen = [[columns.index(column) for column in kept], [after[table][0].index(column) for column in kept]]
         old, new = (
             sorted((tuple(row[place] for place in places) for row in held), key=repr)
@@ -137,7 +139,11 @@ def test_good_candles_are_vouched_for_as_before(load: Load, name: str) -> None:
 @pytest.mark.parametrize("name", STORES)
 def test_the_upgraded_store_lives_on(load: Load, name: str) -> None:
     given = load(name)
-    assert not given.says().complete
+    if SCHEMA_VERSION > 1:
+        for command in ("status", "export", "gaps", "jobs"):
+            ended = given.do(command)
+            assert ended.exit == 78, "who only reads changes nothing"
+            assert "run `mdata backfill` once" in ended.err
     given.do("backfill")
     given.do("detect-gaps")
     given.do("repair", "--retry-failed")

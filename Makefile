@@ -6,8 +6,9 @@ BIN := $(VENV)/bin
 LIVES ?= 2000
 
 .DEFAULT_GOAL := check
-.PHONY: install install-system uninstall-system dev clients recipes demo test soak lives lies-table mutants test-systemd browser lint types \
-        layers docs docs-check check bench bench-quick bench-peers clean
+.PHONY: install install-system uninstall-system dev clients recipes locks demo test faults soak budget lives \
+        lies-table mutants test-systemd browser lint types layers docs docs-check check bench bench-quick \
+        bench-peers clean
 
 install: $(BIN)/mdata  ## leaves .venv/bin/mdata ready to use
 
@@ -46,6 +47,14 @@ recipes: .envs/recipes/.ready
 	.envs/recipes/bin/pip install --quiet --requirement constraints-recipes.txt
 	@touch $@
 
+# What the system installation may run as root: the versions of constraints.txt, by their hashes, from no named index.
+LOCK := .envs/locks/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+    --no-header --no-emit-index-url --no-emit-find-links --constraint constraints.txt
+
+locks: .envs/locks/.ready  ## writes requirements*.lock anew, after a change of constraints.txt
+	$(LOCK) --extra web --extra prometheus pyproject.toml --output-file requirements.lock
+	echo hatchling | $(LOCK) - --output-file requirements-build.lock
+
 demo: install
 	$(BIN)/python demo/run.py
 
@@ -60,6 +69,9 @@ browser:
 test-systemd: dev  ## what a real systemd does with the units, the slow part included (as root)
 	$(BIN)/python -m pytest -n 2 -m '' tests/test_systemd.py tests/test_system_install.py
 
+faults: dev  ## everything that must be survived, the long part included, and the figures; some 20 minutes
+	$(BIN)/python -m pytest -n auto -m 'not soak and not systemd' tests/faults
+
 soak: dev  ## hours of streaming in minutes; more with SOAK_HOURS=24
 	$(BIN)/python -m pytest -m soak -rP tests
 
@@ -73,6 +85,9 @@ lies-table: dev  ## writes the tables of docs/reliability.md
 
 mutants: dev .envs/mutants/.ready  ## changes the rules a line at a time and sees whether a test notices; resumable
 	sh tests/mutants/run.sh
+
+budget: dev  ## eight processes at the exchange's true limit: ten minutes three times, and the hour after a refusal
+	$(BIN)/python -m pytest -m soak -rP tests/test_shared_budget.py
 
 lint: dev
 	$(BIN)/ruff format --check .

@@ -9,7 +9,7 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import growth, ingest, ledger, life, limiter, start, stream, traffic, writers
+from bench import errands, growth, ingest, ledger, life, limiter, start, stream, traffic, writers
 from bench.stores import YEAR, Store, generate
 from bench.table import HEAD, Row, markdown
 from mdata.store.sqlite import SQLITE_VERSION
@@ -71,6 +71,7 @@ def _measure(folder: Path, *, quick: bool) -> list[str]:
     rows += limiter.rows(_in(folder, "limiter"), 5 if quick else 20)
     rows += writers.rows(_in(folder, "writers"), 1 if quick else 5, 4 if quick else 12)
     rows += traffic.rows(_in(folder, "traffic"), 60 if quick else 365, 8 if quick else 40)
+    rows += errands.rows(_in(folder, "errands"), 1 if quick else 5)
     rows += [*_stream(folder, quick=quick), *_elsewhere()]
     parts = ["## Goals", "", _shown(HEAD, [row.cells() for row in rows]), ""]
     pages, stages = life.page(_in(folder, "life"), 10 if quick else 60), life.start(small, rounds)

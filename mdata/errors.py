@@ -36,7 +36,7 @@ EXIT_CODES = {
     "74": "storage: disk full, I/O error, damaged file",
     "75": "not now: another run holds the lock, or the rate limit blocks too long",
     "76": "the exchange answered nonsense",
-    "77": "permission",
+    "77": "permission, or a limit of the machine: memory, threads, open files",
     "78": "configuration: a setting, a newer schema, a foreign file",
     "129, 130, 143": "ended by a signal; the state is consistent",
     "141": "whoever read the output has left, as `| head` does",
@@ -83,7 +83,7 @@ class BadAnswerError(MdataError):
 
 
 class NotPermittedError(MdataError):
-    """A file or folder may not be read or written by this user."""
+    """A file or folder may not be read or written by this user, or the system grants no more threads or memory."""
 
     exit_code = 77
 

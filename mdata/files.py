@@ -14,6 +14,7 @@ from typing import TextIO
 
 from mdata.errors import MdataError, NotPermittedError, StorageError
 
+_MOST_LINKS = 40  # as Linux has it
 _BROKEN = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
 
 
@@ -56,6 +57,40 @@ def open_shared(path: Path) -> int:
             f"cannot open {path}", error, "check the owner and mode of the file and its folder"
         ) from error
     return descriptor
+
+
+def without_planted_links(path: Path) -> Path:
+    """Return the place that `path` names, its links followed; raise NotPermittedError at one that was planted.
+
+    In a folder like /tmp, where anybody may put a link, only those of the caller and of the folder's owner are
+    followed, by root too: what Linux does for `open`, and a file that is replaced by another one never comes to.
+    """
+    place, left, links = Path("/"), list(reversed(Path.cwd().joinpath(path).parts[1:])), 0
+    while left:
+        part = left.pop()
+        if part == "..":
+            place = place.parent
+        elif not (place / part).is_symlink():
+            place /= part
+        else:
+            links += 1
+            if links > _MOST_LINKS:
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+            _refuse_if_planted(place / part)
+            target = (place / part).readlink()
+            place = Path("/") if target.is_absolute() else place
+            left += reversed(target.parts[target.is_absolute() :])
+    return place
+
+
+def _refuse_if_planted(link: Path) -> None:
+    folder, owner = link.parent.stat(), link.lstat().st_uid
+    anybody_may_write = folder.st_mode & stat.S_ISVTX and folder.st_mode & stat.S_IWOTH
+    if anybody_may_write and owner not in {os.geteuid(), folder.st_uid}:
+        raise NotPermittedError(
+            f"{link} is a link that somebody else has put into a folder open to everybody, and is not followed; "
+            "write to another folder, or remove it"
+        )
 
 
 def replace_whole(path: Path, text: str, mode: int | None = None) -> None:

@@ -50,7 +50,11 @@ class FileLock:
     def release(self) -> None:
         """Give the lock back; nothing happens when it is not held."""
         if self.fd >= 0:
-            fcntl.flock(self.fd, fcntl.LOCK_UN)
+            try:
+                fcntl.flock(self.fd, fcntl.LOCK_UN)
+            except OSError:
+                # With the descriptor goes the lock, on a disk that fails too.
+                self.close()
 
     def close(self) -> None:
         """Give the lock back and close the file."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mdata import __version__
+from mdata import __version__, extras
 from mdata.domain.gaps import STATUSES
 from mdata.errors import ConfigurationError
 from mdata.files import replace_whole
@@ -171,5 +171,5 @@ def _require() -> None:
     except ImportError:
         raise ConfigurationError(
             "metrics need the package prometheus-client, which is not installed: "
-            "run `pip install 'mdata[prometheus]'`"
+            f"run `{extras.install(extras.PROMETHEUS)}`"
         ) from None

@@ -1,69 +1,107 @@
 """The rate budget that all processes of a machine share: one small locked JSON file.
 
-The exchange counts requests per IP and not per process, so the next free slot, the block after a refusal and
-the queue are kept where every process sees them. A caller queues, sleeps with the file unlocked, and takes its
-slot when its turn has come; only one slot is ever given away, so a process that dies costs at most one. At the
-instant of sending the slot is looked at once more: a process that was slow, or met a block, has lost it.
+The exchange counts requests per IP and not per process, so what has left, the block after a refusal and the queue
+are kept where every process sees them. A caller queues, sleeps with the file unlocked, and takes its slot when its
+turn has come; only one slot is ever given away, so a process that dies costs at most one. At the instant of sending
+the slot is looked at once more: a process that was slow, or met a block, has lost it.
 """
 
-import json
-import os
 import random
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from math import isfinite
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from mdata.clock import Clock
-from mdata.domain.budget import CONNECTS_PER_MINUTE, Priority, State, Waiter, backoff, longest_block
+from mdata.domain.budget import (
+    CONNECTS_PER_MINUTE,
+    GRACE,
+    Priority,
+    State,
+    Waiter,
+    backoff,
+    kept,
+    longest_block,
+    patience,
+)
 from mdata.domain.moment import iso
-from mdata.errors import NotNowError, SlotLostError, StorageError
-from mdata.flock import FileLock
+from mdata.domain.pace import Pace
+from mdata.errors import NotNowError, SlotLostError
+from mdata.ratefile import RateFile, is_dead, own_name
 
 T = TypeVar("T")
 
-_MAX_FILE = 64 * 1024
-# Whoever does not take an offered slot for so long has died (or is stopped: it queues again with its old rank).
-_GRACE = 1.0
+NOBODY = Waiter("", int(Priority.UPDATE), 0.0)
+# Whoever was offered a slot takes it within milliseconds.
+_POLL = 0.02
+
+
+class Wait(NamedTuple):
+    """Why a caller waits: until `until` (ms UTC) at least, for a block or for `ahead` others.
+
+    It has waited for `lasts` seconds, and looks again in `seconds`.
+    """
+
+    seconds: float
+    lasts: float
+    until: int
+    is_blocked: bool
+    ahead: int
 
 
 class BudgetView(NamedTuple):
-    """The budget as `status` shows it; instants are ms UTC, `waiting` the classes that wait, the first ones first."""
+    """The budget as `status` shows it; instants are ms UTC, `waiting` the classes that wait, the first ones first.
 
-    delay_seconds: float
-    next_request_at: int | None
-    blocked_until: int | None
-    refusals: int
-    waiting: tuple[str, ...]
+    `free_now` requests may leave at once; up to `calm_until` nobody bursts, for the exchange has refused a request.
+    `problem` says why the file could not be read.
+    """
+
+    seen_at: int
+    pace: Pace
+    free_now: int
+    next_request_at: int | None = None
+    blocked_until: int | None = None
+    calm_until: int | None = None
+    refusals: int = 0
+    waiting: tuple[str, ...] = ()
+    problem: str | None = None
+
+    def seconds_for(self, requests: int, priority: Priority = Priority.UPDATE) -> float:
+        """Return how long it takes, from now on, until so many requests of one class have left."""
+        pace = self.pace.calmed() if self.calm_until else self.pace
+        free = max(0, self.free_now - min(kept(priority), pace.burst - 1))
+        blocked = max(0, (self.blocked_until or 0) - self.seen_at) / 1000
+        return blocked + pace.seconds(requests, free) if requests else 0.0
 
 
 class RateLimit:
-    """The shared budget in the file at `path`: one request in `delay` seconds, all processes and threads together."""
+    """The shared budget in the file at `path`: one request in `delay` seconds on average, `burst` of them at once.
 
-    def __init__(self, path: Path, delay: float, min_backoff: float, clock: Clock, rng: random.Random) -> None:
-        self._path, self._delay, self._min_backoff = path, delay, min_backoff
-        self._clock, self._rng = clock, rng
-        self._lock = FileLock(path)
-        self._granted = ""
-        # One file lock is for one thread; this one may be taken again by the same, in the clean-up after a signal.
-        self._guard = threading.RLock()
+    All processes and threads together; each goes by its own `delay` and `burst`.
+    """
+
+    def __init__(
+        self, path: Path, delay: float, min_backoff: float, clock: Clock, rng: random.Random, burst: int = 1
+    ) -> None:
+        self._pace, self._min_backoff, self._clock, self._rng = Pace(delay, burst), min_backoff, clock, rng
+        self._file = RateFile(path, self._pace, longest_block(min_backoff), clock)
+        self._granted = NOBODY
+        self._left_at = 0.0
+        self._not_before = 0.0
 
     def acquire(
         self,
         priority: Priority,
         plan: Callable[[], T | None],
         deadline: float | None = None,
-        on_wait: Callable[[float], None] | None = None,
+        on_wait: Callable[[Wait], None] | None = None,
     ) -> T | None:
         """Wait for a slot and return what `plan`, called when it has come, wants to ask; it is to be sent at once.
 
         None, when the plan finds nothing to ask, leaves the slot to others. `deadline` is in seconds of boot time:
-        raise NotNowError when a block lasts longer, TimeoutError when the turn comes too late.
+        raise NotNowError when a block lasts longer, TimeoutError when the turn comes too late. `on_wait` is told
+        before each sleep what for.
         """
-        me = Waiter(f"{os.getpid()}-{self._rng.getrandbits(48):x}", int(priority), self._clock.boottime())
+        me = Waiter(own_name(self._rng), int(priority), self._clock.boottime())
         try:
             while True:
                 wait = self._try_turn(me, deadline)
@@ -74,42 +112,50 @@ class RateLimit:
                     continue
                 if on_wait is not None:
                     on_wait(wait)
-                self._clock.sleep(wait)
+                self._clock.sleep(wait.seconds)
         finally:
-            if self._granted != me.id:  # whoever got the slot has left the queue by that
+            if self._granted != me:  # whoever got the slot has left the queue by that
                 self._leave(me)
 
     def sent(self) -> None:
-        """Note that a request leaves now: the next slot is one delay after this instant, not after the grant.
+        """Note that a request leaves now, which is what counts, and not when it was allowed to.
 
         Raise SlotLostError when it may not leave any more: acquire another slot then.
         """
-        with self._state() as shared:
-            if not shared.state.may_send(self._granted, shared.now, self._delay):
+        with self._file.locked() as shared:
+            if not shared.state.may_send(self._granted, self._pace, shared.now):
                 raise SlotLostError("the request was not ready when its turn came")
-            shared.state = shared.state._replace(last=shared.now, sender="")
+            shared.state = shared.state.left_by_request(self._pace, shared.now)
+            self._left_at = shared.now
 
     def refused(self, retry_after: float | None) -> float:
         """Note that the exchange refused for the rate: nobody sends for the seconds returned, whatever happens."""
-        with self._state(durable=True) as shared:
+        with self._file.locked(durable=True) as shared:
             # What was on its way when another refusal came is the same event, and not the next one in a row.
             is_news = shared.now >= shared.state.blocked_until
             refusals = max(1, shared.state.refusals + is_news)
             seconds = backoff(refusals, retry_after, self._min_backoff, self._rng.uniform)
-            until = max(shared.state.blocked_until, shared.now + seconds)
-            shared.state = shared.state._replace(refusals=refusals, blocked_until=until)
-            return until - shared.now
+            state = shared.state.blocked(seconds, shared.now)
+            past = state.past.arrived(self._left_at, shared.now)
+            shared.state = state._replace(refusals=refusals, past=past)
+            return state.blocked_until - shared.now
 
     def answered(self) -> None:
         """Note an answer that is no refusal: the next refusal is the first in a row again."""
-        with self._state() as shared:
-            if shared.state.refusals:
-                shared.state = shared.state._replace(refusals=0)
+        with self._file.locked() as shared:
+            past = shared.state.past.arrived(self._left_at, shared.now)
+            shared.state = shared.state._replace(refusals=0, past=past)
+
+    def failed(self) -> None:
+        """Note that a request came to nothing: this process tries again a delay later, and not in a burst."""
+        with self._file.locked() as shared:
+            shared.state = shared.state._replace(past=shared.state.past.arrived(self._left_at, shared.now))
+            self._not_before = shared.now + self._pace.delay
 
     def connect(self) -> None:
         """Wait for a WebSocket connect: 20 in any 60 s for all processes, a budget of their own."""
         while True:
-            with self._state() as shared:
+            with self._file.locked() as shared:
                 recent = shared.state.connects
                 wait = 60 - (shared.now - recent[0]) if len(recent) >= CONNECTS_PER_MINUTE else 0.0
                 if wait <= 0:
@@ -119,52 +165,72 @@ class RateLimit:
 
     def peek(self) -> BudgetView:
         """Return the budget as it is; nothing is locked, created or changed."""
-        now, wall = self._clock.boottime(), self._clock.now()
-        try:
-            state = self._parsed(self._path.read_bytes(), now, wall)
-        except OSError:
-            state = State(now - self._delay)
+        shared, wall = self._file.look(), self._clock.now()
+        now = shared.now
+        state = shared.state.without_late_sender(self._pace, now)
+        pace = state.pace_at(self._pace, now)
 
         def instant(boottime: float) -> int | None:
             return wall + int((boottime - now) * 1000) if boottime > now else None
 
         names = {int(priority): priority.name.lower() for priority in Priority}
-        waiting = sorted(waiter.priority for waiter in state.waiters if waiter.priority in names)
+        waiting = sorted(one.priority for one in state.waiters if one.priority in names and not is_dead(one.id))
+        free = 0 if now < state.blocked_until else state.spent(pace).free(pace, now)
         return BudgetView(
-            self._delay,
-            instant(state.ready_at(self._delay)),
+            wall,
+            self._pace,
+            free,
+            None if free else instant(state.ready_at(self._pace, Priority.UPDATE, now)),
             instant(state.blocked_until),
+            instant(state.calm_until),
             state.refusals,
             tuple(names[priority] for priority in waiting),
+            shared.problem,
         )
 
-    def _try_turn(self, me: Waiter, deadline: float | None) -> float | None:
-        """Return None when it is this waiter's turn, else for how many seconds to sleep before looking again."""
-        with self._state() as shared:
-            state, now = shared.state.queued(me), shared.now
-            ready_at = state.ready_at(self._delay)
-            if now >= ready_at:
+    def _try_turn(self, me: Waiter, deadline: float | None) -> Wait | None:
+        """Return None when it is this waiter's turn, else why, and for how long to sleep before looking again."""
+        with self._file.locked() as shared:
+            now, is_early = shared.now, shared.now < self._not_before
+            state = shared.state if is_early else shared.state.queued(me)
+            state = _without_dead(state.without_late_sender(self._pace, now), me)
+            head = me if is_early else state.head() or me
+            ready_at = max(state.ready_at(self._pace, head.priority, now), self._not_before)
+            if now >= ready_at and not state.sender:
                 state = state.offered(now)
-                if state.offered_to != me.id and now - state.offered_at > _GRACE:
+                if state.offered_to != me.id and now - state.offered_at > GRACE:
                     state = state.left(state.offered_to).offered(now)
             shared.state = state
         if deadline is not None and ready_at > deadline:
             raise self._too_late(state, ready_at, now)
-        if now < ready_at:
-            return ready_at - now
-        return None if state.offered_to == me.id else max(0.002, min(0.02, self._delay / 4))
+        if state.offered_to == me.id and now >= ready_at and not state.sender:
+            return None
+        return self._wait(state, me, ready_at, now)
+
+    def _wait(self, state: State, me: Waiter, ready_at: float, now: float) -> Wait:
+        seconds = ready_at - now
+        if seconds <= 0:  # somebody else has been offered the slot, or given it
+            seconds = max(0.002, min(_POLL, self._pace.delay / 4))
+        elif state.sender:
+            seconds = min(seconds, max(0.002, state.last + patience(self._pace) - now))
+        elif state.head() != me and state.blocked_until <= now:
+            seconds = min(seconds, GRACE)  # whoever is to go first may die before
+        until = self._clock.now() + int(max(seconds, ready_at - now) * 1000)
+        return Wait(seconds, now - me.since, until, state.blocked_until > now, max(0, len(state.waiters) - 1))
 
     def _confirm(self, me: Waiter) -> bool:
         """Take the slot, unless somebody else has taken it, or a block came, in the meantime."""
-        with self._state() as shared:
-            state = shared.state
-            if me not in state.waiters or state.head() != me or shared.now < state.ready_at(self._delay):
+        with self._file.locked() as shared:
+            state = shared.state.without_late_sender(self._pace, shared.now)
+            if me not in state.waiters or state.head() != me or state.sender:
                 return False
-            shared.state, self._granted = state.granted(me, shared.now), me.id
+            if shared.now < state.ready_at(self._pace, me.priority, shared.now):
+                return False
+            shared.state, self._granted = state.granted(me, shared.now), me
             return True
 
     def _leave(self, me: Waiter) -> None:
-        with self._state() as shared:
+        with self._file.locked() as shared:
             if me in shared.state.waiters:
                 shared.state = shared.state.left(me.id)
 
@@ -174,74 +240,11 @@ class RateLimit:
             return NotNowError(f"the exchange's rate limit blocks every request until {until}")
         return TimeoutError(f"the next free request is at {until}")
 
-    @contextmanager
-    def _state(self, *, durable: bool = False) -> "Iterator[_Shared]":
-        """Give the state with the file locked, and write it back if it was changed."""
-        with self._guard, self._lock:
-            now = self._clock.boottime()
-            wall = self._clock.now()
-            stored = os.pread(self._lock.fd, _MAX_FILE, 0)
-            shared = _Shared(self._parsed(stored, now, wall), now)
-            yield shared
-            # Over the whole of what was there, in one piece: whoever is killed leaves the old text or the new one.
-            text = self._written(shared.state, now, wall).ljust(len(stored))
-            if text != stored:
-                self._write(text, durable=durable)
 
-    def _write(self, text: bytes, *, durable: bool) -> None:
-        try:
-            os.pwrite(self._lock.fd, text, 0)
-            if durable:
-                os.fsync(self._lock.fd)
-        except OSError as error:
-            raise StorageError(
-                f"cannot write {self._path}: {error.strerror}; without it processes cannot share the rate limit: "
-                "make room, or set RATE_LIMIT_STATE_PATH to another disk, then run this again"
-            ) from error
-
-    def _written(self, state: State, now: float, wall: int) -> bytes:
-        block_ends = wall + int((state.blocked_until - now) * 1000) if state.blocked_until > now else 0
-        kept = {"boot_id": self._clock.boot_id(), "blocked_until_utc_ms": block_ends, **state._asdict()}
-        kept["waiters"] = [waiter._asdict() for waiter in state.waiters]
-        return json.dumps(kept, separators=(",", ":")).encode()
-
-    def _parsed(self, stored: bytes, now: float, wall: int) -> State:
-        """Return the stored state; what is damaged or missing costs one delay, never a burst."""
-        longest = longest_block(self._min_backoff)
-        try:
-            found = json.loads(stored)
-            if found["boot_id"] != self._clock.boot_id():
-                # Another boot: its boot time means nothing here, but a block lasts by the wall clock.
-                left = min(max(0.0, (_number(found["blocked_until_utc_ms"]) - wall) / 1000), longest)
-                return State(now, blocked_until=now + left, refusals=int(found["refusals"]))
-            state = State(
-                last=_number(found["last"]),
-                sender=str(found["sender"]),
-                blocked_until=_number(found["blocked_until"]),
-                refusals=int(_number(found["refusals"])),
-                passed=int(_number(found["passed"])),
-                waiters=tuple(
-                    Waiter(str(one["id"]), int(one["priority"]), _number(one["since"])) for one in found["waiters"]
-                ),
-                offered_to=str(found["offered_to"]),
-                offered_at=_number(found["offered_at"]),
-                connects=tuple(sorted(map(_number, found["connects"]))),
-            )
-        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-            return State(now)
-        return state.clamped(now, longest)
-
-
-@dataclass(slots=True)
-class _Shared:
-    """The state while the file is locked, and the instant (boot time) of locking."""
-
-    state: State
-    now: float
-
-
-def _number(value: Any) -> float:
-    number = float(value)
-    if not isfinite(number):
-        raise ValueError(value)
-    return number
+def _without_dead(state: State, me: Waiter) -> State:
+    """Return the state without a slot, and without a turn, of processes that are dead for certain."""
+    if state.sender and is_dead(state.sender):
+        state = state._replace(sender="")
+    while (head := state.head()) is not None and head.id != me.id and is_dead(head.id):
+        state = state.left(head.id)
+    return state

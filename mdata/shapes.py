@@ -1,11 +1,12 @@
 """The JSON of the commands that only read: one place, so that the terminal and HTTP cannot differ.
 
 The `find_…` functions read the store; the others say what was read in plain dictionaries, where instants are
-ISO 8601 with `Z` and counts are intervals.
+ISO 8601 with `Z` and counts are intervals. `told` hears it when the store had to be read in another way (see
+`mdata.store.reading`).
 """
 
 import random
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,19 +17,25 @@ from mdata.domain import moment
 from mdata.jobs import JOBS
 from mdata.jobs.status import SeriesState, Status, collect, outcome
 from mdata.ratelimit import BudgetView, RateLimit
-from mdata.store.engine import Store, open_for_reading
+from mdata.store.engine import Store, open_for_reading, unheard
 
 if TYPE_CHECKING:
     from mdata.jobs.health import Limits
     from mdata.store import gaps as gap_table
     from mdata.store import jobs as job_table
 
+Told = Callable[[str], None]
 
-def find_status(settings: Settings, clock: Clock, *, narrowed: bool = False, silent: bool = False) -> Status:
+
+def find_status(
+    settings: Settings, clock: Clock, told: Told = unheard, *, narrowed: bool = False, silent: bool = False
+) -> Status:
     """Read what is stored, or that nothing is; `narrowed` and `silent` as `collect` has them."""
-    with _opened(settings.database_path) as store:
+    with _opened(settings.database_path, told) as store:
         state = collect(settings, store, clock.now(), narrowed=narrowed, silent=silent)
-    return state._replace(blocked_until=budget(settings, clock).blocked_until)
+    rate = budget(settings, clock)
+    warnings = (*state.warnings, *filter(None, [rate.problem]))
+    return state._replace(blocked_until=rate.blocked_until, warnings=warnings)
 
 
 def find_gaps(
@@ -38,11 +45,12 @@ def find_gaps(
     timeframes: list[str],
     since: int | None,
     limit: int | None,
+    told: Told = unheard,
 ) -> list[dict[str, Any]] | None:
     """Return the newest rows of `gaps` that pass the filters (`since` in ms UTC); None where nothing is stored."""
     from mdata.store.gaps import listed
 
-    with _opened(settings.database_path) as store:
+    with _opened(settings.database_path, told) as store:
         if store is None:
             return None
         with store.read() as connection:
@@ -50,13 +58,18 @@ def find_gaps(
 
 
 def find_jobs(
-    settings: Settings, command: str | None, since: int | None, limit: int, outcome: str | None = None
+    settings: Settings,
+    command: str | None,
+    since: int | None,
+    limit: int,
+    outcome: str | None = None,
+    told: Told = unheard,
 ) -> list[dict[str, Any]] | None:
     """Return the newest rows of `jobs` that pass the filters (`since` in ms UTC); None where nothing is stored."""
     from mdata.locks import holder
     from mdata.store.jobs import listed
 
-    with _opened(settings.database_path) as store:
+    with _opened(settings.database_path, told) as store:
         if store is None:
             return None
         # Before the rows are read: a run that ends meanwhile has then told how.
@@ -66,8 +79,8 @@ def find_jobs(
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Store | None]:
-    with open_for_reading(path) or nullcontext() as store:
+def _opened(path: Path, told: Told) -> Iterator[Store | None]:
+    with open_for_reading(path, told) or nullcontext() as store:
         yield store
 
 
@@ -79,6 +92,7 @@ def budget(settings: Settings, clock: Clock) -> BudgetView:
         settings.rate_limit_min_backoff_seconds,
         clock,
         random.Random(),  # noqa: S311 - only looks
+        settings.rate_limit_burst,
     ).peek()
 
 
@@ -100,9 +114,12 @@ def status(state: Status, rate: BudgetView, limits: "Limits | None" = None) -> d
         },
         "jobs": {command: _job(state, command) for command in state.jobs},
         "rate_limit": {
-            "delay_seconds": rate.delay_seconds,
+            "delay_seconds": rate.pace.delay,
+            "burst": rate.pace.burst,
+            "free_now": rate.free_now,
             "next_request_at": _iso(rate.next_request_at),
             "blocked_until": _iso(rate.blocked_until),
+            "calm_until": _iso(rate.calm_until),
             "refusals": rate.refusals,
             "waiting": list(rate.waiting),
         },

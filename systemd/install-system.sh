@@ -38,13 +38,18 @@ trap 'rm -rf "$work"' EXIT
 # An environment whose interpreter has gone (the system's Python was replaced) is made anew.
 clear=
 [ ! -e /opt/mdata ] || /opt/mdata/bin/python -c '' 2>/dev/null || clear=--clear
+# Nothing runs as root that the two lock files do not name by its hash: neither what is installed (with what
+# `mdata serve` and PROMETHEUS_TEXTFILE want) nor what builds. A package that would have to be built is refused.
+locked() {
+    "$1/bin/pip" install --quiet --no-deps --only-binary :all: --require-hashes --requirement "$2"
+}
+"$python" -m venv "$work/build"
+locked "$work/build" requirements-build.lock
+"$work/build/bin/pip" wheel --quiet --no-deps --no-build-isolation --no-index --wheel-dir "$work" .
 "$python" -m venv $clear /opt/mdata
-/opt/mdata/bin/pip wheel --quiet --no-deps --wheel-dir "$work" .
-wheel=$(echo "$work"/mdata-*.whl)
-# With what `mdata serve` and PROMETHEUS_TEXTFILE want.
-/opt/mdata/bin/pip install --quiet --constraint constraints.txt "$wheel[web,prometheus]"
+locked /opt/mdata requirements.lock
 # The same version may hold other code.
-/opt/mdata/bin/pip install --quiet --no-deps --force-reinstall "$wheel"
+/opt/mdata/bin/pip install --quiet --no-deps --no-index --force-reinstall "$work"/mdata_candles-*.whl
 
 if [ ! -e /etc/mdata/mdata.env ]; then
     sed -e 's|^# DATABASE_PATH=.*|DATABASE_PATH=/var/lib/mdata/mdata.db|' \

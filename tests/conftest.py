@@ -111,6 +111,7 @@ class Folder:
             "DATABASE_PATH": str(self.database),
             "RATE_LIMIT_STATE_PATH": str(path / "rate-limit.json"),
             "RATE_LIMIT_DELAY": "0",
+            "RATE_LIMIT_BURST": "1",
             "RATE_LIMIT_MIN_BACKOFF_SECONDS": "0.05",
             "SYMBOLS": "BTCUSD",
             "TIMEFRAMES": "1m",
@@ -247,6 +248,7 @@ def context(tmp_path: Path, sandbox: Sandbox, clock: SetClock) -> Iterator[Calla
             "DATABASE_PATH": str(tmp_path / "mdata.db"),
             "RATE_LIMIT_STATE_PATH": str(tmp_path / "rate-limit.json"),
             "RATE_LIMIT_DELAY": "0",
+            "RATE_LIMIT_BURST": "1",
             "SYMBOLS": "BTCUSD",
             "BACKFILL_DAYS": "30",
         }
@@ -283,3 +285,14 @@ def wait() -> Callable[..., None]:
             time.sleep(0.01)
 
     return until
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Show the figures that tests have recorded, whoever of the processes ran them."""
+    reports = [one for kind in ("passed", "failed") for one in terminalreporter.stats.get(kind, ())]
+    found = sorted((one.nodeid, one.user_properties) for one in reports if one.user_properties)
+    if found:
+        terminalreporter.section("figures")
+    for test, figures in found:
+        told = ", ".join(f"{name}: {figure}" for name, figure in figures)
+        terminalreporter.write_line(f"{test.removeprefix('tests/')}  {told}")

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from test_hostile import is_harmless
 
+from mdata.logs import harmless
 from mdata.units import alarm
 from mdata.units.alarm import QUIET, Failure, Note
 
@@ -134,6 +136,20 @@ def test_any_history(events: list[tuple[int, object]]) -> None:
         else:
             note = replace(note, has_recovered=True)
             since_told_well = True
+
+
+def test_the_command_gets_no_control_character_whoever_sent_it(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    evil = "x\x1b]0;t\x07\n\r\x9b31m\u202e\u2028\ud800\udcff"
+    failure = alarm.Failure(evil, evil, evil)
+    sentence = alarm.tell(tmp_path, "mdata-repair", failure, "system", START)
+    assert sentence is not None
+    command = f'{{ cat; printf "%s\\n" "$MDATA_UNIT" "$MDATA_RESULT" "$MDATA_STATUS" "$MDATA_MESSAGE"; }} > {out}'
+    assert alarm.run_command(command, f"mdata-{evil}", failure, sentence) is None
+    lines = out.read_text(encoding="utf-8").split("\n")
+    assert len(lines) == 6, "one line each"
+    assert lines[0] == lines[4] == harmless(sentence)
+    assert all(is_harmless(line) for line in lines)
 
 
 def test_the_command_gets_the_sentence_and_what_happened(tmp_path: Path) -> None:

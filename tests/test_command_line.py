@@ -37,7 +37,7 @@ def test_dry_run_asks_and_writes_nothing(folder: Folder) -> None:
     assert ended.exit == 0
     (series,) = ended.json["series"]
     assert series["requests"] == 6
-    assert series["seconds"] == 36
+    assert series["seconds"] == 30, "the first one may leave at once"
     assert series["intervals"] >= 43_200
     assert folder.sandbox.requests == []
     assert not folder.database.exists()

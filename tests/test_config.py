@@ -120,8 +120,10 @@ def test_options_win_over_the_environment_and_that_over_the_file(home: Path) -> 
         ("BACKFILL_ON_STARTUP=Off", "backfill_on_startup", False),
         ("REST_UPDATE_ENABLED=YES", "rest_update_enabled", True),
         ("WS_INGESTION_ENABLED=0", "ws_ingestion_enabled", False),
-        ("RATE_LIMIT_DELAY=0", "rate_limit_delay", 0.0),
-        ("RATE_LIMIT_DELAY=.5", "rate_limit_delay", 0.5),
+        ("RATE_LIMIT_DELAY=2.", "rate_limit_delay", 2.0),
+        ("RATE_LIMIT_DELAY=0\nBITFINEX_REST_URL=http://[::1]:8080/v2", "rate_limit_delay", 0.0),
+        ("RATE_LIMIT_DELAY=.5\nBITFINEX_REST_URL=http://localhost:8080/v2", "rate_limit_delay", 0.5),
+        ("RATE_LIMIT_BURST=1", "rate_limit_burst", 1),
         ("RATE_LIMIT_DELAY=3600", "rate_limit_delay", 3600.0),
         ("RETENTION_DAYS_BY_TIMEFRAME=1m=365,5m=730", "retention_days_by_timeframe", {"1m": 365, "5m": 730}),
         ("BITFINEX_REST_URL=http://127.0.0.1:8080/v2/", "bitfinex_rest_url", "http://127.0.0.1:8080/v2"),
@@ -181,6 +183,7 @@ BAD_LINES = [
     ("GAP_DETECTION_MAX_OPEN_GAPS", "none"), ("GAP_REPAIR_INTERVAL_MINUTES", "1h"),
     ("GAP_REPAIR_MAX_REPAIRS_PER_RUN", "0"), ("REST_UPDATE_ENABLED", "enabled"), ("UPDATE_INTERVAL_SECONDS", "0"),
     ("WS_INGESTION_ENABLED", "tru"), ("WS_CATCHUP_LOOKBACK_MINUTES", "-1"), ("STREAM_DURATION_MINUTES", "0"),
+    ("RATE_LIMIT_BURST", "0"), ("RATE_LIMIT_BURST", "28"), ("RATE_LIMIT_BURST", "1.5"),
     ("RATE_LIMIT_DELAY", ""), ("RATE_LIMIT_DELAY", "-0.1"), ("RATE_LIMIT_DELAY", "nan"),
     ("RATE_LIMIT_DELAY", "inf"), ("RATE_LIMIT_DELAY", "6,0"), ("RATE_LIMIT_DELAY", "1e9"),
     ("RATE_LIMIT_DELAY", "1_0"), ("RATE_LIMIT_DELAY", "."), ("RATE_LIMIT_MAX_RETRIES", "1.5"),
@@ -476,3 +479,17 @@ def test_init_below_a_file_is_refused(home: Path) -> None:
     (home / ".config").touch()
     with pytest.raises(NotPermittedError, match="cannot create the folder"):
         write_env_file(here=False, environ={"HOME": str(home)})
+
+
+@pytest.mark.parametrize(
+    ("delay", "said"), [("0.5", "60 s ÷ 0.5 s = 120 requests a minute"), ("0", "no limit at all")]
+)
+def test_a_delay_below_what_the_exchange_documents_is_raised(home: Path, delay: str, said: str) -> None:
+    loaded = read(home, f"SYMBOLS=BTCUSD\nRATE_LIMIT_DELAY={delay}\n")
+    (warning,) = loaded.warnings
+    assert loaded.settings.rate_limit_delay == 2.0
+    for part in ("my.env:2", f"RATE_LIMIT_DELAY={delay}", said, "60 s ÷ 30 = 2 s"):
+        assert part in warning
+    assert read(home, "RATE_LIMIT_DELAY=2\n").warnings == ()
+    local = f"RATE_LIMIT_DELAY={delay}\nBITFINEX_REST_URL=http://127.0.0.1:1/v2\n"
+    assert read(home, local).warnings == ()

@@ -132,3 +132,10 @@ def test_links_between_the_docs_lead_somewhere() -> None:
     for path in [HERE / "README.md", *(HERE / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text()):
             assert (path.parent / target).exists(), f"{path.name} leads to {target}"
+
+
+def test_every_boundary_is_shown_by_a_test_that_there_is() -> None:
+    named = re.findall(r"`tests/([\w/]+\.py)::(\w+)`", (HERE / "SECURITY.md").read_text())
+    assert len(named) > 30
+    missing = [f"{file}::{test}" for file, test in named if f"def {test}(" not in (HERE / "tests" / file).read_text()]
+    assert missing == []

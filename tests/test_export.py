@@ -289,6 +289,59 @@ def test_days_and_months_are_cut_on_their_own_grid(folder: Folder) -> None:
     assert values(found.out, timeframe="1M") == [row for row in months if row[0] >= int(since)]
 
 
+STRANGER = 54_321
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a link that belongs to somebody else")
+@pytest.mark.parametrize(
+    ("mode", "linker", "owner", "is_followed"),
+    [
+        (0o1777, STRANGER, 0, False),
+        (0o1777, STRANGER, STRANGER, True),  # in a folder of one's own
+        (0o1777, 0, STRANGER, True),
+        (0o0777, STRANGER, 0, True),  # the kernel lets anybody replace anything there
+        (0o1755, STRANGER, 0, True),
+    ],
+)
+@pytest.mark.parametrize("planted", ["a file", "a folder"])
+def test_a_link_that_a_stranger_has_planted_is_not_followed(
+    filled: Folder, planted: str, mode: int, linker: int, owner: int, is_followed: bool
+) -> None:
+    shared, mine = filled.path / "shared", filled.path / "mine"
+    shared.mkdir()
+    mine.mkdir()
+    victim = mine / "candles.csv"
+    victim.write_text("precious")
+    link = shared / ("candles.csv" if planted == "a file" else "sub")
+    link.symlink_to(victim if planted == "a file" else mine)
+    os.lchown(link, linker, linker)
+    shared.chmod(mode)
+    os.chown(shared, owner, owner)
+    output = link if planted == "a file" else link / "candles.csv"
+    ended = filled.run("export", "-s", "BTCUSD", "-t", "1h", "--output", str(output))
+    assert ended.exit == (0 if is_followed else 77), ended.err
+    assert (victim.read_text() == "precious") == (not is_followed)
+    assert link.is_symlink()
+    assert is_followed or f"{link} is a link that somebody else has put" in ended.err
+
+
+def test_a_name_with_harmful_characters_is_told_harmlessly(filled: Folder) -> None:
+    code, screen = filled.show("export", "-o", "gone\x1b]0;t\x07\u202e/x.csv", TERM="xterm")
+    assert code == 2
+    assert "\\x1b]0;t\\x07\\u202e is no folder" in screen.replace("\n", " ")
+    assert not {"\x1b", "\x07", "\u202e"} & set(screen)
+
+
+def test_links_in_a_circle_and_relative_ones_are_told_apart(filled: Folder) -> None:
+    (filled.path / "round").symlink_to("about")
+    (filled.path / "about").symlink_to("round")
+    assert filled.run("export", "-t", "1h", "--output", "round").exit == 2
+    (filled.path / "sub").mkdir()
+    (filled.path / "sub" / "link.csv").symlink_to("../there.csv")
+    assert filled.run("export", "-t", "1h", "--output", "sub/link.csv").exit == 0
+    assert (filled.path / "there.csv").read_text().startswith(",".join(PUBLIC))
+
+
 def test_of_a_store_that_cannot_be_read_nothing_is_written(folder: Folder) -> None:
     folder.database.write_bytes(b"hello" * 1000)
     ended = folder.run("export")

@@ -60,6 +60,24 @@ def test_a_run_by_hand_has_no_journal_and_shows_its_row(journalctl: Folder) -> N
     assert journalctl.run("logs", "--json").json["lines"] is None
 
 
+@pytest.mark.parametrize(
+    ("said", "code", "advice"),
+    [
+        ("No journal files were opened due to insufficient permissions.", 77, "usermod -aG systemd-journal"),
+        ("Failed to open files: \x1b[31mBad message", 78, "Bad message"),
+    ],
+)
+def test_a_journal_that_cannot_be_read_is_no_bug(journalctl: Folder, said: str, code: int, advice: str) -> None:
+    run_as_a_unit(journalctl, "update")
+    script = journalctl.path / "bin" / "journalctl"
+    script.write_text(f"#!/bin/sh\necho '{said}' >&2\nexit 1\n")
+    for arguments in (["logs"], ["logs", "--json"]):
+        ended = journalctl.run(*arguments)
+        assert ended.exit == code, ended.err
+        assert advice in ended.err
+        assert "\x1b" not in ended.err
+
+
 def test_a_machine_without_journalctl_is_told(folder: Folder) -> None:
     run_as_a_unit(folder, "update")
     for arguments in (["logs"], ["logs", "--json"]):

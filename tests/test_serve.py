@@ -47,7 +47,8 @@ class Served:
     """A running `mdata serve` of a folder."""
 
     def __init__(self, folder: Folder, *arguments: str, **given: str) -> None:
-        self.process = folder.start("serve", "--port", "0", *arguments, **given)
+        place = () if "--socket" in arguments else ("--port", "0")
+        self.process = folder.start("serve", *place, *arguments, **given)
         assert self.process.stdout is not None
         self.url = self.process.stdout.readline().strip()
         if not self.url:
@@ -554,5 +555,5 @@ def test_without_datasette_it_says_how_to_get_it(folder: Folder) -> None:
         check=False, timeout=60,
     )  # fmt: skip
     assert ended.returncode == 78
-    assert "pip install 'mdata[web]'" in ended.stderr
+    assert f"`{sys.executable} -m pip install 'datasette>=0.65,<1'`" in ended.stderr
     assert len(ended.stderr.splitlines()) == 1

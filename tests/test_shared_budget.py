@@ -1,17 +1,31 @@
-"""Real processes against an exchange with the true limit and ban, on a clock that runs five times as fast."""
+"""Real processes against an exchange with the true limit and ban, on a clock that runs five times as fast.
 
-from collections.abc import Callable
+`make budget` runs the long ones: ten minutes of eight processes, and the hour after a refusal.
+"""
+
+import fcntl
+import json
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from subprocess import Popen
+from typing import NamedTuple
 
+import pytest
 from conftest import Folder, hurried
 
 from mdata.clock import SystemClock
+from mdata.domain.pace import MOST_PER_MINUTE, Pace, Past
 from mdata.sandbox.market import Market, Pair
 from mdata.sandbox.server import RateRule, Sandbox
 
 SPEED = 5.0
 TRUE_RULE = RateRule(per_minute=30, ban_seconds=60.0, extends=True)
+LOW_RULE = RateRule(per_minute=10, ban_seconds=60.0, extends=True)
+# Candles of many pairs close each minute: more requests than any budget has, and each answer a few rows.
+MANY = [f"t{first}{second}AUSD" for first in "ABCDEFGH" for second in "ABCDEFGH"]
 
 
 def folders(path: Path, sandbox: Sandbox, count: int, **settings: str) -> list[Folder]:
@@ -33,28 +47,138 @@ def finish(processes: list[Popen[str]]) -> list[int]:
     return [process.returncode for process in processes]
 
 
-def test_within_the_limit_nobody_is_refused_and_the_budget_is_used(tmp_path: Path, market: Market) -> None:
-    delay = 2.1
+class Crowd:
+    """Eight processes with more work than the budget has, which are killed, paused and rebooted under their feet."""
+
+    def __init__(self, path: Path, sandbox: Sandbox, **settings: str) -> None:
+        self.sandbox, self.clock = sandbox, sandbox.clock
+        self.folders = folders(path, sandbox, 8, SYMBOLS=",".join(MANY), BACKFILL_DAYS="1", **settings)
+        self.state = path / "rate-limit.json"
+        self.running: list[Popen[str]] = []
+        self.rng = random.Random(13)
+
+    def start(self, number: int) -> Popen[str]:
+        # Those that serve a candle's next minute, and those that go deep.
+        command = ("update", "backfill")[number % 2]
+        grids = {"update": "1m", "backfill": "1h,3h,6h,12h,1D"}[command]
+        return self.folders[number].start(command, TIMEFRAMES=grids)
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        self.running = [self.start(number) for number in range(len(self.folders))]
+        try:
+            yield
+        finally:
+            for process in self.running:
+                process.kill()
+                process.communicate()
+
+    def work(self, seconds: float, kill_every: float) -> None:
+        """Work for so many seconds of the exchange's time; whoever ends, or is killed, is followed by another."""
+        end, next_kill = self.clock.boottime() + seconds, self.clock.boottime() + kill_every
+        while self.clock.boottime() < end:
+            if self.clock.boottime() >= next_kill:
+                self.rng.choice(self.running).kill()
+                next_kill += kill_every
+            for number, process in enumerate(self.running):
+                if process.poll() is not None:
+                    process.communicate()
+                    self.running[number] = self.start(number)
+            time.sleep(0.02)
+
+    def reboot(self) -> None:
+        """Let the file be of another boot, as whoever comes up after one finds it."""
+        with self.state.open("r+b") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            text = stream.read()
+            found = json.loads(text)
+            stream.seek(0)
+            stream.write(json.dumps({**found, "boot_id": "before"}).encode().ljust(len(text)))
+
+
+def ideal(pace: Pace, seconds: float) -> int:
+    """Return how many requests leave in so many seconds when the burst is whole and nobody is ever late."""
+    past, now, count = Past(), 1000.0, 0
+    while now < 1000 + seconds:
+        past, count = past.leaving(pace, now).arrived(now, now), count + 1
+        now = past.ready_at(pace)
+    return count
+
+
+class Life(NamedTuple):
+    """How many requests left while work was left; how many the sustained rate has there, and a faultless sender."""
+
+    sent: int
+    sustained: float
+    ideal: int
+
+    def __str__(self) -> str:
+        shares = (
+            f"{self.sent / self.sustained:.3f} of the sustained budget, {self.sent / self.ideal:.3f} of the ideal"
+        )
+        return f"{self.sent} requests, {shares}"
+
+
+def live_through(path: Path, market: Market, pace: Pace, periods: int, seconds: float, pause: float = 70) -> Life:
+    """Let eight processes work for so many periods, with pauses between them, and count."""
+    settings = {"RATE_LIMIT_DELAY": str(pace.delay), "RATE_LIMIT_BURST": str(pace.burst)}
+    spans: list[tuple[float, float]] = []
     with hurried(market, SPEED, TRUE_RULE) as (sandbox, clock):
-        processes = [
-            one.start("backfill") for one in folders(tmp_path, sandbox, 8, RATE_LIMIT_DELAY=str(delay), **clock)
-        ]
-        assert finish(processes) == [0] * 8
-        at = [one.boottime for one in sandbox.requests]
-    assert {one.status for one in sandbox.requests} == {200}
-    assert len(at) >= 8 * 5
-    used = (len(at) - 1) * delay / (at[-1] - at[0])
-    # What arrives is not quite what was sent: the first and the last may have been late on their way.
-    assert 0.95 <= used <= 1.01
+        crowd = Crowd(path, sandbox, **settings, **clock)
+        for period in range(periods):
+            if period:
+                crowd.clock.sleep(pause)
+            with crowd.at_work():
+                before = len(sandbox.requests)
+                while len(sandbox.requests) == before:
+                    time.sleep(0.01)
+                began = sandbox.requests[before].boottime
+                crowd.work(seconds / 2, kill_every=17)
+                if period % 2:
+                    crowd.reboot()
+                crowd.work(seconds / 2, kill_every=17)
+                ended = crowd.clock.boottime()
+            spans.append((began, ended))
+        requests = list(sandbox.requests)
+    assert {one.status for one in requests} == {200}, "nobody is refused"
+    at = [one.boottime for one in requests]
+    assert max(sum(start <= other < start + 60 for other in at) for start in at) <= MOST_PER_MINUTE
+    return Life(
+        sum(began <= instant < ended for instant in at for began, ended in spans),
+        sum((ended - began) / pace.sustained for began, ended in spans),
+        sum(ideal(pace, ended - began) for began, ended in spans),
+    )
+
+
+@pytest.fixture
+def busy_market() -> Market:
+    return Market({name: Pair(name) for name in MANY})
+
+
+def test_bursts_kills_and_reboots_break_no_limit(tmp_path: Path, busy_market: Market) -> None:
+    life = live_through(tmp_path, busy_market, Pace(2.0, 15), periods=2, seconds=50, pause=40)
+    assert life.sent >= 0.9 * life.ideal
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("pace", [Pace(6.0, 15), Pace(2.0, 15), Pace(2.4, 20)])
+def test_ten_minutes_of_bursts_kills_and_reboots(tmp_path: Path, busy_market: Market, pace: Pace) -> None:
+    life = live_through(tmp_path, busy_market, pace, periods=2, seconds=300)
+    print(f"{pace}: {life}")  # noqa: T201 - for `make budget`
+    assert life.sent >= 0.99 * life.sustained
+
+
+def refused(sandbox: Sandbox) -> list[float]:
+    return [one.boottime for one in sandbox.requests if one.status == 429 or one.in_ban]
 
 
 def test_after_one_refusal_nobody_asks_until_the_ban_is_over(
     tmp_path: Path, market: Market, wait: Callable[..., None]
 ) -> None:
-    with hurried(market, SPEED, TRUE_RULE) as (sandbox, clock):
-        settings = {"RATE_LIMIT_DELAY": "1.0", **clock}
+    with hurried(market, SPEED, LOW_RULE) as (sandbox, clock):
+        settings = {"RATE_LIMIT_DELAY": "6", "RATE_LIMIT_BURST": "15", "BACKFILL_DAYS": "5", **clock}
         processes = [one.start("backfill") for one in folders(tmp_path / "early", sandbox, 8, **settings)]
-        wait(lambda: any(one.status == 429 for one in sandbox.requests), 60)
+        wait(lambda: refused(sandbox), 60)
         (late,) = folders(tmp_path / "late", sandbox, 1, **settings)
         late.settings["RATE_LIMIT_STATE_PATH"] = str(tmp_path / "early" / "rate-limit.json")
         wait(lambda: late.run("status", "--json").json["rate_limit"]["blocked_until"] is not None)
@@ -63,9 +187,23 @@ def test_after_one_refusal_nobody_asks_until_the_ban_is_over(
         assert (started_in_the_block.exit, started_in_the_block.json["requests"]) == (75, 0)
         assert len(sandbox.requests) == before
         assert finish(processes) == [0] * 8
-    refused = [one.boottime for one in sandbox.requests if one.status == 429 or one.in_ban]
     # On a busy machine others may be under way before the first refusal is read and stored: two seconds of life.
-    assert refused[-1] - refused[0] < 2 * SPEED, "one refusal stops all of them, and what comes after is welcome"
+    at = refused(sandbox)
+    assert at[-1] - at[0] < 2 * SPEED, "one refusal stops all of them, and from then on nobody bursts"
+
+
+@pytest.mark.soak
+def test_an_exchange_with_a_third_of_the_limit_refuses_once_and_then_not_for_an_hour(
+    tmp_path: Path, busy_market: Market
+) -> None:
+    speed = 20.0
+    with hurried(busy_market, speed, LOW_RULE) as (sandbox, clock):
+        crowd = Crowd(tmp_path, sandbox, RATE_LIMIT_DELAY="6", RATE_LIMIT_BURST="15", **clock)
+        with crowd.at_work():
+            crowd.work(3600 + 60, kill_every=600)
+        found, at = refused(sandbox), [one.boottime for one in sandbox.requests]
+    print(f"{len(at)} requests in {(at[-1] - at[0]) / 60:.0f} minutes, {len(found)} refused")  # noqa: T201
+    assert found[-1] - found[0] < 2 * speed
 
 
 def test_a_clock_that_is_an_hour_wrong_stalls_nobody_and_buys_no_burst(tmp_path: Path, market: Market) -> None:

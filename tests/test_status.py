@@ -312,7 +312,7 @@ def test_the_shape_of_the_json(folder: Folder) -> None:
             None,
         )
     assert set(full["rate_limit"]) == {
-        "delay_seconds", "next_request_at", "blocked_until", "refusals", "waiting",
+        "delay_seconds", "burst", "free_now", "next_request_at", "blocked_until", "calm_until", "refusals", "waiting",
     }  # fmt: skip
     assert set(full["database"]) == {"path", "bytes", "wal_bytes", "schema_version", "sqlite_version"}
 
@@ -408,6 +408,7 @@ def test_another_user_is_told_which_group_is_missing(folder: Folder) -> None:
         shared = Path(name)
         for source in folder.path.glob("mdata.db*"):
             (shared / source.name).write_bytes(source.read_bytes())
+            (shared / source.name).chmod(0o660)  # as mdata makes it there
         adm = grp.getgrnam("adm").gr_gid
         os.chown(shared, 0, adm)
         shared.chmod(0o2775)

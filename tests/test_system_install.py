@@ -11,7 +11,10 @@ from systemd_host import ROOT, Host, booted
 
 from mdata.sandbox.server import Sandbox
 
-SOURCES = ("Makefile", "pyproject.toml", "README.md", "LICENSE", "NOTICE", "constraints.txt", ".env.example")
+SOURCES = (
+    "Makefile", "pyproject.toml", "README.md", "LICENSE", "NOTICE", "requirements.lock", "requirements-build.lock",
+    ".env.example",
+)  # fmt: skip
 # What pip needs to know here to reach its packages.
 ENVIRON = {
     name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_CERT")) or "_proxy" in name

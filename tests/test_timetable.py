@@ -50,6 +50,12 @@ def test_runs_end_within_their_cadence(minutes: int) -> None:
      ["2 series × 6 s", "= 12 s", "update wants them every 5 s", "240%", "update every 15 s would fit"]),
     ({"BACKFILL_INTERVAL_MINUTES": "1", "SYMBOLS": "BTCUSD,ETHUSD", "TIMEFRAMES": "1m,5m,15m,1h,6h,1D"},
      ["12 series × 6 s", "= 72 s", "backfill wants them every 60 s", "120%", "backfill every 2 min would fit"]),
+    ({"BACKFILL_INTERVAL_MINUTES": "1", "SYMBOLS": ",".join(f"A{one}USD" for one in range(10, 40)),
+      "RATE_LIMIT_DELAY": "2"},
+     ["30 series × 2.22 s (27 a minute at most)", "= 66.67 s", "111%", "backfill every 2 min would fit"]),
+    ({"REST_UPDATE_ENABLED": "true", "SYMBOLS": ",".join(f"A{one}USD" for one in range(10, 29)),
+      "UPDATE_INTERVAL_SECONDS": "120", "RATE_LIMIT_BURST": "1"},
+     ["19 series in one run of update, 1 at once (RATE_LIMIT_BURST)", "18 × 6 s (RATE_LIMIT_DELAY) = 108 s", "96 s"]),
 ])  # fmt: skip
 def test_what_cannot_be_kept_is_refused(settings: dict[str, str], said: list[str]) -> None:
     with pytest.raises(ConfigurationError) as caught:

@@ -260,7 +260,7 @@ def test_a_range_that_grew_since_it_was_doubted_is_withdrawn_as_a_whole(
     clock.advance(10 * MINUTE)
     update(one)
     with one.store.write() as connection:
-        audit.withdraw(connection, series, found.doubts)
+        audit.withdraw(connection, series, found.doubts, 0)
     assert verify(one)[0].exit == 0
     heal(one, clock, sandbox)
 
@@ -281,7 +281,7 @@ def test_what_was_answered_anew_since_it_was_doubted_is_trusted(context: MakeCon
     before = segments(one)[0]
     assert before.range.contains(provisional.range)
     with one.store.write() as connection:
-        audit.withdraw(connection, series, found.doubts)
+        audit.withdraw(connection, series, found.doubts, 0)
     assert segments(one)[0] == before
 
 

@@ -38,11 +38,11 @@ class Tool:
     environ: Callable[[Place], dict[str, str]] = lambda _: {}
 
 
-def _mdata(delay: str) -> Callable[[Place], dict[str, str]]:
+def _mdata(burst: str) -> Callable[[Place], dict[str, str]]:
     return lambda place: {
         "DATABASE_PATH": str(place.folder / "mdata.db"),
         "RATE_LIMIT_STATE_PATH": str(place.folder / "rate-limit.json"),
-        "RATE_LIMIT_DELAY": delay,
+        "RATE_LIMIT_BURST": burst,
         "SYMBOLS": "BTCUSD,SPAUSD",
         "BACKFILL_DAYS": str(DAYS),
         "BITFINEX_REST_URL": f"http://127.0.0.1:{place.port}/v2",
@@ -132,8 +132,8 @@ def _rows(path: Path, sql: str, *values: str) -> Rows:
 
 
 TOOLS = (
-    Tool("mdata backfill", lambda _: [[str(MDATA), "backfill"]], _read_mdata, _mdata("6")),
-    Tool("mdata backfill, `RATE_LIMIT_DELAY=2`", lambda _: [[str(MDATA), "backfill"]], _read_mdata, _mdata("2")),
+    Tool("mdata backfill", lambda _: [[str(MDATA), "backfill"]], _read_mdata, _mdata("15")),
+    Tool("mdata backfill, `RATE_LIMIT_BURST=1`", lambda _: [[str(MDATA), "backfill"]], _read_mdata, _mdata("1")),
     Tool("ccxt paging into SQLite with pandas", _ccxt, _read_ccxt),
     Tool("freqtrade download-data", _freqtrade, _read_freqtrade),
     Tool("crypto-candlesticks", _candlesticks, _read_candlesticks),

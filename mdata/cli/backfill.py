@@ -6,6 +6,7 @@ import typer
 
 from mdata.cli import options as common
 from mdata.cli.frame import Answer, Frame, Options, conduct, instant
+from mdata.domain.budget import Priority
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,26 +85,30 @@ def _plan_backfill(frame: Frame, since: str | None) -> Answer:
     from mdata.jobs.backfill import plan
 
     start = instant(since, "--since", frame.clock)
-    return _plan(frame, lambda settings, store, now: plan(settings, store, now, start))
+    return _plan(frame, Priority.BACKFILL, lambda settings, store, now: plan(settings, store, now, start))
 
 
 def _plan_update(frame: Frame) -> Answer:
     from mdata.jobs.update import plan
 
-    return _plan(frame, plan)
+    return _plan(frame, Priority.UPDATE, plan)
 
 
-def _plan(frame: Frame, plan: "Callable[[Settings, Store | None, int], list[Planned]]") -> Answer:
+def _plan(frame: Frame, priority: Priority, plan: "Callable[[Settings, Store | None, int], list[Planned]]") -> Answer:
     """Say what a run would ask for at most: requests, time at the shared rate, bytes."""
     from contextlib import nullcontext
     from dataclasses import asdict
 
-    from mdata.domain.planning import estimate
+    from mdata.domain.planning import estimate, in_turn
+    from mdata.shapes import budget
     from mdata.store.engine import open_for_reading
 
     settings = frame.loaded.settings
     with open_for_reading(settings.database_path) or nullcontext() as store:
-        planned = plan(settings, store, frame.clock.now())
+        found = plan(settings, store, frame.clock.now())
+    rate = budget(settings, frame.clock)
+    timed = in_turn([one.estimate for one in found], lambda requests: rate.seconds_for(requests, priority))
+    planned = [one._replace(estimate=cost) for one, cost in zip(found, timed, strict=True)]
     series = [{"series": one.name, "intervals": one.intervals, **asdict(one.estimate)} for one in planned]
     total = sum((one.estimate for one in planned), estimate(0, 0))
     return Answer(data={"dry_run": True, **asdict(total), "series": series}, show=lambda: _show_plan(planned))

@@ -83,7 +83,7 @@ def _write(frame: Frame, asked: "Asked", stream: TextIO) -> "list[Exported]":
     from mdata.store.engine import open_for_reading
 
     settings, writer = frame.loaded.settings, csv.writer(stream, lineterminator="\n")
-    with open_for_reading(settings.database_path) or nullcontext() as store:
+    with open_for_reading(settings.database_path, frame.log.info) or nullcontext() as store:
         writer.writerow(PUBLIC)
         return work(store, targets(settings), asked, writer.writerows)
 
@@ -106,11 +106,13 @@ def _stdout() -> Iterator[TextIO]:
 
 def _file(output: Path, store: Path) -> Path:
     """Return the file that is to be replaced; refuse what is none, a device above all, and the store itself."""
+    from mdata.files import without_planted_links
+
     try:
         # What it is comes first: a pipe behind /dev/stdout has no place.
         if output.exists() and not output.is_file():
             raise typer.BadParameter(f"{output} is no file; without --output the candles go to stdout")
-        found = output.resolve()
+        found = without_planted_links(output)
         if not found.parent.is_dir():
             raise typer.BadParameter(f"{found.parent} is no folder", param_hint="--output")
     except PermissionError as error:

@@ -1,5 +1,7 @@
 """What surrounds every subcommand: settings, log, signals, errors, the JSON envelope, the exit code."""
 
+import errno
+import io
 import os
 import signal
 import sys
@@ -15,13 +17,30 @@ import typer
 from mdata import config
 from mdata.clock import Clock, RehearsalClock, SystemClock
 from mdata.config import Loaded
-from mdata.errors import BUG, MdataError, NotNowError, Stopped, StorageError, worst
+from mdata.errors import (
+    BUG,
+    ConfigurationError,
+    MdataError,
+    NotNowError,
+    NotPermittedError,
+    Stopped,
+    StorageError,
+    worst,
+)
 from mdata.logs import StderrLog, harmless
 
 if TYPE_CHECKING:
     from mdata.jobs.result import JobResult
 
 _BUG = "this is a bug in mdata; please report it with the lines above"
+# The interpreter has no other sign for it than this text, which is not translated.
+_NO_THREAD = "can't start new thread"
+_NO_MORE = {
+    errno.ENOMEM: "memory (ulimit -v, MemoryMax= of a unit)",
+    errno.EAGAIN: "threads (ulimit -u and -v, TasksMax= and MemoryMax= of a unit)",
+    errno.EMFILE: "open files (ulimit -n, LimitNOFILE= of a unit)",
+    errno.ENFILE: "open files (fs.file-max)",
+}
 
 
 class Options(NamedTuple):
@@ -88,11 +107,14 @@ def perform(command: str, options: Options, act: Callable[[StderrLog], Answer], 
         answer = _failed(log, command, error.exit_code, str(error), is_job=is_job)
     except Stopped as stop:
         answer = _failed(log, command, stop.exit_code, "stopped by a signal", is_job=is_job)
-    except (typer.Exit, typer.Abort, typer.BadParameter):
+    except typer.BadParameter as error:
+        # It names files, and whoever names those may mean harm.
+        error.message = harmless(error.message)
         raise
-    except Exception:  # noqa: BLE001 - the one place that may catch everything
-        _report_bug()
-        answer = _failed(log, command, BUG, _BUG, is_job=is_job)
+    except (typer.Exit, typer.Abort):
+        raise
+    except Exception as error:  # noqa: BLE001 - the one place that may catch everything
+        answer = _failed(log, command, *_unforeseen(log, error), is_job=is_job)
     _remember_for_alarm(answer)
     try:
         _print(command, options, answer)
@@ -134,6 +156,38 @@ def _failed(log: StderrLog, command: str, exit_code: int, reason: str, *, is_job
 def closing_line(log: StderrLog, exit_code: int, line: str) -> None:
     """Say how a run ended, as loudly as it deserves: what is no failure must alarm nobody."""
     (log.notice if exit_code in {0, 3, 65, 75} or exit_code > 128 else log.error)(line)
+
+
+def _unforeseen(log: StderrLog, error: Exception) -> tuple[int, str]:
+    """Tell what nobody has turned into a sentence; return exit code and reason."""
+    known = _not_of_our_making(error)
+    if known is None:
+        _report_bug()
+        return BUG, _BUG
+    log.error(str(known))
+    return known.exit_code, str(known)
+
+
+def _not_of_our_making(error: Exception) -> MdataError | None:
+    """Return what to say when a limit of the machine was reached, or the installation is not whole."""
+    if isinstance(error, ImportError) and error.name and not error.name.startswith("mdata"):
+        if isinstance(error, ModuleNotFoundError):
+            return ConfigurationError(f"mdata's installation is not whole here: {error}; install it again")
+        return ConfigurationError(f"mdata cannot load a part ({error}); check `ulimit -a`, or install it again")
+    lacking = _lacking(error)
+    if lacking is None:
+        return None
+    return NotPermittedError(
+        f"the system gives this run no more {lacking}; raise that limit, or end other programs, and run it again"
+    )
+
+
+def _lacking(error: Exception) -> str | None:
+    if isinstance(error, MemoryError):
+        return _NO_MORE[errno.ENOMEM]
+    if isinstance(error, RuntimeError) and str(error) == _NO_THREAD:
+        return _NO_MORE[errno.EAGAIN]
+    return _NO_MORE.get(error.errno or 0) if isinstance(error, OSError) else None
 
 
 def _report_bug() -> None:
@@ -221,6 +275,9 @@ def run() -> NoReturn:
     from mdata.cli.main import app
 
     _open_closed_streams()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Where it is ASCII (LC_ALL=C), what is not becomes escapes, as Python has it for stderr.
+        sys.stdout.reconfigure(errors="backslashreplace")
     code = BUG
     try:
         app()
@@ -230,8 +287,8 @@ def run() -> NoReturn:
         # A help text or a version: what a command prints is looked after in `perform`.
         StderrLog(None, "ERROR", priorities=False).error(f"this could not be written to stdout: {error.strerror}")
         code = StorageError.exit_code
-    except Exception:  # noqa: BLE001 - what goes wrong outside of `perform`
-        _report_bug()
+    except Exception as error:  # noqa: BLE001 - what goes wrong outside of `perform`
+        code, _ = _unforeseen(StderrLog(None, "ERROR", priorities=False), error)
     _end(code)
 
 

@@ -97,7 +97,7 @@ def _gaps(frame: Frame, given: Options, status: str | None, since: str | None, l
     settings = frame.loaded.settings
     symbols = list(settings.symbols) if given.symbols else []
     timeframes = [one.name for one in settings.timeframes] if given.timeframes else []
-    rows = shapes.find_gaps(settings, status, symbols, timeframes, start, limit)
+    rows = shapes.find_gaps(settings, status, symbols, timeframes, start, limit, frame.log.info)
     if rows is None:
         _tell_that_nothing_is_stored(frame)
         return Answer(data={"gaps": []})
@@ -123,7 +123,7 @@ def _tell_what_is_stored(frame: Frame, symbols: list[str]) -> None:
 def _opened(frame: Frame) -> "Store | None":
     from mdata.store.engine import open_for_reading
 
-    store = open_for_reading(frame.loaded.settings.database_path)
+    store = open_for_reading(frame.loaded.settings.database_path, frame.log.info)
     if store is None:
         _tell_that_nothing_is_stored(frame)
     return store
@@ -163,26 +163,30 @@ def _revisions(frame: Frame) -> Answer:
 
 
 def _plan(frame: Frame, *, retry_failed: bool) -> Answer:
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
     from mdata import render
+    from mdata.domain.budget import Priority
     from mdata.domain.moment import human_duration
     from mdata.jobs.repair import NOTHING, plan
+    from mdata.shapes import budget
 
     settings, store, found = frame.loaded.settings, _opened(frame), NOTHING
     if store is not None:
         with store:
             found = plan(settings, store, frame.clock.now(), retry_failed=retry_failed)
+    cost = found.estimate
+    cost = replace(cost, seconds=budget(settings, frame.clock).seconds_for(cost.requests, Priority.REPAIR))
     data = {
         "dry_run": True,
         "gaps_due": found.gaps,
         "silences_due": found.silences,
         "intervals": found.intervals,
-        **asdict(found.estimate),
+        **asdict(cost),
     }
     text = (
         f"{found.gaps} gaps ({found.intervals} intervals) and {found.silences} long silences are due: at most "
-        f"{found.estimate.requests} requests, {human_duration(found.estimate.seconds)} at the shared rate, "
-        f"{found.estimate.bytes / 1e6:.1f} MB"
+        f"{cost.requests} requests, {human_duration(cost.seconds)} at the shared rate, "
+        f"{cost.bytes / 1e6:.1f} MB"
     )
     return Answer(data=data, show=lambda: render.line(text))

@@ -12,6 +12,7 @@ from mdata.cli.frame import Answer, Frame, Options, closing_line, conduct, durat
 from mdata.jobs.context import Context, Exchange, Limits, Progress
 from mdata.jobs.result import JobResult
 from mdata.locks import command_lock
+from mdata.mounts import refuse_remote
 from mdata.store.engine import open_store
 from mdata.store.jobs import Origin
 
@@ -48,11 +49,13 @@ def run_job_with_more(
     limits: Limits,
     wait_lock: str,
     work: Callable[[Context], tuple[JobResult, More]],
+    look: Callable[[Frame], None] = lambda _: None,
 ) -> NoReturn:
-    """Run a job that has more to tell than its counters."""
+    """Run a job that has more to tell than its counters; `look` may refuse to, before anything is opened."""
     patience = duration(wait_lock, "--wait-lock")
 
     def act(frame: Frame) -> Answer:
+        look(frame)
         database = frame.loaded.settings.database_path
         lock = command_lock(database, command, patience, frame.clock)
         with lock, context(frame, limits) as given:
@@ -79,6 +82,8 @@ def summary(result: JobResult, words: str = "") -> str:
 def context(frame: Frame, limits: Limits, *, shows_progress: bool = True) -> Iterator[Context]:
     """Open everything a job works with, and close it again."""
     settings = frame.loaded.settings
+    refuse_remote(settings.database_path, "DATABASE_PATH")
+    refuse_remote(settings.rate_limit_state_path, "RATE_LIMIT_STATE_PATH")
     opened: list[Exchange] = []
 
     def exchange() -> Exchange:
@@ -109,6 +114,7 @@ def rate_limit(frame: Frame) -> "RateLimit":
         settings.rate_limit_min_backoff_seconds,
         frame.clock,
         random.SystemRandom(),
+        settings.rate_limit_burst,
     )
 
 

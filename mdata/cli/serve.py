@@ -1,8 +1,11 @@
 """`mdata serve`."""
 
-import socket
+import re
 import sys
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -10,23 +13,54 @@ from mdata.cli import options as common
 from mdata.cli.frame import Answer, Frame, Options, conduct
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import socket
 
-    from mdata.clock import Clock
-    from mdata.config import Settings
-    from mdata.jobs.context import Log
-    from mdata.web.server import Site
+_HOST, _PORT = "127.0.0.1", 8001
+_SHORTEST_TOKEN, _LONGEST_TOKEN = 16, 512
+
+
+class Place(NamedTuple):
+    """Where to listen: on a socket file, or else on an address and a port."""
+
+    host: str
+    port: int
+    socket: Path | None
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether it is an address that only this machine reaches."""
+        from mdata.config.values import is_loopback
+
+        return self.socket is None and is_loopback(self.host)
+
+    def whom(self, token: str | None) -> str:
+        """Say who can read there."""
+        if token is not None:
+            return "whoever has the token"
+        if self.socket is not None:
+            return f"whoever may open {self.socket}"
+        return "everyone on this machine" if self.is_loopback else f"whoever reaches {self.host}"
 
 
 def serve(
     env_file: common.EnvFile = None,
-    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Listen on this address.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Listen on this address.")] = _HOST,
     port: Annotated[
         int, typer.Option(metavar="PORT", min=0, max=65535, help="Listen on this port; 0 picks a free one.")
-    ] = 8001,
+    ] = _PORT,
+    socket: Annotated[
+        Path | None,
+        typer.Option(
+            "--socket", metavar="FILE", help="Listen on this UNIX socket, and on no port.", show_default=False
+        ),
+    ] = None,
     allow_host: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="Answer to this host name too; repeatable.", show_default=False),
+    ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Answer only to who sends the token in this file.", show_default=False),
     ] = None,
     quiet: common.Quiet = False,
     verbose: common.Verbose = False,
@@ -35,37 +69,51 @@ def serve(
 
     To programs: /health, /status, /gaps and /jobs. To browsers: tables and queries, to look at and to download.
     """
-    given = Options(env_file, quiet=quiet, verbose=verbose)
-    conduct("serve", given, lambda frame: _serve(frame, host, port, allow_host or []))
+    if socket is not None and (host, port) != (_HOST, _PORT):
+        raise typer.BadParameter("it takes the place of --host and --port: leave them out", param_hint="--socket")
+    given, place = Options(env_file, quiet=quiet, verbose=verbose), Place(host, port, socket)
+
+    def act(frame: Frame) -> Answer:
+        from mdata.store.reading import kept
+
+        with kept():
+            return _serve(frame, place, allow_host or [], token_file)
+
+    conduct("serve", given, act)
 
 
-def _serve(frame: Frame, host: str, port: int, names: list[str]) -> Answer:
+def _serve(frame: Frame, place: Place, names: list[str], token_file: Path | None) -> Answer:
     from mdata.config.systemd import notify_socket
-    from mdata.config.values import is_loopback
     from mdata.errors import Stopped
     from mdata.notify import Notifier
 
-    site_of, run = _server()
+    _want_server()
+    from mdata.web.guard import Access
+    from mdata.web.server import Site
+    from mdata.web.server import serve as run
+
+    token = _token(token_file)
     _look(frame)
     database, notify = frame.loaded.settings.database_path, Notifier(notify_socket())
-    with _listen(host, port) as listening:
-        address = _address(listening, host)
+    with _listening(place) as (listening, address):
 
         def ready() -> None:
             sys.stdout.write(f"{address}\n")
             sys.stdout.flush()
-            frame.log.info(f"serving {database}, read only, until Ctrl-C")
+            frame.log.info(f"serving {database}, read only, to {place.whom(token)}, until Ctrl-C")
             notify("READY=1", f"STATUS=serving {address}")
 
-        if not is_loopback(host):
+        if token is None and place.socket is None and not place.is_loopback:
             frame.log.warning(
-                f"whoever reaches {host} can read everything in the store, and ask what they like of it; "
-                "put a reverse proxy with a password in front, or leave --host out"
+                f"whoever reaches {place.host} can read everything in the store, and ask what they like of it; "
+                "put a reverse proxy with a password in front, give a --token-file, or leave --host out"
             )
-        known = frozenset(name.lower() for name in names) if is_loopback(host) else None
+        # Names are held to where they are given; on this machine's own address always (see `Access`).
+        known = frozenset(name.lower() for name in names) if names or place.is_loopback else None
         try:
             # What libraries write to stderr goes into the log as well: it must not go round in circles.
-            run(site_of(listening, known, ready), frame.loaded.settings, frame.clock, frame.log.to(sys.stderr))
+            log = frame.log.to(sys.stderr)
+            run(Site(listening, Access(known, token), ready), frame.loaded.settings, frame.clock, log)
         except Stopped:
             notify("STOPPING=1")
             frame.log.info("the server has ended")
@@ -73,20 +121,33 @@ def _serve(frame: Frame, host: str, port: int, names: list[str]) -> Answer:
     return Answer()
 
 
-def _server() -> "tuple[type[Site], Callable[[Site, Settings, Clock, Log], None]]":
-    """Import the server; raise ConfigurationError where its extra is not installed."""
+@contextmanager
+def _listening(place: Place) -> "Iterator[tuple[socket.socket, str]]":
+    """Give a socket that listens at a place, and the address to print."""
+    from mdata.cli.listening import address, listen, socket_file
+
+    if place.socket is not None:
+        with socket_file(place.socket) as listening:
+            yield listening, f"unix:{place.socket}"
+    else:
+        with listen(place.host, place.port) as listening:
+            yield listening, address(listening, place.host)
+
+
+def _want_server() -> None:
+    """Raise ConfigurationError where the extra with the server is not installed."""
+    from mdata import extras
     from mdata.errors import ConfigurationError
 
     try:
-        from mdata.web.server import Site, serve
+        import mdata.web.server  # noqa: F401 - whether it is there
     except ModuleNotFoundError as error:
         if error.name and error.name.startswith("mdata"):
             raise
         raise ConfigurationError(
             f"`mdata serve` needs Datasette, which is not installed here ({error.name} is missing): run "
-            "`pip install 'mdata[web]'`, or in a checkout `.venv/bin/pip install -e '.[web]'`"
+            f"`{extras.install(extras.DATASETTE)}`"
         ) from error
-    return Site, serve
 
 
 def _look(frame: Frame) -> None:
@@ -94,35 +155,31 @@ def _look(frame: Frame) -> None:
     from mdata.store.engine import open_for_reading
 
     path = frame.loaded.settings.database_path
-    store = open_for_reading(path)
+    store = open_for_reading(path, frame.log.info)
     if store is None:
         frame.log.warning(f"nothing is stored in {path} yet; it is served once `mdata backfill` has run")
     else:
         store.close()
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """Return a socket that is bound and listens; raise an error in one sentence where that cannot be."""
-    import errno
+def _token(file: Path | None) -> str | None:
+    """Return the token in a file that nobody else may read; raise an error in one sentence where there is none."""
+    from mdata.errors import ConfigurationError
 
-    from mdata.errors import NotNowError, NotPermittedError
-
+    if file is None:
+        return None
     try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=128)
+        if file.stat().st_mode & 0o007:
+            raise ConfigurationError(
+                f"--token-file {file} is open to everyone on this machine: run `chmod 600 {file}`"
+            )
+        with file.open("rb") as stream:
+            token = stream.read(_LONGEST_TOKEN + 2).decode("ascii", "replace").strip()
     except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise NotNowError(
-                f"port {port} on {host} is in use, perhaps by another `mdata serve`: end that, or choose a --port"
-            ) from error
-        if error.errno == errno.EACCES:
-            raise NotPermittedError(f"port {port} is for root only: choose a --port from 1024 on") from error
-        raise typer.BadParameter(
-            f"cannot listen on {host}: {error.strerror}; 127.0.0.1 is this machine, 0.0.0.0 every interface of it",
-            param_hint="--host",
-        ) from error
-
-
-def _address(listening: socket.socket, host: str) -> str:
-    port = listening.getsockname()[1]
-    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+        raise ConfigurationError(f"cannot read --token-file {file}: {error.strerror}") from error
+    if not _SHORTEST_TOKEN <= len(token) <= _LONGEST_TOKEN or not re.fullmatch(r"[!-~]+", token):
+        raise ConfigurationError(
+            f"--token-file {file} must hold one word of {_SHORTEST_TOKEN} to {_LONGEST_TOKEN} letters, digits and "
+            "signs: `openssl rand -hex 32` makes one"
+        )
+    return token

@@ -95,7 +95,7 @@ def _read(frame: Frame, wish: Wish) -> Answer:
     file = wish.prometheus or (settings.prometheus_textfile if wish.check else None)
     is_screen = sys.stdout.isatty() and not (wish.json or wish.check or wish.prometheus)
     try:
-        state = shapes.find_status(settings, frame.clock, narrowed=wish.narrowed, silent=is_screen)
+        state = shapes.find_status(settings, frame.clock, frame.log.info, narrowed=wish.narrowed, silent=is_screen)
     except MdataError as error:
         if file is not None:
             _write_metrics(frame, file, None, limit, error.exit_code)

@@ -33,7 +33,7 @@ def _symbols(frame: Frame, text: str, *, refresh: bool) -> Answer:
     from mdata.store.engine import open_for_reading
 
     listing = _listing(frame, refresh=refresh)
-    store = open_for_reading(frame.loaded.settings.database_path)
+    store = open_for_reading(frame.loaded.settings.database_path, frame.log.info)
     try:
         stored = job.stored(store)
     finally:

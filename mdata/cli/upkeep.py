@@ -8,6 +8,7 @@ import typer
 from mdata.cli import options as common
 from mdata.cli.frame import Answer, Frame, Options, conduct, instant
 from mdata.cli.words import complete_symbol, complete_timeframe, one_of
+from mdata.errors import ConfigurationError
 from mdata.jobs import JOBS, RUN_OUTCOMES
 
 if TYPE_CHECKING:
@@ -71,7 +72,25 @@ def cleanup(
     from mdata.cli.jobs import limits_of, run_job_with_more
 
     limits = limits_of(max_runtime, None)
-    run_job_with_more("cleanup", given, limits, wait_lock, lambda context: _work(context, is_sure=yes))
+    run_job_with_more("cleanup", given, limits, wait_lock, lambda context: _work(context, is_sure=yes), _look)
+
+
+def _look(frame: Frame) -> None:
+    """Ask about a retention that stands in the .env of a folder which one merely happens to be in, --yes or not."""
+    if not frame.loaded.strange_retention:
+        return
+    if not sys.stdin.isatty():
+        raise ConfigurationError(f"nothing was deleted: {_strange(frame)}")
+    frame.log.warning(_strange(frame))
+    be_sure(f"Delete by it from {frame.loaded.settings.database_path}?")
+
+
+def _strange(frame: Frame) -> str:
+    names, env_file = frame.loaded.strange_retention, frame.loaded.env_file
+    return (
+        f"{' and '.join(names)} stand{'' if names[1:] else 's'} in {env_file}, which was merely found in this folder "
+        f"and names no DATABASE_PATH; if that is meant, give `--env-file {env_file}`, else run this in another folder"
+    )
 
 
 def _work(context: "Context", *, is_sure: bool) -> "tuple[JobResult, More]":
@@ -118,7 +137,9 @@ def _plan(frame: Frame) -> Answer:
     from mdata.jobs.cleanup import Removed, plan
     from mdata.store.engine import open_for_reading
 
-    store = open_for_reading(frame.loaded.settings.database_path)
+    if frame.loaded.strange_retention:
+        frame.log.warning(_strange(frame))
+    store = open_for_reading(frame.loaded.settings.database_path, frame.log.info)
     found = Removed()
     if store is not None:
         with store:
@@ -160,7 +181,7 @@ def _jobs(frame: Frame, command: str | None, outcome: str | None, since: str | N
     from mdata import shapes
 
     start = instant(since, "--since", frame.clock)
-    rows = shapes.find_jobs(frame.loaded.settings, command, start, limit, outcome)
+    rows = shapes.find_jobs(frame.loaded.settings, command, start, limit, outcome, frame.log.info)
     if rows is None:
         frame.log.warning("nothing has run yet: run `mdata backfill`")
         return Answer(data={"jobs": []})

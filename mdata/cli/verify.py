@@ -85,7 +85,7 @@ def _plan(frame: Frame) -> Answer:
     from mdata.jobs.verify import Verified, plan
     from mdata.store.engine import open_for_reading
 
-    store, found = open_for_reading(frame.loaded.settings.database_path), Verified()
+    store, found = open_for_reading(frame.loaded.settings.database_path, frame.log.info), Verified()
     if store is not None:
         with store:
             found = plan(frame.loaded.settings, store)

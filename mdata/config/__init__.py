@@ -9,6 +9,7 @@ from mdata.config.files import EnvFile, env_file_text, find_env_file, read_env_f
 from mdata.config.folders import current_folder, user_folder
 from mdata.config.table import SETTINGS, Setting, Settings
 from mdata.config.values import is_loopback
+from mdata.domain.pace import DOCUMENTED_PER_MINUTE, LEAST_DELAY
 from mdata.errors import ConfigurationError, MdataError, NotPermittedError
 from mdata.files import make_folder
 
@@ -21,12 +22,17 @@ _REDACTED = "(set, not shown)"
 
 
 class Loaded(NamedTuple):
-    """The effective settings, where each came from, and what should be looked at."""
+    """The effective settings, where each came from, and what should be looked at.
+
+    `strange_retention` names settings that delete, and stand in an env file that was merely found in the current
+    folder and does not say which store it is about.
+    """
 
     settings: Settings
     origins: Mapping[str, str]
     env_file: Path | None
     warnings: tuple[str, ...]
+    strange_retention: tuple[str, ...] = ()
 
 
 class Row(NamedTuple):
@@ -58,8 +64,10 @@ def load(
         faults.append(f"{origins['MDATA_REHEARSAL']}: MDATA_REHEARSAL needs both Bitfinex URLs on this machine")
     if faults:
         raise ConfigurationError("; ".join(faults) + "; correct it and run this again")
-    warnings = (*file.warnings, *_if_readable_by_others(file))
-    return Loaded(Settings(**found), origins, path, warnings)
+    warnings = (*file.warnings, *_if_readable_by_others(file), *_raise_delay(found, origins))
+    is_named = env_file is not None or bool(environment.get("MDATA_ENV_FILE"))
+    met = None if is_named or path is None or path.parent != current_folder() else path
+    return Loaded(Settings(**found), origins, path, warnings, _strange_retention(file, met, origins))
 
 
 def text_of(name: str, env_file: Path | None = None) -> str:
@@ -108,11 +116,41 @@ def _is_local(found: Mapping[str, Any]) -> bool:
     return all(is_loopback(urlsplit(found[name]).hostname or "") for name in ("bitfinex_rest_url", "bitfinex_ws_url"))
 
 
+def _raise_delay(found: dict[str, Any], origins: Mapping[str, str]) -> list[str]:
+    """Raise a delay that no exchange but one on this machine would bear, and return the sentence about it."""
+    from urllib.parse import urlsplit
+
+    delay = found["rate_limit_delay"]
+    if delay >= LEAST_DELAY or is_loopback(urlsplit(found["bitfinex_rest_url"]).hostname or ""):
+        return []
+    found["rate_limit_delay"] = LEAST_DELAY
+    meant = f"60 s ÷ {delay:g} s = {60 / delay:.0f} requests a minute" if delay else "no limit at all"
+    sentence = (
+        f"{origins['RATE_LIMIT_DELAY']}: RATE_LIMIT_DELAY={delay:g} means {meant}, and the exchange blocks whoever "
+        f"sends more than {DOCUMENTED_PER_MINUTE}: 60 s ÷ {DOCUMENTED_PER_MINUTE} = {LEAST_DELAY:g} s is used instead"
+    )
+    return [sentence]
+
+
 def _if_readable_by_others(file: EnvFile) -> list[str]:
     secret = [file.entries[one.name] for one in SETTINGS if one.is_secret and one.name in file.entries]
     if any(entry.value for entry in secret) and (path := secret[0].path).stat().st_mode & 0o004:
         return [f"{path} holds a secret and can be read by everybody: run `chmod o-r {path}`"]
     return []
+
+
+def _strange_retention(file: EnvFile, path: Path | None, origins: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the settings by which the .env of a folder that one happens to be in deletes from a store elsewhere."""
+    store = file.entries.get("DATABASE_PATH")
+    if path is None or (store is not None and store.value.strip()):
+        return ()
+    return tuple(
+        one.name
+        for one in SETTINGS
+        if "RETENTION" in one.name
+        and origins[one.name].startswith(f"{path}:")
+        and file.entries[one.name].value.strip() != one.default
+    )
 
 
 def listing(loaded: Loaded) -> list[Row]:
@@ -181,8 +219,9 @@ def is_journal(stream: TextIO) -> bool:
 
 
 def invocation_id() -> str | None:
-    """Return systemd's id of this run, if it runs under systemd."""
-    return os.environ.get("INVOCATION_ID") or None
+    """Return systemd's id of this run, if it runs under systemd; what cannot be one is none."""
+    found = os.environ.get("INVOCATION_ID", "")
+    return found if found.isascii() and found.isalnum() else None
 
 
 def wants_colour() -> bool:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mdata.config import values
+from mdata.domain.pace import Pace
 from mdata.domain.timeframe import Timeframe
 
 
@@ -26,6 +27,7 @@ class Settings(NamedTuple):
     ws_catchup_lookback_minutes: int
     stream_duration_minutes: int
     rate_limit_delay: float
+    rate_limit_burst: int
     rate_limit_max_retries: int
     rate_limit_min_backoff_seconds: float
     rate_limit_state_path: Path
@@ -44,6 +46,11 @@ class Settings(NamedTuple):
     notify_command: str | None
     log_level: str
     rehearsal: tuple[int, float, float] | None
+
+    @property
+    def pace(self) -> Pace:
+        """How fast the exchange may be asked."""
+        return Pace(self.rate_limit_delay, self.rate_limit_burst)
 
 
 class Setting(NamedTuple):
@@ -94,7 +101,8 @@ CATEGORIES: dict[str, tuple[Setting, ...]] = {
         Setting("STREAM_DURATION_MINUTES", "60", _MINUTES, "How long one run of the stream lasts."),
     ),
     "Rate limit (per IP, shared by all processes)": (
-        Setting("RATE_LIMIT_DELAY", "6.0", values.decimal(0, 3600), "Seconds between two requests, all together."),
+        Setting("RATE_LIMIT_DELAY", "6.0", values.decimal(0, 3600), "Seconds per request on average, all together."),
+        Setting("RATE_LIMIT_BURST", "15", values.whole(1, 27), "Requests at once after a pause; 1: evenly spaced."),
         Setting("RATE_LIMIT_MAX_RETRIES", "10", values.whole(0, 1000), "Further tries of a request that failed."),
         Setting(
             "RATE_LIMIT_MIN_BACKOFF_SECONDS", "60.0", values.decimal(0, 86_400), "Silence after a refusal, at least."

@@ -107,12 +107,29 @@ def level(text: str) -> str:
 
 def path(text: str) -> Path:
     """Return an absolute path; `~` is the home folder."""
-    if not text or not text.isprintable():
+    if not text or not _is_readable(text):
         raise ValueError(f"{quote(text)} is no path")
     try:
-        return Path(os.path.abspath(Path(text).expanduser()))  # noqa: PTH100 - links stay as they are written
+        return Path(os.path.abspath(Path(_native(text)).expanduser()))  # noqa: PTH100 - links stay as they are written
     except RuntimeError:
         raise ValueError(f"the home folder that {quote(text)} begins with is unknown; write the whole path") from None
+
+
+def _is_readable(text: str) -> bool:
+    """Whether text, or the UTF-8 that Python has kept as loose bytes where names are ASCII (LC_ALL=C), is plain."""
+    try:
+        return text.encode("utf-8", "surrogateescape").decode().isprintable()
+    except UnicodeError:
+        return False
+
+
+def _native(text: str) -> str:
+    """Return the form in which Python hands a name to the file system: an env file is UTF-8 whatever LC_ALL says."""
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return os.fsdecode(text.encode("utf-8", "surrogateescape"))
+    return text
 
 
 def optional_path(text: str) -> Path | None:

@@ -1,16 +1,21 @@
 """The rate budget: who may send next, and how long nobody may after a refusal.
 
-Bitfinex counts requests per IP (candles: 30 a minute in its current documents, 90 in older ones) and blocks an
-IP that exceeds them for about 60 s; clients that resume at exactly 60 s are caught again.
+Bitfinex counts requests per IP and blocks one that exceeds its limit for about 60 s; clients that resume at exactly
+60 s are caught again.
 """
 
 from collections.abc import Callable
 from enum import IntEnum
 from typing import NamedTuple
 
+from mdata.domain.pace import Pace, Past
+
 # Every so many slots, one goes to the lowest class that waits.
 LOWEST_EVERY = 4
+# Whoever does not take what was given for so long has died (or is stopped: it queues again with its old rank).
+GRACE = 1.0
 MAX_BLOCK_SECONDS = 15 * 60.0
+CALM_SECONDS = 60 * 60.0  # for how long after a block nobody bursts
 CONNECTS_PER_MINUTE = 20
 CONNECT_SPACING = 5.0  # seconds from one opening of a connection to its next one
 LONGEST_RECONNECT = 60.0
@@ -38,7 +43,8 @@ class State(NamedTuple):
 
     `last` is when the newest request left; until it has, `sender` names whose it is and `last` is when the slot was
     given. `passed` counts the slots since the lowest class that waited had one. `offered_to` is whose turn it is,
-    since `offered_at`: whoever does not take it in time has died.
+    since `offered_at`: whoever does not take it in time has died. `past` is what has left, and up to `calm_until`
+    nobody bursts. (A program older than the last two knows the others, and drops these when it writes.)
     """
 
     last: float
@@ -50,10 +56,29 @@ class State(NamedTuple):
     offered_to: str = ""
     offered_at: float = 0.0
     connects: tuple[float, ...] = ()
+    past: Past = Past()
+    calm_until: float = 0.0
 
-    def ready_at(self, delay: float) -> float:
-        """Return when the next request of a process with this delay may leave."""
-        return max(self.last + delay, self.blocked_until)
+    @classmethod
+    def unknown(cls, now: float, pace: Pace) -> "State":
+        """Return the state to begin with where nothing is known: it costs the burst, never the limit."""
+        return cls(now, past=pace.fullest(now))
+
+    def pace_at(self, pace: Pace, now: float) -> Pace:
+        """Return the pace in force for a process of this `pace`."""
+        return pace.calmed() if now < self.calm_until else pace
+
+    def ready_at(self, pace: Pace, priority: int, now: float) -> float:
+        """Return when the next request may leave, of this class and a process of this pace.
+
+        A slot that somebody was given counts as used: he may send at any time.
+        """
+        pace = self.pace_at(pace, now)
+        return max(self.spent(pace).ready_at(pace, kept(priority)), self.blocked_until)
+
+    def spent(self, pace: Pace) -> Past:
+        """Return what has left, with the slot that was given and not used yet."""
+        return self.past.leaving(pace, self.last) if self.sender else self.past
 
     def clamped(self, now: float, longest_block: float) -> "State":
         """Return the state without anything that could stall others longer than the rules allow."""
@@ -63,13 +88,24 @@ class State(NamedTuple):
             waiters=tuple(waiter for waiter in self.waiters if waiter.since <= now),
             offered_at=min(self.offered_at, now),
             connects=tuple(time for time in self.connects if now - 60 < time <= now),
+            past=self.past.clamped(now),
+            calm_until=min(self.calm_until, now + longest_block + CALM_SECONDS),
         )
 
+    def without_late_sender(self, pace: Pace, now: float) -> "State":
+        """Return the state without a slot whose owner has not used it in time: it is free again, and not counted."""
+        is_late = now - self.last >= patience(pace)
+        return self._replace(sender="") if self.sender and is_late else self
+
     def head(self) -> Waiter | None:
-        """Return whose turn is next: the highest class, every fourth slot the lowest; then the longest wait."""
+        """Return whose turn is next: the highest class, every fourth slot the lowest; then the longest wait.
+
+        Who compares history again has a turn only where nobody else waits.
+        """
         if not self.waiters:
             return None
         classes = {waiter.priority for waiter in self.waiters}
+        classes = classes - {int(Priority.RECHECK)} or classes
         chosen = max(classes) if self.passed >= LOWEST_EVERY - 1 else min(classes)
         return min((waiter for waiter in self.waiters if waiter.priority == chosen), key=lambda waiter: waiter.since)
 
@@ -92,17 +128,37 @@ class State(NamedTuple):
 
     def granted(self, waiter: Waiter, now: float) -> "State":
         """Return the state after this waiter got the slot at `now`."""
-        lowest = max(other.priority for other in (*self.waiters, waiter))
-        passed = 0 if waiter.priority == lowest else self.passed + 1
+        lowest = max(min(other.priority, Priority.BACKFILL) for other in (*self.waiters, waiter))
+        passed = 0 if waiter.priority >= lowest else self.passed + 1
         left = self.left(waiter.id)
         return left._replace(last=now, sender=waiter.id, passed=passed, offered_to="", offered_at=0.0)
 
-    def may_send(self, waiter_id: str, now: float, delay: float) -> bool:
+    def may_send(self, waiter: Waiter, pace: Pace, now: float) -> bool:
         """Whether the request of this waiter, who got a slot, may still leave at `now`.
 
-        Not when a block came, nor when it took so long that the slot after it is somebody else's.
+        Not when a block came, nor when it took so long that the slot was given to somebody else.
         """
-        return now >= self.blocked_until and (self.sender == waiter_id or now >= self.last + delay)
+        state = self._replace(sender="") if self.sender == waiter.id else self.without_late_sender(pace, now)
+        return not state.sender and now >= state.ready_at(pace, waiter.priority, now)
+
+    def left_by_request(self, pace: Pace, now: float) -> "State":
+        """Return the state after a request has left at `now`."""
+        return self._replace(last=now, sender="", past=self.past.leaving(self.pace_at(pace, now), now))
+
+    def blocked(self, seconds: float, now: float) -> "State":
+        """Return the state after a refusal at `now`: nobody sends for so long, and nobody bursts for an hour more."""
+        until = max(self.blocked_until, now + seconds)
+        return self._replace(blocked_until=until, calm_until=max(self.calm_until, until + CALM_SECONDS))
+
+
+def kept(priority: int) -> int:
+    """Return how many requests of a burst this class leaves to the others."""
+    return LOWEST_EVERY - 1 if priority >= Priority.BACKFILL else 0
+
+
+def patience(pace: Pace) -> float:
+    """Return for how many seconds a slot that was given is kept for its owner."""
+    return min(GRACE, pace.delay)
 
 
 def backoff(

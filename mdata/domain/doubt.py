@@ -13,8 +13,9 @@ from mdata.domain.timeframe import HOUR, MINUTE
 
 # silence: no rows came at an end of the answer · absent: stored candles did not come back · changed: one came back
 # with other values · first: the exchange's first candle, as it was told · unconfirmed: the first page of a series, of
-# which no other answer has brought a row yet · unwitnessed: no stored candle came back.
-Kind = Literal["silence", "absent", "changed", "first", "unconfirmed", "unwitnessed"]
+# which no other answer has brought a row yet · unwitnessed: no stored candle came back · withdrawn: what is stored
+# differs from what the answers had brought, so that they are asked for anew.
+Kind = Literal["silence", "absent", "changed", "first", "unconfirmed", "unwitnessed", "withdrawn"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 # Answers in the same form count as two when they lie so far apart (ms): no cache keeps one for so long.

@@ -55,7 +55,8 @@ def judge(page: Page, known: Known, settle: int) -> Verdict:
     is_witnessed = _brings_stored(page, known)
     if known.has_witness and not is_witnessed and not _repeats(page, known):
         return _proves_nothing(page, known)
-    distrusted = [] if is_witnessed else [one.range for one in known.doubts if one.kind == "unconfirmed"]
+    distrusted = [] if is_witnessed else normal(doubt.range for doubt in _of_first_page(known))
+    ended = _confirmed(known, is_witnessed=is_witnessed)
     known = _without(known, distrusted)
     grid, asked_at = page.query.timeframe, page.asked_at
     closed, settled = grid.closed_end(asked_at), grid.closed_end(asked_at, settle)
@@ -75,7 +76,7 @@ def judge(page: Page, known: Known, settle: int) -> Verdict:
         unknown=spoiled,
         distrusted=distrusted if known.has_witness else [],
         doubts=[*found.doubts, *told.doubts, *_unconfirmed(page, known, enclosed)],
-        ended=[*found.ended, *_confirmed(page, known, is_witnessed=is_witnessed)],
+        ended=[*found.ended, *ended],
         unobtainable=found.unobtainable,
         served=[part for part in known.unobtainable if any(part.start <= row[0] < part.end for row in page.candles)],
     )
@@ -107,6 +108,12 @@ def _repeats(page: Page, known: Known) -> bool:
     return any(row[0] in told and is_same(row, told[row[0]]) for row in page.candles) if told else False
 
 
+def _of_first_page(known: Known) -> list[Doubt]:
+    """Return the doubt about a first page, and those about the silences that it told of."""
+    forms = {doubt.form for doubt in known.doubts if doubt.kind == "unconfirmed"}
+    return [doubt for doubt in known.doubts if doubt.kind in {"unconfirmed", "silence"} and doubt.form in forms]
+
+
 def _without(known: Known, distrusted: list[Range]) -> Known:
     """Return what is known without a first page that two independent answers have agreed against."""
     if not (distrusted and known.has_witness):
@@ -114,6 +121,7 @@ def _without(known: Known, distrusted: list[Range]) -> Known:
     return known._replace(
         final=subtract(known.final, distrusted),
         provisional=subtract(known.provisional, distrusted),
+        doubts=[doubt for doubt in known.doubts if doubt not in _of_first_page(known)],
         lost=[],
         held_before=False,
         held_after=False,
@@ -129,8 +137,8 @@ def _proves_nothing(page: Page, known: Known) -> Verdict:
     grid = page.query.timeframe
     doubts += [contradiction.changed(page, known, row, Range(row[0], grid.next(row[0]))) for row in nearest]
     return Verdict(
-        counts=False, final=[], provisional=[], candles=[], changed=[], withdrawn=[], lost=[], unknown=[], distrusted=[],
-        doubts=doubts, ended=[], unobtainable=[], served=[],
+        counts=False, final=[], provisional=[], candles=[], changed=[], withdrawn=[], lost=[],
+        unknown=[], distrusted=[], doubts=doubts, ended=[], unobtainable=[], served=[],
     )  # fmt: skip
 
 
@@ -145,16 +153,14 @@ def _unconfirmed(page: Page, known: Known, enclosed: list[Range]) -> list[Doubt]
     return [_doubt(page, known, Range(enclosed[0].start, enclosed[-1].end), "unconfirmed")]
 
 
-def _confirmed(page: Page, known: Known, *, is_witnessed: bool) -> list[Doubt]:
+def _confirmed(known: Known, *, is_witnessed: bool) -> list[Doubt]:
     """Return the doubts about whole answers that this one, which counts, has ended."""
     ended = [doubt for doubt in known.doubts if doubt.kind == "unwitnessed"]
     if not known.has_witness:
         return ended
     first = [doubt for doubt in known.doubts if doubt.kind == "unconfirmed"]
-    if not is_witnessed:
-        ended += [
-            doubt
-            for doubt in known.doubts
-            if doubt.kind in {"changed", "absent"} and any(doubt.range.overlaps(one.range) for one in first)
-        ]
-    return [*ended, *first]
+    if is_witnessed:
+        return [*ended, *first]
+    about = [doubt for doubt in known.doubts if doubt.kind in {"changed", "absent"}]
+    ended += [doubt for doubt in about if any(doubt.range.overlaps(one.range) for one in first)]
+    return [*ended, *_of_first_page(known)]

@@ -5,7 +5,8 @@ again; None means that there is nothing to ask. A plan names what it is about; w
 candles the request reaches over, so that one of them comes back.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from mdata.domain.doubt import Doubt, Kind
@@ -269,3 +270,15 @@ def estimate(intervals: int, delay: float, *, is_new: bool = False) -> Estimate:
     """Return what asking for so many intervals costs; a new series may ask for its first candle too."""
     requests = -(-intervals // PAGE_LIMIT) + is_new
     return Estimate(requests, requests * delay, intervals * BYTES_PER_CANDLE)
+
+
+def in_turn(costs: Iterable[Estimate], seconds: Callable[[int], float]) -> list[Estimate]:
+    """Return the estimates with the time that each takes after those before it.
+
+    `seconds` says how long so many requests take in all: the first may leave at once, those that come later wait.
+    """
+    found, requests = [], 0
+    for cost in costs:
+        before, requests = seconds(requests), requests + cost.requests
+        found.append(replace(cost, seconds=seconds(requests) - before))
+    return found

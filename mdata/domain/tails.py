@@ -69,9 +69,10 @@ def _judge(page: Page, known: Known, tail: Range, nearby: Density, settle: int, 
     # Where the exchange names an older candle, nothing that comes to its end before that is believed.
     is_denied = is_old_end and any(one.kind == "first" and one.range.start < tail.end for one in known.doubts)
     agreed = [] if is_denied else clip(_said_before(page, known, tail, settle), tail.start, settled)
+    # What was believed before is confirmed by this.
     believed = normal([*agreed, *intersect([tail], known.final)])
     rest = subtract([tail], believed)
-    told.final.extend(agreed)
+    told.final.extend(believed)
     if not rest:
         return
     silent, new = grid.count(*tail), sum(grid.count(*part) for part in rest)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-from mdata import __version__
+from mdata import __version__, tls
 from mdata.clock import Clock
 from mdata.domain.interval import Range
 from mdata.domain.query import Page, Query
@@ -60,6 +60,7 @@ class Rest:
         self._client = httpx.Client(
             follow_redirects=False,
             trust_env=False,
+            verify=tls.context(),
             timeout=httpx.Timeout(silent_seconds, connect=_CONNECT_SECONDS),
             limits=httpx.Limits(keepalive_expiry=_KEPT_SECONDS),
             headers={"User-Agent": f"mdata/{__version__}", "Accept-Encoding": "gzip"},
@@ -200,7 +201,9 @@ class Rest:
         if self._is_late:
             return self._late()
         if "CERTIFICATE" in text:
-            return ConfigurationError(f"{self._url} cannot prove who it is ({text}); check BITFINEX_REST_URL")
+            return ConfigurationError(
+                f"{self._url} cannot prove who it is ({text}); {tls.advice('BITFINEX_REST_URL')}"
+            )
         if isinstance(error, httpx.UnsupportedProtocol | httpx.DecodingError):
             return BadAnswerError(f"{self._url} answered in a form that cannot be read ({text})")
         if isinstance(error, httpx.RemoteProtocolError | httpx.ReadError):

@@ -7,6 +7,7 @@ exchange's own heartbeats tell more, for a connection may answer pings long afte
 import json
 import socket
 import ssl
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from urllib.parse import urlsplit
@@ -15,7 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as open_websocket
 
-from mdata import __version__
+from mdata import __version__, tls
 from mdata.domain.message import Message
 from mdata.domain.quote import quote
 from mdata.errors import BadAnswerError, ConfigurationError, MdataError, RateLimitedError, UnreachableError
@@ -28,6 +29,15 @@ _OPEN_SECONDS = 10.0
 _CLOSE_SECONDS = 1.0
 # What the exchange's gateway answers to new connections during maintenance.
 _WAIT_STATUSES = {403, 408}
+
+
+def _died(told: threading.ExceptHookArgs) -> None:
+    """Print nothing when the library's thread meets a limit of the machine: its connection ends, which is told."""
+    if not isinstance(told.exc_value, OSError | MemoryError):
+        threading.__excepthook__(told)
+
+
+threading.excepthook = _died
 
 
 class Socket:
@@ -81,6 +91,7 @@ def _opened(url: str) -> ClientConnection:
         url,
         # A socket that is given rules out redirects to another one.
         sock=socket.create_connection(address, timeout=_OPEN_SECONDS),
+        ssl=tls.context() if parts.scheme == "wss" else None,
         proxy=None,
         compression=None,
         user_agent_header=f"mdata/{__version__}",
@@ -103,7 +114,7 @@ def _ended(error: ConnectionClosed) -> UnreachableError:
 def _explained(url: str, error: Exception) -> MdataError:
     text = str(error) or type(error).__name__
     if isinstance(error, ssl.SSLCertVerificationError):
-        return ConfigurationError(f"{url} cannot prove who it is ({text}); check BITFINEX_WS_URL")
+        return ConfigurationError(f"{url} cannot prove who it is ({text}); {tls.advice('BITFINEX_WS_URL')}")
     # A redirect comes as the library's complaint that it may not follow it.
     answer = error.__cause__ if isinstance(error, ValueError) else error
     if isinstance(answer, InvalidStatus):

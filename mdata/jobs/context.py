@@ -9,7 +9,7 @@ from mdata.config import Settings
 from mdata.domain.budget import Priority
 from mdata.domain.query import Page, Query
 from mdata.domain.timeframe import Timeframe
-from mdata.ratelimit import BudgetView
+from mdata.ratelimit import BudgetView, Wait
 from mdata.store.engine import Store
 from mdata.store.jobs import Origin
 
@@ -40,7 +40,7 @@ class Budget(Protocol):
         priority: Priority,
         plan: Callable[[], T | None],
         deadline: float | None = None,
-        on_wait: Callable[[float], None] | None = None,
+        on_wait: Callable[[Wait], None] | None = None,
     ) -> T | None:
         """Wait for a slot, then return what `plan` wants to ask; None gives the slot back."""
         ...
@@ -55,6 +55,10 @@ class Budget(Protocol):
 
     def answered(self) -> None:
         """Note any other answer."""
+        ...
+
+    def failed(self) -> None:
+        """Note that a request came to nothing, and is tried again a delay later."""
         ...
 
     def connect(self) -> None:

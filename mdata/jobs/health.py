@@ -36,6 +36,7 @@ def complaints(state: Status, limits: Limits) -> list[str]:
         *_without_data(state, judged),
         *_stale(judged, limits),
         *_holes(state, judged, limits),
+        *_withdrawn(judged),
         *_early(judged),
         *(_incomplete(judged) if limits.complete else []),
     ]
@@ -104,8 +105,17 @@ def _counts_as_gap(one: SeriesState, hole: Range, before: int) -> bool:
     return is_old or any(hole.start <= time < hole.end for time in one.known.lost)
 
 
+def _withdrawn(judged: list[SeriesState]) -> list[Complaint]:
+    withdrawn = [one for one in judged if one.counts.withdrawn]
+    if not withdrawn:
+        return []
+    count = sum(one.counts.withdrawn for one in withdrawn)
+    names = named([one.series.name for one in withdrawn])
+    return [Complaint(f"`mdata verify` has withdrawn {count:,} intervals of {names}: run `mdata backfill`")]
+
+
 def _early(judged: list[SeriesState]) -> list[Complaint]:
-    early = [one for one in judged if one.counts.early]
+    early = [one for one in judged if one.counts.early and not one.is_delisted]
     if not early:
         return []
     count = sum(one.counts.early for one in early)

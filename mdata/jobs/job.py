@@ -25,6 +25,7 @@ from mdata.errors import (
 )
 from mdata.jobs.context import Context, Exchange
 from mdata.jobs.result import JobResult, outcome_of
+from mdata.ratelimit import Wait
 from mdata.store import jobs as table
 from mdata.store.engine import Connection
 from mdata.store.jobs import Ending, Tally
@@ -41,6 +42,9 @@ _ADVICE = {
     76: "run this again later; if it goes on, the exchange has changed and mdata has to",
 }
 
+# Seconds that a run waits for others without a word.
+_LONG_WAIT = 10.0
+
 # An answer that cannot be read at all is asked for so often; then it is what the exchange says.
 _GARBLED_TRIES = 3
 
@@ -56,6 +60,8 @@ class _Progress:
     tally: Tally = field(default_factory=Tally)
     problems: list[MdataError] = field(default_factory=list)
     id: int | None = None
+    blocked_until: int = 0  # the end of the newest block that was told of, ms UTC
+    has_said_others: bool = False
     guard: threading.RLock = field(default_factory=threading.RLock)
 
 
@@ -176,7 +182,11 @@ class Job:
             answer = send(self.context.exchange(), request, budget.sent)
         except RateLimitedError as error:
             seconds = budget.refused(error.retry_after)
+            self._progress.blocked_until = self.context.clock.now() + int(seconds * 1000)
             self.context.log.warning(f"{error}; nobody asks for {seconds:.0f} s")
+            raise
+        except (UnreachableError, GarbledError):
+            budget.failed()
             raise
         budget.answered()
         return answer
@@ -189,9 +199,21 @@ class Job:
         # Whatever takes time is made ready before the slot comes, so that the request leaves at once.
         self.context.exchange()
         try:
-            return self.context.budget.acquire(self.priority, plan, self._deadline)
+            return self.context.budget.acquire(self.priority, plan, self._deadline, self._say_why)
         except TimeoutError as error:
             raise LimitReachedError(f"the time limit of {limits.max_runtime:.0f} s is near; {error}") from error
+
+    def _say_why(self, wait: Wait) -> None:
+        """Say once per block until when nobody asks, and once per run that others are served before it."""
+        progress, log = self._progress, self.context.log
+        if wait.is_blocked:
+            # The same instant comes out a few milliseconds differently each time.
+            if wait.until > progress.blocked_until + 1000:
+                log.info(f"the exchange's rate limit blocks every request until {iso(wait.until)}; waiting for that")
+            progress.blocked_until = max(progress.blocked_until, wait.until)
+        elif wait.lasts > _LONG_WAIT and wait.ahead and not progress.has_said_others:
+            progress.has_said_others = True
+            log.info(f"{wait.ahead} others wait for requests, too; the next one is free at {iso(wait.until)}")
 
     def finish(self, remaining: int = 0, reason: str | None = None, *, exit_code: int = OK) -> JobResult:
         """Store how the run ended and return it; the worst of `exit_code` and all problems wins."""

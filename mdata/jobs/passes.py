@@ -391,7 +391,7 @@ class Passes:
     def _report(self, series: Series) -> None:
         done = self._job.tally.requests
         expected = max(self._expected, done + 1)
-        seconds = (expected - done) * self._context.settings.rate_limit_delay
+        seconds = self._context.budget.peek().seconds_for(expected - done, self._job.priority)
         self._context.report(Progress(done, expected, series.name, seconds))
 
 
@@ -430,7 +430,7 @@ def note_first(connection: Connection, series: Series, page: Page, settle: int) 
     if series.first_candle is not None or (oldest is None and not has_begun) or (oldest == told[0] and is_settled):
         table.begins_at(connection, series.id, told[0], asked_at)
         doubts.end(connection, series.id, [one for one in known if one.kind == "first"])
-        doubts.end_silences(connection, series.id, [Range(-(2**62), told[0])])
+        doubts.end_answered(connection, series.id, [Range(-(2**62), told[0])])
         return
     if oldest is None:
         # The exchange has candles after all: what came out silent is asked for again.

@@ -89,7 +89,7 @@ class _Repair:
             if done >= most:
                 raise LimitReachedError(f"the limit of {most} requests (GAP_REPAIR_MAX_REPAIRS_PER_RUN) is reached")
             left = max(1, expected - done)
-            seconds = left * context.settings.rate_limit_delay
+            seconds = context.budget.peek().seconds_for(left, job.priority)
             context.report(Progress(done, done + left, asked.series.name, seconds))
             self._ask_about(asked)
 

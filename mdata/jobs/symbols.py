@@ -14,6 +14,7 @@ from mdata.domain.timeframe import DAY
 from mdata.errors import NEXT_ATTEMPT, BadAnswerError, MdataError, RateLimitedError, UnreachableError
 from mdata.files import replace_whole
 from mdata.jobs.context import Budget, Exchange, Log
+from mdata.ratelimit import Wait
 from mdata.store import series as table
 from mdata.store.engine import Store
 
@@ -46,10 +47,10 @@ def remember(cache: Path, listing: Listing) -> None:
 def ask(url: str, exchange: Callable[[], Exchange], budget: Budget, clock: Clock, log: Log) -> Listing:
     """Ask for the list once, in its turn; raise, saying when the next attempt may be made, where there is none."""
 
-    def wait(seconds: float) -> None:
-        log.info(f"the next free request is at {iso(clock.now() + int(seconds * 1000))}")
+    def tell(wait: Wait) -> None:
+        log.info(f"the next free request is at {iso(wait.until)}")
 
-    budget.acquire(Priority.UPDATE, lambda: True, on_wait=_once(wait))
+    budget.acquire(Priority.UPDATE, lambda: True, on_wait=_once(tell))
     try:
         pairs = exchange().pairs(budget.sent)
     except RateLimitedError as error:
@@ -93,13 +94,13 @@ def _sound(names: object) -> list[str]:
     return sorted(found)
 
 
-def _once(tell: Callable[[float], None]) -> Callable[[float], None]:
+def _once(tell: Callable[[Wait], None]) -> Callable[[Wait], None]:
     """Return `tell` for a wait worth telling about, and only the first time."""
-    told: list[float] = []
+    told: list[Wait] = []
 
-    def maybe(seconds: float) -> None:
-        if seconds > 1 and not told:
-            told.append(seconds)
-            tell(seconds)
+    def maybe(wait: Wait) -> None:
+        if wait.seconds > 1 and not told:
+            told.append(wait)
+            tell(wait)
 
     return maybe

@@ -108,7 +108,7 @@ def _verify(job: Job, series: Series) -> Verified:
         found = audit.audit(connection, series)
     if found.doubts:
         with job.write() as connection:
-            audit.withdraw(connection, series, found.doubts)
+            audit.withdraw(connection, series, found.doubts, now)
     for first in range(0, len(found.unsound), SLICE):
         with job.write() as connection:
             audit.set_aside(connection, series, found.unsound[first : first + SLICE], now, COMMAND)
@@ -133,7 +133,7 @@ def _verify_months(job: Job, series: Series) -> Verified:
     if new or told.doubts:
         with job.write() as connection:
             digests.keep(connection, series.id, [one for one in found if one.month in set(new)])
-            audit.withdraw_months(connection, series, _differing(known, found))
+            audit.withdraw_months(connection, series, _differing(known, found), now)
     return told
 
 

@@ -75,11 +75,15 @@ def _job(state: Status, command: str) -> str:
 
 
 def _budget(state: Status, rate: BudgetView) -> str:
-    text = f"one request in {rate.delay_seconds:g} s; "
+    text = f"one request in {rate.pace.delay:g} s, "
     if rate.blocked_until is not None:
         text += f"blocked until {date_and_time(rate.blocked_until)} UTC, {ahead(state.now, rate.blocked_until)}"
+    elif rate.free_now:
+        text += f"{rate.free_now} may leave now"
     else:
-        text += f"the next one is free {ahead(state.now, rate.next_request_at or 0)}"
+        text += f"the next one {ahead(state.now, rate.next_request_at or 0)}"
+    if rate.calm_until is not None:
+        text += f"; none at once before {date_and_time(rate.calm_until)} UTC, because the exchange refused one"
     return text + (f"; waiting: {', '.join(rate.waiting)}" if rate.waiting else "; nobody waits")
 
 

@@ -7,12 +7,14 @@ than `coverage` counts, or one that can be none. To see that, everything has to 
 from json import dumps
 from typing import NamedTuple
 
+from mdata.domain import doubt as domain
 from mdata.domain.candle import LARGEST, Candle, fault
 from mdata.domain.interval import Range, count_within, normal, subtract
 from mdata.domain.query import RefusedRow
 from mdata.domain.series import Series
 from mdata.domain.timeframe import Timeframe
 from mdata.store import candles, coverage, digests, gaps, silences
+from mdata.store import doubts as table_of_doubts
 from mdata.store import series as table
 from mdata.store.digests import Digest
 from mdata.store.engine import Connection, Store
@@ -128,7 +130,7 @@ def _fault(row: Candle, grid: Timeframe) -> str | None:
     return "a value is missing" if None in row else fault(row, grid)
 
 
-def withdraw(connection: Connection, series: Series, doubts: list[Doubt]) -> None:
+def withdraw(connection: Connection, series: Series, doubts: list[Doubt], now: int) -> None:
     """Vouch no more for what is doubted: it is a gap then, or backlog at an end of the hull.
 
     A segment that another job has made longer or shorter since goes as a whole: its count is wrong by as much. One
@@ -141,7 +143,13 @@ def withdraw(connection: Connection, series: Series, doubts: list[Doubt]) -> Non
                 candles.forget_lost(connection, series.id, segment.range)
                 silences.forget_within(connection, series.id, segment.range)
                 digests.drop(connection, series.id, segment.range)
+                _doubt(connection, series, segment.range, now)
     _take_back(connection, series)
+
+
+def _doubt(connection: Connection, series: Series, part: Range, now: int) -> None:
+    """Remember that a range was withdrawn, until it is answered for anew: it is not healthy, wherever it lies."""
+    table_of_doubts.keep(connection, series.id, [domain.Doubt(part, "withdrawn", "verify", now, now)])
 
 
 def _take_back(connection: Connection, series: Series) -> None:
@@ -169,11 +177,11 @@ def set_aside(connection: Connection, series: Series, times: list[int], now: int
         digests.drop(connection, series.id, Range(time, time + 1))
 
 
-def withdraw_months(connection: Connection, series: Series, differing: list[Digest]) -> None:
+def withdraw_months(connection: Connection, series: Series, differing: list[Digest], now: int) -> None:
     """Vouch no more for months whose candles differ from what was read before, if no job has written there since."""
-    now = digests.of(connection, series.id)
+    kept = digests.of(connection, series.id)
     for one in differing:
-        if now.get(one.month) != one:
+        if kept.get(one.month) != one:
             continue
         part = digests.month_of(series, one.month)
         candles.forget_restored(connection, series.id, part)
@@ -181,6 +189,7 @@ def withdraw_months(connection: Connection, series: Series, differing: list[Dige
         candles.forget_lost(connection, series.id, part)
         silences.forget_within(connection, series.id, part)
         digests.drop(connection, series.id, part)
+        _doubt(connection, series, part, now)
     _take_back(connection, series)
 
 

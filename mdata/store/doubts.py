@@ -52,10 +52,10 @@ def end(connection: Connection, series_id: int, doubts: list[Doubt]) -> None:
     )
 
 
-def end_silences(connection: Connection, series_id: int, known: list[Range]) -> None:
-    """Remove what doubts say of a silence where something is known for certain now (normal)."""
+def end_answered(connection: Connection, series_id: int, known: list[Range]) -> None:
+    """Remove what doubts say of silences and of what was withdrawn, where something is known for certain now."""
     for doubt in of(connection, series_id):
-        if doubt.kind == "silence" and any(doubt.range.overlaps(part) for part in known):
+        if doubt.kind in {"silence", "withdrawn"} and any(doubt.range.overlaps(part) for part in known):
             end(connection, series_id, [doubt])
             left = subtract([doubt.range], known)
             keep(connection, series_id, [doubt._replace(range=part) for part in left])

@@ -5,17 +5,23 @@ process holds on it, and a process that serves it has several connections.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from mdata.errors import ConfigurationError, NotPermittedError
 from mdata.files import open_shared
 from mdata.flock import FileLock
+from mdata.store.minimum import refuse_old_engine
 from mdata.store.sqlite import STORAGE, Connection, missing_group, sqlite3, storage_errors
 
-__all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "Connection", "Store", "open_for_reading", "open_store", "sqlite3"]
+if TYPE_CHECKING:
+    from mdata.store.reading import Detour
+
+__all__ = [
+    "APPLICATION_ID", "SCHEMA_VERSION", "Connection", "Store", "open_for_reading", "open_store", "sqlite3", "unheard",
+]  # fmt: skip
 
 # "mdat" in ASCII; tells our files from other programs' ones.
 APPLICATION_ID = 0x6D646174
@@ -32,9 +38,12 @@ _PAGES_AT_A_TIME = 2_000  # some 50 ms
 class Store:
     """One process's hold on the database at `path`: a connection, and the lock that its writes take."""
 
-    def __init__(self, path: Path, connection: Connection, write_lock: FileLock | None) -> None:
+    def __init__(
+        self, path: Path, connection: Connection, write_lock: FileLock | None, detour: "Detour | None" = None
+    ) -> None:
         self.path = path
         self.connection = connection
+        self.detour = detour  # how it is read where its folder may not be written
         self._write_lock = write_lock
 
     @contextmanager
@@ -67,6 +76,7 @@ class Store:
             finally:
                 if self.connection.in_transaction:
                     self.connection.execute("ROLLBACK")
+                self._confirm()
 
     def checkpoint(self, *, over: int = 0) -> None:
         """Move a write-ahead log of more than `over` bytes into the database, if no reader is in the way."""
@@ -97,6 +107,11 @@ class Store:
         with storage_errors(self.path):
             return int(self.connection.execute("PRAGMA freelist_count").fetchone()[0])
 
+    def _confirm(self) -> None:
+        """Raise NotNowError where this was read without locks, and somebody wrote meanwhile."""
+        if self.detour is not None:
+            self.detour.confirm()
+
     def close(self) -> None:
         """Close the connection."""
         self.connection.close()
@@ -106,6 +121,8 @@ class Store:
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         try:
+            if error is None or isinstance(error, STORAGE):
+                self._confirm()
             # What is read outside of `read` and `write` may meet a damaged file too.
             with storage_errors(self.path):
                 if isinstance(error, STORAGE):
@@ -171,10 +188,16 @@ def _close_untouched(path: Path, connection: Connection) -> None:
     reader.close()
 
 
-def open_for_reading(path: Path) -> Store | None:
+def unheard(_: str) -> None:
+    """Tell nobody."""
+
+
+def open_for_reading(path: Path, told: Callable[[str], None] = unheard, *, may_copy: bool = True) -> Store | None:
     """Open the database for reading only, or return None where there is none yet.
 
-    Nothing is created. Raise as `open_store` does, and ConfigurationError for a schema that is older too.
+    Nothing is created. Raise as `open_store` does, and ConfigurationError for a schema that is older too. Where its
+    folder may not be written it is read as it lies, or from a copy if that may be made (`reading`), and `told` gets
+    a sentence about it.
     """
     _refuse_a_folder(path)
     try:
@@ -184,21 +207,40 @@ def open_for_reading(path: Path) -> Store | None:
         raise NotPermittedError(_may_not(path, "read")) from error
     if not os.access(path, os.R_OK):
         raise NotPermittedError(_may_not(path, "read"))
-    connection = _connect(path, "ro")
+    try:
+        store, version = _looked_into(path)
+    except NotPermittedError as error:
+        from mdata.store.reading import detour
+
+        store, version = _looked_into(path, detour(path, error, may_copy=may_copy))
+        if store.detour is not None:
+            told(store.detour.sentence)
+    if version == SCHEMA_VERSION:
+        return store
+    store.close()
+    if version == 0:
+        return None
+    raise ConfigurationError(
+        f"{path} has schema {version}, this mdata wants {SCHEMA_VERSION}: run `mdata backfill` once"
+    )
+
+
+def _looked_into(path: Path, detour: "Detour | None" = None) -> tuple[Store, int]:
+    """Open the database for reading only, and return it with the version of its schema."""
+    if detour is None:
+        connection = _connect(path, "ro")
+    else:
+        connection = _connect(detour.file, "ro" if detour.is_copy else "ro&immutable=1")
     try:
         with storage_errors(path):
             version = _schema_version(path, connection)
     except BaseException:
         connection.close()
         raise
-    if version == SCHEMA_VERSION:
-        return Store(path, connection, None)
-    connection.close()
-    if version == 0:
-        return None
-    raise ConfigurationError(
-        f"{path} has schema {version}, this mdata wants {SCHEMA_VERSION}: run `mdata backfill` once"
-    )
+    finally:
+        if detour is not None:
+            detour.leave()
+    return Store(path, connection, None, detour), version
 
 
 def _may_not(path: Path, verb: str) -> str:
@@ -208,11 +250,12 @@ def _may_not(path: Path, verb: str) -> str:
 def _connect(path: Path, mode: str) -> Connection:
     from urllib.parse import quote
 
+    refuse_old_engine()
     with storage_errors(path):
         return sqlite3.connect(
-            f"file:{quote(str(path))}?mode={mode}",
+            f"file:{quote(bytes(path))}?mode={mode}",
             uri=True,
-            timeout=_BUSY_SECONDS_OF_READERS if mode == "ro" else _BUSY_SECONDS,
+            timeout=_BUSY_SECONDS_OF_READERS if mode.startswith("ro") else _BUSY_SECONDS,
             isolation_level=None,
             cached_statements=256,
         )

@@ -30,8 +30,24 @@ def m001_first_schema(database: "Target") -> None:
 @migrations()
 def m002_evidence(database: "Target") -> None:
     """Keep what is in doubt and what cannot be had, never give a series' number again, renew the triggers."""
+    _recount(database)
     for statement in _EVIDENCE.split(";;"):
         database.execute(statement)
+
+
+def _recount(database: "Target") -> None:
+    """Count the candles of every segment anew in a store of the first triggers, which counted some of them twice."""
+    (text,) = database.execute(
+        "SELECT coalesce(max(sql), '') FROM sqlite_master WHERE name = 'candle_deleted'"
+    ).fetchone()
+    if "NOT EXISTS" not in text:
+        database.execute(
+            """UPDATE coverage SET candles = (
+                   SELECT count(*) FROM candles AS held
+                   WHERE held.series_id = coverage.series_id AND open_time >= start_time AND open_time < end_time
+                     AND NOT EXISTS (SELECT 1 FROM lost_candles AS lost
+                                     WHERE lost.series_id = held.series_id AND lost.open_time = held.open_time))"""
+        )
 
 
 def migrate(path: Path, connection: Connection) -> None:
@@ -257,7 +273,8 @@ CREATE TABLE doubts (
     series_id INTEGER NOT NULL REFERENCES series (id),
     start_time INTEGER NOT NULL,
     end_time INTEGER NOT NULL CHECK (end_time > start_time),
-    kind TEXT NOT NULL CHECK (kind IN ('silence', 'absent', 'changed', 'first', 'unconfirmed', 'unwitnessed')),
+    kind TEXT NOT NULL CHECK (kind IN ('silence', 'absent', 'changed', 'first', 'unconfirmed', 'unwitnessed',
+                                       'withdrawn')),
     form TEXT NOT NULL,               -- from which end and bound the rows of the last answer were counted
     since INTEGER NOT NULL,           -- when an answer first said so
     asked_at INTEGER NOT NULL,        -- when the last one did

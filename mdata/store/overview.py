@@ -22,7 +22,8 @@ class Counts(NamedTuple):
 
     wanted = present + empty + provisional + unknown; final = present + empty. Among the unknown are the `lost` ones,
     the `doubted` (one answer called them silent), the `unobtainable`, the `backlog` (outside the hull, and to be had)
-    and of that the `newer`. `holes` are the others: unknown inside the hull, as `detect-gaps` would list them.
+    and of that the `newer`, and what `verify` has `withdrawn`. `holes` are the others: unknown inside the hull, as
+    `detect-gaps` would list them.
     `candles` counts all that are stored; `hull_end` is the end of the newest coverage, `early` how many candles have
     been provisional for more than a day, `silent_since` since when there has been a remarkable silence, if any.
     """
@@ -41,6 +42,7 @@ class Counts(NamedTuple):
     unobtainable: int = 0
     backlog: int = 0
     newer: int = 0
+    withdrawn: int = 0
     early: int = 0
     silent_since: int | None = None
     holes: tuple[Range, ...] = ()
@@ -95,6 +97,10 @@ def look(
         doubted=sum(grid.count(*part) for part in known.doubted),
         unobtainable=sum(grid.count(*part) for part in known.unobtainable),
         backlog=sum(grid.count(*part) for part in outside),
+        withdrawn=sum(
+            grid.count(*part)
+            for part in intersect(uncovered, normal(doubt.range for doubt in doubted if doubt.kind == "withdrawn"))
+        ),
         newer=sum(grid.count(*part) for part in outside if hull and part.start >= hull.end),
         early=_early(connection, series.id, segments, wanted.end - DAY),
         silent_since=_silent_since(connection, series, last, doubted),

@@ -68,7 +68,7 @@ def apply_page(connection: Connection, series: Series, page: Page, settle: int, 
     for part in verdict.provisional:
         rows, _ = make_provisional(connection, series, part, within(page.candles, part))
         written += len(rows)
-    doubts.end_silences(connection, series.id, verdict.final)
+    doubts.end_answered(connection, series.id, verdict.final)
     doubts.served_again(connection, series.id, verdict.served)
     doubts.cannot_be_had(connection, series.id, verdict.unobtainable, now)
     _keep_a_witness(connection, series, page)

@@ -6,12 +6,14 @@ that, because wrong settings are what an alarm is wanted for most.
 """
 
 import json
+import os
 import subprocess
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from mdata.errors import EXIT_CODES, MdataError
 from mdata.files import replace_whole
+from mdata.logs import harmless
 from mdata.units.endings import is_green, note_path
 from mdata.units.manager import journal, journal_of_run
 
@@ -94,10 +96,12 @@ def run_command(command: str, unit: str, failure: Failure, sentence: str) -> str
     """Run NOTIFY_COMMAND with the sentence on its standard input; return what went wrong, if anything did."""
     variables = {"MDATA_UNIT": unit, "MDATA_RESULT": failure.result, "MDATA_STATUS": failure.status,
                  "MDATA_MESSAGE": sentence}  # fmt: skip
+    # One line each, in UTF-8 whatever the locale: what makes a mail's headers or a terminal of it may trust that.
+    assignments = [f"{name}={harmless(value)}".encode() for name, value in variables.items()]
     try:
         finished = subprocess.run(  # noqa: S603 - the user's own command, which is to be run
-            ["/usr/bin/env", *(f"{name}={value}" for name, value in variables.items()), "/bin/sh", "-c", command],
-            input=f"{sentence}\n", text=True, timeout=_COMMAND_SECONDS, check=False,
+            ["/usr/bin/env", *assignments, "/bin/sh", "-c", os.fsencode(command)],
+            input=f"{harmless(sentence)}\n".encode(), timeout=_COMMAND_SECONDS, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         return f"NOTIFY_COMMAND did not end within {_COMMAND_SECONDS} s"

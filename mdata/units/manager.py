@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from mdata.config.systemd import manager_environment
-from mdata.errors import ConfigurationError
+from mdata.errors import ConfigurationError, NotPermittedError
 from mdata.units.marker import Marker
 
 # systemctl answers within milliseconds; a manager that hangs must not take us with it.
@@ -72,7 +72,9 @@ def journal_of_run(manager: str | None, invocation_id: str) -> list[str]:
 
 
 def open_journal(call: list[str]) -> NoReturn:
-    """Become journalctl, with its pager at a terminal; raise ConfigurationError where there is none."""
+    """Become journalctl, with its pager at a terminal; raise an MdataError where it cannot show anything."""
+    # Its exit codes are not ours: what it refuses is told before.
+    lines_of([*call, "--lines=1"])
     try:
         os.execvp(call[0], call)  # noqa: S606 - no shell is meant
     except OSError as error:
@@ -80,11 +82,15 @@ def open_journal(call: list[str]) -> NoReturn:
 
 
 def lines_of(call: list[str]) -> list[str]:
-    """Return what journalctl shows; raise ConfigurationError where it cannot."""
+    """Return what journalctl shows; raise NotPermittedError where it may not, ConfigurationError where it cannot."""
     try:
         finished = _run(*call, "--no-pager", "--output=short-iso", "--quiet", seconds=_SECONDS)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise _no_journal(call, error) from error
+    if finished.returncode and "permission" in finished.stderr:
+        raise NotPermittedError(
+            "the journal may not be read by this user: ask for `usermod -aG systemd-journal USER` and log in again"
+        )
     if finished.returncode and finished.stderr:
         raise ConfigurationError(f"`{' '.join(call)}` failed: {' '.join(finished.stderr.split())}")
     return finished.stdout.splitlines()
@@ -202,6 +208,6 @@ def _of(manager: str) -> tuple[str, ...]:
 
 def _run(*command: str, seconds: float) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command, env=manager_environment(), text=True, capture_output=True, timeout=seconds, check=False,
-        stdin=subprocess.DEVNULL,
+        command, env=manager_environment(), encoding="utf-8", errors="replace", capture_output=True, timeout=seconds,
+        check=False, stdin=subprocess.DEVNULL,
     )  # fmt: skip

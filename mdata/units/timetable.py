@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from mdata.config import Settings
 from mdata.domain.cadence import DAY, HOUR, MINUTE, Times, is_even, neighbours, times
+from mdata.domain.pace import Pace
 from mdata.errors import ConfigurationError
 
 # Jobs of one kind start at different minutes, and gaps are detected a little before they are repaired.
@@ -14,6 +15,7 @@ _OFFSETS = {
     "repair": 12 * MINUTE,
     "stream": 0,
     "cleanup": 4 * HOUR + 20 * MINUTE,
+    "recheck": 2 * HOUR + 40 * MINUTE,
     "status": 14 * MINUTE,
 }
 JOBS = tuple(_OFFSETS)
@@ -69,6 +71,7 @@ def timetable(settings: Settings) -> list[Scheduled]:
         Scheduled("repair", repair, _most_of(repair)),
         Scheduled("stream", MINUTE, None, settings.ws_ingestion_enabled, "WS_INGESTION_ENABLED"),
         Scheduled("cleanup", DAY, 30 * MINUTE, has_retention, "RETENTION_DAYS"),
+        Scheduled("recheck", DAY, HOUR, settings.recheck_days > 0, "RECHECK_DAYS"),
         Scheduled("status", 15 * MINUTE, MINUTE),
     ]
     _refuse_more_than_the_budget(settings, found)
@@ -99,11 +102,17 @@ def _uneven(name: str, count: int, unit: int) -> str:
 
 
 def _refuse_more_than_the_budget(settings: Settings, found: list[Scheduled]) -> None:
-    """Raise ConfigurationError when the jobs that ask once per series and run want more than there is."""
-    series, delay = len(settings.symbols) * len(settings.timeframes), settings.rate_limit_delay
+    """Raise ConfigurationError when the jobs that ask once per series and run want more than there is.
+
+    A run may begin with a burst, but over the day the average holds.
+    """
+    series, pace = len(settings.symbols) * len(settings.timeframes), settings.pace
     asking = [one for one in found if one.job in {"backfill", "update"} and one.is_enabled]
+    delay, name = pace.sustained, "RATE_LIMIT_DELAY" if pace.sustained == pace.delay else "27 a minute at most"
     share = sum(series * delay / one.cadence for one in asking)
     if share <= 1:
+        for one in asking:
+            _refuse_more_than_a_run(series, pace, one)
         return
     parts = " and ".join(f"{one.job} wants them every {one.cadence} s" for one in asking)
     last = asking[-1]
@@ -111,9 +120,20 @@ def _refuse_more_than_the_budget(settings: Settings, found: list[Scheduled]) -> 
     fitting = _least_even(series * delay / rest, last) if rest > 0 else None
     advice = f"{last.job} every {fitting} would fit; or " if fitting else ""
     raise ConfigurationError(
-        f"more than the rate budget gives: {series} series × {delay:g} s (RATE_LIMIT_DELAY) = {series * delay:g} s "
+        f"more than the rate budget gives: {series} series × {delay:.3g} s ({name}) = {series * delay:.4g} s "
         f"of requests, and {parts}: {share:.0%} of the time there is; {advice}keep fewer series"
     )
+
+
+def _refuse_more_than_a_run(series: int, pace: Pace, one: Scheduled) -> None:
+    """Raise ConfigurationError when one request for each series takes longer than one run may last."""
+    seconds, most = pace.seconds(series, pace.burst), one.run_seconds or one.cadence
+    if seconds > most:
+        raise ConfigurationError(
+            f"more than the rate budget gives: {series} series in one run of {one.job}, {pace.burst} at once "
+            f"(RATE_LIMIT_BURST) and {series - pace.burst} × {pace.delay:g} s (RATE_LIMIT_DELAY) = {seconds:.4g} s, "
+            f"and it may last {most} s; keep fewer series, or run it less often"
+        )
 
 
 def _least_even(seconds: float, one: Scheduled) -> str | None:

@@ -2,33 +2,35 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from datasette.app import Datasette
-from datasette.database import Database
+from datasette.database import Database, QueryInterrupted, Results
 from datasette.views.base import DatasetteError
 
-from mdata.errors import NotPermittedError
-from mdata.store.engine import Connection, open_for_reading
+from mdata.errors import MdataError, NotPermittedError
+from mdata.store.engine import Connection, open_for_reading, sqlite3
+from mdata.store.reading import kept_copy
+from mdata.web.source import Source
+from mdata.web.workers import EndedError, Question, Workers
 
 T = TypeVar("T")
 
-# SQLite's memory in this process, and one row of an answer: a query that wants more is refused.
-_MOST_MEMORY = 64 * 1024 * 1024
-_MOST_ROW = 256 * 1024
+_NOT_PERMITTED = NotPermittedError.exit_code
 
 
 class StoreDatabase(Database):  # type: ignore[misc]  # Datasette has no types
     """The store at `path`: read only, never created, and opened anew when another file takes its place.
 
-    While there is no store it is an empty database, so that pages can say so.
+    SQL runs in `workers`; what Datasette asks about tables and columns, in threads of this process. While there is no
+    store it is an empty database, so that pages can say so.
     """
 
-    def __init__(self, datasette: Datasette, path: Path) -> None:
+    def __init__(self, datasette: Datasette, path: Path, workers: Workers) -> None:
         super().__init__(datasette, path=str(path))
-        self._file = path
+        self._file, self._workers = path, workers
         self._of_thread = threading.local()
 
     @property
@@ -36,9 +38,39 @@ class StoreDatabase(Database):  # type: ignore[misc]  # Datasette has no types
         """Return the size of the file, 0 where there is none."""
         return self._file.stat().st_size if self._file.exists() else 0
 
-    async def execute(self, sql: str, *arguments: Any, **options: Any) -> Any:
-        """Run a query; one that fails is told to who asked, and to nobody else."""
-        return await super().execute(sql, *arguments, **{**options, "log_sql_errors": False})
+    async def execute(
+        self,
+        sql: str,
+        params: Mapping[str, Any] | Sequence[Any] | None = None,
+        truncate: bool = False,  # noqa: FBT001, FBT002
+        custom_time_limit: int | None = None,
+        page_size: int | None = None,
+        log_sql_errors: bool = True,  # noqa: ARG002, FBT001, FBT002 - told to who asked, and to nobody else
+    ) -> Results:
+        """Run a query in a worker."""
+        limit = self.ds.sql_time_limit_ms
+        most = self.ds.max_returned_rows
+        # Datasette asks for one row more than a page has, to see whether another page follows.
+        most += most == (page_size or self.ds.page_size)
+        ms = min(custom_time_limit or limit, limit)
+        question = Question(sql, {} if params is None else params, ms, most if truncate and most else None)
+        try:
+            told = await self._told(question)
+        except EndedError as error:
+            raise QueryInterrupted(error, sql, params) from None
+        _raise(told, question)
+        return Results(_rows(told["columns"], told["rows"]), told["truncated"], _described(told["columns"]))
+
+    async def _told(self, question: Question) -> dict[str, Any]:
+        """Return what a worker says; where none may read the store as it lies, of a copy that this process makes."""
+        copy = kept_copy(self._file)
+        told = await self._workers.ask(question, None if copy is None else copy.file)
+        if told.get("exit") == _NOT_PERMITTED:
+            await asyncio.to_thread(_make_a_copy, self._file)
+            copy = kept_copy(self._file)
+            if copy is not None:
+                told = await self._workers.ask(question, copy.file)
+        return told
 
     async def execute_fn(self, fn: Callable[[Connection], T]) -> T:
         """Run `fn` with a connection, in one of the threads that Datasette keeps for queries."""
@@ -49,36 +81,47 @@ class StoreDatabase(Database):  # type: ignore[misc]  # Datasette has no types
         raise NotPermittedError(f"{self._file} is served for reading only")
 
     def _with_connection(self, fn: Callable[[Connection], T]) -> T:
-        """Give `fn` this thread's connection, made anew unless the file is still the one it was made for."""
-        mine, identity = self._of_thread, _identity(self._file)
-        if identity is None or identity != getattr(mine, "identity", None):
-            if hasattr(mine, "connection"):
-                mine.connection.close()
-            mine.identity = None
-            store = open_for_reading(self._file)
-            mine.connection = Database(self.ds, is_memory=True).connect() if store is None else store.connection
-            mine.connection.execute(f"PRAGMA hard_heap_limit={_MOST_MEMORY}")
-            self.ds._prepare_connection(mine.connection, self.name)  # noqa: SLF001 - as Datasette's own class does
-            mine.connection.row_factory = _small(mine.connection.row_factory)
-            mine.identity = None if store is None else identity
-        return fn(mine.connection)
+        mine = self._of_thread
+        if not hasattr(mine, "source"):
+            mine.source = Source(self._prepared, may_copy=True)
+        return fn(mine.source.connection(self._file))
+
+    def _prepared(self, connection: Connection) -> None:
+        self.ds._prepare_connection(connection, self.name)  # noqa: SLF001 - as Datasette's own class does
 
 
-def _small(make: Callable[[Any, tuple[Any, ...]], Any]) -> Callable[[Any, tuple[Any, ...]], Any]:
-    """Return a row factory like `make` that refuses rows which are too long."""
-
-    def row(cursor: Any, values: tuple[Any, ...]) -> Any:
-        if sum(len(one) for one in values if isinstance(one, str | bytes)) > _MOST_ROW:
-            raise DatasetteError(f"a row of the answer is longer than {_MOST_ROW // 1024} kB", status=400)
-        return make(cursor, values)
-
-    return row
+def _make_a_copy(path: Path) -> None:
+    store = open_for_reading(path)
+    if store is not None:
+        store.close()
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Return what tells a file from another of its name; None for none, and for an empty one."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return (status.st_dev, status.st_ino) if status.st_size else None
+def _raise(told: Mapping[str, Any], question: Question) -> None:
+    """Raise what a worker met, as Datasette and our plugin know it."""
+    name, text = told.get("error"), told.get("text")
+    if name is None:
+        return
+    if text == "interrupted":
+        raise QueryInterrupted(text, question.sql, question.values)
+    if name == "TooLong":
+        raise DatasetteError(text, status=400)
+    if name == "MemoryError":
+        raise MemoryError
+    if name == "MdataError":
+        raise MdataError(text)
+    raise getattr(sqlite3, name, ValueError)(text)
+
+
+_memory = sqlite3.connect(":memory:", check_same_thread=False)
+
+
+def _rows(columns: list[str] | None, rows: list[list[Any]]) -> list[sqlite3.Row]:
+    """Return rows as SQLite's own, which answer to the number and to the name of a column."""
+    names = ", ".join('NULL AS "{}"'.format(column.replace('"', '""')) for column in columns or ["none"])
+    cursor = _memory.execute(f"SELECT {names}")
+    return [sqlite3.Row(cursor, tuple(row)) for row in rows]
+
+
+def _described(columns: list[str] | None) -> list[tuple[Any, ...]] | None:
+    """Return columns as a cursor describes them."""
+    return None if columns is None else [(column, None, None, None, None, None, None) for column in columns]

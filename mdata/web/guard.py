@@ -1,16 +1,22 @@
 """What is refused before Datasette sees it, and the headers that every answer carries."""
 
+import asyncio
+import base64
+import hmac
 import ipaddress
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from dataclasses import dataclass
 from typing import Any
 
 from mdata.domain.quote import quote
 from mdata.jobs.context import Log
+from mdata.web.workers import Lane, lane
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Headers = Iterable[tuple[bytes, bytes]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # Longer than any query that a person writes, and short enough to be read at once.
@@ -26,17 +32,42 @@ _HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"same-origin"),
 ]
+_MORE_HEADERS = {
+    401: [(b"www-authenticate", b'Basic realm="mdata", charset="UTF-8"')],
+    405: [(b"allow", b"GET, HEAD")],
+}
 
 
-class Guard:
-    """Stands before `app`: lets through what reads, asks briefly, and names this server by a name it has.
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who gets answers.
 
     `names` are host names that a request may be for beside addresses and localhost; None lets every name through.
     Without them a page elsewhere could point its own name at this machine and read the store in a visitor's browser.
+    `token` is what a request has to bring along; None asks for nothing.
     """
 
-    def __init__(self, app: App, names: frozenset[str] | None, log: Log) -> None:
-        self._app, self._names, self._log = app, names, log
+    names: frozenset[str] | None = None
+    token: str | None = None
+
+    def knows_host(self, headers: Headers) -> bool:
+        """Whether a request is for this server, by a name that it has."""
+        hosts = _values(headers, b"host")
+        return self.names is None or (len(hosts) == 1 and _is_known(hosts[0], self.names))
+
+    def knows_token(self, headers: Headers) -> bool:
+        """Whether a request brings the token along, as a program does (Bearer) or as a browser does (Basic)."""
+        if self.token is None:
+            return True
+        given = [_token(value) for value in _values(headers, b"authorization")]
+        return len(given) == 1 and hmac.compare_digest(given[0].encode(), self.token.encode())
+
+
+class Guard:
+    """Stands before `app`: lets through what reads, asks briefly, and has access."""
+
+    def __init__(self, app: App, access: Access, log: Log) -> None:
+        self._app, self._access, self._log = app, access, log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or let the server beneath do it."""
@@ -44,20 +75,35 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
+        leaving: asyncio.Task[None] | None = None
+
         async def told(message: Message) -> None:
+            nonlocal leaving
+            if message.get("more_body"):
+                # A long answer: nobody else notices that its reader has left.
+                leaving = leaving or asyncio.get_running_loop().create_task(_left(receive))
+                if leaving.done():
+                    raise _ReaderHasLeft
             if message["type"] == "http.response.start":
                 self._log.debug(f"{message['status']} {scope['method']} {scope['raw_path'].decode('latin-1')}")
                 message = {**message, "headers": [*message.get("headers", ()), *_HEADERS]}
             await send(message)
 
+        lane.set(_lane(scope))
         refusal = self._refusal(scope)
         if refusal is None:
-            await self._app(scope, receive, told)
+            try:
+                await self._app(scope, receive, told)
+            except _ReaderHasLeft:
+                pass
+            finally:
+                if leaving is not None:
+                    leaving.cancel()
             return
         status, sentence = refusal
         text = [
             (b"content-type", b"text/plain; charset=utf-8"),
-            *([(b"allow", b"GET, HEAD")] if status == 405 else []),
+            *_MORE_HEADERS.get(status, ()),
         ]
         await told({"type": "http.response.start", "status": status, "headers": text})
         await told({"type": "http.response.body", "body": f"{sentence}\n".encode()})
@@ -67,11 +113,60 @@ class Guard:
             return 405, "The store is served for reading only: GET and HEAD are answered."
         if len(scope["raw_path"]) + len(scope["query_string"]) > MOST_BYTES:
             return 414, f"The address is longer than {MOST_BYTES} bytes; ask for less at once."
-        hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
-        if self._names is not None and not (len(hosts) == 1 and _is_known(hosts[0], self._names)):
+        headers = scope["headers"]
+        if not self._access.knows_host(headers):
+            hosts = _values(headers, b"host")
             name = quote(hosts[0]) if hosts else "no name"
             return 421, f"This server does not answer to {name}; `mdata serve --allow-host NAME` lets it."
+        if _is_part_of_a_foreign_page(headers):
+            return 403, "A page of another site may link to this one, and nothing else."
+        if not self._access.knows_token(headers):
+            return 401, "The token is missing or wrong: send it as `Authorization: Bearer TOKEN`, or as a password."
         return None
+
+
+class _ReaderHasLeft(BaseException):
+    """Ends an answer that nobody reads any more; not for Datasette to catch."""
+
+
+async def _left(receive: Receive) -> None:
+    """Return when the visitor has left."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _values(headers: Headers, wanted: bytes) -> list[str]:
+    return [value.decode("latin-1") for name, value in headers if name == wanted]
+
+
+def _token(authorization: str) -> str:
+    """Return the token in an Authorization header, an empty text where there is none."""
+    scheme, _, given = authorization.partition(" ")
+    if scheme.lower() == "bearer":
+        return given.strip()
+    if scheme.lower() != "basic":
+        return ""
+    try:
+        _, _, password = base64.b64decode(given, validate=True).decode().partition(":")
+    except ValueError:
+        return ""
+    return password
+
+
+def _is_part_of_a_foreign_page(headers: Headers) -> bool:
+    """Whether a browser says that a page of another site wants this as an image, a script, a frame: to do harm.
+
+    It could not read the answer, but have SQL run here by a visitor who never heard of it.
+    """
+    is_foreign = _values(headers, b"sec-fetch-site") == ["cross-site"]
+    return is_foreign and _values(headers, b"sec-fetch-dest") != ["document"]
+
+
+def _lane(scope: Scope) -> Lane:
+    """Return who asks (as a proxy in front says), and whether for SQL of their own."""
+    client = scope.get("client")
+    names = {part.partition(b"=")[0] for part in scope["query_string"].split(b"&")}
+    return client[0] if client else "", not names.isdisjoint({b"sql", b"_where"})
 
 
 def _is_known(host: str, names: frozenset[str]) -> bool:

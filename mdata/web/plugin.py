@@ -21,7 +21,7 @@ from mdata.errors import MdataError
 from mdata.jobs.context import Log
 from mdata.store.dictionary import INSTANT, TABLES
 from mdata.web.answers import PATHS, answer
-from mdata.web.guard import App, Guard
+from mdata.web.guard import Access, App, Guard
 from mdata.web.home import home
 from mdata.web.queries import QUERIES
 
@@ -36,13 +36,13 @@ class Plugin:
 
     __name__ = "mdata"  # Datasette looks for a module's name
 
-    def __init__(self, settings: Settings, clock: Clock, log: Log, names: frozenset[str] | None) -> None:
-        self._settings, self._clock, self._log, self._names = settings, clock, log, names
+    def __init__(self, settings: Settings, clock: Clock, log: Log, access: Access) -> None:
+        self._settings, self._clock, self._log, self._access = settings, clock, log, access
 
     @hookimpl
     def asgi_wrapper(self) -> Callable[[App], App]:
         """Put the guard before everything."""
-        return lambda app: Guard(app, self._names, self._log)
+        return lambda app: Guard(app, self._access, self._log)
 
     @hookimpl
     def register_routes(self) -> list[tuple[str, Callable[..., Awaitable[Response]]]]:

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import logging
+import resource
 import signal
 import socket
 import warnings
@@ -18,10 +19,15 @@ from datasette.plugins import pm
 from mdata.clock import Clock
 from mdata.config import Settings
 from mdata.jobs.context import Log
+from mdata.web.connections import MOST, Connection
 from mdata.web.database import StoreDatabase
+from mdata.web.guard import Access
 from mdata.web.metadata import DATABASE, metadata
 from mdata.web.plugin import Plugin
+from mdata.web.workers import Workers
 
+# Beside those of the connections: the store in each thread, the pipes to the workers, the log.
+_OTHER_FILES = 200
 _FOLDER = Path(__file__).parent
 
 # What a single request may cost at most; a facet or a suggestion that takes longer is left out of its page.
@@ -37,18 +43,24 @@ _LIMITS = {
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """The socket to answer on, the host names to answer to (None: all), and what to do once answers will come."""
+    """The socket to answer on, who gets answers, and what to do once answers will come."""
 
     listening: socket.socket
-    names: frozenset[str] | None
+    access: Access
     ready: Callable[[], None]
+
+    @property
+    def trusted(self) -> str:
+        """Return whose word about the visitors that it speaks for is taken: of a proxy on this machine."""
+        return "*" if self.listening.family == socket.AF_UNIX else "127.0.0.1,::1"
 
 
 def serve(site: Site, settings: Settings, clock: Clock, log: Log) -> None:
     """Serve the store until a signal ends it; requests under way are finished first."""
+    Connection.most = _descriptors(MOST + _OTHER_FILES) - _OTHER_FILES
     # Datasette's own answer to an error prints tracebacks with the values of variables.
     pm.unregister(name="datasette.handle_exception")
-    pm.register(Plugin(settings, clock, log, site.names), name="mdata")
+    pm.register(Plugin(settings, clock, log, site.access), name="mdata")
     datasette = Datasette(
         metadata=metadata(),
         settings=_LIMITS,
@@ -56,12 +68,14 @@ def serve(site: Site, settings: Settings, clock: Clock, log: Log) -> None:
         static_mounts=[("-/mdata", str(_FOLDER / "static"))],
     )
     datasette.remove_database("_memory")
-    datasette.add_database(StoreDatabase(datasette, settings.database_path), name=DATABASE)
-    server = uvicorn.Server(
+    workers = Workers(settings.database_path, log)
+    datasette.add_database(StoreDatabase(datasette, settings.database_path, workers), name=DATABASE)
+    server = Server(
         uvicorn.Config(
-            datasette.app(), http="h11", ws="none", loop="asyncio", log_config=None, access_log=False,
-            server_header=False, limit_concurrency=200, timeout_graceful_shutdown=5,
-        )
+            datasette.app(), http=Connection, ws="none", loop="asyncio", log_config=None, access_log=False,
+            server_header=False, timeout_graceful_shutdown=5, forwarded_allow_ips=site.trusted,
+        ),
+        workers,
     )  # fmt: skip
     # What visitors send wrongly is told to them; the log is for what goes wrong here.
     warnings.simplefilter("ignore")
@@ -70,6 +84,36 @@ def serve(site: Site, settings: Settings, clock: Clock, log: Log) -> None:
     site.ready()
     with contextlib.redirect_stderr(_Lines(log)):
         _run(server, site.listening)
+
+
+def _descriptors(wanted: int) -> int:
+    """Return how many files this process may open, `wanted` at most: each connection is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        except OSError:  # a unit of systemd may forbid it
+            return soft
+    return most
+
+
+class Server(uvicorn.Server):
+    """A server that begins and ends together with its workers."""
+
+    def __init__(self, config: uvicorn.Config, workers: Workers) -> None:
+        super().__init__(config)
+        self._workers = workers
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the workers, and begin to answer."""
+        await self._workers.start()
+        await super().startup(sockets)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Finish what is under way, and end the workers."""
+        await super().shutdown(sockets)
+        await self._workers.end()
 
 
 def _run(server: uvicorn.Server, listening: socket.socket) -> None:

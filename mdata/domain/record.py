@@ -1,0 +1,114 @@
+"""The shared budget as the text of its file, and back: what is damaged costs the burst, never the limit."""
+
+import json
+from math import isfinite
+from typing import Any, NamedTuple
+
+from mdata.domain.budget import CALM_SECONDS, State, Waiter
+from mdata.domain.pace import Pace, Past
+
+# What a damaged, foreign or hostile text raises when it is read as one of ours.
+_DAMAGED = (ValueError, KeyError, TypeError, OverflowError, RecursionError, AttributeError)
+_ENCODER = json.JSONEncoder(separators=(",", ":"), check_circular=False)
+
+
+class Instant(NamedTuple):
+    """An instant by both clocks: seconds of boot time of this boot, and ms UTC."""
+
+    boot_id: str
+    now: float
+    wall: int
+
+    def of(self, wall: Any, longest: float) -> float:
+        """Return the boot time of an instant that another boot noted (ms UTC), at most `longest` s from now."""
+        return self.now + min(max(0.0, (_number(wall) - self.wall) / 1000), longest)
+
+    @property
+    def booted_at(self) -> int:
+        """Return when this boot began by the wall clock, seconds UTC: what two boots' times are compared by."""
+        return round(self.wall / 1000 - self.now)
+
+    def noted(self, boottime: float) -> int:
+        """Return a boot time to come as ms UTC; 0 when it has passed."""
+        return self.wall + int((boottime - self.now) * 1000) if boottime > self.now else 0
+
+
+def encode(state: State, here: Instant) -> bytes:
+    """Return the text of a state. Programs of the version before read it, too: their keys stay."""
+    kept = {
+        "boot_id": here.boot_id,
+        "booted_at_utc_s": here.booted_at,
+        "blocked_until_utc_ms": here.noted(state.blocked_until),
+        "calm_until_utc_ms": here.noted(state.calm_until),
+        **state._asdict(),
+    }
+    kept["waiters"] = [waiter._asdict() for waiter in state.waiters]
+    kept["past"] = state.past._asdict()
+    return _ENCODER.encode(kept).encode()
+
+
+def decode(text: bytes, here: Instant, pace: Pace, longest_block: float) -> State:
+    """Return the state that a text holds, clamped; `pace` says what has left where the text does not tell."""
+    try:
+        found = json.loads(text)
+        if found["boot_id"] != here.boot_id:
+            return _of_another_boot(found, here, pace, longest_block)
+        return _of_this_boot(found, here, pace).clamped(here.now, longest_block)
+    except _DAMAGED:
+        return State.unknown(here.now, pace)
+
+
+def _of_another_boot(found: dict[str, Any], here: Instant, pace: Pace, longest_block: float) -> State:
+    """Boot time of another boot means nothing here: a block lasts by the wall clock, and the burst is spent."""
+    state = State.unknown(here.now, pace)._replace(
+        blocked_until=here.of(found["blocked_until_utc_ms"], longest_block),
+        refusals=int(_number(found["refusals"])),
+        calm_until=here.now + CALM_SECONDS,
+    )
+    if "past" not in found:
+        return state
+    return state._replace(
+        past=_past_of_another_boot(found, here, pace),
+        calm_until=here.of(found["calm_until_utc_ms"], CALM_SECONDS + longest_block),
+    )
+
+
+def _past_of_another_boot(found: dict[str, Any], here: Instant, pace: Pace) -> Past:
+    # A second later: that is how finely the two boots are compared.
+    shift = _number(found["booted_at_utc_s"]) + 1 - here.booted_at
+    past = _past(found["past"])
+    # One delay ago at most: a clock that was set meanwhile is no reason for a burst.
+    at = max(past.at + shift, here.now - pace.delay)
+    arrivals = (min(time / 1000 + shift, here.now) for time in past.arrivals)
+    return Past(float(pace.burst), at, tuple(int(time * 1000) for time in arrivals)).clamped(here.now)
+
+
+def _of_this_boot(found: dict[str, Any], here: Instant, pace: Pace) -> State:
+    last = _number(found["last"])
+    return State(
+        last=last,
+        sender=str(found["sender"]),
+        blocked_until=_number(found["blocked_until"]),
+        refusals=int(_number(found["refusals"])),
+        passed=int(_number(found["passed"])),
+        waiters=tuple(
+            Waiter(str(one["id"]), int(one["priority"]), _number(one["since"])) for one in found["waiters"]
+        ),
+        offered_to=str(found["offered_to"]),
+        offered_at=_number(found["offered_at"]),
+        connects=tuple(sorted(map(_number, found["connects"]))),
+        # A program of the version before has written this, and knows neither what has left nor of a refusal.
+        past=_past(found["past"]) if "past" in found else pace.fullest(min(last, here.now)),
+        calm_until=_number(found["calm_until"]) if "calm_until" in found else here.now + CALM_SECONDS,
+    )
+
+
+def _past(found: dict[str, Any]) -> Past:
+    return Past(_number(found["level"]), _number(found["at"]), tuple(map(int, found["arrivals"])))
+
+
+def _number(value: Any) -> float:
+    number = float(value)
+    if not isfinite(number):
+        raise ValueError(value)
+    return number

@@ -1,0 +1,35 @@
+"""What to type to add an optional package to the environment that this program runs in."""
+
+import sys
+from pathlib import Path
+
+DATASETTE = "datasette>=0.65,<1"
+PROMETHEUS = "prometheus-client>=0.22"
+SQLITE = "pysqlite3>=0.6.1"
+
+
+def install(requirement: str, prefix: Path | None = None) -> str:
+    """Return the command that adds `requirement` to the environment at `prefix`, by default to this one.
+
+    The package is named itself, and not as an extra of mdata's: whatever name mdata was installed by, and from where.
+    """
+    from shlex import quote
+
+    place = Path(sys.prefix) if prefix is None else prefix
+    if (place / "pipx_metadata.json").exists():
+        return f"pipx inject {quote(place.name)} {quote(requirement)}"
+    python = quote(str(place / "bin" / "python") if prefix else sys.executable)
+    if _is_of_uv(place):
+        return f"uv pip install --python {python} {quote(requirement)}"
+    return f"{python} -m pip install {quote(requirement)}"
+
+
+def _is_of_uv(place: Path) -> bool:
+    """Whether uv made this environment, and put no pip into it."""
+    if (place / "uv-receipt.toml").exists():
+        return True
+    try:
+        lines = (place / "pyvenv.cfg").read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return False
+    return any(line.startswith("uv =") for line in lines) and not any(place.glob("lib/python*/site-packages/pip"))

@@ -1,0 +1,155 @@
+"""The file of the shared rate budget: locked while it is changed, looked at without a lock, and never trusted."""
+
+import os
+import random
+import stat
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from mdata.clock import Clock
+from mdata.domain.budget import State
+from mdata.domain.pace import Pace
+from mdata.domain.record import Instant, decode, encode
+from mdata.errors import ConfigurationError, NotPermittedError, StorageError
+from mdata.files import shared_mode
+from mdata.flock import FileLock
+
+_MAX_BYTES = 64 * 1024
+# It stands beside the file from its first use on, so that a lost file is not taken for one that never was.
+_USED = ".used"
+
+
+@dataclass(slots=True)
+class Shared:
+    """The state while the file is locked, and the instant (boot time) of locking.
+
+    `problem` says, for who only looks, why the file could not be read.
+    """
+
+    state: State
+    now: float
+    problem: str | None = None
+
+
+class RateFile:
+    """The state in the file at `path`, read by a process of this `pace`; no block lasts over `longest_block` s."""
+
+    def __init__(self, path: Path, pace: Pace, longest_block: float, clock: Clock) -> None:
+        self._path, self._pace, self._longest_block, self._clock = path, pace, longest_block, clock
+        self._lock = FileLock(path)
+        # One file lock is for one thread; this one may be taken again by the same, in the clean-up after a signal.
+        self._guard = threading.RLock()
+        self._is_marked = False
+        self._written = b"", "", State(0.0)  # the newest text of this process: read back, it need not be decoded
+
+    @contextmanager
+    def locked(self, *, durable: bool = False) -> Iterator[Shared]:
+        """Give the state with the file locked, and write it back if it was changed."""
+        try:
+            with self._guard, self._lock:
+                here = self._here()
+                stored = self._read(self._lock.fd)
+                is_first = self._is_marked_now() and not stored
+                shared = Shared(self._state(stored, here, is_first=is_first), here.now)
+                yield shared
+                # Over the whole of what was there, in one piece: a kill leaves the old text or the new one.
+                text = encode(shared.state, here).ljust(len(stored))
+                if text != stored:
+                    os.pwrite(self._lock.fd, text, 0)
+                    self._written = text, here.boot_id, shared.state
+                    if durable:
+                        os.fsync(self._lock.fd)
+        except PermissionError as error:
+            raise NotPermittedError(
+                f"cannot use {self._path}: {error.strerror}; check the owner and mode of the file and its folder"
+            ) from error
+        except OSError as error:
+            raise StorageError(
+                f"cannot use {self._path}: {error.strerror}; without it processes cannot share the rate limit: "
+                "make room or check the disk, or set RATE_LIMIT_STATE_PATH to another one, then run this again"
+            ) from error
+
+    def look(self) -> Shared:
+        """Return the state as it is; nothing is locked, created or changed, and nothing is waited for."""
+        here, stored, is_first, problem = self._here(), b"", False, None
+        try:
+            descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                stored = self._read(descriptor)
+            finally:
+                os.close(descriptor)
+        except FileNotFoundError:
+            is_first = not os.path.lexists(self._witness)
+        except OSError as error:
+            problem = f"cannot read {self._path}, which holds the rate budget: {error.strerror}"
+        except ConfigurationError as error:
+            problem = str(error)
+        return Shared(self._state(stored, here, is_first=is_first), here.now, problem)
+
+    def _here(self) -> Instant:
+        return Instant(self._clock.boot_id(), self._clock.boottime(), self._clock.now())
+
+    def _state(self, stored: bytes, here: Instant, *, is_first: bool) -> State:
+        if is_first:
+            return State(here.now)
+        text, boot_id, state = self._written
+        if stored == text and here.boot_id == boot_id and not state.connects:
+            return state
+        return decode(stored, here, self._pace, self._longest_block)
+
+    def _read(self, descriptor: int) -> bytes:
+        """Return what the file holds; raise ConfigurationError for what is no file: a pipe, a device."""
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ConfigurationError(
+                f"{self._path} is no regular file, and nothing can be kept in it: set RATE_LIMIT_STATE_PATH to a file"
+            )
+        return os.pread(descriptor, _MAX_BYTES, 0)
+
+    def _is_marked_now(self) -> bool:
+        """Mark the file as used, and return whether it was not yet."""
+        if self._is_marked:
+            return False
+        self._is_marked = True
+        with suppress(OSError):
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            os.close(os.open(self._witness, flags, shared_mode(self._path.parent)))
+            return True
+        return False
+
+    @property
+    def _witness(self) -> Path:
+        return self._path.with_name(self._path.name + _USED)
+
+
+def own_name(rng: random.Random) -> str:
+    """Return a name for a waiter of this process, which tells others whether it is still there."""
+    return f"{os.getpid()}-{_namespace()}-{rng.getrandbits(48):x}"
+
+
+def is_dead(waiter: str) -> bool:
+    """Whether the process of the waiter of this name has ended; that of another container cannot be judged here."""
+    pid, _, rest = waiter.partition("-")
+    if rest.partition("-")[0] != _namespace() or not pid.isdecimal() or not _namespace():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except OSError:
+        return False
+    # Killed, and not buried yet by who started it.
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2][:1] in {b"Z", b"X"}
+    return False
+
+
+@cache
+def _namespace() -> str:
+    """Return what tells in which namespace a process id counts; empty where that is hidden."""
+    with suppress(OSError):
+        return str(Path("/proc/self/ns/pid").stat().st_ino)
+    return ""

@@ -1,0 +1,205 @@
+"""Reading a store whose folder may not be written: a snapshot, a colleague's store, a read-only file system.
+
+SQLite's readers want to write too: beside a write-ahead log lies its index, which whoever opens the database first
+has to make. Where that cannot be, two ways are left. While the log is empty everything is in the database's file,
+which is read as it lies, without a lock; whether it stayed so is looked at again afterwards. While the log holds
+something, both files are copied to a private folder, and the copy is read.
+"""
+
+import os
+import shutil
+import stat
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from mdata.errors import NEXT_ATTEMPT, MdataError, NotNowError, NotPermittedError, StorageError
+from mdata.store.sqlite import missing_group
+
+_PART = 4 * 1024 * 1024
+_TRIES = 3
+# What a copy leaves free, for others and for the index of its log.
+_SPARE = 16 * 1024 * 1024
+
+# Device, inode, size and time of change: of the database, and of its log (None where that is missing or empty).
+Stamp = tuple[tuple[int, ...] | None, tuple[int, ...] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Detour:
+    """Another way to what is stored at `path`: the file to open, and what `path` was like at that time."""
+
+    path: Path
+    file: Path
+    stamp: Stamp
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether a private copy is read, and not the file itself without locks."""
+        return self.file != self.path
+
+    @property
+    def is_current(self) -> bool:
+        """Whether nothing was written to the store since."""
+        return stamp(self.path) == self.stamp
+
+    @property
+    def sentence(self) -> str:
+        """Return what to tell about it."""
+        group = missing_group(self.path)
+        why = f"{self.path.parent} may not be written{f' ({group})' if group else ''}"
+        if self.is_copy:
+            return f"{why}, and the log of {self.path.name} is not empty: a private copy of both was read"
+        return f"{why}: {self.path.name} was read as it lies, without locks, for its log is empty"
+
+    def confirm(self) -> None:
+        """Raise NotNowError where the file was read without locks while somebody wrote to it."""
+        if not self.is_copy and not self.is_current:
+            raise NotNowError(
+                f"{self.path} was changed while it was read without locks, for its folder may not be written; "
+                f"nothing of that can be relied on, and {NEXT_ATTEMPT} at once"
+            )
+
+    def leave(self) -> None:
+        """Remove the copy, unless it is kept for others; SQLite reads on in what it has open."""
+        if self.is_copy and _kept.get(self.path) != self:
+            shutil.rmtree(self.file.parent, ignore_errors=True)
+
+
+# The newest copy of each store while copies are kept, and whether they are.
+_kept: dict[Path, Detour] = {}
+_keeps = threading.Event()
+_one_at_a_time = threading.Lock()
+
+# Closing any descriptor of a database drops every lock that SQLite holds on it in this process: what was opened here
+# to copy it stays open, one for each file.
+_sources: dict[tuple[int, int], int] = {}
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """Keep a copy until its store changes, for as long as the block lasts, instead of making one for each look."""
+    _keeps.set()
+    try:
+        yield
+    finally:
+        _keeps.clear()
+        for path in list(_kept):
+            _forget(path)
+
+
+def kept_copy(path: Path) -> Detour | None:
+    """Return the copy that is kept of the store at `path`, if it still says what that says."""
+    copy = _kept.get(path)
+    return copy if copy is not None and copy.is_current else None
+
+
+def detour(path: Path, cause: MdataError, *, may_copy: bool = True) -> Detour:
+    """Return how to read the store at `path`, which cannot be opened as usual because of `cause`.
+
+    Raise NotPermittedError where there is no room for a copy, or the files may not be read.
+    """
+    now = stamp(path)
+    if now[0] is not None and now[1] is None:
+        return Detour(path, path, now)
+    if not may_copy:
+        raise cause
+    with _one_at_a_time:
+        copy = kept_copy(path)
+        if copy is None:
+            _forget(path)
+            copy = _copied(path, cause)
+            if _keeps.is_set():
+                _kept[path] = copy
+    return copy
+
+
+def stamp(path: Path) -> Stamp:
+    """Return what tells whether the database or its log was written to."""
+    return _stamp(path), _stamp(_log(path))
+
+
+def _stamp(path: Path) -> tuple[int, ...] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns) if found.st_size else None
+
+
+def _log(path: Path) -> Path:
+    return path.with_name(f"{path.name}-wal")
+
+
+def _forget(path: Path) -> None:
+    copy = _kept.pop(path, None)
+    if copy is not None:
+        copy.leave()
+
+
+def _copied(path: Path, cause: MdataError) -> Detour:
+    """Copy the database and its log to a folder of our own; again while somebody writes to them."""
+    folder = Path(tempfile.mkdtemp(prefix="mdata-"))
+    try:
+        for _ in range(_TRIES):
+            before = stamp(path)
+            _want_room(path, folder)
+            for source in (path, _log(path)):
+                _copy(source, folder / source.name)
+            if stamp(path) == before:
+                return Detour(path, folder / path.name, before)
+    except PermissionError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise NotPermittedError(
+            f"cannot read {error.filename}: {error.strerror}; {path.parent} may not be written either, so that "
+            f"{path.name} can be read from a copy only: check the owner and mode of the files"
+        ) from cause
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise StorageError(f"{path} could not be copied to {folder.parent} to be read: {error.strerror}") from cause
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
+    raise NotNowError(
+        f"{path} is being written to while it is copied to be read (its folder may not be written); "
+        f"{NEXT_ATTEMPT} as soon as the job there has ended"
+    ) from cause
+
+
+def _want_room(path: Path, folder: Path) -> None:
+    wanted = sum(found[2] for found in stamp(path) if found) + _SPARE
+    free = shutil.disk_usage(folder).free
+    if wanted > free:
+        raise NotPermittedError(
+            f"cannot read {path} where it is: its folder may not be written, and its log is not empty; a copy wants "
+            f"{wanted / 1e6:,.0f} MB, and {folder.parent} has {free / 1e6:,.0f} MB free: set TMPDIR to a folder with "
+            "more, or ask for write access"
+        )
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy one file; one that has vanished meanwhile leaves none, and the next look at the stamps tells."""
+    with suppress(FileNotFoundError):
+        descriptor = _source(source)
+        with target.open("wb") as stream:
+            at = 0
+            while part := os.pread(descriptor, _PART, at):
+                stream.write(part)
+                at += len(part)
+
+
+def _source(path: Path) -> int:
+    found = path.stat()
+    known = _sources.get((found.st_dev, found.st_ino))
+    if known is not None:
+        return known
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    opened = os.fstat(descriptor)
+    if not stat.S_ISREG(opened.st_mode):
+        raise PermissionError(1, "not a regular file", str(path))
+    _sources[opened.st_dev, opened.st_ino] = descriptor
+    return descriptor

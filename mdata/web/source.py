@@ -1,0 +1,51 @@
+"""A connection that follows its store: another file in its place is opened, and where there is none it is empty."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from mdata.store.engine import Connection, Store, open_for_reading, sqlite3
+
+Identity = tuple[Path, int, int]
+
+
+class Source:
+    """A read-only connection for one thread, made ready by `prepare`; it makes a private copy only if it may."""
+
+    def __init__(self, prepare: Callable[[Connection], None], *, may_copy: bool) -> None:
+        self._prepare, self._may_copy = prepare, may_copy
+        self._identity: Identity | None = None
+        self._store: Store | None = None
+        self._connection: Connection | None = None
+
+    def connection(self, path: Path) -> Connection:
+        """Return a connection to what is at `path` now: a store, or an empty database where there is none."""
+        identity = _identity(path)
+        if self._connection is None or identity is None or identity != self._identity or not self._is_current():
+            self._close()
+            self._store = open_for_reading(path, may_copy=self._may_copy)
+            self._connection = sqlite3.connect(":memory:") if self._store is None else self._store.connection
+            self._identity = None if self._store is None else identity
+            self._prepare(self._connection)
+        return self._connection
+
+    def confirm(self) -> None:
+        """Raise NotNowError where the store was read without locks, and somebody wrote meanwhile."""
+        if self._store is not None and self._store.detour is not None:
+            self._store.detour.confirm()
+
+    def _is_current(self) -> bool:
+        return self._store is None or self._store.detour is None or self._store.detour.is_current
+
+    def _close(self) -> None:
+        connection, self._connection, self._store, self._identity = self._connection, None, None, None
+        if connection is not None:
+            connection.close()
+
+
+def _identity(path: Path) -> Identity | None:
+    """Return what tells a file from another; None for none, and for an empty one."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return (path, status.st_dev, status.st_ino) if status.st_size else None

@@ -64,7 +64,7 @@ def judge(page: Page, known: Known, settle: int) -> Verdict:
     enclosed = subtract(clip([page.span], known.floor, closed), spoiled) if page.span else []
     found = contradiction.find(page, known, clip(enclosed, known.floor, settled))
     told = tails.find(page, known, spoiled, settle)
-    final = subtract(clip(enclosed, known.floor, settled), found.unsettled)
+    final = subtract(clip(enclosed, known.floor, settled), normal([*found.unsettled, *found.unproven]))
     return Verdict(
         counts=True,
         final=normal([*final, *told.final]),
@@ -97,11 +97,11 @@ def _covers(ranges: list[Range], time: int) -> bool:
 
 
 def _repeats(page: Page, known: Known) -> bool:
-    """Whether a row agrees, against the store, with what an independent answer has told before."""
+    """Whether a row is one that an independent answer has told before, against the store or beside it."""
     told = {
         doubt.candle[0]: doubt.candle
         for doubt in known.doubts
-        if doubt.kind == "changed"
+        if doubt.kind in {"changed", "unwitnessed"}
         and doubt.candle is not None
         and doubt.is_independent_of(page.query.form, page.asked_at)
     }
@@ -129,8 +129,13 @@ def _without(known: Known, distrusted: list[Range]) -> Known:
 
 
 def _proves_nothing(page: Page, known: Known) -> Verdict:
-    """Return the verdict on an answer without a witness: what it says of the nearest candles is remembered only."""
-    doubts = [_doubt(page, known, page.query.range, "unwitnessed")]
+    """Return the verdict on an answer without a witness: some of its rows are remembered, and that is all.
+
+    That is the oldest one, and what it says of the nearest stored candles: a second answer may have them too.
+    """
+    asked, told = page.query.range, page.candles[0] if page.candles else None
+    about = asked if told is None else Range(told[0], asked.end)
+    doubts = [_doubt(page, known, about, "unwitnessed", told)]
     stored = {candle[0]: candle for candle in known.stored if _covers(known.final, candle[0])}
     differing = [row for row in page.candles if row[0] in stored]
     nearest = differing[:WITNESSES] if page.query.newest_first else differing[-WITNESSES:]
@@ -142,8 +147,8 @@ def _proves_nothing(page: Page, known: Known) -> Verdict:
     )  # fmt: skip
 
 
-def _doubt(page: Page, known: Known, about: Range, kind: Kind) -> Doubt:
-    return merged(Doubt(about, kind, page.query.form, page.asked_at, page.asked_at), known.doubts)
+def _doubt(page: Page, known: Known, about: Range, kind: Kind, told: Candle | None = None) -> Doubt:
+    return merged(Doubt(about, kind, page.query.form, page.asked_at, page.asked_at, candle=told), known.doubts)
 
 
 def _unconfirmed(page: Page, known: Known, enclosed: list[Range]) -> list[Doubt]:

@@ -197,9 +197,11 @@ def test_what_is_wanted_before_the_hull_is_asked_from_its_newest_end_without_a_s
 
 
 @pytest.mark.parametrize(
-    "given", [
+    "given",
+    [
         ledger(hull=None, to=None), ledger(wanted_start=minute(100)), ledger(cleaned_to=minute(100)),
-        ledger(first_candle=minute(100), first_asked_at=minute(NOW)), ledger(unobtainable=(span(0, 100),)), ledger(unobtainable=(span(50, 100),)),
+        ledger(first_candle=minute(100), first_asked_at=minute(NOW)),
+        ledger(unobtainable=(span(0, 100),)), ledger(unobtainable=(span(50, 100),)),
     ],
     ids=["nothing covered", "nothing wanted", "cleaned", "begins there", "not served", "not served beside it"],
 )  # fmt: skip

@@ -32,6 +32,8 @@ from mdata.store.jobs import Origin
 
 # How long one example takes says more about the machine than about the code.
 settings.register_profile("mdata", deadline=None)
+# For mutants: the same few examples each time.
+settings.register_profile("few", deadline=None, max_examples=12, derandomize=True)
 settings.load_profile("mdata")
 
 MDATA = Path(sys.executable).with_name("mdata")

@@ -6,15 +6,21 @@ BIN := $(VENV)/bin
 LIVES ?= 2000
 
 .DEFAULT_GOAL := check
-.PHONY: install install-system uninstall-system dev clients recipes locks demo test faults soak budget lives \
-        lies-table mutants test-systemd browser lint types layers docs docs-check check bench bench-quick \
-        bench-peers clean
+.PHONY: install install-all install-system uninstall-system dev clients recipes readers locks demo test test-readers \
+        faults soak budget lives lies-table mutants test-systemd browser lint types layers docs docs-check check bench \
+        bench-quick bench-peers clean
 
-install: $(BIN)/mdata  ## leaves .venv/bin/mdata ready to use
+install: $(BIN)/mdata  ## leaves .venv/bin/mdata ready to use: core, page and metrics
 
 $(BIN)/mdata: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[web,prometheus]'
+	@touch $@
+
+install-all: $(VENV)/.all  ## what the wheel leaves to choose, too
+
+$(VENV)/.all: $(BIN)/mdata
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[all]'
 	@touch $@
 
 install-system:  ## as root: /opt/mdata, the user mdata, /var/lib/mdata, /etc/mdata; see docs/SCHEDULING.md
@@ -27,7 +33,7 @@ dev: $(VENV)/.dev
 
 $(VENV)/.dev: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[web,prometheus]' \
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[web,prometheus,parquet]' \
 	    pytest pytest-xdist hypothesis mypy ruff import-linter cogapp
 	@touch $(BIN)/mdata $@
 
@@ -42,9 +48,9 @@ clients: .envs/clients/.ready
 # What docs/howto.md uses beside mdata: pandas, Polars and DuckDB are too large to be everybody's.
 recipes: .envs/recipes/.ready
 
-.envs/recipes/.ready: constraints-recipes.txt
+.envs/recipes/.ready: constraints-recipes.txt constraints.txt pyproject.toml
 	$(PYTHON) -m venv .envs/recipes
-	.envs/recipes/bin/pip install --quiet --requirement constraints-recipes.txt
+	.envs/recipes/bin/pip install --quiet --constraint constraints.txt --requirement constraints-recipes.txt --editable .
 	@touch $@
 
 # What the system installation may run as root: the versions of constraints.txt, by their hashes, from no named index.
@@ -54,6 +60,17 @@ LOCK := .envs/locks/bin/uv pip compile --quiet --universal --python-version 3.11
 locks: .envs/locks/.ready  ## writes requirements*.lock anew, after a change of constraints.txt
 	$(LOCK) --extra web --extra prometheus pyproject.toml --output-file requirements.lock
 	echo hatchling | $(LOCK) - --output-file requirements-build.lock
+
+# Those who read what mdata writes, freqtrade and the backtesters: 1.5 GiB, and minutes to install.
+readers: .envs/readers/.ready
+
+.envs/readers/.ready: constraints-readers.txt pyproject.toml
+	$(PYTHON) -m venv .envs/readers
+	.envs/readers/bin/pip install --quiet --requirement constraints-readers.txt --editable .
+	@touch $@
+
+test-readers: dev recipes readers  ## what freqtrade and a backtester make of what mdata writes
+	$(BIN)/python -m pytest -m readers
 
 demo: install
 	$(BIN)/python demo/run.py

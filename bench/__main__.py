@@ -9,12 +9,14 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import errands, growth, ingest, ledger, life, limiter, start, stream, traffic, writers
+from bench import errands, growth, ingest, ledger, life, limiter, reading, start, stream, traffic, writers
 from bench.stores import YEAR, Store, generate
 from bench.table import HEAD, Row, markdown
 from mdata.store.sqlite import SQLITE_VERSION
 
 REPORT = Path("docs/performance.md")
+# Libraries whose versions say what was measured.
+_BESIDE = ("typer", "httpx", "sqlite-utils", "pyrate-limiter", "adbc-driver-sqlite", "pyarrow", "pandas", "polars")
 
 _INTRODUCTION = """
 Written by `make bench`; do not edit it by hand. Every figure of the first table was measured beside its baseline, in
@@ -72,6 +74,7 @@ def _measure(folder: Path, *, quick: bool) -> list[str]:
     rows += writers.rows(_in(folder, "writers"), 1 if quick else 5, 4 if quick else 12)
     rows += traffic.rows(_in(folder, "traffic"), 60 if quick else 365, 8 if quick else 40)
     rows += errands.rows(_in(folder, "errands"), 1 if quick else 5)
+    rows += reading.rows(_in(folder, "reading"), 5 if quick else 15, 500_000 if quick else reading.WHOLE)
     rows += [*_stream(folder, quick=quick), *_elsewhere()]
     parts = ["## Goals", "", _shown(HEAD, [row.cells() for row in rows]), ""]
     pages, stages = life.page(_in(folder, "life"), 10 if quick else 60), life.start(small, rounds)
@@ -116,7 +119,10 @@ def _machine() -> str:
     model = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
     niceness = f", niceness {os.nice(0)}" if os.nice(0) else ""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    packages = ", ".join(f"{name} {version(name)}" for name in ("typer", "httpx", "sqlite-utils", "pyrate-limiter"))
+    packages = ", ".join(
+        f"{name} {version(name)}"
+        for name in ("typer", "httpx", "sqlite-utils", "pyrate-limiter", "adbc-driver-sqlite", "pandas", "polars")
+    )
     return (
         f"Measured {time.strftime('%Y-%m-%d', time.gmtime())} on {os.cpu_count()} × {model}, {memory:.0f} GiB, "
         f"{platform.system()}, load {os.getloadavg()[1]:.1f}{niceness}; "

@@ -61,6 +61,10 @@ class LeapingClock:
         self._boot += max(0.0, seconds)
         self._wall += int(max(0.0, seconds) * 1000)
 
+    def real(self, seconds: float) -> float:
+        """Return `seconds`: who waits for another process waits in life."""
+        return seconds
+
 
 class Rehearsal:
     """A home folder, an exchange with two pairs, and a clock; `screen` is what a terminal shows in it."""

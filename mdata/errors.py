@@ -1,6 +1,9 @@
 """What can go wrong, as one tree; each class carries the exit code that `mdata` ends with.
 
     MdataError
+    ├── UsageError            2   what was asked for cannot be
+    ├── IncompleteError       3   an interval is unknown, and completeness was demanded
+    ├── NotThereError         3   there is no store, or nothing is stored of a series
     ├── RowsRefusedError     65   single candles of an answer were refused
     ├── UnreachableError     69   the exchange cannot be reached, or is in maintenance
     ├── StorageError         74   disk full, I/O error, damaged database
@@ -52,6 +55,28 @@ class MdataError(Exception):
     exit_code: ClassVar[int] = BUG
 
 
+class UsageError(MdataError, ValueError):
+    """What was asked for cannot be: a misspelt symbol, an end before its start, a file of no known kind."""
+
+    exit_code = USAGE
+
+
+class IncompleteError(MdataError):
+    """Candles that are not all there, where all were demanded; `ranges` are those that lack, ms UTC."""
+
+    exit_code = WORK_REMAINS
+
+    def __init__(self, message: str, ranges: tuple[tuple[int, int], ...] = ()) -> None:
+        super().__init__(message)
+        self.ranges = ranges
+
+
+class NotThereError(MdataError):
+    """There is no store, or nothing is stored of a series; a backfill brings it."""
+
+    exit_code = WORK_REMAINS
+
+
 class RowsRefusedError(MdataError):
     """Single candles of an answer were refused and kept aside; their intervals stay unknown."""
 
@@ -92,6 +117,10 @@ class ConfigurationError(MdataError):
     """A setting is wrong, the file is not ours, or its schema is newer than this program."""
 
     exit_code = 78
+
+
+class MissingExtraError(ConfigurationError):
+    """A library is not installed that what was asked for needs."""
 
 
 class RateLimitedError(NotNowError):

@@ -9,8 +9,9 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import TextIOWrapper
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 from mdata.errors import MdataError, NotPermittedError, StorageError
 
@@ -102,6 +103,13 @@ def replace_whole(path: Path, text: str, mode: int | None = None) -> None:
 @contextmanager
 def whole(path: Path, mode: int | None = None) -> Iterator[TextIO]:
     """Give a stream whose text is the file at `path` when the block has ended well, and nothing otherwise."""
+    with whole_bytes(path, mode) as stream, TextIOWrapper(stream, "utf-8", newline="") as text:
+        yield text
+
+
+@contextmanager
+def whole_bytes(path: Path, mode: int | None = None) -> Iterator[BinaryIO]:
+    """Give a stream whose bytes are the file at `path` when the block has ended well, and nothing otherwise."""
     make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -110,7 +118,7 @@ def whole(path: Path, mode: int | None = None) -> Iterator[TextIO]:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             os.fchmod(descriptor, shared_mode(path.parent) if mode is None else mode)
-            with os.fdopen(descriptor, "w", encoding="utf-8", newline="", closefd=False) as stream:
+            with os.fdopen(descriptor, "wb", closefd=False) as stream:
                 yield stream
             os.fsync(descriptor)
         finally:

@@ -15,6 +15,7 @@ from mdata.clock import Clock
 from mdata.domain.moment import iso
 from mdata.errors import NEXT_ATTEMPT, NotNowError
 from mdata.flock import POLL, FileLock, is_locked
+from mdata.processes import process
 
 # Every note is written over the whole of the one before it, in one piece: nobody reads half of one.
 _NOTE_BYTES = 128
@@ -30,11 +31,11 @@ class Holder(NamedTuple):
 @contextmanager
 def command_lock(database: Path, command: str, wait: float, clock: Clock) -> Iterator[None]:
     """Hold the lock of `command` on the store at `database`; raise NotNowError when others hold it for `wait` s."""
-    lock = FileLock(_path(database, command))
+    lock, began = FileLock(_path(database, command)), clock.boottime()
     try:
         # Somebody who only looks whether a command runs holds its lock for an instant.
-        if not lock.acquire(max(wait, 2 * POLL), clock):
-            raise NotNowError(_busy(database, command, _read(lock.path), wait))
+        if not lock.acquire(max(clock.real(wait), 2 * POLL)):
+            raise NotNowError(_busy(database, command, _read(lock.path), clock.boottime() - began))
         note = {"pid": os.getpid(), "command": command, "since": iso(clock.now())}
         with suppress(OSError):  # a full disk: it is the kernel that holds the lock, the note is for people
             os.pwrite(lock.fd, json.dumps(note).encode().ljust(_NOTE_BYTES - 1) + b"\n", 0)
@@ -53,13 +54,15 @@ def _path(database: Path, command: str) -> Path:
     return database.with_name(f"{database.name}.{command}.lock")
 
 
-def _busy(database: Path, command: str, by: Holder, wait: float) -> str:
-    waited = f"; waited {wait:g} s" if wait else ""
+def _busy(database: Path, command: str, by: Holder, seconds: float) -> str:
+    waited = f"; waited {seconds:.0f} s" if seconds >= 1 else ""
     if by.pid is None:
         return f"another `mdata {command}` is at work on {database}{waited}; {NEXT_ATTEMPT} as soon as that has ended"
+    stopped = process(by.pid).is_stopped
+    advice = f"`kill -CONT {by.pid}` lets it go on" if stopped else f"`kill {by.pid}` ends it, and nothing is lost"
     return (
-        f"another `mdata {command}` is at work on {database} (process {by.pid}, since {by.since}){waited}; "
-        f"{NEXT_ATTEMPT} as soon as it has ended; `kill {by.pid}` ends it, and nothing is lost"
+        f"another `mdata {command}` is at work on {database} (process {by.pid}, since {by.since}"
+        f"{', stopped' if stopped else ''}){waited}; {NEXT_ATTEMPT} as soon as it has ended; {advice}"
     )
 
 

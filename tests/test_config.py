@@ -134,7 +134,6 @@ def test_options_win_over_the_environment_and_that_over_the_file(home: Path) -> 
         ("PING_URL=", "ping_url", None),
         ("NOTIFY_COMMAND='mail -s \"$MDATA\" me'", "notify_command", 'mail -s "$MDATA" me'),
         ("PROMETHEUS_TEXTFILE=", "prometheus_textfile", None),
-        ("PROMETHEUS_TEXTFILE=/run/${HOME}/mdata.prom", "prometheus_textfile", Path("/run/${HOME}/mdata.prom")),
         ("LOG_LEVEL=debug", "log_level", "DEBUG"),
     ],
 )
@@ -188,6 +187,8 @@ BAD_LINES = [
     ("RATE_LIMIT_DELAY", "inf"), ("RATE_LIMIT_DELAY", "6,0"), ("RATE_LIMIT_DELAY", "1e9"),
     ("RATE_LIMIT_DELAY", "1_0"), ("RATE_LIMIT_DELAY", "."), ("RATE_LIMIT_MAX_RETRIES", "1.5"),
     ("RATE_LIMIT_MIN_BACKOFF_SECONDS", "-1"), ("RATE_LIMIT_STATE_PATH", "~nobody-of-this-name/x"),
+    ("PROMETHEUS_TEXTFILE", "/run/${HOME}/mdata.prom"), ("RATE_LIMIT_STATE_PATH", "$STATE/rate.json"),
+    ("DATABASE_PATH", "postgres://host/mdata"),
     ("DATABASE_PATH", '"/a\\tb"'), ("RETENTION_DAYS", "-3"), ("RETENTION_DAYS_BY_TIMEFRAME", "1m"),
     ("RETENTION_DAYS_BY_TIMEFRAME", "1m="), ("RETENTION_DAYS_BY_TIMEFRAME", "2m=4"),
     ("RETENTION_DAYS_BY_TIMEFRAME", "1m=4,1m=5"), ("RETENTION_DAYS_BY_TIMEFRAME", "365"),

@@ -94,7 +94,9 @@ def keys_of(value: Any) -> set[str]:
 
 ANSWERS = [
     ["backfill"], ["backfill", "--dry-run"], ["update"], ["detect-gaps"], ["repair", "--dry-run"], ["repair"],
-    ["stream", "--for", "1s"], ["cleanup", "--yes"], ["cleanup", "--dry-run"], ["verify"], ["status"], ["gaps"],
+    ["stream", "--for", "1s"], ["cleanup", "--yes"], ["cleanup", "--dry-run"], ["verify"],
+    ["verify", "--exchange"], ["verify", "--exchange", "--dry-run"],
+    ["status"], ["gaps"],
     ["export", "-o", "all.csv"],
     ["gaps", "--revisions"], ["jobs"], ["logs"], ["config"], ["init"], ["symbols"], ["timers", "show"],
 ]  # fmt: skip

@@ -57,7 +57,7 @@ def test_without_a_witness_nothing_is_proven_and_nothing_doubted(judge: MakeJudg
     assert not one.hears(answer(span(97, 200), rows)).counts
     assert (one.stored, one.final, one.provisional) == (before, [span(0, 100)], [])
     assert one.doubted("silence") == one.doubted("absent") == []
-    assert one.doubted("unwitnessed") == [Range(rows[0][0] if rows else minute(97), minute(200))]
+    assert one.doubted("unwitnessed") == [span(97, 200)]
     assert one.revisions == []
 
 
@@ -116,8 +116,9 @@ def test_a_first_page_that_two_other_answers_contradict_is_distrusted_as_a_whole
     assert one.hears(answer(span(0, 91), at(*range(91)), newest_first=True, now=LATER)).counts
     assert one.stored == at(*range(91))
     assert one.final == [span(0, 91)]
-    assert one.doubted("unconfirmed") == one.doubted("unwitnessed") == one.doubted("changed") == []
-    assert one.unobtainable == []
+    assert one.doubted("unconfirmed") == one.doubted("unwitnessed") == one.unobtainable == []
+    one.hears(answer(span(80, 110), at(*range(80, 110)), now=LATER + 1))
+    assert (one.stored, one.doubted("changed")) == (at(*range(110)), [])
 
 
 def test_a_first_page_is_believed_when_the_whole_of_it_comes_again(judge: MakeJudge) -> None:
@@ -563,7 +564,9 @@ def test_an_honest_exchange_is_never_contradicted_and_two_answers_make_everythin
             now += later
             one.hears(told(frozenset(number for number in truth if number < now), question, now))
             assert is_right(one, truth)
-            assert one.doubted("absent") == one.doubted("changed") == one.unobtainable == []
+            assert one.doubted("absent") == one.unobtainable == []
+            # Of an answer without a witness a new row is remembered: nothing is known there.
+            assert not any(clip(one.final, *about) for about in one.doubted("changed"))
         for number, newest_first in enumerate((False, True, False)):
             one.hears(told(truth, (0, END, newest_first, 10_000, False), LATER + number))
         assert (one.final, frozenset(one.minutes)) == ([span(0, END)], truth)

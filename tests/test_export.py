@@ -8,7 +8,6 @@ import subprocess
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 from conftest import DAY, MDATA, UNPRIVILEGED, Ended, Folder, stored
@@ -18,8 +17,8 @@ from mdata.domain.moment import iso
 from mdata.domain.timeframe import TIMEFRAMES
 from mdata.jobs.export import Asked, export
 from mdata.jobs.passes import Target
+from mdata.reading.candles import Candles
 from mdata.store.candles import PUBLIC
-from mdata.store.engine import open_for_reading
 
 HOUR = 3_600_000
 
@@ -149,16 +148,14 @@ def test_a_series_that_is_forgotten_meanwhile_is_unknown_from_there_on(folder: F
     folder.run("backfill")
     parts: list[int] = []
 
-    def write(rows: list[tuple[Any, ...]]) -> None:
+    def write(candles: Candles) -> None:
         if not parts:
             folder.run("cleanup", "-s", "BTCUSD", "--all", "--yes")
             folder.run("backfill", "-s", "SPAUSD")
-        parts.append(len(rows))
+        parts.append(len(candles))
 
-    store = open_for_reading(folder.database)
-    assert store is not None
-    with store:
-        (found,) = export(store, [Target("tBTCUSD", TIMEFRAMES["1m"])], Asked(None, None, SystemClock().now()), write)
+    asked = Asked(None, None, SystemClock().now())
+    (found,) = export(folder.database, [Target("tBTCUSD", TIMEFRAMES["1m"])], asked, write)
     assert folder.rows("SELECT id, symbol FROM series") == [(1, "tSPAUSD")], "it has the number of the one before"
     assert parts[0] == found.candles == 10_000
     assert found.unknown == found.intervals - 10_000
@@ -191,7 +188,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(filled: Folder, wait: Callable[.
 
 
 @pytest.mark.parametrize(
-    "output", ["/dev/null", "/dev/stdout", ".", "nowhere/all.csv", "circle/all.csv", "a" * 300, "mdata.db", "store"]
+    "output", ["/dev/null", "/dev/stdout", "nowhere/all.csv", "circle/all.csv", "a" * 300, "mdata.db", "store"]
 )
 def test_what_can_be_no_file_is_refused_and_left_alone(filled: Folder, output: str) -> None:
     (filled.path / "circle").symlink_to("circle")

@@ -29,9 +29,9 @@ class Block(NamedTuple):
         return [line[2:] for line in self.text.splitlines() if line.startswith("$ ")]
 
 
-def blocks() -> list[Block]:
+def blocks(page: str) -> list[Block]:
     found, heading = [], ""
-    text = (HERE / "docs" / "howto.md").read_text()
+    text = (HERE / "docs" / page).read_text()
     for match in re.finditer(r"^#+ ([^\n]+)$|^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
         heading = match[1] or heading
         if match[2]:
@@ -39,8 +39,9 @@ def blocks() -> list[Block]:
     return found
 
 
-CONSOLE = [one for one in blocks() if one.language == "console"]
-PYTHON = [one for one in blocks() if one.language == "python"]
+CONSOLE = [one for one in blocks("howto.md") if one.language == "console"]
+PYTHON = [one for one in blocks("howto.md") if one.language == "python"]
+API = [one for one in blocks("api.md") if one.language == "python"]
 
 
 @pytest.fixture
@@ -98,17 +99,43 @@ def test_the_copy_is_as_complete_as_the_store(home: Folder) -> None:
         assert (copied["candles"], copied["empty"]) == (own["candles"], own["empty"])
 
 
-@pytest.mark.skipif(not RECIPES.exists(), reason="pandas, Polars and DuckDB are not installed: run `make recipes`")
-@pytest.mark.parametrize("block", PYTHON, ids=lambda one: one.heading)
-def test_python_recipes_see_every_candle(home: Folder, block: Block) -> None:
+def run_python(home: Folder, block: Block) -> list[str]:
     ended = subprocess.run(
         [RECIPES, "-c", block.text], cwd=home.path, env=home.environ(), text=True, capture_output=True, check=False,
         timeout=300,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
+    return ended.stdout.splitlines()
+
+
+needs_recipes = pytest.mark.skipif(
+    not RECIPES.exists(), reason="pandas, Polars and DuckDB are not installed: run `make recipes`"
+)
+
+
+@needs_recipes
+@pytest.mark.parametrize("block", PYTHON, ids=lambda one: one.heading)
+def test_python_recipes_see_every_candle(home: Folder, block: Block) -> None:
     rows = home.rows("SELECT close FROM ohlcv WHERE symbol = 'tBTCUSD' ORDER BY open_time")
-    count, close = ended.stdout.splitlines()[-1].split()
+    count, close = run_python(home, block)[-1].split()
     assert (int(count), float(close)) == (len(rows), rows[-1][0])
+
+
+@needs_recipes
+@pytest.mark.parametrize("block", API, ids=lambda one: one.heading)
+def test_the_examples_of_the_read_api_run(home: Folder, block: Block) -> None:
+    assert run_python(home, block)
+
+
+@needs_recipes
+def test_the_read_api_tells_what_the_page_says(home: Folder) -> None:
+    rows = home.rows("SELECT count(*) FROM ohlcv WHERE symbol = 'tBTCUSD'")
+    shown = {block.heading: run_python(home, block) for block in API}
+    assert shown["Reading from Python"][0] == "1440 True"
+    assert "intervals of tBTCUSD 1m are unknown: " in shown["Is it all there?"][0]
+    minutes, filled, made_up = map(int, shown["Coarser, and without holes"][0].split())
+    assert minutes + made_up == filled > 1000
+    assert shown["More than memory holds"] == [str(rows[0][0])]
 
 
 def test_the_monitor_is_called_as_the_recipe_says(home: Folder) -> None:

@@ -136,8 +136,10 @@ def test_a_pass_begins_a_day_before_the_frontier_unless_a_silence_is_to_be_asked
         span(997, 1002), newest_first=False, revisit_from=minute(997) - DAY
     )
     silence = doubt(997, 1000, form="asc 0")
-    wish = forward(ledger(silence, now=NOW + 1), confirm=True, revisit=DAY)
-    assert wish == Wish(span(997, 1002), newest_first=False)
+    provisional = forward(ledger(silence, now=NOW + 1), confirm=True, revisit=DAY)
+    assert provisional == Wish(span(997, 1002), newest_first=False, revisit_from=minute(997) - DAY)
+    doubted = forward(ledger(silence, now=NOW + 1, hull=(100, 997)), confirm=True, revisit=DAY)
+    assert doubted == Wish(span(997, 1002), newest_first=False)
 
 
 def test_after_an_answer_without_a_witness_the_next_one_reaches_over_a_page_of_them() -> None:

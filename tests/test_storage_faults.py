@@ -11,6 +11,7 @@ import pytest
 from conftest import DAY, NOW, UNPRIVILEGED, Folder, SetClock, stored, truth
 from test_kill import assert_sound, strace_fault
 
+from mdata import waiting
 from mdata.errors import ConfigurationError, MdataError, NotNowError
 from mdata.jobs.backfill import backfill
 from mdata.jobs.cleanup import cleanup
@@ -20,7 +21,6 @@ from mdata.jobs.repair import repair
 from mdata.jobs.status import collect
 from mdata.jobs.verify import verify
 from mdata.sandbox.server import Sandbox
-from mdata.store import engine
 from mdata.store.engine import open_for_reading, open_store, sqlite3
 
 MakeContext = Callable[..., Context]
@@ -214,7 +214,7 @@ def test_a_store_that_lived_through_errors_is_finished(folder: Folder) -> None:
 def test_another_program_that_holds_the_database(
     context: MakeContext, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "_BUSY_SECONDS", 0.2)
+    monkeypatch.setattr(waiting, "PATIENCE", 0.2)
     given = context(BACKFILL_DAYS="1")
     backfill(given)
     other = sqlite3.connect(given.store.path, isolation_level=None)

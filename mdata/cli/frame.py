@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType, MappingProxyType
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import typer
 
-from mdata import config
+from mdata import config, waiting
+from mdata.cli import signals
 from mdata.clock import Clock, RehearsalClock, SystemClock
 from mdata.config import Loaded
 from mdata.errors import (
@@ -87,6 +88,7 @@ def conduct(command: str, options: Options, act: Callable[[Frame], Answer], *, i
     def load_and_act(log: StderrLog) -> Answer:
         loaded = config.load(options.env_file, options.overrides)
         log = _log(options, loaded.settings.log_level)
+        waiting.speak_to(log)
         for warning in loaded.warnings:
             log.warning(warning)
         return act(Frame(loaded, log, clock_of(loaded)))
@@ -96,9 +98,9 @@ def conduct(command: str, options: Options, act: Callable[[Frame], Answer], *, i
 
 def perform(command: str, options: Options, act: Callable[[StderrLog], Answer], *, is_job: bool = False) -> NoReturn:
     """Let `act` do the work, turn what goes wrong into a sentence, print the answer, end with its exit code."""
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-        signal.signal(number, _stop)
+    signals.heed()
     log = _log(options, "INFO")
+    waiting.speak_to(log)
     try:
         answer = act(log)
     except MdataError as error:
@@ -197,13 +199,6 @@ def _report_bug() -> None:
     for line in traceback.format_exc().splitlines():
         sys.stderr.write(f"{harmless(line)}\n")
     sys.stderr.write(f"mdata: {_BUG}\n")
-
-
-def _stop(number: int, _: FrameType | None) -> None:
-    # A second signal while the first one is being answered must not cut that short.
-    for other in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-        signal.signal(other, signal.SIG_IGN)
-    raise Stopped(number)
 
 
 def clock_of(loaded: Loaded) -> Clock:

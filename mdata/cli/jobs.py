@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from mdata import __version__, config
+from mdata import __version__, config, waiting
 from mdata.cli.frame import Answer, Frame, Options, closing_line, conduct, duration, job_answer
 from mdata.jobs.context import Context, Exchange, Limits, Progress
 from mdata.jobs.result import JobResult
@@ -57,8 +57,11 @@ def run_job_with_more(
     def act(frame: Frame) -> Answer:
         look(frame)
         database = frame.loaded.settings.database_path
+        lasting = limits._replace(since=frame.clock.boottime())
+        if limits.max_runtime is not None:
+            waiting.bound(frame.clock.real(limits.max_runtime))
         lock = command_lock(database, command, patience, frame.clock)
-        with lock, context(frame, limits) as given:
+        with lock, context(frame, lasting) as given:
             result, more = work(given)
         closing_line(frame.log, result.exit, summary(result, more.words))
         return job_answer(result, more.data, more.show)
@@ -96,7 +99,7 @@ def context(frame: Frame, limits: Limits, *, shows_progress: bool = True) -> Ite
     # A terminal that systemd started hands its own id on to whatever is typed there: only the journal's counts.
     run_id = config.invocation_id() if config.is_journal(sys.stderr) else None
     origin = Origin(os.getpid(), os.uname().nodename, frame.clock.boot_id(), run_id, __version__)
-    with open_store(settings.database_path) as store, progress(wanted=shows_progress) as report:
+    with open_store(settings.database_path, frame.log.warning) as store, progress(wanted=shows_progress) as report:
         yield Context(settings, frame.clock, store, rate_limit(frame), exchange, frame.log, origin, limits, report)
         store.checkpoint(over=_LARGE_LOG)
 

@@ -84,11 +84,14 @@ def _work(context: "Context") -> "tuple[JobResult, More]":
 def _plan(frame: Frame) -> Answer:
     from mdata.jobs.verify import Verified, plan
     from mdata.store.engine import open_for_reading
+    from mdata.store.mending import missing_triggers
 
     store, found = open_for_reading(frame.loaded.settings.database_path, frame.log.info), Verified()
     if store is not None:
         with store:
             found = plan(frame.loaded.settings, store)
+            for name in missing_triggers(store.connection):
+                frame.log.warning(f"the trigger {name} is missing: the next job that writes puts it back")
     return Answer(data={"dry_run": True, **_data(found)}, show=lambda: _show(found))
 
 

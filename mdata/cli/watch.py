@@ -100,12 +100,15 @@ def _resizes() -> Iterator[int]:
     """Give a descriptor that becomes readable when the terminal has got another size."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
-    signal.signal(signal.SIGWINCH, lambda *_: None)
-    signal.set_wakeup_fd(writer)
+
+    def tell(*_: object) -> None:
+        with suppress(BlockingIOError):
+            os.write(writer, b".")
+
+    signal.signal(signal.SIGWINCH, tell)
     try:
         yield reader
     finally:
-        signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGWINCH, signal.SIG_DFL)
         os.close(reader)
         os.close(writer)

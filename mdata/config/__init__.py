@@ -96,7 +96,7 @@ def _source(
 
 def _value(setting: Setting, text: str, environment: Mapping[str, str]) -> Any:
     if not text and setting.name == "DATABASE_PATH":
-        return user_folder(environment, "XDG_DATA_HOME", ".local/share") / "mdata.db"
+        return Path(os.path.realpath(user_folder(environment, "XDG_DATA_HOME", ".local/share") / "mdata.db"))
     if not text and setting.name == "RATE_LIMIT_STATE_PATH":
         shared = Path("/var/lib/mdata")
         folder = shared if os.access(shared, os.W_OK) else user_folder(environment, "XDG_STATE_HOME", ".local/state")

@@ -70,7 +70,7 @@ CATEGORIES: dict[str, tuple[Setting, ...]] = {
     "What to keep": (
         Setting("SYMBOLS", "BTCUSD,ETHUSD", values.symbols, "Trading pairs, separated by commas."),
         Setting("TIMEFRAMES", "1m", values.timeframes, "Any of 1m 5m 15m 30m 1h 3h 6h 12h 1D 1W 1M (1m is not 1M)."),
-        Setting("DATABASE_PATH", "", values.path, "The store; empty: ~/.local/share/mdata/mdata.db."),
+        Setting("DATABASE_PATH", "", values.real_path, "The store; empty: ~/.local/share/mdata/mdata.db."),
     ),
     "Backfill": (
         Setting("BACKFILL_DAYS", "365", values.whole(0, 36_525), "How far back candles are wanted, in days."),

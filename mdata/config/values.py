@@ -109,6 +109,10 @@ def path(text: str) -> Path:
     """Return an absolute path; `~` is the home folder."""
     if not text or not _is_readable(text):
         raise ValueError(f"{quote(text)} is no path")
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
+        raise ValueError("it is the address of something, and no path of a file on this machine")
+    if variable := re.search(r"\$(\{|[A-Za-z_])", text):
+        raise ValueError(f"{quote(text)} holds {quote(variable[0])}, and no shell fills that in here; write it out")
     try:
         return Path(os.path.abspath(Path(_native(text)).expanduser()))  # noqa: PTH100 - links stay as they are written
     except RuntimeError:
@@ -130,6 +134,11 @@ def _native(text: str) -> str:
     except UnicodeEncodeError:
         return os.fsdecode(text.encode("utf-8", "surrogateescape"))
     return text
+
+
+def real_path(text: str) -> Path:
+    """Return an absolute path without links: two names of one file must not have two locks."""
+    return Path(os.path.realpath(path(text)))
 
 
 def optional_path(text: str) -> Path | None:

@@ -88,6 +88,8 @@ def _compare(page: Page, known: Known, held: list[Candle], rows: dict[int, Candl
             found.doubts.append(changed(page, known, row, Range(time, grid.next(time))))
             rows[time] = candle
     back = [candle[0] for candle in held]
+    # Where nothing is stored, what was told before is stored now, or something else is.
+    found.ended.extend(doubt for time, doubt in told.items() if time in rows and time not in set(back))
     found.ended.extend(
         doubt
         for doubt in known.doubts
@@ -111,7 +113,7 @@ def _miss(
             _keep(page, known, gone, missing, rows, found, is_doubted=False)
             continue
         hole = Range(grid.next(times[index - 1]), times[index])
-        is_known, is_remarkable = _is_unobtainable(known, hole), _is_remarkable(page, times, hole)
+        is_known, is_remarkable = _is_unobtainable(known, hole), _is_remarkable(page, known, times, hole)
         if is_known or is_remarkable:
             found.unproven.extend(subtract([hole], covered))
         agreed = [time for time in gone if _is_agreed(page, known, time)]
@@ -139,11 +141,13 @@ def _is_unobtainable(known: Known, hole: Range) -> bool:
     return any(part.overlaps(hole) for part in known.unobtainable)
 
 
-def _is_remarkable(page: Page, times: list[int], hole: Range) -> bool:
-    """Whether the hole is remarkable by the answer's own density."""
+def _is_remarkable(page: Page, known: Known, times: list[int], hole: Range) -> bool:
+    """Whether the hole is remarkable by the answer's own density, or where it is short by that beside it, too."""
     grid = page.query.timeframe
     span = Range(times[0], grid.next(times[-1]))
     nearby = silence.density_beside(grid, times, span, hole)
+    if nearby.intervals < silence.NEARBY:
+        nearby += known.before + known.after
     return silence.is_remarkable(grid, grid.count(*hole), nearby)
 
 

@@ -28,7 +28,7 @@ _WAITING = (1 * HOUR, 6 * HOUR, 24 * HOUR)
 class Doubt(NamedTuple):
     """What was said of a range (ms UTC), in which form, first and last when (ms UTC), and by how many answers.
 
-    `candle` is what was told, where a candle was (`changed`, `first`, the oldest row of an `unwitnessed` answer).
+    `candle` is what was told, where a candle was (`changed`, `first`).
     """
 
     range: Range

@@ -54,7 +54,7 @@ def judge(page: Page, known: Known, settle: int) -> Verdict:
     """Return what an answer proves, and what it puts in doubt; `settle` is in ms."""
     is_witnessed = _brings_stored(page, known)
     if known.has_witness and not is_witnessed and not _repeats(page, known):
-        return _proves_nothing(page, known)
+        return _proves_nothing(page, known, settle)
     distrusted = [] if is_witnessed else normal(doubt.range for doubt in _of_first_page(known))
     ended = _confirmed(known, is_witnessed=is_witnessed)
     known = _without(known, distrusted)
@@ -83,13 +83,18 @@ def judge(page: Page, known: Known, settle: int) -> Verdict:
 
 
 def _brings_stored(page: Page, known: Known) -> bool:
-    """Whether a stored candle comes back unchanged; of those that are not final the open time is enough."""
+    """Whether stored candles come back unchanged; of those that are not final the open time is enough.
+
+    One is enough, unless more than a few come back with other values: of many, most have to be the same.
+    """
     stored = {candle[0]: candle for candle in known.stored}
+    same = differing = 0
     for row in page.candles:
         held = stored.get(row[0])
-        if held is not None and (is_same(held, row) or _covers(known.provisional, row[0])):
-            return True
-    return False
+        if held is not None:
+            is_witness = is_same(held, row) or _covers(known.provisional, row[0])
+            same, differing = same + is_witness, differing + (not is_witness)
+    return same > 0 and (differing <= WITNESSES or same >= differing)
 
 
 def _covers(ranges: list[Range], time: int) -> bool:
@@ -101,7 +106,7 @@ def _repeats(page: Page, known: Known) -> bool:
     told = {
         doubt.candle[0]: doubt.candle
         for doubt in known.doubts
-        if doubt.kind in {"changed", "unwitnessed"}
+        if doubt.kind == "changed"
         and doubt.candle is not None
         and doubt.is_independent_of(page.query.form, page.asked_at)
     }
@@ -128,18 +133,16 @@ def _without(known: Known, distrusted: list[Range]) -> Known:
     )
 
 
-def _proves_nothing(page: Page, known: Known) -> Verdict:
-    """Return the verdict on an answer without a witness: some of its rows are remembered, and that is all.
-
-    That is the oldest one, and what it says of the nearest stored candles: a second answer may have them too.
-    """
-    asked, told = page.query.range, page.candles[0] if page.candles else None
-    about = asked if told is None else Range(told[0], asked.end)
-    doubts = [_doubt(page, known, about, "unwitnessed", told)]
+def _proves_nothing(page: Page, known: Known, settle: int) -> Verdict:
+    """Return the verdict on an answer without a witness: what it says of the nearest candles is remembered only."""
+    doubts = [_doubt(page, known, page.query.range, "unwitnessed")]
     stored = {candle[0]: candle for candle in known.stored if _covers(known.final, candle[0])}
     differing = [row for row in page.candles if row[0] in stored]
     nearest = differing[:WITNESSES] if page.query.newest_first else differing[-WITNESSES:]
     grid = page.query.timeframe
+    # Of what is new, one row: an independent answer that has it too counts.
+    settled = grid.closed_end(page.asked_at, settle)
+    nearest += [row for row in page.candles if row[0] not in stored and known.floor <= row[0] < settled][-1:]
     doubts += [contradiction.changed(page, known, row, Range(row[0], grid.next(row[0]))) for row in nearest]
     return Verdict(
         counts=False, final=[], provisional=[], candles=[], changed=[], withdrawn=[], lost=[],
@@ -147,8 +150,8 @@ def _proves_nothing(page: Page, known: Known) -> Verdict:
     )  # fmt: skip
 
 
-def _doubt(page: Page, known: Known, about: Range, kind: Kind, told: Candle | None = None) -> Doubt:
-    return merged(Doubt(about, kind, page.query.form, page.asked_at, page.asked_at, candle=told), known.doubts)
+def _doubt(page: Page, known: Known, about: Range, kind: Kind) -> Doubt:
+    return merged(Doubt(about, kind, page.query.form, page.asked_at, page.asked_at), known.doubts)
 
 
 def _unconfirmed(page: Page, known: Known, enclosed: list[Range]) -> list[Doubt]:

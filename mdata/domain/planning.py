@@ -115,21 +115,21 @@ def forward(ledger: Ledger, *, confirm: bool, revisit: int = 0) -> Wish | None:
     if ledger.last_candle is None:
         return None if is_early or closed <= wanted.start else first_page(grid, wanted.start, ledger.now)
     start = max(ledger.confirmed_to or wanted.start, wanted.start)
-    if not _has_due_silence(ledger, start):
+    doubted = _due_silence(ledger, start)
+    if doubted is None:
         has_closed = closed > (series.asked_to or 0) and closed > start
         if is_early or not (has_closed or (confirm and _is_unconfirmed(ledger, start))):
             return None
-    silence = ledger.doubt("silence", since=start)
     # What has been asked from here before, and came out silent, is asked from the other end.
-    newest_first = silence is not None and silence.form == f"asc {ledger.reaches_from}"
-    revisit_from = start - revisit if revisit and not silence else None
+    newest_first = doubted is not None and doubted.form == f"asc {ledger.reaches_from}"
+    revisit_from = start - revisit if revisit and doubted is None else None
     return Wish(Range(start, grid.next(closed)), newest_first, witnesses=ledger.witnesses, revisit_from=revisit_from)
 
 
-def _has_due_silence(ledger: Ledger, start: int) -> bool:
-    """Whether a silence that begins at the newest coverage, or where nothing is covered, is in doubt."""
+def _due_silence(ledger: Ledger, start: int) -> Doubt | None:
+    """Return the silence in doubt that begins at the newest coverage, or where nothing is covered, when it is due."""
     silence = ledger.doubt("silence", since=ledger.hull.end if ledger.hull else start)
-    return silence is not None and silence.is_due(ledger.now)
+    return silence if silence is not None and silence.is_due(ledger.now) else None
 
 
 def _is_unconfirmed(ledger: Ledger, start: int) -> bool:

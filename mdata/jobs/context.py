@@ -87,10 +87,14 @@ class Log(Protocol):
 
 
 class Limits(NamedTuple):
-    """How long a run may last (seconds) and how many requests it may send; None: as it needs."""
+    """How long a run may last (seconds) and how many requests it may send; None: as it needs.
+
+    The time counts from `since` (seconds of boot time); None: from when the job begins.
+    """
 
     max_runtime: float | None = None
     max_requests: int | None = None
+    since: float | None = None
 
 
 class Progress(NamedTuple):

@@ -1,36 +1,48 @@
 """`export`: the candles of a range, and whether they are all that there are."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
+from pathlib import Path
+from typing import NamedTuple
 
-from mdata.domain.gaps import missing
-from mdata.domain.interval import Range, subtract
-from mdata.domain.series import Series
-from mdata.jobs.passes import Target, find
-from mdata.store import candles, coverage
+from mdata.domain.interval import Range, normal
+from mdata.domain.timeframe import Timeframe
+from mdata.errors import NotThereError
+from mdata.jobs.passes import Target
+from mdata.reading.candles import Candles
+from mdata.reading.look import at_hand, read
 from mdata.store import series as table
-from mdata.store.engine import Connection, Store
+from mdata.store.engine import Connection, unheard
+from mdata.store.reading import kept
+from mdata.store.snapshot import look
 
-Write = Callable[[list[tuple[Any, ...]]], None]
+Write = Callable[[Candles], None]
+Told = Callable[[str], None]
 
 # Intervals of one look at the store: a reader who takes his time must not keep others from emptying its log.
 _SLICE = 10_000
 
 
 class Asked(NamedTuple):
-    """From when to when candles are asked for at `now`, ms UTC; None: from the wanted start, to the newest answer."""
+    """From when to when candles are asked for at `now`, ms UTC; None: from the wanted start, to the newest answer.
+
+    They may be asked for as coarser ones, and with flat ones where it is proven that there are none.
+    """
 
     since: int | None
     until: int | None
     now: int
+    resample: Timeframe | None = None
+    fill: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What was exported of a series: times are ms UTC, `candles` rows, the rest intervals.
+    """What was exported of a series: times are ms UTC, `candles` and `filled` rows, the rest intervals.
 
-    What is `provisional` may change still. Nothing is stored of a series without `start` and `end`.
+    What is `provisional` may change still, what is `unobtainable` the exchange does not serve any more. Nothing is
+    stored of a series without `start` and `end`.
     """
 
     symbol: str
@@ -39,84 +51,103 @@ class Exported:
     end: int | None = None
     intervals: int = 0
     candles: int = 0
+    filled: int = 0
     provisional: int = 0
     unknown: int = 0
+    unobtainable: int = 0
+    unknown_ranges: list[Range] = field(default_factory=list)
 
     @property
     def is_complete(self) -> bool:
         """Whether the exchange has answered for every interval."""
-        return self.start is not None and not self.unknown
+        return self.start is not None and not self.unknown and not self.unobtainable
 
 
-def export(store: Store | None, wanted: list[Target], asked: Asked, write: Write) -> list[Exported]:
-    """Hand the rows of these series to `write`, oldest first, and return what they are."""
-    found = []
-    for target in wanted:
-        series = None if store is None else find(store, target)
-        if store is None or series is None:
-            found.append(Exported(target.symbol, target.timeframe.name))
-        else:
-            found.append(_export(store, series, asked, write))
-    return found
+def export(path: Path, wanted: list[Target], asked: Asked, write: Write, told: Told = unheard) -> list[Exported]:
+    """Hand the candles of these series of the store at `path` to `write`, oldest first, and return what they are.
+
+    `told` gets a sentence where they are read without locks, or from a copy.
+    """
+    tell = cache(told)  # once, and not at every look
+    with kept():
+        return [_export(path, target, asked, write, tell) for target in wanted]
 
 
-def _export(store: Store, series: Series, asked: Asked, write: Write) -> Exported:
-    within = _range(store, series, asked)
-    rows = provisional = unknown = 0
-    for part in _parts(store, series, within):
-        write(part.rows)
-        rows += len(part.rows)
-        provisional, unknown = provisional + part.provisional, unknown + part.unknown
-    intervals = series.timeframe.count(*within)
-    return Exported(series.symbol, series.timeframe.name, *within, intervals, rows, provisional, unknown)
+def _export(path: Path, target: Target, asked: Asked, write: Write, told: Told) -> Exported:
+    grid = asked.resample or target.timeframe
+    nothing = Exported(target.symbol, grid.name)
+    try:
+        within = look(path, lambda connection: _range(connection, target, asked), told)
+    except NotThereError:
+        return nothing
+    if within is None:
+        return nothing
+    found = replace(nothing, start=within.start, end=within.end, intervals=grid.count(*within))
+    unknown: list[Range] = []
+    for stretch in _stretches(target.timeframe, asked.resample, within):
+        part = look(path, partial(_look, target=target, within=stretch), told)
+        # Somebody may have had it forgotten meanwhile, and its number may be another's by now.
+        if part is None:
+            unknown.append(stretch)
+            continue
+        part = _made_of(part, asked)
+        write(part)
+        unknown.extend(part.unknown)
+        found = _added(found, part)
+    unknown = normal(unknown)
+    return replace(found, unknown=sum(grid.count(*one) for one in unknown), unknown_ranges=unknown)
 
 
-def _range(store: Store, series: Series, asked: Asked) -> Range:
+def _added(found: Exported, part: Candles) -> Exported:
+    filled = sum(part.is_filled or b"")
+    return replace(
+        found,
+        candles=found.candles + len(part) - filled,
+        filled=found.filled + filled,
+        provisional=found.provisional + sum(part.grid.count(*one) for one in part.provisional),
+        unobtainable=found.unobtainable + sum(part.grid.count(*one) for one in part.unobtainable),
+    )
+
+
+def _made_of(part: Candles, asked: Asked) -> Candles:
+    if asked.resample is not None:
+        part = part.resample(asked.resample.name)
+    return part.fill() if asked.fill else part
+
+
+def _range(connection: Connection, target: Target, asked: Asked) -> Range | None:
     """Return the intervals that open in what was asked for, have closed, and do not precede the first candle.
 
     Where no end is named, what was not fetched yet is no part of it, unless that is all there is.
     """
-    grid, hull = series.timeframe, coverage.hull(store.connection, series.id)
-    wanted = series.wanted(asked.now, 0)
-    start = wanted.start if asked.since is None else max(grid.ceil(asked.since), series.first_candle or wanted.start)
-    newest = hull.end if hull else start
+    series = table.find(connection, target.symbol, target.timeframe)
+    if series is None:
+        return None
+    grid, usual = series.timeframe, at_hand(connection, series, asked.now)
+    cells, start = asked.resample or grid, usual.start
+    if asked.since is not None:
+        start = max(grid.ceil(asked.since), start if series.first_candle is None else series.first_candle)
     # A local clock that is behind does not undo what has been answered.
-    closed = max(grid.closed_end(asked.now), newest)
-    end = newest if newest > start else closed
+    closed = max(grid.closed_end(asked.now), usual.end)
+    end = cells.floor(closed if usual.end <= start else usual.end)
     if asked.until is not None:
-        end = min(grid.ceil(asked.until), closed)
+        end = min(cells.ceil(asked.until), cells.floor(closed))
+    # A coarse interval that holds the exchange's first candle is whole: there is nothing before that.
+    start = cells.floor(start) if start == series.first_candle else cells.ceil(start)
     return Range(start, max(start, end))
 
 
-class _Part(NamedTuple):
-    """The rows of a stretch, and how many of its intervals the ledger calls provisional and unknown."""
-
-    rows: list[tuple[Any, ...]]
-    provisional: int
-    unknown: int
-
-
-def _parts(store: Store, series: Series, within: Range) -> Iterator[_Part]:
-    """Yield a range in parts, each from one look at the store."""
+def _stretches(grid: Timeframe, coarse: Timeframe | None, within: Range) -> Iterator[Range]:
+    """Yield a range in parts that hold whole coarse intervals, each for one look at the store."""
     start = within.start
     while start < within.end:
-        stretch = Range(start, min(series.timeframe.shift(start, _SLICE), within.end))
-        with store.read() as connection:
-            part = _look(connection, series, stretch)
-        yield part
-        start = stretch.end
+        end = grid.shift(start, _SLICE)
+        if coarse is not None:
+            end = max(coarse.floor(end), coarse.next(start))
+        yield Range(start, min(end, within.end))
+        start = end
 
 
-def _look(connection: Connection, series: Series, stretch: Range) -> _Part:
-    grid, current = series.timeframe, table.find(connection, series.symbol, series.timeframe)
-    # Somebody may have had it forgotten meanwhile, and its number may be another's by now.
-    if current is None:
-        return _Part([], 0, grid.count(*stretch))
-    lost = candles.lost(connection, current.id, stretch)
-    unknown = missing(grid, stretch, coverage.uncovered(connection, current.id, stretch), lost, stretch)
-    provisional = subtract(coverage.clipped(connection, current.id, stretch, "provisional"), unknown)
-    return _Part(
-        candles.public_rows(connection, current, stretch),
-        sum(grid.count(*part) for part in provisional),
-        sum(grid.count(*part) for part in unknown),
-    )
+def _look(connection: Connection, target: Target, within: Range) -> Candles | None:
+    series = table.find(connection, target.symbol, target.timeframe)
+    return None if series is None else read(connection, series, within)

@@ -53,17 +53,18 @@ def still_wanted(settings: Settings, doomed: list[Series]) -> list[str]:
 def forget(context: Context, doomed: list[Series], wait: float) -> tuple[JobResult, Removed]:
     """Remove these series from every table; the caller holds the lock of `cleanup`.
 
-    The locks of all other jobs are taken too, waiting `wait` seconds for each: a page that another run stores
+    The locks of all other jobs are taken too, waiting `wait` seconds for all of them: a page that another run stores
     after its series is gone would belong to nothing.
     """
     removed: list[Removed] = []
 
     def work(job: Job) -> None:
         database, clock = context.store.path, context.clock
+        until = clock.boottime() + wait
         with ExitStack() as held:
             for command in JOBS:
                 if command != COMMAND:
-                    held.enter_context(command_lock(database, command, wait, clock))
+                    held.enter_context(command_lock(database, command, max(0.0, until - clock.boottime()), clock))
             found = plan(context.store, doomed)
             for series in doomed:
                 _forget(job, series)

@@ -74,8 +74,8 @@ class Job:
         self._progress = _Progress()
         self._skipped: str | None = None
         self._not_before = 0
-        limit = context.limits.max_runtime
-        self._deadline = None if limit is None else context.clock.boottime() + limit
+        limit, since = context.limits.max_runtime, context.limits.since
+        self._deadline = None if limit is None else (context.clock.boottime() if since is None else since) + limit
 
     def beside(self, context: Context) -> "Job":
         """Return the same run as another thread sees it, which works with a store of its own."""

@@ -186,17 +186,20 @@ def _move_frontier(connection: Connection, series: Series, page: Page, settle: i
     hull = coverage.hull(connection, series.id)
     wanted = series.wanted(asked_at, settle).start
     base = max(series.frontier if series.frontier is not None else (hull.start if hull else wanted), wanted)
-    refused = normal(row.unknown for row in page.refused if row.unknown)
     frontier = coverage.final_end(connection, series.id, base)
-    while (hole := next((one for one in refused if one.start <= frontier < one.end), None)) is not None:
-        beyond = coverage.final_end(connection, series.id, hole.end)
-        if beyond == hole.end:
-            break
-        frontier = beyond
+    if page.span is not None and page.query.range.start <= base:
+        # What lies between was asked for too: it is a gap, of a refused row or of what is served no more.
+        frontier = max(frontier, *(part.end for part in _enclosed(connection, series, page, settle)), frontier)
     asked_to = min(page.query.range.end, grid.closed_end(asked_at))
     if page.is_full and page.span is not None and not page.query.newest_first:
         asked_to = min(asked_to, page.span.end)
     table.move_frontier(connection, series.id, frontier if hull else None, asked_to)
+
+
+def _enclosed(connection: Connection, series: Series, page: Page, settle: int) -> list[Range]:
+    """Return the final parts of what an answer encloses."""
+    span, settled = page.span or Range(0, 0), series.timeframe.closed_end(page.asked_at, settle)
+    return coverage.clipped(connection, series.id, Range(span.start, min(span.end, settled)), "final")
 
 
 class Passes:
@@ -207,6 +210,8 @@ class Passes:
         self._expected = expected_requests
         self._listed: set[str] | None = None
         self._asked_first: set[Target] = set()
+        # What is asked of the exchange once more about these series comes out as badly.
+        self._badly_answered: set[int] = set()
 
     def introduce(self, target: Target) -> Series | None:
         """Return the stored series of a target; a new one is asked for its newest page.
@@ -324,7 +329,7 @@ class Passes:
         last: Query | None = None
         without_news = asked = 0
         try:
-            while self._query(series, plan) not in {None, last}:
+            while series.id not in self._badly_answered and self._query(series, plan) not in {None, last}:
                 stored = self._ask(series, plan, is_forward=is_forward)
                 if stored is None:
                     return
@@ -334,6 +339,7 @@ class Passes:
                 if without_news >= _MOST_WITHOUT_NEWS or asked == most:
                     return
         except BadAnswerError as error:
+            self._badly_answered.add(series.id)
             self._job.has_problem(BadAnswerError(f"{series.name}: {error}"))
 
     def _query(self, series: Series, plan: Plan) -> Query | None:

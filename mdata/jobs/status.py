@@ -15,6 +15,7 @@ from mdata.store import series as table
 from mdata.store.engine import SCHEMA_VERSION, Connection, Store
 from mdata.store.overview import Counts, Gaps, LastRun
 from mdata.store.sqlite import SQLITE_VERSION, has_wal_reset_bug
+from mdata.store.watch import file_status
 from mdata.units import marker as note
 from mdata.units.marker import Marker
 
@@ -121,13 +122,13 @@ def _read(connection: Connection, settings: Settings, state: Status, *, narrowed
                 is_confirmed=not any(doubt.kind == "unconfirmed" for doubt in doubts),
             )
         )  # fmt: skip
-    wal = state.path.with_name(f"{state.path.name}-wal")
+    wal = file_status(state.path.with_name(f"{state.path.name}-wal"))
     return state._replace(
         series=found,
         gaps=overview.together(one.gaps for one in found),
         jobs=overview.last_runs(connection),
         bytes=overview.file_size(connection),
-        wal_bytes=wal.stat().st_size if wal.exists() else 0,
+        wal_bytes=wal.st_size if wal else 0,
         schema_version=SCHEMA_VERSION,
     )
 

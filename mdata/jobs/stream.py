@@ -45,6 +45,8 @@ _LOOK_EVERY = 0.2
 _READY_SECONDS, _SILENT_SECONDS = 45.0, 300.0
 # At most every so often (s) the service manager is told that there is life, and how things are.
 _TELL_EVERY = 5.0
+# At most every so often (s) the log says that the database cannot be written to.
+_COMPLAIN_EVERY = 60.0
 # How long (s of life) threads have to end; one that waits for an answer is left behind.
 _END_SECONDS = 3.0
 # What the exchange answers to a channel that it does not have.
@@ -93,6 +95,7 @@ class _Stream:
         self._until = self._started_at + seconds
         self._is_ready = False
         self._life_at = self._told_at = self._started_at
+        self._held_up_at = -_COMPLAIN_EVERY
         self._complained: set[str] = set()
 
     def work(self, _: Job) -> None:
@@ -124,7 +127,10 @@ class _Stream:
             self._store()
         except NotNowError as error:
             # Another program holds the database: what was seen stays in memory, and nothing of it is lost.
-            self._context.log.warning(f"{error}; what has closed meanwhile is stored then")
+            now = self._context.clock.boottime()
+            if now - self._held_up_at > _COMPLAIN_EVERY:
+                self._held_up_at = now
+                self._context.log.warning(f"{error}; what has closed meanwhile is stored then")
         for feed in self._feeds:
             for target, before in feed.reaches():
                 self._catch_up.want(target, before)

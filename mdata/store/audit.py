@@ -56,7 +56,7 @@ def check_file(store: Store) -> None:
         told = [text for (text,) in connection.execute("PRAGMA integrity_check")]
     damages = [text for text in told if text != "ok" and text not in _NO_NUMBERS]
     if damages:
-        raise damaged(store.path, " ".join(damages[0].split()))
+        raise damaged(store.path, damages[0])
 
 
 def audit(connection: Connection, series: Series) -> Audit:

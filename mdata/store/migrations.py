@@ -12,7 +12,7 @@ from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
 from mdata.store.engine import APPLICATION_ID, SCHEMA_VERSION, Connection
-from mdata.store.sqlite import storage_errors
+from mdata.store.sqlite import sqlite3, storage_errors
 
 if TYPE_CHECKING:
     from sqlite_utils.db import Database as Target
@@ -50,6 +50,20 @@ def _recount(database: "Target") -> None:
         )
 
 
+@migrations()
+def m003_store_identity(database: "Target") -> None:
+    """Give the store an identity, and a count of its write transactions (see `domain.lineage`)."""
+    for statement in _STORE_IDENTITY.split(";;"):
+        database.execute(statement)
+
+
+@migrations()
+def m004_typed_view(database: "Target") -> None:
+    """Give the columns of the view `ohlcv` their types in DuckDB."""
+    for statement in _TYPED_VIEW.split(";;"):
+        database.execute(statement)
+
+
 def migrate(path: Path, connection: Connection) -> None:
     """Bring the database up to `SCHEMA_VERSION`, in one transaction; the caller holds the write lock."""
     with storage_errors(path):
@@ -69,6 +83,16 @@ def migrate(path: Path, connection: Connection) -> None:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+
+
+def triggers() -> dict[str, str]:
+    """Return the text of every trigger of a new store, by name."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        migrations.apply(Database(connection, recursive_triggers=False))
+        return dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"))
+    finally:
+        connection.close()
 
 
 _FIRST_SCHEMA = """
@@ -374,6 +398,39 @@ END
 CREATE VIEW ohlcv AS
 SELECT exchange, symbol, timeframe, open_time,
        strftime('%Y-%m-%dT%H:%M:%SZ', open_time / 1000, 'unixepoch') AS time,
+       open, high, low, close, volume
+FROM candles JOIN series ON series.id = candles.series_id
+"""
+
+_STORE_IDENTITY = """
+CREATE TABLE store (
+    -- Which store this is, and how often it was written to: one row, written by every transaction of mdata.
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    id TEXT NOT NULL,                 -- drawn when the store was made; a backup has it too
+    generation INTEGER NOT NULL,      -- how many transactions there have been
+    mark INTEGER NOT NULL,            -- drawn by the newest one
+    previous INTEGER NOT NULL,        -- the mark before that, 0 for none
+    cookie INTEGER NOT NULL           -- SQLite's number of the schema at that time
+) STRICT
+;;
+INSERT INTO store
+SELECT 1, lower(hex(randomblob(16))), 1, random(), 0, schema_version FROM pragma_schema_version
+"""
+
+# DuckDB reads a view's SQL as its own and takes the types of the tables; where it cannot, every column is text. The
+# one function that it does not share with SQLite therefore stands in a view by itself, of which each row is looked up
+# by its key, and only where somebody asks for the time as text.
+_TYPED_VIEW = """
+CREATE VIEW candle_times AS
+SELECT series_id, open_time, strftime('%Y-%m-%dT%H:%M:%SZ', open_time / 1000, 'unixepoch') AS time
+FROM candles
+;;
+DROP VIEW ohlcv
+;;
+CREATE VIEW ohlcv AS
+SELECT exchange, symbol, timeframe, open_time,
+       (SELECT time FROM candle_times
+        WHERE candle_times.series_id = candles.series_id AND candle_times.open_time = candles.open_time) AS time,
        open, high, low, close, volume
 FROM candles JOIN series ON series.id = candles.series_id
 """

@@ -60,6 +60,7 @@ def apply_page(connection: Connection, series: Series, page: Page, settle: int, 
         coverage.cut(connection, series.id, part, "provisional")
     for part in verdict.distrusted:
         coverage.cut(connection, series.id, part)
+        candles.delete(connection, series.id, candles.open_times(connection, series.id, part))
         candles.forget_lost(connection, series.id, part)
         silences.forget_within(connection, series.id, part)
         digests.drop(connection, series.id, part)
@@ -136,6 +137,7 @@ def make_provisional(
         table.confirm_from(connection, series.id, parts[0].start)
     written: list[Candle] = []
     for part in parts:
+        _drop_unvouched(connection, series, part, rows)
         held = {candle[0]: candle for candle in candles.stored(connection, series.id, part)}
         news = [row for row in within(rows, part) if held.get(row[0]) != row]
         news = [row for row in news if not is_older(row, held.get(row[0], row))]
@@ -163,6 +165,14 @@ def _make_final(connection: Connection, series: Series, part: Range, verdict: Ve
     coverage.add(connection, series.id, part, "final", len(rows))
     silences.remember(connection, series, part, [row[0] for row in rows], now)
     return written
+
+
+def _drop_unvouched(connection: Connection, series: Series, part: Range, rows: list[Candle]) -> None:
+    """Delete what is stored where nothing is covered, and is not among the rows of an answer about it."""
+    for bare in coverage.uncovered(connection, series.id, part):
+        told = {row[0] for row in within(rows, bare)}
+        times = candles.open_times(connection, series.id, bare)
+        candles.delete(connection, series.id, [time for time in times if time not in told])
 
 
 def _count_covered(connection: Connection, series_id: int, part: Range) -> int:

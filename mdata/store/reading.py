@@ -69,9 +69,9 @@ class Detour:
             shutil.rmtree(self.file.parent, ignore_errors=True)
 
 
-# The newest copy of each store while copies are kept, and whether they are.
+# The newest copy of each store while copies are kept, and for whom they are.
 _kept: dict[Path, Detour] = {}
-_keeps = threading.Event()
+_keepers: set[object] = set()
 _one_at_a_time = threading.Lock()
 
 # Closing any descriptor of a database drops every lock that SQLite holds on it in this process: what was opened here
@@ -82,12 +82,13 @@ _sources: dict[tuple[int, int], int] = {}
 @contextmanager
 def kept() -> Iterator[None]:
     """Keep a copy until its store changes, for as long as the block lasts, instead of making one for each look."""
-    _keeps.set()
+    keeper = object()
+    _keepers.add(keeper)
     try:
         yield
     finally:
-        _keeps.clear()
-        for path in list(_kept):
+        _keepers.remove(keeper)
+        for path in () if _keepers else list(_kept):
             _forget(path)
 
 
@@ -112,7 +113,7 @@ def detour(path: Path, cause: MdataError, *, may_copy: bool = True) -> Detour:
         if copy is None:
             _forget(path)
             copy = _copied(path, cause)
-            if _keeps.is_set():
+            if _keepers:
                 _kept[path] = copy
     return copy
 

@@ -18,6 +18,7 @@ from datasette.plugins import pm
 
 from mdata.clock import Clock
 from mdata.config import Settings
+from mdata.errors import Stopped
 from mdata.jobs.context import Log
 from mdata.web.connections import MOST, Connection
 from mdata.web.database import StoreDatabase
@@ -117,23 +118,25 @@ class Server(uvicorn.Server):
 
 
 def _run(server: uvicorn.Server, listening: socket.socket) -> None:
-    """Run until a signal; it is raised again at the end, so that whoever started this learns of it.
+    """Run until a signal, and raise Stopped for it when the server has ended.
 
-    uvicorn does so for SIGTERM and SIGINT; a terminal that closes is to end the server as cleanly.
+    uvicorn would send itself the signal once more, and a second one ends the process at once.
     """
-    hung_up = []
+    caught = []
 
     def end(number: int, _: FrameType | None) -> None:
-        hung_up.append(number)
+        caught.append(number)
         server.should_exit = True
 
-    before = signal.signal(signal.SIGHUP, end)
+    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
+    before = {number: signal.signal(number, end) for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)}
     try:
         server.run(sockets=[listening])
     finally:
-        signal.signal(signal.SIGHUP, before)
-    for number in hung_up:
-        signal.raise_signal(number)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if caught:
+        raise Stopped(caught[0])
 
 
 class _Lines(io.TextIOBase):

@@ -23,7 +23,9 @@ class Source:
         if self._connection is None or identity is None or identity != self._identity or not self._is_current():
             self._close()
             self._store = open_for_reading(path, may_copy=self._may_copy)
-            self._connection = sqlite3.connect(":memory:") if self._store is None else self._store.connection
+            self._connection = (
+                sqlite3.connect(":memory:", factory=Connection) if self._store is None else self._store.connection
+            )
             self._identity = None if self._store is None else identity
             self._prepare(self._connection)
         return self._connection

@@ -17,6 +17,8 @@ import pytest
 from conftest import DAY, Folder, stored, truth
 from test_kill import assert_sound, bring_back, has_tables, kept_of, needs_strace, prepared
 
+from mdata.jobs import JOBS
+
 pytestmark = needs_strace
 
 CALLS = (
@@ -27,6 +29,7 @@ CALLS = (
     "fdatasync",
     "ftruncate",
     "rename",
+    "link",
     "unlink",
     "flock",
     "fcntl",
@@ -58,10 +61,8 @@ class Sweep:
 
     def files(self) -> list[Path]:
         names = ["mdata.db", "mdata.db-wal", "mdata.db-shm", "mdata.db-journal", "mdata.db.write.lock"]
-        return [
-            self.folder.path,
-            *(self.folder.path / name for name in (*names, f"mdata.db.{self.arguments[0]}.lock")),
-        ]
+        locks = [f"mdata.db.{command}.lock" for command in JOBS]
+        return [self.folder.path, *(self.folder.path / name for name in (*names, *locks))]
 
     def traced(self, log: Path | str, *options: str) -> list[str | Path]:
         paths = [option for path in self.files() for option in ("-P", str(path))]
@@ -149,6 +150,25 @@ def cleanup(folder: Folder) -> Sweep:
     return Sweep(folder, ("cleanup", "--yes"), lambda: bring_back(folder), assert_done)
 
 
+def restore(folder: Folder) -> Sweep:
+    held = prepared(folder)
+    assert folder.run("repair").exit == 0
+    assert folder.run("backup", "copy.db").exit == 0
+
+    def begin() -> None:
+        for path in folder.path.glob(".mdata.db.*"):
+            path.unlink()
+        bring_back(folder)
+
+    def assert_done() -> None:
+        assert_sound(folder)
+        assert stored(folder.database, "tBTCUSD", "1D") == held
+        kept = [path for path in folder.path.glob("mdata.db.before-*") if not path.name.endswith(("-wal", "-shm"))]
+        assert any(len(stored(path, "tBTCUSD", "1D")) == len(held) - 3 for path in kept), "what was there is gone"
+
+    return Sweep(folder, ("restore", "copy.db", "--yes"), begin, assert_done)
+
+
 def spread(trials: list[Trial], most: int) -> Iterator[Trial]:
     """Yield about so many of the trials, from all over; an odd step meets every fault in turn."""
     step = max(1, len(trials) // most) | 1
@@ -167,7 +187,7 @@ def sweep(made: Sweep, most: int, chunk: int, record_property: Record) -> None:
     assert len(every) > 100, "a job makes more calls than that"
 
 
-jobs = pytest.mark.parametrize("job", [backfill, repair, cleanup], ids=lambda job: job.__name__)
+jobs = pytest.mark.parametrize("job", [backfill, repair, cleanup, restore], ids=lambda job: job.__name__)
 
 
 @jobs

@@ -3,11 +3,13 @@
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from conftest import UNPRIVILEGED, Folder
+from test_kill import needs_strace
 from test_serve import Served
 
 from mdata.store.engine import sqlite3
@@ -111,22 +113,66 @@ def test_serve_reads_it_and_what_is_written_later(theirs: Folder, log: str) -> N
     assert list((theirs.path / "tmp").iterdir()) == []
 
 
-def test_what_was_read_without_locks_while_somebody_wrote_is_not_relied_on(theirs: Folder) -> None:
+LOOK = """
+import sys
+from pathlib import Path
+from mdata.errors import NotNowError
+from mdata.store.snapshot import look
+
+def read(connection):
+    (found,) = connection.execute("SELECT wanted_start FROM series").fetchone()
+    print(found, flush=True)
+    sys.stdin.readline()
+    return found
+
+try:
+    print("in the end", look(Path(sys.argv[1]), read), flush=True)
+except NotNowError as error:
+    print(error, flush=True)
+"""
+
+
+@pytest.mark.parametrize("writes", [0, 1, 2, 3])
+def test_what_was_read_without_locks_while_somebody_wrote_is_read_again(theirs: Folder, writes: int) -> None:
+    leave(theirs, "no log")
+    looking = subprocess.Popen(
+        [*UNPRIVILEGED, sys.executable, "-c", LOOK, theirs.database],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert looking.stdin is not None
+    assert looking.stdout is not None
+    first = int(looking.stdout.readline())
+    for write in range(1, writes + 1):
+        theirs.database.parent.chmod(0o755)
+        connection = sqlite3.connect(theirs.database)
+        with connection:
+            connection.execute("UPDATE series SET wanted_start = ?", (first + write,))
+        connection.close()
+        theirs.database.parent.chmod(0o555)
+        looking.stdin.write("\n")
+        looking.stdin.flush()
+        told = looking.stdout.readline()
+        if write < 3:
+            assert int(told) == first + write
+    if writes == 3:
+        assert "was changed while it was read without locks" in told
+        looking.communicate(timeout=60)
+    else:
+        assert looking.communicate("\n", timeout=60)[0] == f"in the end {first + writes}\n"
+
+
+@needs_strace
+def test_an_export_in_parts_makes_one_copy(theirs: Folder) -> None:
     theirs.before = []
     assert theirs.run("backfill", TIMEFRAMES="1m", BACKFILL_DAYS="20").exit == 0
-    leave(theirs, "no log")
-    export = theirs.start("export", "--timeframe", "1m")
-    assert export.stdout is not None
-    # It has begun, and waits for us to read on.
-    assert export.stdout.readline().startswith("exchange,")
-    theirs.database.parent.chmod(0o755)
-    connection = sqlite3.connect(theirs.database)
-    with connection:
-        connection.execute("UPDATE series SET wanted_start = wanted_start + 60000")
-    connection.close()
-    _, err = export.communicate(timeout=60)
-    assert export.returncode == 75, err
-    assert "was changed while it was read without locks" in err
+    rows = theirs.rows("SELECT count(*) FROM candles")[0][0]
+    leave(theirs, "a log")
+    calls = theirs.path / "calls"
+    theirs.before = ["strace", "-f", "-qq", "-e", "trace=mkdir", "-o", calls, *theirs.before]
+    ended = theirs.run("export", TIMEFRAMES="1m,1h")
+    assert (ended.exit, len(ended.out.splitlines())) == (0, rows + 1)
+    assert ended.err.count("private copy") == 1
+    assert calls.read_text().count("/tmp/mdata-") == 1
 
 
 def test_without_room_for_a_copy_it_says_so(theirs: Folder) -> None:

@@ -55,6 +55,18 @@ def test_a_store_on_a_network_file_system_is_refused(folder: Folder, kind: str) 
     assert folder.sandbox.requests == []
 
 
+def test_so_is_a_place_for_a_backup(folder: Folder) -> None:
+    assert folder.run("backfill", BACKFILL_DAYS="1").exit == 0
+    assert folder.run("backup", "copy.db").exit == 0
+    before = folder.database.read_bytes()
+    folder.before = says(folder, "nfs", folder.path)
+    ended = folder.run("restore", "copy.db", "--yes")
+    assert ended.exit == 78
+    assert "set DATABASE_PATH to a path on a disk of this machine" in ended.err
+    assert folder.database.read_bytes() == before
+    assert not list(folder.path.glob("*.before-*"))
+
+
 def test_so_is_a_rate_budget(folder: Folder, tmp_path: Path) -> None:
     share = Path("/dev/shm")
     if not share.is_dir() or share.stat().st_dev == tmp_path.stat().st_dev:

@@ -93,6 +93,7 @@ import sqlite3 as _real
 from sqlite3 import *
 from sqlite3 import Connection, Cursor, DatabaseError, OperationalError
 sqlite_version = "3.31.1"
+SQLITE_OPEN_READWRITE = 2
 
 class _Old(Connection):
     def execute(self, sql, *values):
@@ -101,7 +102,7 @@ class _Old(Connection):
             raise OperationalError('near "STRICT": syntax error')
         return super().execute(sql, *values)
 
-def connect(*arguments, **options):
+def connect(*arguments, factory=None, flags=0, **options):
     return _real.connect(*arguments, factory=_Old, **options)
 """
 

@@ -1,0 +1,60 @@
+"""Whether a database's file and the write-ahead log beside it belong together, from the marks that both bear.
+
+Every write transaction raises the store's generation, draws a new random mark, and notes the mark before it. A log
+begins when everything older is in the file, so that the file then bears the mark which the log's first one names as
+its predecessor; afterwards it bears that one, or one of the log's own, however far the log has been moved into it.
+A copy that took the file's place bears another, whatever its generation says.
+"""
+
+from collections.abc import Set as AbstractSet
+from typing import NamedTuple
+
+
+class Mark(NamedTuple):
+    """What a write transaction leaves in the row of `store`; `cookie` is SQLite's number of the schema."""
+
+    id: str
+    generation: int
+    mark: int
+    previous: int
+    cookie: int
+
+
+class File(NamedTuple):
+    """What the database's file says without its log: its mark, None before it had any, and its schema's number."""
+
+    mark: Mark | None
+    cookie: int
+
+
+class Log(NamedTuple):
+    """What the committed part of a log says: its first and newest mark, and all of them.
+
+    `cookies` are the numbers that the schema may have in the file; None where another program may have changed it
+    before the first mark.
+    """
+
+    first: Mark
+    newest: Mark
+    marks: AbstractSet[int]
+    cookies: AbstractSet[int] | None
+
+
+def belong_together(file: File, log: Log) -> bool:
+    """Whether `log` was begun upon `file`."""
+    if file.mark is None:
+        # The table came with the log, and nothing of it has been moved into the file.
+        return log.first.previous == 0
+    if file.mark.id != log.first.id or file.mark.mark not in {log.first.previous, *log.marks}:
+        return False
+    # A copy by SQLite itself (`.backup`, `VACUUM INTO`) has the mark, but a number of the schema that is its own.
+    return log.cookies is None or file.cookie in log.cookies
+
+
+def follows(mark: Mark, before: Mark | None) -> bool:
+    """Whether a transaction that left `mark` came after the one of `before`, in the same store."""
+    if before is None:
+        return True
+    if mark.id != before.id or mark.generation <= before.generation:
+        return False
+    return mark.previous == before.mark or mark.generation > before.generation + 1

@@ -1,0 +1,83 @@
+"""`backup`: a copy of the store as it is at one instant, on the disk, and compared with its ledger."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mdata.errors import ConfigurationError, StorageError
+from mdata.files import shared_mode
+from mdata.store import audit, copying, identity
+from mdata.store import series as table
+from mdata.store.engine import Store, open_store
+from mdata.store.watch import file_status
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """A backup: where it is, which store it is of, what is in it, and how many ranges its ledger is wrong about."""
+
+    path: Path
+    bytes: int
+    id: str
+    generation: int
+    series: int
+    candles: int
+    doubts: int
+
+
+def backup(store: Store, target: Path, report: copying.Report, *, force: bool) -> Copied:
+    """Copy what is stored into the file `target`, whoever writes meanwhile; `force`: over another backup.
+
+    Raise ConfigurationError where there is a file, StorageError where the copy is not what it should be: then none
+    is left.
+    """
+    _refuse(store.path, target, force=force)
+    copying.want_room(target.parent, store.path.stat().st_size)
+    with copying.temporary(target) as path:
+        with store.read() as connection:
+            mark = identity.read(connection)
+            copying.copy(connection, path, report)
+        with open_store(path) as copied:
+            if mark is None or identity.read(copied.connection) != mark:
+                raise StorageError(f"the copy of {store.path} is of another state than it should be; run this again")
+            found = examined(copied, target)
+            with copied.write():
+                pass  # a mark of its own: put under the log of the store, the copy is told from the file it is of
+        path.chmod(shared_mode(target.parent))
+        copying.sync(path)
+        copying.place(path, target, over=force)
+    return found
+
+
+def examined(store: Store, path: Path) -> Copied:
+    """Read all of a copy that is to be at `path`; raise StorageError where it is damaged."""
+    audit.check_file(store)
+    with store.read() as connection:
+        mark = identity.read(connection)
+        every = table.every(connection)
+        audits = [audit.audit(connection, series) for series in every]
+    if mark is None:
+        raise StorageError(f"{store.path} says no more which store it is: run `mdata doctor --fix`")
+    return Copied(
+        path,
+        store.path.stat().st_size,
+        mark.id,
+        mark.generation,
+        len(every),
+        sum(one.candles for one in audits),
+        sum(len(one.doubts) for one in audits),
+    )
+
+
+def _refuse(database: Path, target: Path, *, force: bool) -> None:
+    there = file_status(target)
+    if there is None:
+        return
+    if target.samefile(database):
+        raise ConfigurationError(f"{target} is the store itself: name another file")
+    if not target.is_file():
+        raise ConfigurationError(f"{target} is no file that a backup could replace: name another one")
+    if not force:
+        raise copying.exists(target)
+    log = file_status(target.with_name(f"{target.name}-wal"))
+    if log is not None and log.st_size:
+        raise ConfigurationError(f"{target} has a log beside it, as a store has that is at work: name another file")

@@ -1,0 +1,178 @@
+"""`doctor`: what is well, what somebody should know, and what is wrong, with the store and all around it."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from mdata import extras
+from mdata.clock import Clock
+from mdata.config import Loaded, Settings
+from mdata.domain.budget import Priority
+from mdata.domain.moment import human_duration, iso
+from mdata.errors import MdataError, RateLimitedError, UnreachableError
+from mdata.jobs import checkup
+from mdata.jobs.checkup import NOTE, OK, PROBLEM, Finding
+from mdata.jobs.context import Budget, Exchange
+from mdata.store import mending
+from mdata.store.engine import open_store
+from mdata.store.sqlite import SQLITE_VERSION, has_wal_reset_bug
+from mdata.store.watch import file_status
+from mdata.units import marker
+
+_LITTLE_ROOM = 256 * 1024 * 1024
+# How long (s) to wait for a turn to ask the exchange for its time.
+_PATIENCE = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """What is looked at, and how the exchange is asked: `exchange` makes one whose warnings go to the given place."""
+
+    loaded: Loaded
+    clock: Clock
+    budget: Budget
+    exchange: Callable[[Callable[[str], None]], Exchange]
+
+    @property
+    def settings(self) -> Settings:
+        """Return the effective settings."""
+        return self.loaded.settings
+
+    @property
+    def database(self) -> Path:
+        """Return where the store is."""
+        return self.settings.database_path
+
+
+def examine(patient: Patient, *, deep: bool) -> list[Finding]:
+    """Look at everything; `deep`: read all that is stored, too. Nothing is changed, one request at most is sent."""
+    return [
+        _engine(),
+        # Before the store is opened here: whose locks are on it shows from outside only.
+        *checkup.holders_of(patient.database),
+        *checkup.files(patient.database),
+        *checkup.store(patient.database, patient.clock.now(), deep=deep),
+        _room(patient.database),
+        _budget(patient),
+        _exchange(patient),
+        _units(patient),
+        *_settings(patient),
+    ]
+
+
+def fix(path: Path) -> list[str]:
+    """Put right what can be put right safely; return what was done, a sentence each."""
+    done: list[str] = []
+    if file_status(path) is None:
+        return done
+    with open_store(path, done.append) as store:
+        if changed := mending.changed_triggers(store.connection):
+            mending.restore_triggers(store)
+            done.append(f"the triggers {' and '.join(changed)} had been changed, and are as they should be")
+    return done
+
+
+def _engine() -> Finding:
+    if has_wal_reset_bug():
+        return Finding(
+            "engine",
+            NOTE,
+            f"SQLite {SQLITE_VERSION} can lose pages when two programs write at once; mdata's own jobs take turns",
+            f"let no other program write to the store, or run `{extras.install(extras.SQLITE)}`",
+        )
+    return Finding("engine", OK, f"SQLite {SQLITE_VERSION}, without a known defect that concerns mdata")
+
+
+def _room(database: Path) -> Finding:
+    folder = next(one for one in (database.parent, *database.parents) if one.exists())
+    free = shutil.disk_usage(folder).free
+    text = f"{free / 1e6:,.0f} MB free in {folder}"
+    if free < _LITTLE_ROOM:
+        return Finding("disk.space", PROBLEM, text, "make room, or move the store to another disk")
+    return Finding("disk.space", OK, text)
+
+
+def _budget(patient: Patient) -> Finding:
+    path = patient.settings.rate_limit_state_path
+    if not _is_usable(path):
+        text = f"{path} is no file that may be read and written: no job can ask anything"
+        return Finding(
+            "rate.state", PROBLEM, text, "set RATE_LIMIT_STATE_PATH to another file, or its owner and mode"
+        )
+    seen = patient.budget.peek()
+    waiting = f", {len(seen.waiting)} wait" if seen.waiting else ""
+    if seen.blocked_until is not None:
+        text = f"blocked until {iso(seen.blocked_until)} after {seen.refusals} refusals in a row{waiting}"
+        return Finding("rate.state", NOTE, text, "wait: the exchange blocks for longer when it is asked meanwhile")
+    return Finding("rate.state", OK, f"a request in {seen.pace.delay:g} s, {seen.free_now} may leave now{waiting}")
+
+
+def _is_usable(path: Path) -> bool:
+    """Whether the rate budget can be kept in this file; a pipe there would be read for ever."""
+    return not path.exists() or (path.is_file() and os.access(path, os.R_OK | os.W_OK))
+
+
+def _exchange(patient: Patient) -> Finding:
+    """Ask the exchange for anything, in turn, and compare the date of its answer with the clock here."""
+    clock, budget, told = patient.clock, patient.budget, list[str]()
+    if not _is_usable(patient.settings.rate_limit_state_path):
+        return Finding(
+            "clock.exchange", NOTE, "not compared with the exchange's: nothing is sent without a rate budget"
+        )
+    if budget.peek().blocked_until is not None:
+        return Finding(
+            "clock.exchange", NOTE, "not compared with the exchange's: the rate limit blocks every request"
+        )
+    try:
+        exchange = patient.exchange(told.append)
+        budget.acquire(Priority.UPDATE, lambda: True, clock.boottime() + _PATIENCE)
+        exchange.pairs(budget.sent)
+        budget.answered()
+    except RateLimitedError as error:
+        budget.refused(error.retry_after)
+        return Finding("clock.exchange", NOTE, f"not compared with the exchange's: {error}")
+    except UnreachableError as error:
+        return Finding("clock.exchange", PROBLEM, str(error), "check the network, and BITFINEX_REST_URL")
+    except (MdataError, TimeoutError) as error:
+        return Finding("clock.exchange", NOTE, f"not compared with the exchange's: {error}")
+    ahead = [text for text in told if "local clock" in text]
+    if ahead:
+        return Finding("clock.exchange", PROBLEM, ahead[0], "what was stored is right: the exchange's time is used")
+    return Finding("clock.exchange", OK, "the exchange answers, and its clock agrees with the one here")
+
+
+def _units(patient: Patient) -> Finding:
+    note = marker.read(patient.database)
+    if note is None:
+        return Finding("units", OK, "no timers of systemd work on this store")
+    text = f"timers of the {note.manager} manager, written by mdata {note.version}"
+    if note.is_outdated():
+        return Finding("units", PROBLEM, f"{text}, which is older than this one", "run `mdata timers install` again")
+    return Finding("units", OK, text)
+
+
+def _settings(patient: Patient) -> Iterator[Finding]:
+    loaded, settings = patient.loaded, patient.settings
+    if loaded.env_file is None:
+        yield Finding("settings.env_file", OK, "none: options, the environment and the defaults are in force")
+    elif loaded.env_file.name == ".env":
+        text = f"{loaded.env_file} is in force because it lies in the current folder"
+        yield Finding("settings.env_file", NOTE, text, "name another one with --env-file or MDATA_ENV_FILE")
+    else:
+        yield Finding("settings.env_file", OK, f"{loaded.env_file} is in force")
+    for warning in loaded.warnings:
+        yield Finding("settings.warning", NOTE, warning)
+    for name, text in _risks(settings):
+        yield Finding(f"settings.{name.lower()}", NOTE, f"{name}={text}")
+
+
+def _risks(settings: Settings) -> Iterator[tuple[str, str]]:
+    if settings.settle_seconds < 60:
+        yield "SETTLE_SECONDS", f"{settings.settle_seconds}: candles change for longer than that after they close"
+    if settings.retention_days:
+        age = human_duration(settings.retention_days * 86_400)
+        yield "RETENTION_DAYS", f"{settings.retention_days}: `mdata cleanup` deletes candles older than {age}"
+    for name, days in settings.retention_days_by_timeframe.items():
+        yield "RETENTION_DAYS_BY_TIMEFRAME", f"{name}={days}: `mdata cleanup` deletes those that are older"

@@ -1,0 +1,171 @@
+"""`restore`: put a backup in the place of the store, which is kept under another name."""
+
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import NamedTuple
+
+from mdata.clock import Clock
+from mdata.config import Settings
+from mdata.domain.lineage import Mark
+from mdata.errors import NEXT_ATTEMPT, ConfigurationError, NotNowError
+from mdata.files import make_folder, shared_mode
+from mdata.flock import FileLock
+from mdata.jobs import JOBS
+from mdata.jobs.backup import Copied, examined
+from mdata.jobs.status import Status, collect
+from mdata.locks import command_lock
+from mdata.mounts import refuse_remote
+from mdata.store import copying, identity
+from mdata.store.engine import open_for_reading, open_lone, open_store
+from mdata.store.users import users
+from mdata.store.watch import file_status
+
+
+class Offer(NamedTuple):
+    """A backup, and what its place holds now: their marks, None where there is none or it cannot be read."""
+
+    file: Path
+    mark: Mark | None
+    replaces: bool
+    replaced: Mark | None
+
+    @property
+    def is_another_store(self) -> bool:
+        """Whether the backup is of another store than the one in its place."""
+        return self.replaced is not None and (self.mark is None or self.mark.id != self.replaced.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What is in place now, and where what was there before is (None: nothing was)."""
+
+    found: Copied
+    kept: Path | None
+
+
+def offer(settings: Settings, file: Path) -> Offer:
+    """Look at a backup, and at what it would replace; raise an MdataError for a file that can be none."""
+    database = settings.database_path
+    if file_status(file) is None:
+        raise ConfigurationError(f"there is no file {file}: name the backup to be restored")
+    if file_status(database) and file.samefile(database):
+        raise ConfigurationError(f"{file} is the store itself: name the backup to be restored")
+    with closing(open_lone(file)) as connection:
+        mark = identity.read(connection)
+    there = file_status(database)
+    replaced = identity.read_file(database) if there and there.st_size else None
+    return Offer(file, mark, there is not None, replaced.mark if replaced else None)
+
+
+def restore(
+    settings: Settings, file: Path, wait: float, clock: Clock, warn: Callable[[str], None], report: copying.Report
+) -> Restored:
+    """Put a copy of `file` in the place of the store, and keep that as `NAME.before-TIME`.
+
+    Raise NotNowError while anybody works on the store or has it open, StorageError where the backup is damaged or
+    does not fit: then nothing was changed.
+    """
+    database = settings.database_path
+    refuse_remote(database, "DATABASE_PATH")
+    make_folder(database.parent)
+    with ExitStack() as held:
+        for command in JOBS:
+            held.enter_context(command_lock(database, command, wait, clock))
+        lock = FileLock(database.with_name(f"{database.name}.write.lock"))
+        held.callback(lock.close)
+        if not lock.acquire(clock.real(wait)):
+            raise NotNowError(f"somebody is writing to {database}; {NEXT_ATTEMPT} as soon as that has ended")
+        _refuse_users(database)
+        copying.want_room(database.parent, file.stat().st_size)
+        with copying.temporary(database) as path:
+            with closing(open_lone(file)) as connection:
+                connection.execute("BEGIN")
+                copying.copy(connection, path, report)
+            found = _prepared(path, database, warn)
+            _refuse_users(database)
+            kept = _set_aside(database, clock)
+            copying.place(path, database, over=True)
+            _remove_log(database)
+        copying.sync(database.parent)
+    return Restored(found, kept)
+
+
+def _prepared(path: Path, database: Path, warn: Callable[[str], None]) -> Copied:
+    """Bring a copy up to this mdata's schema, examine it, and give it a generation after all that there were."""
+    replaced = identity.read_file(database) if file_status(database) else None
+    with open_store(path, warn) as store:
+        found = examined(store, database)
+        with store.write() as connection:
+            identity.raise_above(connection, replaced.mark.generation if replaced and replaced.mark else 0)
+    _give_owner_and_mode(path, database, warn)
+    copying.sync(path)
+    return found
+
+
+def _give_owner_and_mode(path: Path, database: Path, warn: Callable[[str], None]) -> None:
+    there = file_status(database)
+    path.chmod(there.st_mode & 0o777 if there else shared_mode(database.parent))
+    if there and (there.st_uid, there.st_gid) != (os.geteuid(), os.getegid()):
+        with suppress(PermissionError):
+            shutil.chown(path, group=there.st_gid)
+        try:
+            shutil.chown(path, user=there.st_uid)
+        except PermissionError:
+            warn(
+                f"{database} belonged to the user {there.st_uid}, and belongs to you now: only root may give it back"
+            )
+
+
+def _set_aside(database: Path, clock: Clock) -> Path | None:
+    """Give the store and its log second names; the first ones stay until the backup takes them."""
+    if file_status(database) is None and file_status(_log(database)) is None:
+        return None
+    kept = _free_name(database.with_name(f"{database.name}.before-{_stamp(clock)}"))
+    copying.keep(database, kept)
+    copying.keep(_log(database), _log(kept))
+    copying.sync(database.parent)
+    return kept
+
+
+def _free_name(path: Path) -> Path:
+    """Return a name that neither a file nor its log has: one that was killed in this second may have left both."""
+    names = (path if number == 1 else path.with_name(f"{path.name}-{number}") for number in count(1))
+    return next(name for name in names if file_status(name) is None and file_status(_log(name)) is None)
+
+
+def _stamp(clock: Clock) -> str:
+    from mdata.domain.moment import iso
+
+    return "".join(sign for sign in iso(clock.now()) if sign not in "-:")
+
+
+def _remove_log(database: Path) -> None:
+    for name in ("-wal", "-shm"):
+        database.with_name(database.name + name).unlink(missing_ok=True)
+
+
+def _log(path: Path) -> Path:
+    return path.with_name(f"{path.name}-wal")
+
+
+def _refuse_users(database: Path) -> None:
+    found = users(database)
+    if found:
+        raise NotNowError(
+            f"{database} is open elsewhere: {', '.join(map(str, found))}; {NEXT_ATTEMPT} as soon as "
+            f"{'it has' if len(found) == 1 else 'they have'} ended"
+        )
+
+
+def standing(settings: Settings, now: int) -> Status:
+    """Return what is stored, and what is unknown, after it."""
+    store = open_for_reading(settings.database_path)
+    if store is None:
+        return collect(settings, None, now)
+    with store:
+        return collect(settings, store, now)

@@ -1,0 +1,1 @@
+"""Reading the store from Python: candles, and what is known of them, in the shapes that other libraries take."""

@@ -1,0 +1,197 @@
+"""Candles as files: each format takes them part by part, so that memory stays flat however many there are."""
+
+import csv
+import gzip
+import io
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, BinaryIO, Protocol, TextIO
+
+from mdata.domain.moment import iso
+from mdata.domain.timeframe import DAY
+from mdata.reading.candles import Candles
+from mdata.reading.frames import library
+from mdata.reading.kinds import Kind
+
+NAMES = ("exchange", "symbol", "timeframe")
+_PRICES = ("open", "high", "low", "close", "volume")
+COLUMNS = (*NAMES, "open_time", "time", *_PRICES)
+# Rows that are compressed together: fewer are read slower, more want more memory.
+_ROWS_OF_A_GROUP = 131_072
+
+
+class Writer(Protocol):
+    """A file that is being written."""
+
+    def write(self, candles: Candles) -> None:
+        """Add the candles of a part."""
+        ...
+
+    def close(self, about: Mapping[str, Any]) -> None:
+        """Write what is still held, and `about`, what the file is, where the format has a place for it."""
+        ...
+
+
+@contextmanager
+def text_writer(kind: Kind, stream: TextIO, *, fill: bool) -> Iterator[Writer]:
+    """Give a writer of text to a stream that somebody else closes."""
+    yield _Csv(stream, fill=fill) if kind.format == "csv" else _JsonLines(stream)
+
+
+@contextmanager
+def writer(kind: Kind, stream: BinaryIO, *, fill: bool) -> Iterator[Writer]:
+    """Give a writer to a file; a library that is missing is told before anything is written."""
+    if not kind.is_text:
+        yield {"parquet": _Parquet, "feather": _Feather, "freqtrade": _Freqtrade}[kind.format](stream, fill=fill)
+        return
+    with _packed(kind.compression, stream) as packed:
+        text = io.TextIOWrapper(packed, "utf-8", newline="")
+        try:
+            with text_writer(kind, text, fill=fill) as found:
+                yield found
+        finally:
+            # What is around it is closed by those who have opened it.
+            text.detach()
+
+
+@contextmanager
+def _packed(compression: str, stream: BinaryIO) -> Iterator[Any]:
+    if compression == "gz":
+        # Without the time, the same candles make the same file.
+        with gzip.GzipFile("", "wb", compresslevel=6, fileobj=stream, mtime=0) as packed:
+            yield packed
+    elif compression == "zst":
+        with library("pyarrow").CompressedOutputStream(stream, "zstd") as packed:
+            yield packed
+    else:
+        yield stream
+
+
+class _Csv:
+    def __init__(self, stream: TextIO, *, fill: bool) -> None:
+        self._rows = csv.writer(stream, lineterminator="\n").writerows
+        # Written with the first row, or at the end: of a store that cannot be read nothing is written.
+        self._head = [(*COLUMNS, "is_filled") if fill else COLUMNS]
+
+    def write(self, candles: Candles) -> None:
+        self._begin()
+        columns, names = candles.columns, (candles.exchange, candles.symbol, candles.timeframe)
+        values = [columns.open_time, _texts(candles), *columns[1:]]
+        if candles.is_filled is not None:
+            values.append("true" if flag else "false" for flag in candles.is_filled)
+        self._rows((*names, *row) for row in zip(*values, strict=True))
+
+    def close(self, about: Mapping[str, Any]) -> None:  # noqa: ARG002 - CSV has no place for what it is
+        self._begin()
+
+    def _begin(self) -> None:
+        self._rows(self._head)
+        self._head = []
+
+
+class _JsonLines:
+    def __init__(self, stream: TextIO) -> None:
+        self._write = stream.write
+
+    def write(self, candles: Candles) -> None:
+        dumps = json.dumps
+        names = {name: getattr(candles, name) for name in NAMES}
+        flags = candles.is_filled
+        for position, (time, candle) in enumerate(zip(_texts(candles), candles, strict=True)):
+            open_time, *prices = candle
+            row = {**names, "open_time": open_time, "time": time, **dict(zip(_PRICES, prices, strict=True))}
+            if flags is not None:
+                row["is_filled"] = bool(flags[position])
+            self._write(f"{dumps(row)}\n")
+
+    def close(self, about: Mapping[str, Any]) -> None:
+        """Do nothing: every line stands for itself."""
+
+
+def _texts(candles: Candles) -> Iterator[str]:
+    """Yield the open times as the view `ohlcv` writes them."""
+    days: dict[int, str] = {}
+    clocks: dict[int, str] = {}
+    for time in candles.columns.open_time:
+        day, clock = divmod(time, DAY)
+        if day not in days:
+            days[day] = iso(day * DAY)[:11]
+        if clock not in clocks:
+            clocks[clock] = f"{clock // 3_600_000:02}:{clock // 60_000 % 60:02}:{clock // 1000 % 60:02}Z"
+        yield days[day] + clocks[clock]
+
+
+class _Arrow:
+    """What the formats of Arrow share: parts are gathered until they are worth a group of rows."""
+
+    def __init__(self, stream: BinaryIO, *, fill: bool) -> None:
+        self._arrow = library("pyarrow")
+        self._parts: list[Any] = []
+        self._held = 0
+        self._file = self._open(stream, self._schema(fill=fill))
+
+    def _schema(self, *, fill: bool) -> Any:
+        pa = self._arrow
+        fields = [(name, pa.string()) for name in NAMES]
+        fields += [("open_time", pa.int64()), ("time", pa.timestamp("ms", "UTC"))]
+        fields += [(name, pa.float64()) for name in _PRICES]
+        return pa.schema([*fields, ("is_filled", pa.bool_())] if fill else fields)
+
+    def _open(self, stream: BinaryIO, schema: Any) -> Any:
+        raise NotImplementedError
+
+    def _table(self, candles: Candles) -> Any:
+        pa, found = self._arrow, candles.arrow()
+        names = {name: pa.repeat(pa.scalar(getattr(candles, name)), len(candles)) for name in NAMES}
+        times = found["time"].combine_chunks()
+        columns = {name: found[name] for name in found.column_names[1:]}
+        return pa.table({**names, "open_time": times.view(pa.int64()), "time": times, **columns})
+
+    def write(self, candles: Candles) -> None:
+        self._parts.append(self._table(candles))
+        self._held += len(candles)
+        if self._held >= _ROWS_OF_A_GROUP:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._parts:
+            self._file.write_table(self._arrow.concat_tables(self._parts).combine_chunks())
+        self._parts, self._held = [], 0
+
+    def close(self, about: Mapping[str, Any]) -> None:
+        self._flush()
+        self._describe(about)
+        self._file.close()
+
+    def _describe(self, about: Mapping[str, Any]) -> None:
+        """Write what the file is: Arrow has no place for what is known at the end only."""
+
+
+class _Parquet(_Arrow):
+    def _open(self, stream: BinaryIO, schema: Any) -> Any:
+        library("pyarrow")
+        from pyarrow.parquet import ParquetWriter
+
+        return ParquetWriter(stream, schema, compression="zstd", use_dictionary=list(NAMES))
+
+    def _describe(self, about: Mapping[str, Any]) -> None:
+        self._file.add_key_value_metadata({"mdata": json.dumps(about)})
+
+
+class _Feather(_Arrow):
+    def _open(self, stream: BinaryIO, schema: Any) -> Any:
+        ipc = self._arrow.ipc
+        return ipc.new_file(stream, schema, options=ipc.IpcWriteOptions(compression="lz4"))
+
+
+class _Freqtrade(_Feather):
+    """As freqtrade writes it: `date` and the prices, one series to a file."""
+
+    def _schema(self, *, fill: bool) -> Any:  # noqa: ARG002 - what is filled looks like any other candle there
+        pa = self._arrow
+        return pa.schema([("date", pa.timestamp("ms", "UTC")), *((name, pa.float64()) for name in _PRICES)])
+
+    def _table(self, candles: Candles) -> Any:
+        found = candles.arrow().select(["time", *_PRICES])
+        return found.rename_columns(["date", *_PRICES])

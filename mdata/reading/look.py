@@ -1,0 +1,48 @@
+"""The candles of a range, with the ledger's verdict, from one state of the store."""
+
+from mdata.domain.interval import Range
+from mdata.domain.series import Series
+from mdata.reading.candles import Candles
+from mdata.store import candles, coverage
+from mdata.store.columns import columns
+from mdata.store.engine import Connection
+from mdata.store.verdict import verdict
+
+
+def read(connection: Connection, series: Series, within: Range) -> Candles:
+    """Return the candles of an aligned range, and what is known of it."""
+    found = verdict(connection, series, within)
+    return Candles(
+        exchange=series.exchange,
+        symbol=series.symbol,
+        grid=series.timeframe,
+        start=within.start,
+        end=within.end,
+        columns=columns(connection, series.id, within),
+        unknown=tuple(found.unknown),
+        provisional=tuple(found.provisional),
+        unobtainable=tuple(found.unobtainable),
+        close_before=_close_before(connection, series, within.start),
+    )
+
+
+def at_hand(connection: Connection, series: Series, now: int) -> Range:
+    """Return from where candles are wanted to the newest answer; where there is none, to the interval of `now`.
+
+    What is not fetched *yet* is no part of what is at hand, unless that is all there is.
+    """
+    hull, wanted = coverage.hull(connection, series.id), series.wanted(now, 0)
+    if hull is not None and hull.end > wanted.start:
+        return Range(wanted.start, hull.end)
+    return Range(wanted.start, max(wanted))
+
+
+def _close_before(connection: Connection, series: Series, start: int) -> float | None:
+    """Return the last close before `start` (ms UTC) if every interval between is proven empty."""
+    time = candles.last_before(connection, series.id, start)
+    if time is None or (newest := candles.at(connection, series.id, time)) is None:
+        return None
+    between = Range(series.timeframe.next(time), start)
+    if between.start < between.end and verdict(connection, series, between).proven != [between]:
+        return None
+    return newest[4]

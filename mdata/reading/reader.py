@@ -1,0 +1,180 @@
+"""The store as Python reads it: which series there are, and their candles."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from operator import index
+from pathlib import Path
+from typing import NamedTuple, Self, SupportsIndex
+
+from mdata.clock import SystemClock
+from mdata.domain.interval import Range
+from mdata.domain.moment import iso, parse_instant
+from mdata.domain.near import did_you_mean
+from mdata.domain.series import Series
+from mdata.domain.symbol import parse_symbol
+from mdata.domain.timeframe import Timeframe
+from mdata.errors import NotThereError, UsageError
+from mdata.reading.candles import Candles
+from mdata.reading.look import at_hand, read
+from mdata.store import coverage
+from mdata.store import series as table
+from mdata.store.engine import Connection
+from mdata.store.snapshot import look
+
+Instant = str | datetime | SupportsIndex
+
+
+class StoredSeries(NamedTuple):
+    """A series of the store: from its oldest to its newest answer (ms UTC, None: none yet), and how many candles."""
+
+    exchange: str
+    symbol: str
+    timeframe: str
+    start: int | None
+    end: int | None
+    candles: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """A store, for reading only; each call is one look, and nothing stays open between two."""
+
+    path: Path
+
+    def series(self) -> list[StoredSeries]:
+        """Return what is stored, by symbol and then from fine to coarse."""
+        return look(self.path, _series)
+
+    def candles(
+        self, symbol: str, timeframe: str, start: Instant | None = None, end: Instant | None = None
+    ) -> Candles:
+        """Return the candles that open in `[start, end)`, and what is known of that range.
+
+        An instant is text as on the command line (`2024-03`, `-7d`; UTC), an aware datetime, or ms UTC. Without a
+        start they begin where candles are wanted from, without an end they end with the newest answer. A range that
+        is given is never clipped: beyond the data it is unknown, before the exchange's first candle it is empty.
+        """
+        return look(self.path, _Asked.of(symbol, timeframe, start, end).read)
+
+    def chunks(
+        self,
+        symbol: str,
+        timeframe: str,
+        start: Instant | None = None,
+        end: Instant | None = None,
+        *,
+        intervals: int = 100_000,
+    ) -> Iterator[Candles]:
+        """Yield a range in parts of so many intervals, in flat memory; each has a verdict of its own."""
+        if intervals < 1:
+            raise UsageError("a part needs one interval at least")
+        asked = _Asked.of(symbol, timeframe, start, end)
+        return self._chunks(asked, look(self.path, asked.within), intervals)
+
+    def _chunks(self, asked: "_Asked", within: Range, intervals: int) -> Iterator[Candles]:
+        begin = within.start
+        while begin < within.end:
+            part = Range(begin, min(asked.timeframe.shift(begin, intervals), within.end))
+            yield look(self.path, partial(asked.read, within=part))
+            begin = part.end
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Do nothing: there is nothing to close."""
+
+
+class _Asked(NamedTuple):
+    """What candles are asked for, at `now` (ms UTC)."""
+
+    symbol: str
+    timeframe: Timeframe
+    start: int | None
+    end: int | None
+    now: int
+
+    @classmethod
+    def of(cls, symbol: str, timeframe: str, start: Instant | None, end: Instant | None) -> Self:
+        now = SystemClock().now()
+        asked = cls(_symbol(symbol), _timeframe(timeframe), _instant(start, now), _instant(end, now), now)
+        if asked.start is not None and asked.end is not None and asked.start > asked.end:
+            raise UsageError(f"the range ends at {iso(asked.end)}, before it begins at {iso(asked.start)}")
+        return asked
+
+    def find(self, connection: Connection) -> Series:
+        series = table.find(connection, self.symbol, self.timeframe)
+        if series is None:
+            name, stored = f"{self.symbol} {self.timeframe.name}", [one.name for one in table.every(connection)]
+            raise NotThereError(
+                f"nothing is stored of {name}{did_you_mean(name, stored)}; "
+                f"`mdata backfill --symbol {self.symbol} --timeframe {self.timeframe.name}` brings it"
+            )
+        return series
+
+    def read(self, connection: Connection, within: Range | None = None) -> Candles:
+        return read(connection, self.find(connection), within or self.within(connection))
+
+    def within(self, connection: Connection) -> Range:
+        grid, usual = self.timeframe, at_hand(connection, self.find(connection), self.now)
+        start = usual.start if self.start is None else grid.ceil(self.start)
+        end = max(start, usual.end) if self.end is None else grid.ceil(self.end)
+        return Range(min(start, end), end)
+
+
+def open(path: str | Path | None = None) -> Reader:  # noqa: A001 - it is called `mdata.open`
+    """Return a reader of the store at `path`, or of the one that the settings name.
+
+    Raise NotThereError where there is none, and what the command line says of a file that cannot be read.
+    """
+    if path is None:
+        from mdata import config
+
+        found = config.load().settings.database_path
+    else:
+        found = Path(path).expanduser()
+    reader = Reader(found.absolute())
+    look(reader.path, lambda _: None)
+    return reader
+
+
+def _series(connection: Connection) -> list[StoredSeries]:
+    found = []
+    for series in table.every(connection):
+        start, end = coverage.hull(connection, series.id) or (None, None)
+        count = sum(segment.candles for segment in coverage.segments(connection, series.id))
+        found.append(StoredSeries(series.exchange, series.symbol, series.timeframe.name, start, end, count))
+    return found
+
+
+def _symbol(text: str) -> str:
+    try:
+        return parse_symbol(text)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def _timeframe(text: str) -> Timeframe:
+    from mdata.config.values import timeframe
+
+    try:
+        return timeframe(text)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def _instant(given: Instant | None, now: int) -> int | None:
+    if given is None:
+        return None
+    if isinstance(given, datetime):
+        if given.tzinfo is None:
+            raise UsageError(f"{given.isoformat()} has no time zone; write {given.isoformat()}Z as text, or give one")
+        text = given.isoformat()
+    else:
+        text = given if isinstance(given, str) else str(index(given)).zfill(13)
+    try:
+        return parse_instant(text, now)
+    except ValueError as error:
+        raise UsageError(str(error)) from error

@@ -1,0 +1,30 @@
+"""Candles of a series as columns."""
+
+from itertools import starmap
+from struct import Struct
+from typing import Any
+
+from mdata.domain.columns import Columns
+from mdata.domain.interval import Range
+from mdata.store.engine import Connection
+
+# More are no faster, and take memory.
+_ROWS_AT_A_TIME = 2_000
+_ROW = Struct("=qddddd")
+
+
+def columns(connection: Connection, series_id: int, within: Range) -> Columns:
+    """Return the candles of a range."""
+    rows = connection.execute(
+        """SELECT open_time, open, high, low, close, volume FROM candles
+           WHERE series_id = ? AND open_time >= ? AND open_time < ? ORDER BY open_time""",
+        (series_id, *within),
+    )
+    found = Columns.none()
+    while part := rows.fetchmany(_ROWS_AT_A_TIME):
+        # Packed and cut into columns as bytes: an eighth faster than value by value.
+        packed = memoryview(b"".join(starmap(_ROW.pack, part)))
+        for place, column in enumerate(found):
+            code: Any = column.typecode
+            column.frombytes(packed.cast(code)[place :: len(found)].tobytes())
+    return found

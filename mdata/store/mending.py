@@ -1,0 +1,75 @@
+"""What other tools can change in a store, and whoever opens it for writing puts back."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from mdata.store import identity
+from mdata.store.sqlite import Connection
+
+if TYPE_CHECKING:
+    from mdata.store.engine import Store
+
+# Without these nobody learns of candles that other programs delete; what they do is in `migrations`.
+TRIGGERS = frozenset({"candle_deleted", "candle_moved"})
+
+
+def missing_triggers(connection: Connection) -> list[str]:
+    """Return the names of our triggers that are not in the store, sorted."""
+    found = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")}
+    return sorted(TRIGGERS - found)
+
+
+def changed_triggers(connection: Connection) -> list[str]:
+    """Return the names of our triggers that do something else than they should, sorted."""
+    from mdata.store.migrations import triggers
+
+    found = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"))
+    return sorted(name for name, sql in triggers().items() if found.get(name, sql) != sql)
+
+
+def journal_mode(connection: Connection) -> str:
+    """Return the journal mode of the store: `wal`, unless some tool has changed it."""
+    return str(connection.execute("PRAGMA journal_mode").fetchone()[0])
+
+
+def mend(store: "Store", told: Callable[[str], None]) -> None:
+    """Put back what is not as it should be, and say so."""
+    if identity.read(store.connection) is None:
+        with store.alone():
+            identity.renew(store.connection)
+        store.checkpoint()  # a log in which the marks begin anew belongs to no file that has any
+        told(
+            f"{store.path} did not say which store it is, and has a new identity: its backups are another store's now"
+        )
+    mode = journal_mode(store.connection)
+    if mode != "wal":
+        told(_journal_mode_put_back(store, mode))
+    missing = missing_triggers(store.connection)
+    if missing:
+        restore_triggers(store)
+        told(
+            f"the triggers {' and '.join(missing)} were missing from {store.path} and are back: candles that another "
+            "program deleted meanwhile were not noticed; run `mdata verify`"
+        )
+
+
+def restore_triggers(store: "Store") -> None:
+    """Make each of our triggers what it should be."""
+    from mdata.store.migrations import triggers
+
+    with store.write() as connection:
+        for name, sql in triggers().items():
+            connection.execute(f"DROP TRIGGER IF EXISTS {name}")
+            connection.execute(sql)
+
+
+def _journal_mode_put_back(store: "Store", mode: str) -> str:
+    connection = store.connection
+    was = f"some tool had set the journal mode of {store.path} to {mode}"
+    with store.alone():
+        connection.tries("PRAGMA journal_mode = WAL")
+    if journal_mode(connection) == "wal":
+        return f"{was}; it is WAL again"
+    return (
+        f"{was}, and another program has it open: until that is closed, readers and writers keep each other waiting"
+    )

@@ -1,0 +1,36 @@
+"""One look at the store: opened, read in one transaction, closed.
+
+Nothing stays open between two looks, so that threads and forked processes have nothing to share, and no reader keeps
+others from emptying the log.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from mdata.errors import NotNowError, NotThereError
+from mdata.store.engine import Connection, open_for_reading, unheard
+
+T = TypeVar("T")
+
+_LOOKS = 3
+
+
+def look(path: Path, read: Callable[[Connection], T], told: Callable[[str], None] = unheard) -> T:
+    """Return what `read` finds in one state of the store; raise NotThereError where there is none.
+
+    Where that is read without locks (`reading`; `told` gets a sentence about it) and somebody wrote meanwhile, it is
+    read again.
+    """
+    looks = 0
+    while True:
+        looks += 1
+        store = open_for_reading(path, told)
+        if store is None:
+            raise NotThereError(f"there is no store at {path}; `mdata backfill` makes one, DATABASE_PATH says where")
+        try:
+            with store, store.read() as connection:
+                return read(connection)
+        except NotNowError:
+            if looks == _LOOKS or store.detour is None or store.detour.is_copy:
+                raise

@@ -1,0 +1,51 @@
+"""Who has a database open: by its descriptors in /proc where those may be looked at, and by the locks on it."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from mdata.flock import lock_owner
+from mdata.processes import Process, process
+
+# Whoever has read a database in WAL mode keeps a lock on these bytes of it until it is closed.
+_LOCK_BYTES = range(0x40000000, 0x40000000 + 512)
+
+_PROCESSES = Path("/proc")
+
+
+def users(path: Path) -> list[Process]:
+    """Return the other processes that have the database at `path`, its log or its index open, as far as that shows.
+
+    Only for a process that has not opened the database itself: its locks are gone afterwards.
+    """
+    files = set()
+    for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+        try:
+            status = path.with_name(name).stat()
+        except OSError:
+            continue
+        files.add((status.st_dev, status.st_ino))
+    found = {pid for pid in _pids() if pid != os.getpid() and not files.isdisjoint(_opened(pid))}
+    owner = lock_owner(path, _LOCK_BYTES)
+    return [process(pid) for pid in sorted(found | ({owner} if owner else set()))]
+
+
+def _pids() -> Iterator[int]:
+    for entry in os.scandir(_PROCESSES):
+        if entry.name.isdecimal():
+            yield int(entry.name)
+
+
+def _opened(pid: int) -> Iterator[tuple[int, int]]:
+    """Give device and inode of each file that a process has open; nothing where that may not be looked at."""
+    try:
+        with os.scandir(_PROCESSES / str(pid) / "fd") as entries:
+            names = [entry.path for entry in entries]
+    except OSError:
+        return
+    for name in names:
+        try:
+            status = os.stat(name)  # noqa: PTH116 - a link of the kernel's, by the hundreds
+        except OSError:
+            continue
+        yield status.st_dev, status.st_ino

@@ -1,0 +1,63 @@
+"""What the ledger says of a range of a series: what is proven, what may change still, what nobody knows."""
+
+from typing import NamedTuple
+
+from mdata.domain.interval import Range, clip, intersect, normal, subtract
+from mdata.domain.series import Series
+from mdata.store import candles, coverage
+from mdata.store.engine import Connection
+
+_BEGINNING = -(2**62)
+
+
+class Verdict(NamedTuple):
+    """The parts of a range, each ascending and disjoint.
+
+    `proven`, `provisional` and `unknown` make up the whole of it; what is `unobtainable` is one of these, too.
+    """
+
+    proven: list[Range]
+    provisional: list[Range]
+    unknown: list[Range]
+    unobtainable: list[Range]
+
+
+def verdict(connection: Connection, series: Series, within: Range) -> Verdict:
+    """Return what is known of a range that is aligned with the grid of the series."""
+    grid, unobtainable = series.timeframe, _unobtainable(connection, series.id, within)
+    lost = [Range(grid.floor(time), grid.next(time)) for time in candles.lost(connection, series.id, within)]
+    before_all = clip([Range(_BEGINNING, _first(series))], *within)
+    unanswered = subtract(coverage.uncovered(connection, series.id, within), before_all)
+    # What the exchange has served, and serves no more, is there.
+    unknown = subtract(normal([*lost, *unanswered]), _stored(connection, series, unobtainable))
+    provisional = subtract(coverage.clipped(connection, series.id, within, "provisional"), unknown)
+    return Verdict(subtract([within], normal([*unknown, *provisional])), provisional, unknown, unobtainable)
+
+
+def _first(series: Series) -> int:
+    """Return before which instant (ms UTC) the exchange has no candle: it said so."""
+    if series.first_candle is not None:
+        return series.first_candle
+    return series.timeframe.floor(series.first_asked_at)
+
+
+def _unobtainable(connection: Connection, series_id: int, within: Range) -> list[Range]:
+    """Return the parts of a range that the exchange does not serve any more."""
+    exists = connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'unobtainable'")
+    if exists.fetchone() is None:
+        return []
+    rows = connection.execute(
+        "SELECT start_time, end_time FROM unobtainable WHERE series_id = ?1 AND start_time < ?3 AND end_time > ?2",
+        (series_id, *within),
+    )
+    return intersect(normal(Range(*row) for row in rows.fetchall()), [within])
+
+
+def _stored(connection: Connection, series: Series, ranges: list[Range]) -> list[Range]:
+    """Return the intervals of these ranges that have a candle."""
+    grid = series.timeframe
+    return normal(
+        Range(grid.floor(time), grid.next(time))
+        for part in ranges
+        for time in candles.open_times(connection, series.id, part)
+    )

@@ -1,0 +1,80 @@
+"""Watching over a store at work: that it stays the file that was opened, and holds what was written to it last."""
+
+import errno
+import os
+from pathlib import Path
+
+from mdata.domain.lineage import Mark, follows
+from mdata.errors import ConfigurationError, NotPermittedError, StorageError
+from mdata.store import identity
+from mdata.store.sqlite import Connection, missing_group
+
+
+class Watch:
+    """What a writer of the database at `path` knows of it; used with the write lock held."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        found = file_status(path)
+        self._file = (found.st_dev, found.st_ino) if found else None
+        self._looked_at: tuple[int, ...] = ()
+        self._logged: Mark | None = None
+        self._mark: Mark | None = None
+
+    def look(self) -> None:
+        """Compare the file with its log if the file has changed since the last look, whoever did that.
+
+        Raise StorageError where the file is another one, or its log is another one's.
+        """
+        found = self._in_place()
+        now = found.st_size, found.st_mtime_ns
+        self._logged = None
+        if now != self._looked_at:
+            self._logged = identity.check(self._path)
+            self._looked_at = now
+
+    def forget(self) -> None:
+        """Compare everything at the next look: others have had their turn."""
+        self._looked_at = ()
+
+    def count(self, connection: Connection) -> Mark:
+        """Count the transaction that was begun; raise StorageError where what was written last is not there any more.
+
+        What SQLite shows is what the log says, or one less: its last transaction may not have been committed.
+        """
+        mark, logged = identity.raise_generation(connection), self._logged
+        if mark is None:
+            raise StorageError(f"the row of the table `store` is gone from {self._path}: run `mdata doctor --fix`")
+        if not follows(mark, self._mark) or (logged and mark.previous not in {logged.mark, logged.previous}):
+            raise identity.strangers(self._path)
+        return mark
+
+    def committed(self, mark: Mark) -> None:
+        """Remember the transaction that left `mark`; raise StorageError where the path names another file by now."""
+        self._mark = mark
+        self._in_place()
+
+    def _in_place(self) -> os.stat_result:
+        found = file_status(self._path)
+        if found is None or (found.st_dev, found.st_ino) != self._file:
+            raise StorageError(
+                f"{self._path} was {'removed' if found is None else 'replaced by another file'} while this ran: what "
+                "was written since is not in it; put the file back, or run this again"
+            )
+        return found
+
+
+def file_status(path: Path) -> os.stat_result | None:
+    """Return what the file system says of the file at `path`, None where there is none; raise an MdataError."""
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None
+    except PermissionError as error:
+        advice = missing_group(path) or "check the owner and mode of the file and its folder"
+        raise NotPermittedError(f"cannot read {path}; {advice}") from error
+    except OSError as error:
+        if error.errno == errno.EIO:
+            message = f"reading {path} failed ({error.strerror}); check the disk, then run this again"
+            raise StorageError(message) from error
+        raise ConfigurationError(f"{path} can be no file: {error.strerror}") from error

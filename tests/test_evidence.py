@@ -61,6 +61,18 @@ def test_without_a_witness_nothing_is_proven_and_nothing_doubted(judge: MakeJudg
     assert one.revisions == []
 
 
+@pytest.mark.parametrize(
+    ("newest_first", "remembered"), [(False, [97, 98, 99, 100]), (True, [95, 96, 97, 100])]
+)  # fmt: skip
+def test_of_an_answer_without_a_witness_the_rows_about_the_nearest_candles_and_one_that_is_new_are_remembered(
+    judge: MakeJudge, newest_first: bool, remembered: list[int]
+) -> None:
+    one = judge().holds(*DENSE, until=100)
+    one.hears(answer(span(95, 101), at(*range(95, 101), price=2.0), newest_first=newest_first))
+    told = [doubt.candle for doubt in one.doubts("changed")]
+    assert told == at(*remembered, price=2.0)
+
+
 def test_a_volume_that_differs_in_its_last_digits_is_a_witness_and_no_news(judge: MakeJudge) -> None:
     one = judge().holds(*DENSE, until=100)
     applied = one.hears(answer(span(99, 101), [candle(99, volume=1 + 1e-12), candle(100)]))
@@ -119,6 +131,16 @@ def test_a_first_page_that_two_other_answers_contradict_is_distrusted_as_a_whole
     assert one.doubted("unconfirmed") == one.doubted("unwitnessed") == one.unobtainable == []
     one.hears(answer(span(80, 110), at(*range(80, 110)), now=LATER + 1))
     assert (one.stored, one.doubted("changed")) == (at(*range(110)), [])
+
+
+def test_what_other_answers_told_of_silences_outlives_a_first_page_that_is_distrusted(judge: MakeJudge) -> None:
+    one = judge()
+    one.hears(answer(span(0, 100), at(*range(0, 100, 10), price=9.0), newest_first=True, now=LATER))
+    one.hears(answer(span(300, 400), [], now=LATER))
+    one.hears(answer(span(80, 110), at(*range(80, 110)), now=LATER))
+    one.hears(answer(span(0, 91), at(*range(91)), newest_first=True, now=LATER))
+    assert one.stored == at(*range(91))
+    assert one.doubted("silence") == [span(300, 400)]
 
 
 def test_a_first_page_is_believed_when_the_whole_of_it_comes_again(judge: MakeJudge) -> None:
@@ -328,6 +350,15 @@ def test_a_candle_that_comes_back_as_it_was_ends_the_doubt_that_it_has_changed(j
     assert one.stored == at(*DENSE)
 
 
+def test_beside_what_gives_way_to_an_answer_its_contradictions_are_noticed(judge: MakeJudge) -> None:
+    one = judge()
+    one.hears(answer(span(0, 100), at(*range(50), *range(53, 100)), refused=(refused(50, 53),)))
+    one.sees(span(50, 53), at(50, 51, 52))
+    one.hears(answer(span(40, 60), [*at(*range(40, 51)), candle(51, 2.0), *at(52, 53, 54), candle(55, 3.0), *at(56)]))
+    assert one.stored[51] == candle(51, 2.0)
+    assert (one.stored[55], one.doubted("changed")) == (candle(55), [span(55, 56)])
+
+
 def test_everything_else_in_an_answer_that_contradicts_is_stored(judge: MakeJudge) -> None:
     one = judge().holds(*range(0, 100, 2), until=100)
     one.hears(answer(span(40, 60), [candle(40), candle(41), candle(42, 2.0), *at(*range(46, 60, 2))]))
@@ -425,6 +456,13 @@ def test_a_refused_row_at_an_end_leaves_that_end_unknown(judge: MakeJudge) -> No
     assert one.store.connection.execute("SELECT count(*) FROM rejected_rows").fetchone() == (1,)
 
 
+def test_of_refused_rows_the_first_is_told_and_how_many_there_are() -> None:
+    rows = refused(104, 105), refused(106, 107), refused(108, 109)
+    assert answer(span(97, 110), [], refused=rows[:1]).refusal == "a row was refused: no candle: row 104"
+    told = "3 rows were refused, the first of them: no candle: row 104"
+    assert answer(span(97, 110), [], refused=rows).refusal == told
+
+
 # --- what is easily overlooked --------------------------------------------------------------------------------------
 
 
@@ -500,6 +538,8 @@ def test_a_lost_candle_at_an_end_stays_lost_until_two_answers_agree(judge: MakeJ
 def test_of_a_series_of_which_nothing_is_wanted_yet_the_newest_candle_is_kept_as_a_witness(judge: MakeJudge) -> None:
     one = judge(wanted=500)
     one.hears(answer(span(500, 510), at(7, 300), newest_first=True, is_open=True))
+    assert one.minutes == [300]
+    assert one.hears(answer(span(300, 520), at(300, 310))).counts
     assert one.minutes == [300]
     assert one.hears(answer(span(300, 520), at(300, 515))).counts
     assert (one.minutes, one.final) == ([300, 515], [span(500, 516)])

@@ -5,14 +5,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from answers import LONG, SHORT, Judge, answer, at, candle, minute, refused, span
+from answers import LONG, M1, SHORT, Judge, answer, at, candle, minute, refused, span
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mdata.domain.candle import Candle
+from mdata.domain.doubt import Doubt
 from mdata.domain.interval import Range, clip, normal, subtract
-from mdata.domain.query import Page
+from mdata.domain.query import Page, RefusedRow
 from mdata.domain.timeframe import MINUTE
+from mdata.store import doubts
+from mdata.store import series as table
+from mdata.store.pages import keep_refused
 
 MakeJudge = Callable[..., Judge]
 DENSE = range(100)
@@ -62,15 +66,26 @@ def test_without_a_witness_nothing_is_proven_and_nothing_doubted(judge: MakeJudg
 
 
 @pytest.mark.parametrize(
-    ("newest_first", "remembered"), [(False, [97, 98, 99, 100]), (True, [95, 96, 97, 100])]
+    ("newest_first", "remembered"), [(False, [97, 98, 99, 102]), (True, [95, 96, 97, 102])]
 )  # fmt: skip
 def test_of_an_answer_without_a_witness_the_rows_about_the_nearest_candles_and_one_that_is_new_are_remembered(
     judge: MakeJudge, newest_first: bool, remembered: list[int]
 ) -> None:
     one = judge().holds(*DENSE, until=100)
-    one.hears(answer(span(95, 101), at(*range(95, 101), price=2.0), newest_first=newest_first))
+    one.hears(answer(span(95, 103), at(*range(95, 103), price=2.0), newest_first=newest_first))
     told = [doubt.candle for doubt in one.doubts("changed")]
     assert told == at(*remembered, price=2.0)
+
+
+@pytest.mark.parametrize(
+    ("same", "differing", "counts"), [(1, 3, True), (1, 4, False), (3, 4, False), (4, 4, True), (0, 1, False)]
+)
+def test_where_more_than_a_few_come_back_with_other_values_most_have_to_be_the_same(
+    judge: MakeJudge, same: int, differing: int, counts: bool
+) -> None:
+    one = judge().holds(*range(same + differing), until=same + differing)
+    rows = [*at(*range(same)), *at(*range(same, same + differing), price=2.0)]
+    assert one.hears(answer(span(0, same + differing), rows)).counts is counts
 
 
 def test_a_volume_that_differs_in_its_last_digits_is_a_witness_and_no_news(judge: MakeJudge) -> None:
@@ -283,6 +298,45 @@ def test_a_remarkable_silence_at_an_end_is_unknown_and_a_shorter_one_provisional
     assert one.doubted("silence") == [tail]
 
 
+def test_how_busy_the_market_is_beside_a_silence_is_told_by_the_500_intervals_next_to_it(judge: MakeJudge) -> None:
+    one = judge()
+    one.hears(answer(span(0, 1000 + LONG), at(*range(0, 500, 20), *range(500, 1000))))
+    assert (one.provisional, one.doubted("silence")) == ([], [span(1000, 1000 + LONG)])
+
+
+@pytest.mark.parametrize(("silent", "is_doubted"), [(100, False), (600, True)])
+def test_so_it_is_before_the_rows(judge: MakeJudge, silent: int, is_doubted: bool) -> None:
+    one = judge()
+    rows = at(*range(silent, silent + 501, 20), *range(silent + 510, silent + 1000))
+    one.hears(answer(span(0, silent + 1000), rows))
+    assert one.provisional == ([] if is_doubted else [span(0, silent)])
+
+
+def test_a_silence_that_is_told_of_again_keeps_since_when_and_how_often(judge: MakeJudge) -> None:
+    one = judge(wanted=-100)
+    for asked in (50, 40):
+        one.hears(answer(span(asked, 100), at(*range(60, 100)), newest_first=True, now=LATER))
+    for asked in (120, 130):
+        one.hears(answer(span(60, asked), at(*range(60, 100)), now=LATER))
+    assert [(doubt.range, doubt.answers) for doubt in one.doubts("silence")] == [
+        (span(40, 60), 2),
+        (span(100, 130), 2),
+    ]
+
+
+@pytest.mark.parametrize(("first", "is_believed"), [(5, True), (4, False), (2, False)])
+def test_where_the_exchange_names_an_older_first_candle_no_silence_before_the_rows_is_believed(
+    judge: MakeJudge, first: int, is_believed: bool
+) -> None:
+    one = judge()
+    told = answer(span(0, 100), at(*range(5, 100)), newest_first=True, is_open=True, now=LATER)
+    one.hears(told)
+    with one.store.write() as connection:
+        doubts.keep(connection, 1, [Doubt(span(first, first + 1), "first", "asc first", 0, 0, 1, candle(first))])
+    one.hears(told._replace(asked_at=minute(LATER + 5)))
+    assert one.final == [span(0 if is_believed else 5, 100)]
+
+
 def test_in_a_sparse_market_an_hour_is_not_remarkable(judge: MakeJudge) -> None:
     one = judge().holds(*range(0, 1000, 20), until=1000)  # a candle in 20 minutes: 270 silent ones are remarkable
     one.hears(answer(span(940, 1081), at(940, 960, 980), now=LATER + 500))
@@ -417,11 +471,28 @@ def test_where_what_is_absent_leaves_a_remarkable_hole_the_candles_stay_and_the_
         assert one.unobtainable == []
 
 
+def test_how_remarkable_a_hole_is_in_a_short_answer_is_told_by_what_is_known_around_it(judge: MakeJudge) -> None:
+    one = judge().holds(*range(0, 2000, 20), until=2000)
+    told = answer(span(700, 961), at(700, 720, 940, 960), now=LATER + 2000)
+    one.hears(told)
+    one.hears(told._replace(asked_at=told.asked_at + MINUTE))
+    assert one.unobtainable == []
+    assert [number for _, number, _ in one.revisions] == [*range(740, 940, 20)]
+
+
 def test_what_an_answer_lacks_beyond_its_rows_is_no_contradiction(judge: MakeJudge) -> None:
     one = judge().holds(*DENSE, until=100)
     for newest_first in (False, True, False):
         one.hears(answer(span(0, 100), at(*range(30, 50)), newest_first=newest_first, now=LATER))
     assert (one.minutes, one.doubted("absent")) == ([*DENSE], [])
+
+
+def test_beside_an_absent_candle_what_was_unknown_is_proven_unless_the_hole_is_remarkable(judge: MakeJudge) -> None:
+    one = judge()
+    one.hears(answer(span(0, 100), at(*range(50), *range(53, 100)), refused=(refused(50, 53),)))
+    one.hears(answer(span(0, 100), at(*range(49), *range(54, 100))))
+    assert (one.final, one.doubted("absent")) == ([span(0, 100)], [span(49, 54)])
+    assert [*range(100)] != one.minutes == [*range(50), *range(53, 100)]
 
 
 # --- refused rows ---------------------------------------------------------------------------------------------------
@@ -454,6 +525,20 @@ def test_a_refused_row_at_an_end_leaves_that_end_unknown(judge: MakeJudge) -> No
     assert one.final == [span(0, 104)]
     assert one.provisional == [span(105, 110)]
     assert one.store.connection.execute("SELECT count(*) FROM rejected_rows").fetchone() == (1,)
+
+
+@pytest.mark.parametrize(("sent", "kept"), [(2**63 - 1, 2**63 - 1), (2**63, None), (-(2**63), None), (None, None)])
+def test_a_refused_row_is_kept_whatever_time_it_names(judge: MakeJudge, sent: int | None, kept: int | None) -> None:
+    one = judge()
+    with one.store.write() as connection:
+        series = table.find(connection, "tBTCUSD", M1)
+        assert series is not None
+        for number in (1, 2):
+            keep_refused(connection, series, [RefusedRow(sent, "a row", "no candle", None)], number, "test")
+    rows = one.store.connection.execute(
+        "SELECT open_time, row, reason, seen_at, source FROM rejected_rows"
+    ).fetchall()
+    assert rows[-1] == (kept, "a row", "no candle", 2, "test")
 
 
 def test_of_refused_rows_the_first_is_told_and_how_many_there_are() -> None:

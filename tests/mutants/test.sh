@@ -11,7 +11,7 @@ case $(git diff --name-only) in
     *domain/silence.py) tests="tests/test_silence.py tests/test_evidence.py" ;;
     *domain/doubt.py) tests="tests/test_doubt.py tests/test_planning.py tests/test_evidence.py" ;;
     *domain/interval.py) tests="tests/test_interval.py tests/test_evidence.py" ;;
-    *domain/query.py) tests="tests/test_doubt.py tests/test_evidence.py tests/test_wire.py" ;;
+    *domain/query.py) tests="tests/test_doubt.py tests/test_planning.py tests/test_evidence.py tests/test_wire.py" ;;
     *domain/budget.py | *domain/pace.py) tests="tests/test_pace.py tests/test_cadence.py tests/test_ratelimit.py" ;;
     *store/pages.py) tests="tests/test_evidence.py tests/test_silence.py tests/test_digests.py" ;;
     *domain/*) tests="tests/test_evidence.py tests/test_silence.py" ;;

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mdata.domain.candle import Candle
 from mdata.domain.doubt import Doubt
 from mdata.domain.interval import Range, clip, normal, subtract
-from mdata.domain.query import Page, RefusedRow
+from mdata.domain.query import Page, RefusedRow, is_same
 from mdata.domain.timeframe import MINUTE
 from mdata.store import doubts
 from mdata.store import series as table
@@ -371,6 +371,28 @@ def test_an_absent_candle_stays_until_a_second_answer_agrees_and_is_withdrawn_th
     assert one.minutes == [number for number in DENSE if number != 50]
     assert (one.revisions, one.doubted("absent")) == ([("withdrawn", 50, 1.0)], [])
     assert (one.final, one.unobtainable) == ([span(0, 100)], [])
+
+
+@pytest.mark.parametrize("gone", [41, 58])
+def test_what_is_absent_beside_the_first_or_the_last_row_is_noticed(judge: MakeJudge, gone: int) -> None:
+    one = judge().holds(*DENSE, until=100)
+    one.hears(answer(span(40, 60), at(*(number for number in range(40, 60) if number != gone))))
+    assert one.doubted("absent") == [span(gone, gone + 1)]
+
+
+def test_what_the_stream_shows_again_is_counted_once(judge: MakeJudge) -> None:
+    one = judge()
+    for end in (3, 5, 5):
+        one.sees(span(0, end), at(*range(end)))
+    assert (one.provisional, one.minutes) == ([span(0, 5)], [*range(5)])
+
+
+def test_two_candles_are_the_same_when_their_volumes_differ_in_the_last_digits_only() -> None:
+    one = candle(5, 3.0, 0.1 + 0.2)
+    assert is_same(one, candle(5, 3.0, 0.3))
+    assert not is_same(one, candle(5, 3.0, 0.3001))
+    assert not is_same(one, candle(5, 3.0 + 1e-12, 0.3))
+    assert not is_same(one, candle(6, 3.0, 0.3))
 
 
 def test_a_candle_that_comes_back_ends_the_doubt_that_it_is_absent(judge: MakeJudge) -> None:

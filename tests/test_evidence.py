@@ -380,6 +380,20 @@ def test_what_is_absent_beside_the_first_or_the_last_row_is_noticed(judge: MakeJ
     assert one.doubted("absent") == [span(gone, gone + 1)]
 
 
+def test_what_no_row_encloses_because_one_was_refused_is_no_contradiction(judge: MakeJudge) -> None:
+    one = judge().holds(*DENSE, until=100)
+    one.hears(
+        answer(span(40, 60), at(*range(45, 55)), refused=(refused(40, 41, minute(40)), refused(59, 60, minute(59))))
+    )
+    assert (one.minutes, one.doubted("absent")) == ([*DENSE], [])
+
+
+def test_how_remarkable_a_silence_is_beside_few_rows_is_told_by_what_is_known_beyond_them(judge: MakeJudge) -> None:
+    one = judge().holds(*range(0, 1000, 20), 999, until=1000)
+    one.hears(answer(span(980, 1140), at(980, 999), now=LATER + 500))
+    assert one.provisional == [span(1000, 1140)]
+
+
 def test_what_the_stream_shows_again_is_counted_once(judge: MakeJudge) -> None:
     one = judge()
     for end in (3, 5, 5):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 from mdata.clock import RehearsalClock, SystemClock
 from mdata.config import load
@@ -32,6 +32,10 @@ from mdata.store.jobs import Origin
 
 # How long one example takes says more about the machine than about the code.
 settings.register_profile("mdata", deadline=None)
+# For mutants: the same few examples each time.
+settings.register_profile(
+    "few", deadline=None, max_examples=12, derandomize=True, phases=(Phase.explicit, Phase.generate)
+)
 settings.load_profile("mdata")
 
 MDATA = Path(sys.executable).with_name("mdata")

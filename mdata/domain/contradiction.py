@@ -11,7 +11,7 @@ from typing import NamedTuple
 from mdata.domain import silence
 from mdata.domain.candle import Candle
 from mdata.domain.doubt import Doubt, merged
-from mdata.domain.interval import Range, normal
+from mdata.domain.interval import Range, normal, subtract
 from mdata.domain.known import Known
 from mdata.domain.query import Page, is_same
 
@@ -20,6 +20,7 @@ class Found(NamedTuple):
     """What is to be stored of an answer's settled part, and what it says against the store (see `Verdict`).
 
     `unsettled` are intervals that stay provisional: the stream has shown a candle there, this answer has none.
+    `unproven` is what was never covered of history that the answer leaves out.
     """
 
     candles: list[Candle]
@@ -28,6 +29,7 @@ class Found(NamedTuple):
     lost: list[int]
     unobtainable: list[Range]
     unsettled: list[Range]
+    unproven: list[Range]
     doubts: list[Doubt]
     ended: list[Doubt]
 
@@ -37,7 +39,7 @@ def find(page: Page, known: Known, settled: list[Range]) -> Found:
     rows = {row[0]: row for part in settled for row in within(page.candles, part)}
     covered = [*known.final, *known.provisional]
     held = [candle for part in settled for candle in within(known.stored, part) if is_in(candle[0], covered)]
-    found = Found([], [], [], [], [], [], [], [])
+    found = Found([], [], [], [], [], [], [], [], [])
     _compare(page, known, [candle for candle in held if candle[0] in rows], rows, found)
     missing = {candle[0]: candle for candle in held if candle[0] not in rows}
     lost = [time for time in known.lost if time not in rows and is_in(time, settled)]
@@ -104,18 +106,20 @@ def _miss(
 ) -> None:
     """Look at candles that did not come back, by the holes that they leave between two rows of the answer."""
     grid, times = page.query.timeframe, [row[0] for row in page.candles]
-    absent = sorted({*missing, *lost})
+    absent, covered = sorted({*missing, *lost}), normal([*known.final, *known.provisional])
     for index, group in groupby(absent, key=lambda time: bisect_left(times, time)):
         gone = list(group)
         if not 0 < index < len(times):
             _keep(page, known, gone, missing, rows, found, is_doubted=False)
             continue
         hole = Range(grid.next(times[index - 1]), times[index])
-        is_known = any(part.overlaps(hole) for part in known.unobtainable)
+        is_known, is_remarkable = _is_unobtainable(known, hole), _is_remarkable(page, known, times, hole)
+        if is_known or is_remarkable:
+            found.unproven.extend(subtract([hole], covered))
         agreed = [time for time in gone if _is_agreed(page, known, time)]
         if is_known or not agreed:
             _keep(page, known, gone, missing, rows, found, is_doubted=not is_known)
-        elif _is_remarkable(page, known, times, hole):
+        elif is_remarkable:
             found.unobtainable.append(hole)
             _end_absent(known, hole, found)
             _keep(page, known, gone, missing, rows, found, is_doubted=False)
@@ -131,6 +135,10 @@ def _is_agreed(page: Page, known: Known, time: int) -> bool:
         doubt.kind == "absent" and doubt.range.start <= time < doubt.range.end and _agrees(page, doubt)
         for doubt in known.doubts
     )
+
+
+def _is_unobtainable(known: Known, hole: Range) -> bool:
+    return any(part.overlaps(hole) for part in known.unobtainable)
 
 
 def _is_remarkable(page: Page, known: Known, times: list[int], hole: Range) -> bool:

@@ -64,6 +64,8 @@ def merged(doubt: Doubt, known: list[Doubt]) -> Doubt:
         return doubt
     last = max(older, key=lambda one: one.asked_at)
     answers = max(one.answers for one in older) + 1
-    if not last.is_independent_of(doubt.form, doubt.asked_at):
-        return doubt._replace(since=min(one.since for one in older), asked_at=last.asked_at, answers=answers)
-    return doubt._replace(since=min(one.since for one in older), answers=answers)
+    # An answer that only repeats the last one makes nobody wait longer for a second opinion.
+    is_repeated = not last.is_independent_of(doubt.form, doubt.asked_at)
+    is_repeated = is_repeated and last.range.contains(doubt.range) and last.candle == doubt.candle
+    asked_at = last.asked_at if is_repeated else doubt.asked_at
+    return doubt._replace(since=min(one.since for one in older), asked_at=asked_at, answers=answers)

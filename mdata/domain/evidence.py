@@ -64,7 +64,7 @@ def judge(page: Page, known: Known, settle: int) -> Verdict:
     enclosed = subtract(clip([page.span], known.floor, closed), spoiled) if page.span else []
     found = contradiction.find(page, known, clip(enclosed, known.floor, settled))
     told = tails.find(page, known, spoiled, settle)
-    final = subtract(clip(enclosed, known.floor, settled), found.unsettled)
+    final = subtract(clip(enclosed, known.floor, settled), normal([*found.unsettled, *found.unproven]))
     return Verdict(
         counts=True,
         final=normal([*final, *told.final]),
@@ -102,7 +102,7 @@ def _covers(ranges: list[Range], time: int) -> bool:
 
 
 def _repeats(page: Page, known: Known) -> bool:
-    """Whether a row agrees, against the store, with what an independent answer has told before."""
+    """Whether a row is one that an independent answer has told before, against the store or beside it."""
     told = {
         doubt.candle[0]: doubt.candle
         for doubt in known.doubts

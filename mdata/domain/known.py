@@ -11,7 +11,7 @@ from mdata.domain.silence import Density
 class Known(NamedTuple):
     """What the ledger knows where an answer speaks; all times are ms UTC.
 
-    `stored` and `lost` are of the answer's span, the ranges of the range asked. `has_witness`: a candle is stored in
+    `stored` are of the answer's span, `lost` and the ranges of the range asked. `has_witness`: a candle is stored in
     that; `held_before` and `held_after`: one is covered in it beyond the span. `before` and `after` tell how busy the
     market is beside the span. What lies before `floor` is not wanted.
     """

@@ -70,7 +70,7 @@ def _judge(page: Page, known: Known, tail: Range, nearby: Density, settle: int, 
     is_denied = is_old_end and any(one.kind == "first" and one.range.start < tail.end for one in known.doubts)
     agreed = [] if is_denied else clip(_said_before(page, known, tail, settle), tail.start, settled)
     # What was believed before is confirmed by this.
-    believed = normal([*agreed, *intersect([tail], known.final)])
+    believed = normal([*agreed, *subtract(intersect([tail], known.final), _lost(page, known))])
     rest = subtract([tail], believed)
     told.final.extend(believed)
     if not rest:
@@ -78,10 +78,16 @@ def _judge(page: Page, known: Known, tail: Range, nearby: Density, settle: int, 
     silent, new = grid.count(*tail), sum(grid.count(*part) for part in rest)
     is_growth = is_remarkable(grid, silent - new, nearby) and new <= silent - new
     is_doubtful = is_old_end or (is_remarkable(grid, silent, nearby) and not is_growth)
-    told.provisional.extend([] if is_doubtful else rest)
+    told.provisional.extend([] if is_doubtful else subtract(rest, _lost(page, known)))
     for part in rest:
         doubt = Doubt(part, "silence", query.form, page.asked_at, page.asked_at)
         told.doubts.append(merged(doubt, [one for one in known.doubts if _begins_alike(page, one, part)]))
+
+
+def _lost(page: Page, known: Known) -> list[Range]:
+    """Return the intervals of lost candles: where one was, no single answer makes a silence."""
+    grid = page.query.timeframe
+    return normal(Range(grid.floor(time), grid.next(time)) for time in known.lost)
 
 
 def _begins_alike(page: Page, doubt: Doubt, part: Range) -> bool:
@@ -104,6 +110,6 @@ def _said_before(page: Page, known: Known, tail: Range, settle: int) -> list[Ran
         for doubt in silences
         if doubt.is_independent_of(page.query.form, page.asked_at)
     ]
-    by_rest = normal(doubt.range for doubt in silences)
-    streamed = subtract(intersect([tail], known.provisional), by_rest)
+    by_rest = (doubt.range for doubt in silences)
+    streamed = subtract(intersect([tail], known.provisional), normal([*by_rest, *_lost(page, known)]))
     return normal([*(part for part in answered if part.start < part.end), *streamed])

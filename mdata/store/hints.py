@@ -36,9 +36,11 @@ def find(connection: Connection, series: Series) -> Hints:
     parts = []
     for other in table.every(connection):
         if other.symbol == series.symbol and _is_made_of(other, series):
-            parts += _differing(connection, other, series, Range(looked_from, looked_to))
-    settled = [part for part in normal(parts[:_MOST]) if any(one.contains(part) for one in final)]
-    return Hints(series, settled, looked_from, looked_to)
+            # One that was not over when its minutes were looked at is looked at again.
+            start = other.timeframe.floor(looked_from)
+            for part in final:
+                parts += _differing(connection, other, series, part.clip(start, looked_to))
+    return Hints(series, normal(parts[:_MOST]), looked_from, looked_to)
 
 
 def followed(connection: Connection, hints: Hints) -> None:
@@ -56,12 +58,13 @@ def _differing(connection: Connection, coarse: Series, fine: Series, within: Ran
     """Return the coarse intervals whose candle has more range or volume than the finer ones add up to."""
     step = coarse.timeframe.step
     rows = connection.execute(
-        """SELECT one.open_time FROM candles AS one JOIN (
+        """SELECT one.open_time FROM candles AS one LEFT JOIN (
                SELECT (open_time - ?5) / ?1 AS place, max(high) AS high, min(low) AS low, sum(volume) AS volume
                FROM candles WHERE series_id = ?2 AND open_time >= ?3 AND open_time < ?4 GROUP BY place
            ) AS many ON many.place = (one.open_time - ?5) / ?1
            WHERE one.series_id = ?6 AND one.open_time >= ?3 AND one.open_time + ?1 <= ?4
-             AND (one.high > many.high OR one.low < many.low OR one.volume > many.volume * (1 + 1e-9))
+             AND (many.place IS NULL OR one.high > many.high OR one.low < many.low
+                  OR one.volume > many.volume * (1 + 1e-9))
            ORDER BY one.open_time DESC LIMIT ?7""",
         (step, fine.id, *within, coarse.timeframe.anchor, coarse.id, _MOST),
     )

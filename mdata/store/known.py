@@ -22,7 +22,7 @@ def read_known(connection: Connection, series: Series, page: Page, settle: int) 
     stored = candles.stored(connection, series.id, span, _MOST_STORED + 1)
     return Known(
         stored=stored if len(stored) <= _MOST_STORED else [],
-        lost=candles.lost(connection, series.id, span),
+        lost=candles.lost(connection, series.id, within),
         final=normal(coverage.clipped(connection, series.id, within, "final")),
         provisional=normal(coverage.clipped(connection, series.id, within, "provisional")),
         unobtainable=doubts.unobtainable(connection, series.id),

@@ -6,24 +6,20 @@ import pytest
 from answers import M1, SETTLE, candle, minute, span
 
 from mdata.domain.doubt import Doubt, Kind
+from mdata.domain.estimate import Estimate, estimate
 from mdata.domain.evidence import MORE_WITNESSES, WITNESSES
 from mdata.domain.interval import Range
+from mdata.domain.ledger import Ledger, backlog, doubted_outside, is_quiet
 from mdata.domain.planning import (
-    Estimate,
-    Ledger,
     Wish,
     around_gap,
     asks_first,
-    backlog,
     backward,
     behind,
     catch_up,
     contradicted,
-    doubted_outside,
-    estimate,
     first_page,
     forward,
-    is_quiet,
     second_answer,
     whole_first_page,
 )

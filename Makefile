@@ -86,8 +86,12 @@ browser:
 test-systemd: dev  ## what a real systemd does with the units, the slow part included (as root)
 	$(BIN)/python -m pytest -n 2 -m '' tests/test_systemd.py tests/test_system_install.py
 
-faults: dev  ## everything that must be survived, the long part included, and the figures; some 20 minutes
-	$(BIN)/python -m pytest -n auto -m 'not soak and not systemd' tests/faults
+# Beside tests/faults, the tests that count kills, power cuts and hostile answers.
+FAULTS := tests/faults tests/test_kill.py tests/test_power_cut.py tests/test_rest.py tests/test_backfill.py
+
+faults: dev  ## all that must be survived, the long part included; writes the figures of docs/reliability.md; 20 minutes
+	$(BIN)/python -m pytest -n auto -m 'not soak and not systemd' --junit-xml=.faults.xml $(FAULTS); \
+	    code=$$?; $(BIN)/python tests/faults/figures.py .faults.xml docs/reliability.md; exit $$code
 
 soak: dev  ## hours of streaming in minutes; more with SOAK_HOURS=24
 	$(BIN)/python -m pytest -m soak -rP tests

@@ -205,8 +205,9 @@ def impatient(context: Context, sandbox: Sandbox) -> Iterator[Context]:
 
 @pytest.mark.parametrize(("kind", "code"), PAGE_FAULTS.items())
 def test_a_faulty_answer_stores_and_proves_nothing(
-    context: MakeContext, sandbox: Sandbox, kind: str, code: int
+    context: MakeContext, sandbox: Sandbox, kind: str, code: int, record_property: Callable[[str, object], None]
 ) -> None:
+    record_property("hostile answers", 1)
     given = context(RATE_LIMIT_MAX_RETRIES="2")
     backfill(with_settings(given, backfill_days=3))
     held, requests = stored(given.store.path, "tBTCUSD", "1m"), len(sandbox.requests)
@@ -368,7 +369,9 @@ sys.exit(code)
 
 
 @pytest.mark.parametrize("kind", [None, "huge", "gzip-bomb"])
-def test_memory_is_bounded_whatever_is_answered(folder: Folder, kind: str | None) -> None:
+def test_memory_is_bounded_whatever_is_answered(
+    folder: Folder, kind: str | None, record_property: Callable[[str, object], None]
+) -> None:
     folder.settings["BACKFILL_DAYS"] = "60"
     if kind is not None:
         folder.sandbox.faults = [Fault(kind, after=2)]
@@ -376,4 +379,6 @@ def test_memory_is_bounded_whatever_is_answered(folder: Folder, kind: str | None
     folder.before = [sys.executable, "-c", PEAK_OF]
     ended = folder.run("backfill")
     assert ended.exit == (76 if kind else 0)
-    assert int(ended.err.splitlines()[-1]) < 120 * 1024
+    peak = int(ended.err.splitlines()[-1])
+    record_property("peak memory (MiB)", round(peak / 1024, 1))
+    assert peak < 120 * 1024

@@ -14,7 +14,7 @@ from test_kill import assert_sound
 Wait = Callable[..., None]
 Record = Callable[[str, object], None]
 DAYS = 45
-TRIES = pytest.mark.parametrize("tries", [3, pytest.param(20, marks=pytest.mark.slow)])
+TRIES = pytest.mark.parametrize("tries", [3, pytest.param(10, marks=pytest.mark.slow)])
 
 
 def killed(folder: Folder, rng: random.Random, wait: Wait) -> None:

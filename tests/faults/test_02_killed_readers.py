@@ -31,7 +31,7 @@ def kill_looks(folder: Folder, kills: int, seed: int) -> int:
     rng, killed = random.Random(seed), 0
     for number in range(kills):
         process = folder.start(*LOOKS[number % len(LOOKS)])
-        time.sleep(rng.uniform(0.05, 0.9))
+        time.sleep(rng.uniform(0.02, 0.35))
         process.kill()
         process.communicate()
         assert process.returncode in {-signal.SIGKILL, 0, 3}

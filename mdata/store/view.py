@@ -51,18 +51,15 @@ def bucketed(connection: Connection, series: Series, shown: Range, bucket: Timef
     found: list[Candle] = []
     at: int | None = candles.first_from(connection, series.id, shown.start)
     while at is not None and at < shown.end:
-        start, end = bucket.floor(at), bucket.next(at)
-        first, last, high, low, volume = connection.execute(
-            """SELECT min(open_time), max(open_time), max(high), min(low), sum(volume) FROM candles
-               WHERE series_id = ? AND open_time >= ? AND open_time < ?""",
-            (series.id, start, end),
+        end = bucket.next(at)
+        row = connection.execute(
+            """SELECT (SELECT open FROM candles WHERE series_id = ?1 AND open_time = ?2), max(high), min(low),
+                      (SELECT close FROM candles WHERE series_id = ?1 AND open_time < ?3
+                       ORDER BY open_time DESC LIMIT 1), sum(volume)
+               FROM candles WHERE series_id = ?1 AND open_time >= ?2 AND open_time < ?3""",
+            (series.id, at, end),
         ).fetchone()
-        open_, close = connection.execute(
-            """SELECT (SELECT open FROM candles WHERE series_id = ?1 AND open_time = ?2),
-                      (SELECT close FROM candles WHERE series_id = ?1 AND open_time = ?3)""",
-            (series.id, first, last),
-        ).fetchone()
-        found.append((start, open_, high, low, close, volume))
+        found.append((bucket.floor(at), *row))
         at = candles.first_from(connection, series.id, end)
     return found
 

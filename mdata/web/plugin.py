@@ -90,7 +90,10 @@ class Plugin:
         return Response.json(found.body, status=found.status, headers=_NOT_CACHED)
 
     async def _home(self, request: Request, datasette: Datasette) -> Response:
-        shown = await asyncio.to_thread(home, self._settings, self._clock)
+        try:
+            shown = await asyncio.to_thread(home, _parameters(request), self._settings, self._clock)
+        except ValueError as error:
+            return await _refused(datasette, request, 400, str(error))
         page = await datasette.render_template(
             "home.html", {**shown, "queries": QUERIES}, request=request, view_name="index"
         )

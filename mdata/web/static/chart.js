@@ -32,7 +32,6 @@ const marks = LightweightCharts.createSeriesMarkers(candles, []);
 let held = null; // the newest answer, with `times`: the open times of all of its buckets
 let chosen = ""; // the grid that was chosen; empty: whichever fits
 let asking = null; // what stops the request that is under way
-let isSettling = false; // while the view is put in place by us
 
 const bands = new Bands((time) => axis.logicalToCoordinate(logicalOf(time)) - axis.options().barSpacing / 2);
 candles.attachPrimitive(bands);
@@ -90,10 +89,8 @@ function gridFor(span) {
 }
 
 function show(range) {
-  isSettling = true;
   axis.setVisibleLogicalRange({ from: logicalOf(range.start), to: logicalOf(range.end) });
-  isSettling = false;
-  tell();
+  tell(range);
 }
 
 /* Have what belongs around `range` on a grid, and show the range. */
@@ -169,7 +166,7 @@ function mark() {
 /* After a move: ask for more where the view leaves what is held, or for another grid where another fits. */
 let waiting = 0;
 function moved() {
-  if (isSettling || !held) return;
+  if (!held) return;
   clearTimeout(waiting);
   waiting = setTimeout(settle, 90);
 }
@@ -188,8 +185,7 @@ function settle() {
   if (wants !== held.bucket || (lacks && !tooFar)) load(range, wants);
 }
 
-function tell() {
-  const range = visible();
+function tell(range = visible()) {
   if (!range) return;
   const inside = held.candles.filter(([time]) => time >= range.start && time < range.end);
   const found = held.stretches.filter(([start, end]) => end > range.start && start < range.end);

@@ -18,8 +18,8 @@ _MONDAY = TIMEFRAMES["1W"]
 
 # What stands in a day, so that its shape tells what its colour does.
 SIGNS: dict[str, str] = {
-    "present": "", "empty": "–", "provisional": "~", "in doubt": "¿", "unobtainable": "∅", "partly unknown": "·",
-    "unknown": "?", "lost": "×",
+    "present": "", "empty": "_", "provisional": "~", "in doubt": "?", "unobtainable": "-", "partly unknown": ":",
+    "unknown": "•", "lost": "×",
 }  # fmt: skip
 
 

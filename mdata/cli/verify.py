@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 
 def verify(
+    symbols: common.These = None,
     env_file: common.EnvFile = None,
     symbol: common.Symbols = None,
     timeframe: common.Timeframes = None,
@@ -29,7 +30,7 @@ def verify(
     rows that can be none. What differs from the ledger is unknown from then on: `backfill`, `detect-gaps` and
     `repair` bring it back. Asks the exchange nothing.
     """
-    given = Options(env_file, symbol, timeframe, json, quiet, verbose)
+    given = Options(env_file, common.both(symbols, symbol), timeframe, json, quiet, verbose)
     if dry_run:
         conduct("verify", given, _plan)
     from mdata.cli.jobs import limits_of, run_job_with_more

@@ -275,20 +275,26 @@ def test_a_chart_without_a_store(folder: Folder) -> None:
 
 def test_doubts_and_what_cannot_be_had_are_told_where_the_ledger_has_them(folder: Folder) -> None:
     with_gaps(folder)
-    middle = stored(folder.database, "tBTCUSD", "1m")[600][0]
+    rows = stored(folder.database, "tBTCUSD", "1m")
+    start, middle = rows[0][0], rows[600][0]
     connection = sqlite3.connect(folder.database, isolation_level=None)
-    connection.execute("UPDATE coverage SET end_time = ?, candles = 600", (middle,))
+    connection.execute("DELETE FROM coverage")
+    connection.execute("INSERT INTO coverage VALUES (1, ?, ?, 'final', 600)", (start, middle))
     connection.execute(
         """CREATE TABLE IF NOT EXISTS doubts (series_id INTEGER, start_time INTEGER, end_time INTEGER, kind TEXT,
                                               form TEXT, since INTEGER, asked_at INTEGER, answers INTEGER)"""
     )
     connection.execute(
-        "CREATE TABLE IF NOT EXISTS unobtainable (series_id INTEGER, start_time INTEGER, end_time INTEGER, since INTEGER)"
+        """CREATE TABLE IF NOT EXISTS unobtainable (series_id INTEGER, start_time INTEGER, end_time INTEGER,
+                                                    since INTEGER)"""
     )
     doubted, gone = (middle, middle + 60 * MINUTE), (middle + 60 * MINUTE, middle + 90 * MINUTE)
     for kind, part in (("silence", doubted), ("absent", gone)):
-        connection.execute("INSERT INTO doubts (series_id, start_time, end_time, kind, form, since, asked_at, answers)"
-                           " VALUES (1, ?, ?, ?, '', 0, 0, 1)", (*part, kind))  # fmt: skip
+        connection.execute(
+            """INSERT INTO doubts (series_id, start_time, end_time, kind, form, since, asked_at, answers)
+               VALUES (1, ?, ?, ?, '', 0, 0, 1)""",
+            (*part, kind),
+        )
     connection.execute("INSERT INTO unobtainable VALUES (1, ?, ?, 0)", gone)
     connection.close()
     with Served(folder) as running:

@@ -40,9 +40,10 @@ def chart(
     quiet: common.Quiet = False,
     verbose: common.Verbose = False,
 ) -> None:  # fmt: skip
-    """Draw candles and volume in the terminal, and what is known of each interval.
+    """Draw candles in the terminal, and what is known of them.
 
-    A column is an interval; with --since alone, of a length at which all of it fits.
+    A column is an interval, with its volume and the ledger's word below it; with --since alone it is of a length at
+    which all of that fits.
     """
     given = Options(env_file, common.both(symbols, symbol), None, json, quiet, verbose)
     conduct("chart", given, lambda frame: _chart(frame, timeframe, since, until))

@@ -147,7 +147,7 @@ def _volumes(columns: list[_Column], candles: list[Candle], *, unicode: bool) ->
             line.append(_BARS[max(least, round(filled * 8))] if unicode else " :"[filled >= 0.5 or least])
         line.stylize("blue")
         if row == 0:
-            line.append(f" {'┤' if unicode else '|'} {largest:,.5g}", style="dim")
+            line.append(f" {'┤' if unicode else '|'} {largest:,.{0 if largest >= 1000 else 3}f}", style="dim")
         lines.append(line)
     return lines
 

@@ -40,7 +40,7 @@ def chart(
     quiet: common.Quiet = False,
     verbose: common.Verbose = False,
 ) -> None:  # fmt: skip
-    """Draw candles in the terminal, and what is known of them.
+    """Draw candles, and what is known, in the terminal.
 
     A column is an interval, with its volume and the ledger's word below it; with --since alone it is of a length at
     which all of that fits.

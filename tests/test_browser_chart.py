@@ -42,6 +42,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         folder.settings |= {"SYMBOLS": "BTCUSD", "TIMEFRAMES": "1h", "BACKFILL_DAYS": "900"}
         assert folder.run("backfill").exit == 0
         assert folder.run("backfill", "SPAUSD", "-t", "1m", BACKFILL_DAYS="3").exit == 0
+        assert folder.run("backfill", "BTCUSD", "-t", "1M").exit == 0
         with Served(folder) as running:
             yield running
 
@@ -159,6 +160,31 @@ def test_silence_is_a_stretch_with_a_pattern_and_a_line_of_text(server: Served, 
         "new Set([...document.querySelectorAll('canvas.swatch')].map(c => c.toDataURL())).size"
     )
     assert patterns == "6 6"
+
+
+def test_months_have_no_constant_length(server: Served, browser: Browser) -> None:
+    browser.open(f"{server.url}series/tBTCUSD/1M")
+    grid, start, end = until_shown(browser, lambda _: True)
+    assert grid == "1M"
+    assert int(end[:4]) - int(start[:4]) >= 2
+    assert browser.evaluate("held.candles.length") > 24
+    assert browser.evaluate("held.times.every(t => new Date(t).getUTCDate() === 1)")
+    browser.click("[data-move=back]")
+    until_shown(browser, lambda found: found[1] < start)
+    assert browser.evaluate("document.querySelector('.calendar')") is None
+    assert browser.complaints == []
+
+
+def test_the_first_page_refreshes_itself(server: Served, browser: Browser) -> None:
+    browser.open(f"{server.url}?sort=candles")
+    browser.evaluate("document.querySelector('.verdict').textContent = 'old'")
+    browser.evaluate("document.querySelector('[name=search]').focus()")
+    browser.evaluate("refresh()")
+    assert browser.evaluate("document.querySelector('.verdict').textContent") == "old", "somebody types"
+    browser.evaluate("document.activeElement.blur()")
+    browser.evaluate("refresh()")
+    assert "ealthy" in browser.evaluate("document.querySelector('.verdict').textContent")
+    assert browser.complaints == []
 
 
 @pytest.mark.readers

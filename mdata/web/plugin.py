@@ -38,6 +38,8 @@ _PAGE = {"Cache-Control": "no-store", **STRICT}
 
 # So many read candles at once: a far view of millions takes seconds, and others are to find a thread, too.
 _READERS = 2
+# How long (s) a request for candles waits for its turn.
+_PATIENCE = 20.0
 
 
 class Plugin:
@@ -99,9 +101,16 @@ class Plugin:
         )
         return Response.html(page, headers=_PAGE)
 
-    async def _candles_of(self, request: Request) -> Response:
-        async with self._readers:
+    async def _candles_of(self, request: Request, datasette: Datasette) -> Response:
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await self._readers.acquire()
+        except TimeoutError:
+            return await _refused(datasette, request, 503, "Too many charts are asked for at once; ask again later.")
+        try:
             status, body = await asyncio.to_thread(self._candles.answer, _parameters(request))
+        finally:
+            self._readers.release()
         kind = "application/json; charset=utf-8"
         return Response(body.decode(), status=status, content_type=kind, headers=_NOT_CACHED)
 

@@ -345,7 +345,8 @@ def test_doubts_and_what_cannot_be_had_are_told_where_the_ledger_has_them(folder
     assert [*doubted, "in doubt"] in found
     assert [*gone, "unobtainable"] in found
     assert gone[1] in [start for start, _, verdict in found if verdict == "unknown"]
-    drawn = folder.run("chart", "BTCUSD", "-t", "30m", "--json").json["charts"][0]["stretches"]
+    until = str(gone[1] + 2 * HOUR)
+    drawn = folder.run("chart", "BTCUSD", "-t", "5m", "--until", until, "--json").json["charts"][0]["stretches"]
     assert {"in doubt", "unobtainable", "unknown"} <= {verdict for _, _, verdict in drawn}
 
 

@@ -52,7 +52,7 @@ def every_verdict(path: Path, now: int, minutes: int = 200_000) -> None:
         return back % 97 == 13 or any(start <= -back * MINUTE < stop for start, stop in gone)
 
     with open_store(path) as opened, opened.write() as connection:
-        series_id = _series(connection, end, minutes)
+        series_id = introduce(connection, "tBTCUSD", end - minutes * MINUTE, end)
         found = list(walk(end - minutes * MINUTE, minutes, 7, is_silent))
         candles.upsert(connection, series_id, found)
         start, provisional = end - minutes * MINUTE, end - 30 * MINUTE
@@ -77,7 +77,7 @@ def long(path: Path, now: int, minutes: int) -> None:
     end = M1.floor(now)
     with open_store(path) as opened:
         with opened.write() as connection:
-            series_id = _series(connection, end, minutes)
+            series_id = introduce(connection, "tBTCUSD", end - minutes * MINUTE, end)
             part: list[Candle] = []
             for candle in walk(end - minutes * MINUTE, minutes, 4, lambda _: False):
                 part.append(candle)
@@ -89,12 +89,15 @@ def long(path: Path, now: int, minutes: int) -> None:
         opened.checkpoint()
 
 
-def _series(connection: Connection, end: int, minutes: int) -> int:
-    start = end - minutes * MINUTE
-    table.introduce(connection, "tBTCUSD", M1, first_candle=start, asked_at=end, wanted_start=start)
-    found = table.find(connection, "tBTCUSD", M1)
+def introduce(connection: Connection, symbol: str, start: int, end: int) -> int:
+    """Store a series of minutes that begins at `start`, and about which the exchange was asked until `end`."""
+    connection.execute(
+        """INSERT INTO series (exchange, symbol, timeframe, first_candle, first_asked_at, wanted_start, frontier,
+                               asked_to) VALUES ('bitfinex', ?1, '1m', ?2, ?3, ?2, ?3, ?3)""",
+        (symbol, start, end),
+    )
+    found = table.find(connection, symbol, M1)
     assert found is not None
-    table.move_frontier(connection, found.id, end - 30 * MINUTE, end)
     return found.id
 
 

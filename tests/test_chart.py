@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from urllib.parse import urlencode
 
+import charted
 import pytest
 from conftest import Folder, stored
 from hypothesis import given
@@ -20,7 +21,6 @@ from mdata.domain.strip import Known
 from mdata.domain.timeframe import DAY, HOUR, MINUTE, TIMEFRAMES
 from mdata.domain.view import MOST, VERDICTS, Ledger, buckets, choose, count, stretches
 from mdata.store import coverage
-from mdata.store import series as table
 from mdata.store.engine import open_store, sqlite3
 
 M1, H1, D1 = TIMEFRAMES["1m"], TIMEFRAMES["1h"], TIMEFRAMES["1D"]
@@ -118,10 +118,10 @@ def of_many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         with open_store(folder.database) as opened, opened.write() as connection:
             for number in range(1200):
                 symbol, start = f"tP{number:04}:USD", now - 100 * MINUTE
-                table.introduce(connection, symbol, M1, first_candle=start, asked_at=now, wanted_start=start)
-                found = table.find(connection, symbol, M1)
-                assert found is not None
-                coverage.add(connection, found.id, Range(start, now - (50 + 40 * (number == 7)) * MINUTE), "final", 0)
+                series_id = charted.introduce(connection, symbol, start, now)
+                coverage.add(
+                    connection, series_id, Range(start, now - (50 + 40 * (number == 7)) * MINUTE), "final", 0
+                )
         with Served(folder) as running:
             yield running
 

@@ -316,10 +316,11 @@ function choose(grid) {
   for (const one of buttons) one.setAttribute("aria-pressed", String(one.dataset.bucket === grid));
   const range = visible(), most = (box.clientWidth - 60) / 3;
   if (!grid) return settle();
-  const span = Math.min(range.end - range.start, most * stepOf(grid));
+  const least = Math.min(120, most) * stepOf(grid);
+  const span = Math.max(least, Math.min(range.end - range.start, most * stepOf(grid)));
   const isAtEnd = range.end >= whole.end - stepOf(held.bucket);
   const end = isAtEnd ? range.end : (range.start + range.end + span) / 2;
-  load.target = { start: end - Math.max(span, 30 * stepOf(grid)), end };
+  load.target = { start: end - span, end };
   load(load.target, grid);
 }
 

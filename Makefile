@@ -6,9 +6,9 @@ BIN := $(VENV)/bin
 LIVES ?= 2000
 
 .DEFAULT_GOAL := check
-.PHONY: install install-all install-system uninstall-system dev clients recipes readers locks demo test test-readers \
-        faults soak budget lies lives lies-table mutants test-systemd browser lint types layers docs docs-check check bench \
-        bench-quick bench-peers clean
+.PHONY: install install-all install-system uninstall-system dev clients recipes readers axe pictures locks demo test \
+        test-readers faults soak budget lies lives lies-table mutants test-systemd browser lint types layers docs docs-check \
+        check bench bench-quick bench-peers clean
 
 install: $(BIN)/mdata  ## leaves .venv/bin/mdata ready to use: core, page and metrics
 
@@ -69,7 +69,7 @@ readers: .envs/readers/.ready
 	.envs/readers/bin/pip install --quiet --requirement constraints-readers.txt --editable .
 	@touch $@
 
-test-readers: dev recipes readers  ## what freqtrade and a backtester make of what mdata writes
+test-readers: dev recipes readers browser axe  ## what freqtrade and a backtester make of what mdata writes
 	$(BIN)/python -m pytest -m readers
 
 demo: install
@@ -82,6 +82,16 @@ test: dev clients recipes
 browser:
 	@command -v chromium >/dev/null || \
 	    { apt-get -q update && apt-get -q install --yes --no-install-recommends chromium; } >/dev/null
+
+# What looks at pages as people with hindrances meet them; not in the repository, for its licence is another.
+axe: .envs/axe/.ready
+
+.envs/axe/.ready:
+	mkdir -p .envs/axe
+	cd .envs/axe && npm pack --silent axe-core@4.10.3 >/dev/null && tar xzf axe-core-4.10.3.tgz && touch .ready
+
+pictures: dev browser  ## takes the pictures of docs/pictures anew
+	$(BIN)/python tests/pictures.py
 
 test-systemd: dev  ## what a real systemd does with the units, the slow part included (as root)
 	$(BIN)/python -m pytest -n 2 -m '' tests/test_systemd.py tests/test_system_install.py

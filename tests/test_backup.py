@@ -12,6 +12,7 @@ import pytest
 from conftest import UNPRIVILEGED, Folder
 from test_kill import assert_sound
 
+import mdata
 from mdata.store.engine import sqlite3
 
 Wait = Callable[..., None]
@@ -271,3 +272,19 @@ def test_a_backup_with_a_log_and_an_old_schema_is_brought_up_to_date(full: Folde
     assert ended.exit == 0, ended.err
     assert content(full.database)["candles"] == expected
     assert full.run("backfill").exit == 0
+
+
+def test_a_backup_behind_a_link_is_read_with_its_log(full: Folder) -> None:
+    place = full.path / "elsewhere"
+    place.mkdir()
+    connection = sqlite3.connect(full.database, isolation_level=None)
+    connection.execute("DELETE FROM ingestion_jobs")
+    for name in ("mdata.db", "mdata.db-wal"):
+        shutil.copy(full.path / name, place)
+    connection.close()
+    (full.path / "link.db").symlink_to(place / "mdata.db")
+    assert full.run("backfill").exit == 0
+    assert mdata.open(full.path / "link.db").path == place / "mdata.db"
+    ended = full.run("restore", "link.db", "--yes")
+    assert ended.exit == 0, ended.err
+    assert full.rows("SELECT count(*) FROM ingestion_jobs") == [(0,)]

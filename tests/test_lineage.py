@@ -288,4 +288,5 @@ def test_a_store_has_an_id_and_counts_its_writes(tmp_path: Path) -> None:
         log = identity.read_log(tmp_path / "mdata.db-wal")
         assert log is not None
         assert (log.first, log.newest) == (began, now)
+        assert log.cookies == set(store.connection.execute("PRAGMA schema_version").fetchone())
     assert isinstance(store, Store)

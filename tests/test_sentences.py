@@ -11,7 +11,7 @@ from datetime import datetime
 import pytest
 from conftest import Ended, Folder
 
-from mdata.cli.jobs import summary
+from mdata.cli.endings import summary
 from mdata.clock import SystemClock
 from mdata.jobs.result import JobResult
 from mdata.locks import command_lock
@@ -220,5 +220,8 @@ def test_a_log_that_nobody_reads_stops_nothing() -> None:
             raise BrokenPipeError
 
         def flush(self) -> None: ...
+
+        def isatty(self) -> bool:
+            return False
 
     StderrLog(Closed(), "DEBUG", priorities=False).error("x")  # type: ignore[arg-type]

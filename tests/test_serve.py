@@ -202,6 +202,7 @@ def test_every_option_that_filters_is_a_parameter(path: str) -> None:
     command = group.get_command(typer.Context(group), "status" if path == "/health" else path[1:])  # type: ignore[attr-defined]
     options = {one.name for one in command.params} - {
         "env_file", "json", "quiet", "verbose", "help", "check", "prometheus", "watch", "revisions",
+        "symbols",  # as --symbol
     }  # fmt: skip
     allowed, _ = PATHS[path]
     assert set(allowed) == options - ({"max_lag", "max_gaps"} if path == "/status" else set())

@@ -23,7 +23,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", folder, HERE], check=True, timeout=300, cwd=folder)
-    (found,) = folder.glob("mdata-*.whl")
+    (found,) = folder.glob("mdata_candles-*.whl")
     return found
 
 

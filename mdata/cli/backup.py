@@ -40,7 +40,7 @@ def _backup(frame: Frame, file: Path, force: bool) -> Answer:
     from mdata.store.engine import open_for_reading
 
     path = frame.loaded.settings.database_path
-    store = open_for_reading(path)
+    store = open_for_reading(path, frame.log.info)
     if store is None:
         raise ConfigurationError(f"nothing is stored in {path} yet: run `mdata backfill` first")
     with store, progress() as report:

@@ -25,6 +25,7 @@ COMMANDS = {
     "cleanup": "upkeep",
     "verify": "verify",
     "status": "status",
+    "chart": "chart",
     "gaps": "gaps",
     "jobs": "upkeep",
     "export": "export",

@@ -1,5 +1,6 @@
 """`mdata restore`."""
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -36,7 +37,7 @@ def restore(
 
     def act(frame: Frame) -> Answer:
         return _restore(
-            frame, Path.cwd() / file.expanduser(), patience, is_plan=dry_run, is_sure=yes, is_forced=force
+            frame, Path(os.path.realpath(file.expanduser())), patience, is_plan=dry_run, is_sure=yes, is_forced=force
         )
 
     conduct("restore", Options(env_file, json=json, quiet=quiet, verbose=verbose), act)

@@ -30,6 +30,7 @@ class Wish:
 
 
 def status(
+    symbols: common.These = None,
     env_file: common.EnvFile = None,
     symbol: common.Symbols = None,
     timeframe: common.Timeframes = None,
@@ -57,9 +58,9 @@ def status(
     With --check it is the health check: one line, and exit 3 when a series has no data or is too far behind, or when
     gaps are open. With --complete it also fails while a backfill is not done.
     """
-    given = Options(env_file, symbol, timeframe, json, quiet, verbose)
+    given = Options(env_file, common.both(symbols, symbol), timeframe, json, quiet, verbose)
     check = check or complete
-    wish = Wish(check, complete, max_lag, max_gaps, prometheus, bool(symbol or timeframe), json, quiet)
+    wish = Wish(check, complete, max_lag, max_gaps, prometheus, bool(given.symbols or timeframe), json, quiet)
     if watch and (check or json or prometheus):
         raise typer.BadParameter("it goes with neither --check, --json nor --prometheus", param_hint="--watch")
     if watch:

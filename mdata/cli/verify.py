@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 
 def verify(
+    symbols: common.These = None,
     env_file: common.EnvFile = None,
     symbol: common.Symbols = None,
     timeframe: common.Timeframes = None,
@@ -37,7 +38,7 @@ def verify(
     exchange nothing, unless with --exchange: then a share of the stored history is compared with it, everything once
     in RECHECK_DAYS.
     """
-    given = Options(env_file, symbol, timeframe, json, quiet, verbose)
+    given = Options(env_file, common.both(symbols, symbol), timeframe, json, quiet, verbose)
     if dry_run:
         conduct("verify", given, _plan_exchange if exchange else _plan)
     from mdata.cli.jobs import limits_of, run_job_with_more

@@ -11,10 +11,11 @@ from mdata.clock import Clock
 from mdata.config import Loaded, Settings
 from mdata.domain.budget import Priority
 from mdata.domain.moment import human_duration, iso
-from mdata.errors import MdataError, RateLimitedError, UnreachableError
+from mdata.errors import ConfigurationError, MdataError, RateLimitedError, UnreachableError
 from mdata.jobs import checkup
 from mdata.jobs.checkup import NOTE, OK, PROBLEM, Finding
 from mdata.jobs.context import Budget, Exchange
+from mdata.mounts import refuse_remote
 from mdata.store import mending
 from mdata.store.engine import open_store
 from mdata.store.sqlite import SQLITE_VERSION, has_wal_reset_bug
@@ -55,6 +56,7 @@ def examine(patient: Patient, *, deep: bool) -> list[Finding]:
         *checkup.files(patient.database),
         *checkup.store(patient.database, patient.clock.now(), deep=deep),
         _room(patient.database),
+        *_remote(patient.settings),
         _budget(patient),
         _exchange(patient),
         _units(patient),
@@ -92,6 +94,16 @@ def _room(database: Path) -> Finding:
     if free < _LITTLE_ROOM:
         return Finding("disk.space", PROBLEM, text, "make room, or move the store to another disk")
     return Finding("disk.space", OK, text)
+
+
+def _remote(settings: Settings) -> Iterator[Finding]:
+    """Look whether what is locked is on a disk of this machine."""
+    places = {"DATABASE_PATH": settings.database_path, "RATE_LIMIT_STATE_PATH": settings.rate_limit_state_path}
+    for name, path in places.items():
+        try:
+            refuse_remote(path, name)
+        except ConfigurationError as error:
+            yield Finding("disk.remote", PROBLEM, str(error), "what to do stands in the sentence")
 
 
 def _budget(patient: Patient) -> Finding:

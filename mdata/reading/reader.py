@@ -1,5 +1,6 @@
 """The store as Python reads it: which series there are, and their candles."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -135,7 +136,8 @@ def open(path: str | Path | None = None) -> Reader:  # noqa: A001 - it is called
         found = config.load().settings.database_path
     else:
         found = Path(path).expanduser()
-    reader = Reader(found.absolute())
+    # The log of a store lies beside the file itself, and not beside a link to it.
+    reader = Reader(Path(os.path.realpath(found)))
     look(reader.path, lambda _: None)
     return reader
 

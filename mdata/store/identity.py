@@ -52,6 +52,17 @@ def renew(connection: Connection) -> None:
     )
 
 
+def is_known(connection: Connection) -> bool:
+    """Whether the database has the table `store`."""
+    (known,) = connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'store'").fetchone()
+    return bool(known)
+
+
+def settle(connection: Connection) -> None:
+    """Note the schema's number anew, in the transaction that has made the table: more was made after it."""
+    connection.execute(f"UPDATE store SET cookie = {_COOKIE}")
+
+
 def raise_above(connection: Connection, generation: int) -> None:
     """Make the store's generation a higher one than `generation`, inside of a transaction that has raised it."""
     connection.execute("UPDATE store SET generation = max(generation, ?)", (generation + 1,))
@@ -59,7 +70,7 @@ def raise_above(connection: Connection, generation: int) -> None:
 
 def read(connection: Connection) -> Mark | None:
     """Return the mark as this connection sees it; None for a store that has none yet."""
-    (known,) = connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'store'").fetchone()
+    known = is_known(connection)
     row = connection.execute(f"SELECT {_COLUMNS} FROM store").fetchone() if known else None
     return None if row is None else Mark(*row)
 

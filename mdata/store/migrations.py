@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
+from mdata.store import identity
 from mdata.store.engine import APPLICATION_ID, SCHEMA_VERSION, Connection
 from mdata.store.sqlite import sqlite3, storage_errors
 
@@ -75,7 +76,10 @@ def migrate(path: Path, connection: Connection) -> None:
         try:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version < SCHEMA_VERSION:
+                had_identity = identity.is_known(connection)
                 migrations.apply(Database(connection, recursive_triggers=False))
+                if not had_identity:
+                    identity.settle(connection)
                 connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
                 connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
             connection.execute("COMMIT")

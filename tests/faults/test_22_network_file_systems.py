@@ -65,6 +65,9 @@ def test_so_is_a_place_for_a_backup(folder: Folder) -> None:
     assert "set DATABASE_PATH to a path on a disk of this machine" in ended.err
     assert folder.database.read_bytes() == before
     assert not list(folder.path.glob("*.before-*"))
+    examined = folder.run("doctor", "--json")
+    assert examined.exit == 3
+    assert [one["state"] for one in examined.json["findings"] if one["id"] == "disk.remote"] == ["problem"] * 2
 
 
 def test_so_is_a_rate_budget(folder: Folder, tmp_path: Path) -> None:

@@ -188,7 +188,7 @@ def test_a_page_costs_one_commit_and_the_same_statements_whatever_it_holds(conte
             store_page(given, rows, end)
         assert meter.count("COMMIT") == 1
         asked.append([statement for statement in meter.statements if not statement.startswith("INSERT INTO candles")])
-    assert len(asked[0]) == len(asked[1]) < 30
+    assert len(asked[0]) == len(asked[1]) < 36
 
 
 def test_space_is_given_back_in_steps_between_which_others_may_write(context: MakeContext) -> None:

@@ -24,7 +24,7 @@ def first_release(path: Path) -> None:
     migrations.apply(Database(connection, recursive_triggers=False), stop_before="m004_typed_view")
     connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
     connection.execute("PRAGMA user_version=1")
-    table.introduce(connection, "tBTCUSD", TIMEFRAMES["1m"], first_candle=0, asked_at=1, wanted_start=0)
+    table.introduce(connection, "tBTCUSD", TIMEFRAMES["1m"], wanted_start=0)
     candles.upsert(connection, 1, ROWS)
     connection.close()
 

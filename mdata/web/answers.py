@@ -55,7 +55,8 @@ def _health(parameters: Parameters, settings: Settings, clock: Clock) -> _Found:
     settings = _narrowed(parameters, settings)
     state = shapes.find_status(settings, clock, narrowed=_is_narrowed(parameters))
     most_lag = settings.status_max_lag_minutes * 60 if limit is None else limit
-    limits = Limits(most_lag, most_gaps, complete="complete" in parameters, delay=settings.rate_limit_delay)
+    complete = one(parameters, "complete", values.truth) or False
+    limits = Limits(most_lag, most_gaps, complete=complete, delay=settings.rate_limit_delay)
     found = complaints(state, limits)
     data = shapes.status(state, shapes.budget(settings, clock), limits)
     return _Found(data, 3, "; ".join(found)) if found else _Found(data)
@@ -86,7 +87,7 @@ def _jobs(parameters: Parameters, settings: Settings, clock: Clock) -> _Found:
 
 _SERIES = ("symbol", "timeframe")
 PATHS: dict[str, tuple[tuple[str, ...], Callable[[Parameters, Settings, Clock], _Found]]] = {
-    "/health": ((*_SERIES, "max_lag", "max_gaps"), _health),
+    "/health": ((*_SERIES, "max_lag", "max_gaps", "complete"), _health),
     "/status": (_SERIES, _status),
     "/gaps": ((*_SERIES, "status", "since", "limit"), _gaps),
     "/jobs": (("command", "outcome", "since", "limit"), _jobs),

@@ -116,7 +116,10 @@ class RateFile:
         self._is_marked = True
         with suppress(OSError):
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            os.close(os.open(self._witness, flags, shared_mode(self._path.parent)))
+            descriptor = os.open(self._witness, flags, 0o600)
+            # The umask has no say in it: others of the group keep the budget, too.
+            os.fchmod(descriptor, shared_mode(self._path.parent))
+            os.close(descriptor)
             return True
         return False
 

@@ -112,7 +112,8 @@ lives: dev  ## 2,000 random lives with an exchange that lies, and the figures; f
 	    code=$$?; $(BIN)/python tests/lives.py .lives; exit $$code
 
 lies: dev  ## each lie at each place in the life of a store; a part of it is in `make test`
-	$(BIN)/python -m pytest -n auto -m "not soak and not systemd" tests/test_lies.py tests/test_change_of_mind.py tests/test_said.py
+	$(BIN)/python -m pytest -n auto -m "not soak and not systemd" tests/test_lies.py tests/test_change_of_mind.py tests/test_said.py \
+	    tests/test_stream_lies.py
 
 lies-table: dev  ## writes the tables of docs/reliability.md
 	$(BIN)/python tests/lies_table.py docs/reliability.md

@@ -40,7 +40,10 @@ def assert_right(folder: Folder, symbol: str = "tBTCUSD") -> None:
 
 
 @pytest.mark.parametrize("command", ["backfill", "update"])
-@pytest.mark.parametrize("kind", ["empty", "cut", "other-pair", "coarser", "thinned"])
+@pytest.mark.parametrize(
+    "kind",
+    ["empty", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("cut", "other-pair", "coarser", "thinned"))],
+)
 def test_one_lie_over_streamed_candles_deletes_none(fast: Folder, command: str, kind: str) -> None:
     fast.run("backfill")
     streamed = fast.run("stream", "--for", "50m", "--json")

@@ -61,7 +61,13 @@ def test_timers_fire_and_jobs_write_the_store_as_mdata(host: Host, live: Sandbox
         one["unit"].removesuffix(".timer")
         for one in json.loads(host.systemctl("list-timers", "--all", "--output=json", "mdata-*"))
     ]
-    assert set(re.findall(r"enabled mdata-([a-z-]+)", listing)) == {"backfill", "detect-gaps", "repair", "recheck", "status"}
+    assert set(re.findall(r"enabled mdata-([a-z-]+)", listing)) == {
+        "backfill",
+        "detect-gaps",
+        "repair",
+        "recheck",
+        "status",
+    }
     # BACKFILL_ON_STARTUP: once at the installation.
     host.until(lambda: [job[0] for job in host.jobs("backfill")] == ["ok"])
     for job in ("backfill", "detect-gaps", "repair", "status"):

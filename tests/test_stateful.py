@@ -460,7 +460,9 @@ PINNED: dict[str, list[tuple[str, dict[str, Any]]]] = {
 
 
 @pytest.mark.parametrize("name", PINNED)
-@pytest.mark.parametrize("days", ["1", "8"])
+@pytest.mark.parametrize(
+    "days", [pytest.param("1", marks=pytest.mark.slow), pytest.param("8", marks=pytest.mark.slow)]
+)
 def test_a_life_that_chance_seldom_makes(name: str, days: str) -> None:
     machine = StoreMachine()
     machine.begin(days)

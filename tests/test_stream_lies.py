@@ -46,7 +46,7 @@ def assert_right(folder: Folder, symbol: str = "tBTCUSD") -> None:
 )
 def test_one_lie_over_streamed_candles_deletes_none(fast: Folder, command: str, kind: str) -> None:
     fast.run("backfill")
-    streamed = fast.run("stream", "--for", "50m", "--json")
+    streamed = fast.run("stream", "--for", "12m", "--json")
     assert streamed.exit == 0, streamed.err
     before = stored(fast.database, "tBTCUSD", "1m")
     order(fast, {"kind": kind, "times": 1})

@@ -6,6 +6,7 @@ from mdata.domain.ledger import Ledger
 from mdata.domain.planning import Wish
 from mdata.domain.query import PAGE_LIMIT, Query
 from mdata.domain.series import Series
+from mdata.domain.silence import NEARBY
 from mdata.store import candles, coverage, doubts
 from mdata.store import series as table
 from mdata.store.engine import Connection, Store
@@ -63,6 +64,9 @@ def reaching(connection: Connection, series: Series, wish: Wish) -> Query:
         if candles.count(connection, series.id, old) + grid.count(*part) < PAGE_LIMIT:
             # From a stored candle on, so that no silence comes first.
             start = candles.first_from(connection, series.id, wish.revisit_from, before=start) or start
+    if wish.witnesses and candles.last_before(connection, series.id, start) is None:
+        # A row from before all that is stored encloses its beginning.
+        start = grid.shift(start, -NEARBY)
     return Query(series.symbol, grid, Range(start, end), wish.newest_first)
 
 

@@ -87,7 +87,8 @@ def test_lies_to_a_repair(
     given.do("detect-gaps")
     given.order({**lie, "times": times})
     given.do("repair")
-    if excused == 0 or times == 1:
+    # Two answers that are wrong alike are believed, until the next pass looks at them.
+    if times == 1 or (excused == 0 and lie["kind"] != "coarser"):
         given.assert_honest()
     given.assert_heals(excused=excused if times == 1 else A_DAY)
 

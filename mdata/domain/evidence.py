@@ -60,7 +60,8 @@ def judge(page: Page, known: Known, settle: int) -> Verdict:
     known = _without(known, distrusted)
     grid, asked_at = page.query.timeframe, page.asked_at
     closed, settled = grid.closed_end(asked_at), grid.closed_end(asked_at, settle)
-    spoiled = subtract(normal(row.unknown for row in page.refused if row.unknown), known.final)
+    # Of what a refused row may have stood for, the answer says nothing, to what is stored there either.
+    spoiled = normal(row.unknown for row in page.refused if row.unknown)
     enclosed = subtract(clip([page.span], known.floor, closed), spoiled) if page.span else []
     found = contradiction.find(page, known, clip(enclosed, known.floor, settled))
     told = tails.find(page, known, spoiled, settle)
@@ -73,7 +74,7 @@ def judge(page: Page, known: Known, settle: int) -> Verdict:
         changed=found.changed,
         withdrawn=found.withdrawn,
         lost=found.lost,
-        unknown=spoiled,
+        unknown=subtract(spoiled, known.final),
         distrusted=distrusted if known.has_witness else [],
         doubts=[*found.doubts, *told.doubts, *_unconfirmed(page, known, enclosed)],
         ended=[*found.ended, *ended],

@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import random
+import resource
 import subprocess
 import sys
 import time
@@ -29,6 +30,10 @@ from mdata.sandbox.server import RateRule, Sandbox
 # The engine that mdata itself uses: two copies of SQLite in one process undo each other's file locks.
 from mdata.store.engine import open_store, sqlite3
 from mdata.store.jobs import Origin
+
+# Commands that run inside of a test's process leave descriptors open, as a process that ends would not.
+_, _most = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (min(_most, 65_536), _most))
 
 # How long one example takes says more about the machine than about the code.
 settings.register_profile("mdata", deadline=None)

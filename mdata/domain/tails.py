@@ -99,6 +99,12 @@ def _begins_alike(page: Page, doubt: Doubt, part: Range) -> bool:
     return doubt.range.start == part.start
 
 
+def _has_row(page: Page, part: Range) -> bool:
+    """Whether a row of the answer lies in a range."""
+    first = bisect_left(page.candles, (part.start,))
+    return first < len(page.candles) and page.candles[first][0] < part.end
+
+
 def _said_before(page: Page, known: Known, tail: Range, settle: int) -> list[Range]:
     """Return the parts of a silence that an independent answer, or the stream, has told of before."""
     grid = page.query.timeframe
@@ -108,7 +114,8 @@ def _said_before(page: Page, known: Known, tail: Range, settle: int) -> list[Ran
     answered = [
         doubt.range.clip(tail.start, min(tail.end, grid.closed_end(doubt.asked_at, settle)))
         for doubt in silences
-        if doubt.is_independent_of(page.query.form, page.asked_at)
+        # An answer that is contradicted by a row was cut, and agrees about nothing.
+        if doubt.is_independent_of(page.query.form, page.asked_at) and not _has_row(page, doubt.range)
     ]
     by_rest = (doubt.range for doubt in silences)
     streamed = subtract(intersect([tail], known.provisional), normal([*by_rest, *_lost(page, known)]))

@@ -56,6 +56,8 @@ def _move_frontier(connection: Connection, series: Series, page: Page, settle: i
     asked_to = min(page.query.range.end, grid.closed_end(asked_at))
     if page.is_full and page.span is not None and not page.query.newest_first:
         asked_to = min(asked_to, page.span.end)
+    # Of what an answer did not come to, it has said nothing.
+    asked_to = min(asked_to, hull.end) if hull else asked_to
     table.move_frontier(connection, series.id, frontier if hull else None, asked_to)
 
 

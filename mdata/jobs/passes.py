@@ -97,10 +97,17 @@ class Passes:
 
         With `confirm` what is in doubt is asked about a second time, and the last day is looked at once more.
         """
-        revisit = self._context.settings.revisit_hours * 3_600_000 if confirm else 0
+        hours = self._context.settings.revisit_hours if confirm else 0
+        before = self._job.tally.requests
+
+        def plan(ledger: Ledger) -> Wish | None:
+            # Once: where an answer ends before it comes to what is new, the next one begins there.
+            revisit = hours * 3_600_000 if self._job.tally.requests == before else 0
+            return planning.forward(ledger, confirm=confirm, revisit=revisit)
+
         self._go(
             series,
-            lambda ledger: planning.forward(ledger, confirm=confirm, revisit=revisit),
+            plan,
             is_forward=True,
             most=None if confirm else 1,
         )

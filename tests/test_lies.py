@@ -202,7 +202,8 @@ def test_one_lie_in_minute_wise_updates(life: MakeLife, clock: SetClock, kind: s
     given.assert_heals(excused=0, within=2)
 
 
-@pytest.mark.parametrize("rows", [100, 1000, 5000])
+# With 100 rows an answer may end within an hour of now: what follows is provisional until the next pass.
+@pytest.mark.parametrize("rows", [1000, 5000])
 @each_series
 def test_a_server_that_sends_fewer_rows_than_asked_for(
     life: MakeLife, clock: SetClock, symbol: str, days: str, rows: int

@@ -107,7 +107,7 @@ class _Repair:
             page = job.ask(plan, lambda exchange, query, sent: exchange.candles(query, sent))
         except BadAnswerError as error:
             job.has_problem(error)
-            self._attempted(current[0], str(error))
+            self._attempted(current[0], str(error), self._context.clock.now())
             return
         except (NotNowError, UnreachableError) as error:
             with job.write() as connection:
@@ -124,7 +124,7 @@ class _Repair:
         left = self._missing(asked)
         if left and (page.refused or (left == before and not self._is_second_opinion_due(asked))):
             reason = page.refused[0].reason if page.refused else (_TOO_SHORT if stored.counts else _NO_WITNESS)
-            self._attempted(asked, reason)
+            self._attempted(asked, reason, page.asked_at)
 
     def _is_second_opinion_due(self, asked: Asked) -> bool:
         """Whether what the answer said is asked about again at once."""
@@ -138,10 +138,9 @@ class _Repair:
         with self._context.store.read() as connection:
             return [part for part in find_missing(connection, asked.series) if part.overlaps(asked.about)]
 
-    def _attempted(self, asked: Asked, reason: str) -> None:
+    def _attempted(self, asked: Asked, reason: str, now: int) -> None:
         """Count an answer that proved nothing as an attempt at all gaps it was about."""
         with self._job.write() as connection:
-            now = self._context.clock.now()
             failed = gaps.attempted(connection, asked.series, asked.about, now, reason)
             self._job.count(gaps_failed=failed)
         self._tried.append((asked.series.id, asked.about))

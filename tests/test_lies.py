@@ -268,7 +268,7 @@ def test_a_row_beside_the_grid_leaves_all_it_may_have_stood_for_unknown(
     given.do("detect-gaps")
     starts = [one["start"] for one in given.do("gaps", "--status", "open", "--json").json["gaps"]]
     assert starts, "it is a gap"
-    given.clock.advance(HOUR)
+    given.clock.advance(HOUR + MINUTE)
     given.do("repair")
     assert time not in given.wrong().missing
     given.assert_heals(excused=0, within=2)

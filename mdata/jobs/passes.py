@@ -127,7 +127,11 @@ class Passes:
         for _ in range(_MOST_WITHOUT_NEWS):
             self._go(series, planning.backward)
             target = Target(series.symbol, series.timeframe)
-            if target in self._asked_first or not planning.asks_first(self._ledger(series)):
+            ledger = self._ledger(series)
+            first = ledger.doubt("first")
+            # What is stored has come to where the exchange said that it begins: asked again, it is believed.
+            is_reached = first is not None and ledger.hull is not None and first.range.start == ledger.hull.start
+            if not planning.asks_first(ledger) or (target in self._asked_first and not is_reached):
                 return
             page = self._first_candle(target, lambda: planning.asks_first(self._ledger(series)))
             if page is not None:

@@ -3,10 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+LIVES ?= 2000
+
 .DEFAULT_GOAL := check
-.PHONY: install install-all install-system uninstall-system dev clients recipes readers locks demo test test-readers \
-        faults soak budget test-systemd browser lint types layers docs docs-check check bench bench-quick bench- \
-        peers clean
+.PHONY: install install-all install-system uninstall-system dev clients recipes readers axe pictures locks demo test \
+        test-readers faults soak budget lies lives lies-table mutants test-systemd browser lint types layers docs docs-check \
+        check bench bench-quick bench-peers clean
 
 install: $(BIN)/mdata  ## leaves .venv/bin/mdata ready to use: core, page and metrics
 
@@ -67,7 +69,7 @@ readers: .envs/readers/.ready
 	.envs/readers/bin/pip install --quiet --requirement constraints-readers.txt --editable .
 	@touch $@
 
-test-readers: dev recipes readers  ## what freqtrade and a backtester make of what mdata writes
+test-readers: dev recipes readers browser axe  ## what freqtrade and a backtester make of what mdata writes
 	$(BIN)/python -m pytest -m readers
 
 demo: install
@@ -81,14 +83,43 @@ browser:
 	@command -v chromium >/dev/null || \
 	    { apt-get -q update && apt-get -q install --yes --no-install-recommends chromium; } >/dev/null
 
+# What looks at pages as people with hindrances meet them; not in the repository, for its licence is another.
+axe: .envs/axe/.ready
+
+.envs/axe/.ready:
+	mkdir -p .envs/axe
+	cd .envs/axe && npm pack --silent axe-core@4.10.3 >/dev/null && tar xzf axe-core-4.10.3.tgz && touch .ready
+
+pictures: dev browser  ## takes the pictures of docs/pictures anew
+	$(BIN)/python tests/pictures.py
+
 test-systemd: dev  ## what a real systemd does with the units, the slow part included (as root)
 	$(BIN)/python -m pytest -n 2 -m '' tests/test_systemd.py tests/test_system_install.py
 
-faults: dev  ## everything that must be survived, the long part included, and the figures; some 20 minutes
-	$(BIN)/python -m pytest -n auto -m 'not soak and not systemd' tests/faults
+# Beside tests/faults, the tests that count kills, power cuts and hostile answers.
+FAULTS := tests/faults tests/test_kill.py tests/test_power_cut.py tests/test_rest.py tests/test_backfill.py
+
+faults: dev  ## all that must be survived, the long part included; writes the figures of docs/reliability.md; 20 minutes
+	$(BIN)/python -m pytest -n auto -m 'not soak and not systemd' --junit-xml=.faults.xml $(FAULTS); \
+	    code=$$?; $(BIN)/python tests/faults/figures.py .faults.xml docs/reliability.md; exit $$code
 
 soak: dev  ## hours of streaming in minutes; more with SOAK_HOURS=24
 	$(BIN)/python -m pytest -m soak -rP tests
+
+lives: dev  ## 2,000 random lives with an exchange that lies, and the figures; fewer with LIVES=100
+	rm -rf .lives && mkdir .lives
+	LIVES=$(LIVES) LIVES_FIGURES=$(CURDIR)/.lives $(BIN)/python -m pytest -n auto -m lives tests/test_stateful.py; \
+	    code=$$?; $(BIN)/python tests/lives.py .lives; exit $$code
+
+lies: dev  ## each lie at each place in the life of a store; a part of it is in `make test`
+	$(BIN)/python -m pytest -n auto -m "not soak and not systemd" tests/test_lies.py tests/test_change_of_mind.py tests/test_said.py \
+	    tests/test_stream_lies.py
+
+lies-table: dev  ## writes the tables of docs/reliability.md
+	$(BIN)/python tests/lies_table.py docs/reliability.md
+
+mutants: dev .envs/mutants/.ready  ## changes the rules a line at a time and sees whether a test notices; resumable
+	sh tests/mutants/run.sh
 
 budget: dev  ## eight processes at the exchange's true limit: ten minutes three times, and the hour after a refusal
 	$(BIN)/python -m pytest -m soak -rP tests/test_shared_budget.py
@@ -137,4 +168,4 @@ bench-peers: .envs/bench/.ready .envs/peers/.ready .envs/peers-old/.ready  ## wr
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .envs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .envs .lives .mutants build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -12,7 +12,7 @@ from bench.stores import END, M1
 from bench.table import Row
 from mdata.domain.candle import Candle
 from mdata.domain.interval import Range
-from mdata.domain.query import PAGE_LIMIT, Query, prove
+from mdata.domain.query import PAGE_LIMIT, Query
 from mdata.domain.timeframe import MINUTE
 from mdata.exchange import wire
 from mdata.store import candles, pages
@@ -54,7 +54,7 @@ def with_series(path: Path, *symbols: str) -> Store:
     store = open_store(path)
     with store.write() as connection:
         for symbol in symbols:
-            table.introduce(connection, symbol, M1, first_candle=0, asked_at=END, wanted_start=0)
+            table.introduce(connection, symbol, M1, wanted_start=0)
     return store
 
 
@@ -65,7 +65,7 @@ def ingest(store: Store, body: bytes) -> None:
     with store.write() as connection:
         series = table.find(connection, "tBTCUSD", M1)
         assert series is not None
-        pages.apply_page(connection, series, page, prove(page), 0, "bench")
+        pages.apply_page(connection, series, page, 0, "bench")
 
 
 def bare_database(path: Path, schema: str = _BARE) -> sqlite3.Connection:

@@ -18,13 +18,14 @@ from bench.start import nothing, process
 from bench.stores import END, M1
 from bench.stores import Store as Generated
 from mdata.clock import SystemClock
-from mdata.domain.query import prove
+from mdata.domain.evidence import judge
 from mdata.domain.timeframe import MINUTE
 from mdata.exchange import wire
 from mdata.exchange.rest import Rest
 from mdata.store import candles, pages
 from mdata.store import series as table
 from mdata.store.engine import Store, sqlite3
+from mdata.store.known import read_known
 
 PAGE_HEAD = ["a page of 10,000 candles", "ms", "floor, ms", "what the floor is"]
 START_HEAD = ["`status --json`, 20 series, 1,000 gaps", "processor, ms", "in all", "÷ pass"]
@@ -109,19 +110,19 @@ def _read(laps: _Laps, body: bytes) -> None:
     with laps.lap("floor of validate"):
         tuples = [(row[0], row[1], row[3], row[4], row[2], row[5]) for row in reversed(payload)]
     assert len(tuples) == len(found.candles)
-    with laps.lap("prove"):
-        prove(found)
 
 
 def _store(laps: _Laps, store: Store, found: wire.Page) -> None:
-    proof = prove(found)
     begin = time.perf_counter()
     with store.write() as connection:
         laps.add("lock and begin", begin)
         series = table.find(connection, "tBTCUSD", M1)
         assert series is not None
+        known = read_known(connection, series, found, 0)
+        with laps.lap("prove"):
+            judge(found, known, 0)
         with laps.lap("apply"):
-            pages.apply_page(connection, series, found, proof, 0, "bench")
+            pages.apply_page(connection, series, found, 0, "bench")
         begin = time.perf_counter()
     laps.add("commit", begin)
 

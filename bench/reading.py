@@ -116,7 +116,8 @@ def _store(path: Path, minutes: int) -> Path:
     start = END - minutes * MINUTE
     with open_store(path) as store:
         with store.write() as connection:
-            table.introduce(connection, "tBTCUSD", M1, first_candle=start, asked_at=NOW, wanted_start=start)
+            table.introduce(connection, "tBTCUSD", M1, wanted_start=start)
+            table.begins_at(connection, 1, start, NOW)
         for begin in range(start, END, _AT_A_TIME * MINUTE):
             part = Range(begin, min(END, begin + _AT_A_TIME * MINUTE))
             with store.write() as connection:

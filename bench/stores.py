@@ -70,7 +70,8 @@ def generate(path: Path, minutes: int, *, holes: int = 0, lost: int = 0) -> Stor
         for number in range(SERIES):
             start = END - minutes * MINUTE
             with opened.write() as connection:
-                table.introduce(connection, symbol(number), M1, first_candle=start, asked_at=NOW, wanted_start=start)
+                table.introduce(connection, symbol(number), M1, wanted_start=start)
+                table.begins_at(connection, number + 1, start, NOW)
                 series = table.find(connection, symbol(number), M1)
                 assert series is not None
                 table.move_frontier(connection, series.id, END, END)

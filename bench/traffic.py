@@ -11,8 +11,9 @@ from bench.start import MDATA
 from bench.stores import END, NOW, made_up
 from bench.table import Row
 from mdata.clock import RehearsalClock
+from mdata.domain.interval import Range
 from mdata.domain.query import PAGE_LIMIT
-from mdata.domain.timeframe import DAY, MINUTE
+from mdata.domain.timeframe import DAY, HOUR, MINUTE
 from mdata.sandbox.market import Market, Pair
 from mdata.sandbox.server import RateRule, Sandbox
 from mdata.store.engine import sqlite3
@@ -27,14 +28,15 @@ _DELAY = 2.25
 def rows(folder: Path, days: int, pages: int) -> list[Row]:
     """Backfill a dense and a sparse pair of so many days, then measure one process and eight at the true limit."""
     return [
-        requests(folder, days, "dense", 1.0),
-        requests(folder, days, "sparse", 0.1),
+        requests(folder, days, "dense", 1.0, 3),
+        requests(folder, days, "sparse", 0.1, 4),
+        *steady(folder),
         *_share(folder, 1, pages),
         *_share(folder, 8, pages // 8 + 1),
     ]
 
 
-def requests(folder: Path, days: int, name: str, density: float) -> Row:
+def requests(folder: Path, days: int, name: str, density: float, most: int) -> Row:
     pair = Pair("tBTCUSD", listed=END - 2 * days * DAY, density=density)
     path, rehearsal = folder / f"{name}.db", _rehearsal(1)
     with Sandbox(Market({pair.symbol: pair}), RehearsalClock(*rehearsal)) as sandbox:
@@ -48,7 +50,29 @@ def requests(folder: Path, days: int, name: str, density: float) -> Row:
     least = math.ceil(stored / PAGE_LIMIT)
     told = f"{asked} for {stored:,} rows, {days} days of a {name} pair"
     goal = f"requests of a full backfill beyond ceil(rows ÷ 10,000), {name}"
-    return Row(goal, 0.1 * least + 3, 1, Spread.of([asked - least]), told)
+    return Row(goal, most, 1, Spread.of([asked - least]), told)
+
+
+def steady(folder: Path) -> list[Row]:
+    """Let backfill run each hour for a day, for a pair that trades and for one that has not for 40 days."""
+    silent = Range(END - 40 * DAY, END + 40 * DAY)
+    pairs = {"live": Pair("tBTCUSD", listed=END - 90 * DAY), "dead": Pair("tETHUSD", END - 90 * DAY, holes=(silent,))}
+    found = []
+    for name, pair in pairs.items():
+        path, origin = folder / f"steady-{name}.db", _rehearsal(1)
+        asked = []
+        for hour in range(26):
+            clock = (origin[0] + hour * HOUR, *origin[1:])
+            with Sandbox(Market({pair.symbol: pair}), RehearsalClock(*clock)) as sandbox:
+                symbol = pair.symbol.removeprefix("t")
+                env = _environ(path, sandbox, clock, BACKFILL_DAYS="60", RATE_LIMIT_DELAY="0", SYMBOLS=symbol)
+                assert subprocess.run([MDATA, "backfill"], env=env, check=False, **QUIET).returncode == 0
+                asked.append(len(sandbox.requests))
+        # The first two runs fetch, and ask about what was doubted.
+        told, most = f"{sum(asked[2:])} in 24 runs, an hour apart", 1 if name == "live" else 1 / 24
+        goal = f"requests per hour and series, once all is there, a {name} pair"
+        found.append(Row(goal, most, most, Spread.of([sum(asked[2:]) / 24]), told))
+    return found
 
 
 def _share(folder: Path, processes: int, pages: int) -> list[Row]:

@@ -29,6 +29,7 @@ class StderrLog:
 
     def __init__(self, stream: TextIO | None, level: str, *, priorities: bool) -> None:
         self._stream, self._level, self._priorities = stream, level, priorities
+        self._last, self._repeats = "", 0
 
     def to(self, stream: TextIO) -> "StderrLog":
         """Return the same log, but one that keeps to `stream`."""
@@ -54,13 +55,23 @@ class StderrLog:
         """Say what went wrong."""
         self._write("ERROR", text)
 
+    def _folded(self, text: str) -> list[str]:
+        """Return what a person is to see: of a line that repeats, how often it came, ever more seldom."""
+        if text == self._last:
+            self._repeats += 1
+            is_told = self._repeats & (self._repeats + 1) == 0
+            return [f"the same, {self._repeats + 1} times by now"] if is_told else []
+        self._last, self._repeats = text, 0
+        return [text]
+
     def _write(self, level: str, text: str) -> None:
         if LEVELS[level] > LEVELS[self._level]:
             return
-        prefix = f"<{LEVELS[level]}>" if self._priorities else "mdata: "
         stream = self._stream or sys.stderr
         try:
-            stream.write(f"{prefix}{harmless(text)}\n")
+            for line in self._folded(text) if stream.isatty() else (text,):
+                prefix = f"<{LEVELS[level]}>" if self._priorities else "mdata: "
+                stream.write(f"{prefix}{harmless(line)}\n")
             stream.flush()
         except (OSError, ValueError):
             # Nobody listens any more; the work goes on, and the exit code still tells.

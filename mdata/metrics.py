@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from prometheus_client.core import GaugeMetricFamily, Metric
 
 _SERIES = ("symbol", "timeframe")
+_AMONG_UNKNOWN = {
+    "doubted": "Unknown intervals that one answer has called silent, and no second one yet",
+    "unobtainable": "Unknown intervals that the exchange does not serve any more",
+    "backlog": "Unknown intervals outside of what has been answered for: the work of backfill",
+}
 _VERDICTS = ("present", "empty", "provisional", "unknown")
 
 
@@ -84,6 +89,12 @@ def _of_series(judged: list[SeriesState], max_lag: int, absent: list[str]) -> "I
     candles = _family("mdata_candles", "Candles stored", _SERIES)
     intervals = _family("mdata_intervals", "Wanted intervals by verdict", (*_SERIES, "verdict"))
     lost = _family("mdata_lost_candles", "Wanted candles that were deleted by hand; part of the unknown", _SERIES)
+    others = [_family(f"mdata_{name}_intervals", meaning, _SERIES) for name, meaning in _AMONG_UNKNOWN.items()]
+    complete = _family("mdata_series_complete", "1 when nothing wanted is unknown and no gap is open", _SERIES)
+    early = _family("mdata_early_candles", "Candles that have been provisional for more than a day", _SERIES)
+    compared = _family(
+        "mdata_compared_timestamp_seconds", "Since when all of it has been compared with the exchange", _SERIES
+    )
     lag = _family("mdata_lag_seconds", "For how long the oldest missing interval has been settled", _SERIES)
     fresh = _family("mdata_series_fresh", "0 when a series has no data or lags beyond the limit", _SERIES)
     last = _family("mdata_last_candle_timestamp_seconds", "Open time of the newest candle", _SERIES)
@@ -93,13 +104,20 @@ def _of_series(judged: list[SeriesState], max_lag: int, absent: list[str]) -> "I
         for verdict in _VERDICTS:
             intervals.add_metric([*labels, verdict], getattr(one.counts, verdict))
         lost.add_metric(labels, one.counts.lost)
+        for name, family in zip(_AMONG_UNKNOWN, others, strict=True):
+            family.add_metric(labels, getattr(one.counts, name))
+        complete.add_metric(labels, one.is_complete)
+        early.add_metric(labels, one.counts.early)
+        if one.series.compared_at is not None:
+            compared.add_metric(labels, one.series.compared_at / 1000)
         lag.add_metric(labels, one.lag_seconds)
-        fresh.add_metric(labels, not (one.has_no_data or one.is_stale(max_lag)))
+        has_nothing = one.has_no_data and not one.is_quiet
+        fresh.add_metric(labels, not (has_nothing or one.is_stale(max_lag)))
         if one.counts.last is not None:
             last.add_metric(labels, one.counts.last / 1000)
     for name in absent:
         fresh.add_metric(name.split(" "), 0)
-    yield from (candles, intervals, lost, lag, fresh, last)
+    yield from (candles, intervals, lost, *others, complete, early, compared, lag, fresh, last)
 
 
 def _of_gaps(judged: list[SeriesState]) -> "Iterator[Metric]":

@@ -117,7 +117,8 @@ class RateFile:
         with suppress(OSError):
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             descriptor = os.open(self._witness, flags, 0o600)
-            os.fchmod(descriptor, shared_mode(self._path.parent))  # whatever the umask says
+            # The umask has no say in it: others of the group keep the budget, too.
+            os.fchmod(descriptor, shared_mode(self._path.parent))
             os.close(descriptor)
             return True
         return False

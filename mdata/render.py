@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from mdata.jobs.context import Progress
-    from mdata.jobs.passes import Planned
     from mdata.jobs.standing import View
+    from mdata.jobs.wanted import Planned
 
 _MINUTE = re.compile(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d):[\d.]+Z$")
 _INSTANT = re.compile(r"^(\d{4}-\d\d-\d\d)T([\d:.]+Z)$")

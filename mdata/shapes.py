@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 from mdata.clock import Clock
 from mdata.config import Settings
 from mdata.domain import moment
+from mdata.jobs import JOBS
 from mdata.jobs.status import SeriesState, Status, collect, outcome
 from mdata.ratelimit import BudgetView, RateLimit
 from mdata.store.engine import Store, open_for_reading, unheard
 
 if TYPE_CHECKING:
+    from mdata.jobs.health import Limits
     from mdata.store import gaps as gap_table
     from mdata.store import jobs as job_table
 
@@ -64,14 +66,16 @@ def find_jobs(
     told: Told = unheard,
 ) -> list[dict[str, Any]] | None:
     """Return the newest rows of `jobs` that pass the filters (`since` in ms UTC); None where nothing is stored."""
+    from mdata.locks import holder
     from mdata.store.jobs import listed
 
     with _opened(settings.database_path, told) as store:
         if store is None:
             return None
+        # Before the rows are read: a run that ends meanwhile has then told how.
+        at_work = [name for name in JOBS if holder(store.path, name) is not None]
         with store.read() as connection:
-            found = jobs(listed(connection, command, since, limit, outcome), store.path)
-    return [row for row in found if outcome in {None, row["outcome"]}]
+            return jobs(listed(connection, command, since, limit, outcome, at_work))
 
 
 @contextmanager
@@ -92,11 +96,14 @@ def budget(settings: Settings, clock: Clock) -> BudgetView:
     ).peek()
 
 
-def status(state: Status, rate: BudgetView) -> dict[str, Any]:
-    """Return what `status` tells beside the envelope."""
+def status(state: Status, rate: BudgetView, limits: "Limits | None" = None) -> dict[str, Any]:
+    """Return what `status` tells beside the envelope; with `limits` also what is worth saying beside that."""
+    from mdata.jobs.health import notes
+
     return {
         "series": [_series(one) for one in state.series],
         "absent": state.absent,
+        "notes": notes(state, limits) if limits else [],
         "gaps": {
             "open": state.gaps.open,
             "repaired": state.gaps.repaired,
@@ -132,17 +139,9 @@ def gaps(found: "Iterable[gap_table.Listed]") -> list[dict[str, Any]]:
     return [_row(one._asdict(), "start", "end", "detected_at", "next_attempt_at", "resolved_at") for one in found]
 
 
-def jobs(found: "Iterable[job_table.Listed]", database: Path) -> list[dict[str, Any]]:
-    """Return the rows of `jobs`; a run that never finished and does not run any more was interrupted."""
-    from mdata.locks import holder
-
-    rows = []
-    for one in found:
-        row = _row(one._asdict(), "started_at", "finished_at")
-        if one.outcome == "running" and holder(database, one.command) is None:
-            row["outcome"] = "interrupted"
-        rows.append(row)
-    return rows
+def jobs(found: "Iterable[job_table.Listed]") -> list[dict[str, Any]]:
+    """Return the rows of `jobs`."""
+    return [_row(one._asdict(), "started_at", "finished_at") for one in found]
 
 
 def revisions(found: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -168,9 +167,14 @@ def _series(one: SeriesState) -> dict[str, Any]:
         "provisional": counts.provisional,
         "unknown": counts.unknown,
         "lost": counts.lost,
+        "doubted": counts.doubted,
+        "unobtainable": counts.unobtainable,
+        "backlog": counts.backlog,
         "gaps_open": one.gaps.unresolved,
         "lag_seconds": one.lag_seconds,
         "complete": one.is_complete,
+        "silent_since": _iso(counts.silent_since),
+        "compared_since": _iso(one.series.compared_at),
         "retired": one.is_retired,
     }
 

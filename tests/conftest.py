@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import random
+import resource
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 from mdata.clock import RehearsalClock, SystemClock
 from mdata.config import load
@@ -30,8 +31,16 @@ from mdata.sandbox.server import RateRule, Sandbox
 from mdata.store.engine import open_store, sqlite3
 from mdata.store.jobs import Origin
 
+# Commands that run inside of a test's process leave descriptors open, as a process that ends would not.
+_, _most = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (min(_most, 65_536), _most))
+
 # How long one example takes says more about the machine than about the code.
 settings.register_profile("mdata", deadline=None)
+# For mutants: the same few examples each time.
+settings.register_profile(
+    "few", deadline=None, max_examples=12, derandomize=True, phases=(Phase.explicit, Phase.generate)
+)
 settings.load_profile("mdata")
 
 MDATA = Path(sys.executable).with_name("mdata")

@@ -14,8 +14,10 @@ from mdata.domain.timeframe import TIMEFRAMES
 from mdata.exchange.rest import Rest
 from mdata.jobs.backfill import backfill
 from mdata.jobs.cleanup import cleanup
-from mdata.jobs.context import Context, Limits
-from mdata.jobs.status import collect, complaints
+from mdata.jobs.context import Context
+from mdata.jobs.context import Limits as RunLimits
+from mdata.jobs.health import Limits, complaints
+from mdata.jobs.status import collect
 from mdata.jobs.update import update
 from mdata.sandbox.faults import Fault
 from mdata.sandbox.server import Sandbox
@@ -38,7 +40,8 @@ def assert_complete(context: Context, sandbox: Sandbox, symbol: str, timeframe: 
     wanted = TIMEFRAMES[timeframe].count(*state.counts.wanted)
     assert state.counts.final + state.counts.provisional == wanted
     settled = [row for row in held if row[0] < state.counts.wanted.end]
-    assert state.counts.empty == wanted - len(settled)
+    # A silence up to now is provisional until an answer encloses it.
+    assert 0 <= wanted - len(settled) - state.counts.empty <= state.counts.provisional
     return len(held)
 
 
@@ -87,7 +90,8 @@ def test_a_larger_range_fetches_only_the_older_part(context: MakeContext, sandbo
     assert backfill(longer).exit == 0
     assert_complete(longer, sandbox, "tBTCUSD", "1m", TODAY - 60 * DAY)
     asked = sandbox.requests[before:]
-    assert sum(one.rows for one in asked) == 30 * 1440
+    # A few stored candles are asked for again each time: one of them has to come back.
+    assert 0 <= sum(one.rows for one in asked) - 30 * 1440 <= 5 * len(asked)
     count = len(sandbox.requests)
     assert backfill(given).tally.requests == 0
     assert len(sandbox.requests) == count
@@ -129,7 +133,7 @@ def test_every_candle_is_asked_for_once_more_after_it_settled(context: MakeConte
 
 
 def test_limits_end_a_run_early_and_the_next_one_goes_on(context: MakeContext, sandbox: Sandbox) -> None:
-    given = context(Limits(max_requests=2))
+    given = context(RunLimits(max_requests=2))
     result = backfill(given)
     assert (result.exit, result.outcome) == (3, "partial")
     assert result.tally.requests == 2
@@ -201,8 +205,9 @@ def impatient(context: Context, sandbox: Sandbox) -> Iterator[Context]:
 
 @pytest.mark.parametrize(("kind", "code"), PAGE_FAULTS.items())
 def test_a_faulty_answer_stores_and_proves_nothing(
-    context: MakeContext, sandbox: Sandbox, kind: str, code: int
+    context: MakeContext, sandbox: Sandbox, kind: str, code: int, record_property: Callable[[str, object], None]
 ) -> None:
+    record_property("hostile answers", 1)
     given = context(RATE_LIMIT_MAX_RETRIES="2")
     backfill(with_settings(given, backfill_days=3))
     held, requests = stored(given.store.path, "tBTCUSD", "1m"), len(sandbox.requests)
@@ -236,6 +241,7 @@ def test_a_passing_fault_is_survived(context: MakeContext, sandbox: Sandbox, kin
     given = context()
     result = backfill(given)
     assert result.exit == 0, result.reason
+    assert update(given).exit == 0  # what has closed while nobody might ask
     assert_complete(given, sandbox, "tBTCUSD", "1m", TODAY - 30 * DAY)
 
 
@@ -246,7 +252,7 @@ SPOILT = [(2, "text"), (2, None), (3, True), (1, -1.0), (3, 1e20), (4, 10**9), (
 def test_a_faulty_row_is_set_aside_and_stays_unknown(
     context: MakeContext, sandbox: Sandbox, column: int, value: object
 ) -> None:
-    sandbox.faults = [Fault("spoil", times=1, after=1, parameters={"row": 50, "column": column, "value": value})]
+    sandbox.faults = [Fault("spoil", times=1, parameters={"row": 50, "column": column, "value": value})]
     given = context(BACKFILL_DAYS="2")
     result = backfill(given)
     assert (result.exit, result.outcome) == (65, "partial")
@@ -292,8 +298,9 @@ def test_after_a_pause_longer_than_the_retention_nothing_is_asked_for_over_and_o
     before = len(sandbox.requests)
     update(given)
     (asked,) = sandbox.requests[before:]
-    assert asked.rows <= 3
+    assert asked.rows <= 5
     assert backfill(given).exit == 0
+    cleanup(given)  # of the old candles the newest had been kept, to know the first new answer by
     assert_complete(given, sandbox, "tBTCUSD", "1h", TODAY + 5 * DAY)
 
 
@@ -325,20 +332,20 @@ def test_a_store_that_nobody_has_fed_for_weeks_is_stale_and_a_pair_without_trade
     sandbox.market.pairs["tSPAUSD"] = replace(dead, holes=(Range(TODAY - 40 * DAY, TODAY + 400 * DAY),))
     given = context(SYMBOLS="BTCUSD,SPAUSD", TIMEFRAMES="1h,1M", BACKFILL_DAYS="90")
     backfill(given)
-    assert complaints(collect(given.settings, given.store, clock.now()), 5400, 0) == []
+    assert complaints(collect(given.settings, given.store, clock.now()), Limits(5400)) == []
     clock.advance(80 * DAY)
-    stale = complaints(collect(given.settings, given.store, clock.now()), 5400, 0)
+    stale = complaints(collect(given.settings, given.store, clock.now()), Limits(5400))
     assert stale[0].startswith("tBTCUSD 1h and tBTCUSD 1M are up to ")
 
 
-@pytest.mark.parametrize("kind", ["html", "spoil"])
+@pytest.mark.parametrize(("kind", "code"), [("html", 76), ("spoil", 65)])
 def test_a_bad_first_answer_about_one_series_leaves_the_others_served(
-    context: MakeContext, sandbox: Sandbox, kind: str
+    context: MakeContext, sandbox: Sandbox, kind: str, code: int
 ) -> None:
     given = context(SYMBOLS="SPAUSD,BTCUSD", BACKFILL_DAYS="1", RATE_LIMIT_MAX_RETRIES="0")
     sandbox.faults = [Fault(kind, symbol="tSPAUSD")]
     result = backfill(given)
-    assert result.exit == 76
+    assert result.exit == code
     assert "tSPAUSD" in (result.reason or "")
     assert_complete(given, sandbox, "tBTCUSD", "1m", TODAY - DAY)
     sandbox.faults = []
@@ -362,7 +369,9 @@ sys.exit(code)
 
 
 @pytest.mark.parametrize("kind", [None, "huge", "gzip-bomb"])
-def test_memory_is_bounded_whatever_is_answered(folder: Folder, kind: str | None) -> None:
+def test_memory_is_bounded_whatever_is_answered(
+    folder: Folder, kind: str | None, record_property: Callable[[str, object], None]
+) -> None:
     folder.settings["BACKFILL_DAYS"] = "60"
     if kind is not None:
         folder.sandbox.faults = [Fault(kind, after=2)]
@@ -370,4 +379,6 @@ def test_memory_is_bounded_whatever_is_answered(folder: Folder, kind: str | None
     folder.before = [sys.executable, "-c", PEAK_OF]
     ended = folder.run("backfill")
     assert ended.exit == (76 if kind else 0)
-    assert int(ended.err.splitlines()[-1]) < 120 * 1024
+    peak = int(ended.err.splitlines()[-1])
+    record_property("peak memory (MiB)", round(peak / 1024, 1))
+    assert peak < 120 * 1024

@@ -13,7 +13,7 @@ from bench.stores import generate
 folder = Path(sys.argv[1])
 small, whole = generate(folder / "small.db", 12_000, holes=40, lost=20), generate(folder / "whole.db", 12_000)
 rows = [*start.rows(small, whole, 1), *ingest.rows(folder, 4), *ledger.rows(small, small, 1)]
-rows += [*writers.rows(folder, 1, 1), traffic.requests(folder, 2, "dense", 1.0), errands.update(folder, 1)]
+rows += [*writers.rows(folder, 1, 1), traffic.requests(folder, 2, "dense", 1.0, 3), errands.update(folder, 1)]
 (folder / "reading").mkdir()
 rows += reading.rows(folder / "reading", 1, 20_000, others=())
 stages = [*life.page(folder, 2), *life.start(small, 1), *growth.rows([small], 1)]

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.skipif(BINARY is None, reason="there is no Chromium on 
 PAGES = [
     "", "mdata", "mdata/ohlcv", "mdata/latest", "mdata/daily", "mdata/ledger", "mdata/gaps_now", "mdata/gaps_by_day",
     "mdata/data_gaps", "mdata/ingestion_jobs", "mdata/series", "mdata/series/1", "mdata/coverage", "mdata/candles",
+    "series/tBTCUSD/1m", "series/tSPAUSD/1m", "?search=spa&sort=lag",
     "mdata?sql=select+*+from+series", "mdata/data_gaps?status=failed", "nothing",
 ]  # fmt: skip
 

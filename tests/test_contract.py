@@ -160,6 +160,17 @@ def test_the_row_of_a_killed_run_is_closed_by_the_next(folder: Folder, command: 
     ], "nobody holds the lock, so nobody is at work, whatever the age of the row"
     with command_lock(folder.database, command, 0, SystemClock()):
         assert len(folder.run("jobs", "--json", "--outcome", "running").json["jobs"]) == 1
+        # Newer, and at work: the limit counts what was asked for.
+        other = {"backfill": "update"}.get(command, "backfill")
+        folder.rows(f"INSERT INTO ingestion_jobs ({columns}) VALUES (?, 2, 'running', 1, 'h', 'b', '0')", other)
+        newest = folder.run("jobs", "--json", "--outcome", "running", "--limit", "1").json["jobs"]
+        assert [one["command"] for one in newest] == [command]
+        folder.rows("DELETE FROM ingestion_jobs WHERE started_at = 2")
+    with command_lock(folder.database, "verify", 0, SystemClock()):
+        folder.rows(f"INSERT INTO ingestion_jobs ({columns}) VALUES ('verify', 2, 'running', 1, 'h', 'b', '0')")
+        newest = folder.run("jobs", "--json", "--outcome", "interrupted", "--limit", "1").json["jobs"]
+        assert [one["command"] for one in newest] == [command]
+        folder.rows("DELETE FROM ingestion_jobs WHERE started_at = 2")
     assert folder.run(*arguments_of(command)).exit == 0
     ((outcome, finished, error),) = folder.rows(
         "SELECT outcome, finished_at, error FROM ingestion_jobs WHERE started_at = 1"

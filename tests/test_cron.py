@@ -56,13 +56,13 @@ def test_every_line_works_and_says_nothing(home: Folder) -> None:
     lines = crontab(home)
     jobs = [re.search(r"/mdata'? ([a-z-]+)", command) for _, command in lines]
     assert [one and one[1] for one in jobs] == [
-        "backfill", "backfill", "update", "detect-gaps", "repair", "stream", "cleanup", "status",
+        "backfill", "backfill", "update", "detect-gaps", "repair", "stream", "cleanup", "verify", "status",
     ]  # fmt: skip
     for _, command in lines:
         assert str(MDATA) in command
         assert run(home, command) == (0, "", ""), command
     done = {row[0] for row in home.rows("SELECT DISTINCT command FROM ingestion_jobs WHERE outcome = 'ok'")}
-    assert done == {"backfill", "update", "detect-gaps", "repair", "stream", "cleanup"}
+    assert done == {"backfill", "update", "detect-gaps", "repair", "stream", "cleanup", "verify"}
 
 
 def test_a_second_stream_leaves_without_a_word(home: Folder) -> None:

@@ -137,7 +137,8 @@ def test_resuming_at_the_newest_candle_never_extended_backwards(context: MakeCon
     longer = with_settings(given, backfill_days=12)
     backfill(longer)
     assert stored(given.store.path, "tBTCUSD", "1m") == truth(sandbox, "tBTCUSD", "1m", TODAY - 12 * DAY, NOW)
-    assert sum(one.rows for one in sandbox.requests[before:]) == 7 * 1440
+    asked = sandbox.requests[before:]
+    assert 0 <= sum(one.rows for one in asked) - 7 * 1440 <= 5 * len(asked)
 
 
 def test_resuming_at_the_newest_candle_never_saw_inner_holes(context: MakeContext, sandbox: Sandbox) -> None:
@@ -247,8 +248,8 @@ def test_a_later_candle_closed_the_gap_of_an_earlier_one(context: MakeContext, s
     held = stored(given.store.path, "tBTCUSD", "1m")
     delete(given, held[700][0])
     detect_gaps(given)
-    sandbox.faults = [Fault("shifted")]
-    assert repair(given).exit == 3
+    sandbox.faults = [Fault("shifted", times=1)]
+    assert repair(replace(given, limits=Limits(max_requests=1))).exit == 3
     assert gap_ranges(given) == [(held[700][0], held[701][0])]
     assert stored(given.store.path, "tBTCUSD", "1m") == [*held[:700], *held[701:]]
 

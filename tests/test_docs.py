@@ -94,7 +94,9 @@ def keys_of(value: Any) -> set[str]:
 
 ANSWERS = [
     ["backfill"], ["backfill", "--dry-run"], ["update"], ["detect-gaps"], ["repair", "--dry-run"], ["repair"],
-    ["stream", "--for", "1s"], ["cleanup", "--yes"], ["cleanup", "--dry-run"], ["verify"], ["status"], ["gaps"],
+    ["stream", "--for", "1s"], ["cleanup", "--yes"], ["cleanup", "--dry-run"], ["verify"],
+    ["verify", "--exchange"], ["verify", "--exchange", "--dry-run"],
+    ["status"], ["gaps"],
     ["export", "-o", "all.csv"],
     ["gaps", "--revisions"], ["jobs"], ["logs"], ["config"], ["init"], ["symbols"], ["timers", "show"],
 ]  # fmt: skip
@@ -139,3 +141,21 @@ def test_every_boundary_is_shown_by_a_test_that_there_is() -> None:
     assert len(named) > 30
     missing = [f"{file}::{test}" for file, test in named if f"def {test}(" not in (HERE / "tests" / file).read_text()]
     assert missing == []
+
+
+RELIABILITY = (HERE / "docs" / "reliability.md").read_text()
+
+
+def test_every_fault_names_tests_that_there_are() -> None:
+    rows = re.findall(r"^\| (\d+) \| .+ \| (.+) \|$", RELIABILITY, re.MULTILINE)
+    assert [int(number) for number, _ in rows] == [*range(1, 65)]
+    for number, tests in rows:
+        named = re.findall(r"`([\w/]+\.py)(?:::(\w+))?`", tests)
+        assert named, number
+        for file, function in named:
+            path = HERE / "tests" / file
+            assert path.is_file(), (number, file)
+            assert not function or f"\ndef {function}(" in path.read_text(), (number, file, function)
+    # Whoever adds a file of faults names it here.
+    files = {f"faults/{path.name}" for path in (HERE / "tests" / "faults").glob("test_*.py")}
+    assert [name for name in sorted(files) if f"`{name}" not in RELIABILITY] == []

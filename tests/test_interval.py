@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mdata.domain.interval import Range, clip, intersect, normal, subtract
+from mdata.domain.interval import Range, clip, count_within, intersect, normal, subtract
 
 ranges = st.lists(
     st.builds(lambda start, length: Range(start, start + length), st.integers(0, 60), st.integers(0, 12))
@@ -37,3 +37,8 @@ def test_subtract_and_intersect(left: list[Range], right: list[Range]) -> None:
 @given(ranges, st.integers(0, 70), st.integers(0, 70))
 def test_clip(given_ranges: list[Range], start: int, end: int) -> None:
     assert cells(clip(normal(given_ranges), start, end)) == {c for c in cells(given_ranges) if start <= c < end}
+
+
+@given(ranges, st.sets(st.integers(0, 70)))
+def test_count_within(given_ranges: list[Range], times: set[int]) -> None:
+    assert count_within(sorted(times), normal(given_ranges)) == len(times & cells(given_ranges))

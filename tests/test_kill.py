@@ -34,7 +34,7 @@ def has_tables(folder: Folder) -> bool:
     return folder.rows("SELECT count(*) FROM sqlite_master") != [(0,)]
 
 
-def test_killed_at_random_instants(folder: Folder) -> None:
+def test_killed_at_random_instants(folder: Folder, record_property: Callable[[str, object], None]) -> None:
     rng = random.Random(7)
     folder.settings["BACKFILL_DAYS"] = "90"
     kills = 0
@@ -59,6 +59,7 @@ def test_killed_at_random_instants(folder: Folder) -> None:
     assert len(folder.sandbox.requests) <= pages + kills + 6
     dead = folder.rows("SELECT count(*) FROM ingestion_jobs WHERE outcome = 'running'")
     assert dead == [(0,)]
+    record_property("kills", kills)
 
 
 def strace_fault() -> str | None:
@@ -85,7 +86,9 @@ needs_strace = pytest.mark.skipif(strace_fault() is not None, reason=str(strace_
 
 @needs_strace
 @pytest.mark.parametrize("chunk", range(CHUNKS))
-def test_killed_at_every_write_from_nothing_to_a_small_store(folder: Folder, chunk: int) -> None:
+def test_killed_at_every_write_from_nothing_to_a_small_store(
+    folder: Folder, chunk: int, record_property: Callable[[str, object], None]
+) -> None:
     folder.settings.update(BACKFILL_DAYS="3", TIMEFRAMES="1D")
     write = 1 + chunk
     while killed_at(folder, write, "backfill"):
@@ -105,6 +108,7 @@ def test_killed_at_every_write_from_nothing_to_a_small_store(folder: Folder, chu
         for path in folder.path.glob("mdata.db*"):
             path.unlink()
         write += CHUNKS
+    record_property("kills", (write - 1 - chunk) // CHUNKS)
     assert write > 80, "a backfill from nothing has more writes than that"
 
 
@@ -127,7 +131,7 @@ def bring_back(folder: Folder) -> None:
 
 
 @needs_strace
-def test_repair_killed_at_every_third_write(folder: Folder) -> None:
+def test_repair_killed_at_every_third_write(folder: Folder, record_property: Callable[[str, object], None]) -> None:
     held, write = prepared(folder), 1
     while killed_at(folder, write, "repair"):
         assert_sound(folder)
@@ -138,11 +142,12 @@ def test_repair_killed_at_every_third_write(folder: Folder) -> None:
         assert folder.rows("SELECT status FROM data_gaps") == [("repaired",)] * 2, write
         bring_back(folder)
         write += 3
+    record_property("kills", write // 3)
     assert write > 15
 
 
 @needs_strace
-def test_cleanup_killed_at_every_second_write(folder: Folder) -> None:
+def test_cleanup_killed_at_every_second_write(folder: Folder, record_property: Callable[[str, object], None]) -> None:
     held, write = prepared(folder), 1
     now = folder.sandbox.clock.now()
     cut = now - now % DAY - 20 * DAY
@@ -158,6 +163,7 @@ def test_cleanup_killed_at_every_second_write(folder: Folder) -> None:
         assert folder.rows("SELECT count(*) FROM data_gaps WHERE start_time < ?", cut) == [(0,)]
         bring_back(folder)
         write += 2
+    record_property("kills", write // 2)
     assert write > 10
 
 

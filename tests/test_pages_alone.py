@@ -11,7 +11,8 @@ __all__ = ["hostile"]
 
 PAGES = [
     "/", "/mdata", "/mdata/ohlcv", "/mdata/candles?_facet=series_id", "/mdata?sql=select+*+from+series", "/health",
-    "/mdata/latest", "/nothing", "/mdata?sql=nonsense", "/mdata.json?sql=select+1", "/%00",
+    "/mdata/latest", "/nothing", "/mdata?sql=nonsense", "/mdata.json?sql=select+1", "/%00", "/series/tBTCUSD/1h",
+    "/candles.json?symbol=BTCUSD&timeframe=1h",
 ]  # fmt: skip
 
 

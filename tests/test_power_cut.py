@@ -6,6 +6,7 @@ the rest any part, sector by sector and in any order; such disks are made up, an
 
 import random
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -109,7 +110,9 @@ def commit_ends(calls: list[Call]) -> set[int]:
 
 
 @pytest.mark.skipif(strace_fault() is not None, reason=str(strace_fault()))
-def test_the_power_fails_at_any_instant(folder: Folder, tmp_path: Path) -> None:
+def test_the_power_fails_at_any_instant(
+    folder: Folder, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     folder.settings.update(TIMEFRAMES="1h,1D", BACKFILL_DAYS="10")
     calls = recorded(folder, "backfill")
     assert sum(call.name in {"fsync", "fdatasync"} for call in calls) > 15
@@ -127,6 +130,7 @@ def test_the_power_fails_at_any_instant(folder: Folder, tmp_path: Path) -> None:
             committed = rows_of(cut, disk_after(calls[:count], 1.0, rng))
         for keep in (rng.choice([0.0, 0.1]), 0.5, rng.choice([0.9, 1.0])):
             assert rows_of(cut, disk_after(calls[:count], keep, rng)) >= acknowledged, (count, keep)
+    record_property("power cuts", 3 * (len(calls) + 1))
     assert len(acknowledged) > 240
     assert rows_of(cut, disk_after(calls, 0.0, rng)) == set(
         folder.rows("SELECT series_id, open_time, open, high, low, close, volume FROM candles")

@@ -134,15 +134,14 @@ def test_ends_that_are_given_are_never_clipped(filled: Folder, reader: mdata.Rea
     assert (start, first) == (1_420_070_400_000, young[0].open_time)
 
 
-def test_a_series_without_a_candle_is_empty_until_it_was_asked_for(filled: Folder, reader: mdata.Reader) -> None:
+def test_a_series_without_a_candle_is_unknown(filled: Folder, reader: mdata.Reader) -> None:
     now = SystemClock().now()
     filled.rows(
         "INSERT INTO series (exchange, symbol, timeframe, first_asked_at, wanted_start) VALUES (?, ?, ?, ?, ?)",
         "bitfinex", "tNONUSD", "1h", now, now - DAY,
     )  # fmt: skip
     found = reader.candles("NONUSD", "1h", now - now % HOUR - DAY, now - now % HOUR + DAY)
-    assert found.empty == ((found.start, now - now % HOUR),)
-    assert found.unknown == ((now - now % HOUR, found.end),)
+    assert (found.empty, found.unknown) == ((), ((found.start, found.end),))
     assert len(reader.candles("NONUSD", "1h")) == 0
 
 
@@ -309,11 +308,7 @@ def test_what_candles_do_not_add_up_to_is_refused(
 
 def test_what_the_exchange_serves_no_more_is_not_complete(filled: Folder, reader: mdata.Reader) -> None:
     start, end = middle(filled)
-    filled.rows(
-        "CREATE TABLE IF NOT EXISTS unobtainable (series_id INTEGER NOT NULL, start_time INTEGER NOT NULL, "
-        "end_time INTEGER NOT NULL)"
-    )
-    filled.rows("INSERT INTO unobtainable (series_id, start_time, end_time) VALUES (1, ?, ?)", start, start + HOUR)
+    filled.rows("INSERT INTO unobtainable VALUES (1, ?, ?, ?)", start, start + HOUR, end)
     found = reader.candles("BTCUSD", "1m", start, end)
     assert found.unobtainable == ((start, start + HOUR),)
     assert (found.unknown, found.complete, len(found)) == ((), False, 1440)

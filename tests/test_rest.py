@@ -161,9 +161,10 @@ def test_damaged_packing_may_be_better_the_next_time() -> None:
         ask(url)
 
 
-def test_every_cut_of_an_answer_is_noticed() -> None:
+def test_every_cut_of_an_answer_is_noticed(record_property: Callable[[str, object], None]) -> None:
     body = b"[[%d,1,1,1,1,1]]" % ASKED.range.start
     whole = HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    record_property("hostile answers", len(range(0, len(whole), 7)))
     for length in range(0, len(whole), 7):
 
         def cut(connection: socket.socket, length: int = length) -> None:

@@ -11,7 +11,7 @@ from datetime import datetime
 import pytest
 from conftest import Ended, Folder
 
-from mdata.cli.jobs import summary
+from mdata.cli.endings import summary
 from mdata.clock import SystemClock
 from mdata.jobs.result import JobResult
 from mdata.locks import command_lock
@@ -210,7 +210,7 @@ def test_lists_fit_a_terminal_of_eighty_columns(folder: Folder, command: str) ->
     folder.run("repair", BACKFILL_DAYS="1")
     _, shown = folder.show(command, TERM="xterm", COLUMNS="80")
     assert "  backfill " in shown or "tBTCUSD 1m" in shown
-    assert "the answer lacked" in shown or "the next attempt" in shown
+    assert "the answer had none" in shown or "the next attempt" in shown
     assert max(map(len, shown.splitlines())) <= 80
 
 
@@ -220,5 +220,8 @@ def test_a_log_that_nobody_reads_stops_nothing() -> None:
             raise BrokenPipeError
 
         def flush(self) -> None: ...
+
+        def isatty(self) -> bool:
+            return False
 
     StderrLog(Closed(), "DEBUG", priorities=False).error("x")  # type: ignore[arg-type]

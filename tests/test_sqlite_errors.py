@@ -65,5 +65,5 @@ def test_a_folder_in_which_no_log_can_be_made(backfill: tuple[Folder, list[str]]
         (folder.path / name).unlink(missing_ok=True)
     Path(f"{folder.database}-wal").mkdir()
     ended = run(folder, command)
-    assert (ended.returncode, "Traceback" in ended.stderr) == (77, False), ended.stderr
+    assert (ended.returncode, "Traceback" in ended.stderr) == (74, False), ended.stderr
     assert "mdata.db-wal is a folder" in ended.stderr

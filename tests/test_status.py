@@ -19,12 +19,14 @@ from hypothesis import strategies as st
 
 from mdata import shapes
 from mdata.config import Settings, load
+from mdata.domain.doubt import Doubt
 from mdata.domain.interval import Range, normal
 from mdata.domain.series import Series
 from mdata.domain.timeframe import HOUR, MINUTE, TIMEFRAMES
 from mdata.jobs.context import Context
-from mdata.jobs.status import Status, collect, complaints
-from mdata.store import candles, coverage, gaps, overview, silences
+from mdata.jobs.health import Limits, complaints
+from mdata.jobs.status import Status, collect
+from mdata.store import candles, coverage, doubts, gaps, overview, silences
 from mdata.store import series as table
 from mdata.store.engine import Connection, Store, open_store, sqlite3
 from mdata.store.sqlite import has_wal_reset_bug
@@ -45,11 +47,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 def new_series(connection: Connection, symbol: str, timeframe: str = "1m", **known: Any) -> Series:
     grid = TIMEFRAMES[timeframe]
-    known = {"first_candle": grid.floor(NOW - 365 * DAY), "wanted_start": grid.floor(NOW - DAY), **known}
-    table.introduce(connection, symbol, grid, asked_at=NOW, **known)
+    table.introduce(connection, symbol, grid, known.get("wanted_start", grid.floor(NOW - DAY)))
     found = table.find(connection, symbol, grid)
     assert found is not None
-    return found
+    table.begins_at(connection, found.id, known.get("first_candle", grid.floor(NOW - 365 * DAY)), NOW)
+    return table.find(connection, symbol, grid) or found
 
 
 def cover(connection: Connection, series: Series, part: Range, kind: coverage.Kind, times: list[int]) -> None:
@@ -92,7 +94,7 @@ def test_counts_are_those_of_a_count_by_hand(
         candles.delete(connection, series.id, gone)
         back = [time for time, case in zip(times, cases, strict=True) if CASES[case][1] == "restored"]
         candles.upsert(connection, series.id, [(time, 2.0, 3.0, 1.0, 2.0, 5.0) for time in back])
-        counts, known = overview.look(connection, series, wanted, silent=True)
+        counts, known, _ = overview.look(connection, series, wanted, silent=True)
         raise UndoError
     inside = [case for time, case in zip(times, cases, strict=True) if wanted.start <= time < wanted.end]
     outside = grid.count(*wanted) - len(inside)
@@ -117,8 +119,8 @@ def test_only_silences_that_can_fill_a_cell_are_read(store: Store) -> None:
         times = [year.start, year.start + 2 * HOUR, year.start + 4 * HOUR, year.start + 100 * HOUR, year.end - MINUTE]
         cover(connection, series, year, "final", times)
         silences.remember(connection, series, year, times, NOW)
-        _, known = overview.look(connection, series, year, silent=True)
-        _, without = overview.look(connection, series, year)
+        _, known, _ = overview.look(connection, series, year, silent=True)
+        _, without, _ = overview.look(connection, series, year)
         raise UndoError
     assert known.silent == [Range(times[2] + MINUTE, times[3]), Range(times[3] + MINUTE, times[4])]
     assert without.silent == []
@@ -138,7 +140,7 @@ def checked(context: Callable[..., Context], clock: SetClock) -> Callable[..., t
         with made.store.write() as connection:
             build(connection)
         state = collect(made.settings, made.store, clock.now())
-        return state, complaints(state, max_lag, max_gaps)
+        return state, complaints(state, Limits(max_lag, max_gaps))
 
     return check
 
@@ -199,10 +201,18 @@ def test_what_has_no_data_is_named_and_what_is_retired_is_not_judged(
     assert {one.series.symbol: one.is_retired for one in state.series} == {"tETHUSD": False, "tOLDUSD": True}
 
 
-def test_a_pair_of_which_the_exchange_has_no_candle_is_healthy(
-    checked: Callable[..., tuple[Status, list[str]]],
+@pytest.mark.parametrize(("since", "is_healthy"), [(NOW - DAY, True), (NOW - DAY + 1, False)])
+def test_a_listed_pair_without_any_candle_is_absent_and_after_a_day_of_that_quiet(
+    checked: Callable[..., tuple[Status, list[str]]], since: int, is_healthy: bool
 ) -> None:
-    assert checked(lambda connection: new_series(connection, "tBTCUSD", first_candle=None))[1] == []
+    def build(connection: Connection) -> None:
+        series = new_series(connection, "tBTCUSD", first_candle=None)
+        wanted = Range(series.wanted_start, M1.closed_end(NOW))
+        doubts.keep(connection, series.id, [Doubt(wanted, "silence", "desc 1", since, NOW, 9)])
+
+    state, found = checked(build)
+    assert (found == []) is is_healthy
+    assert not state.series[0].is_complete
 
 
 def test_many_that_are_late_are_told_in_one_short_line(checked: Callable[..., tuple[Status, list[str]]]) -> None:
@@ -234,19 +244,21 @@ def test_gaps_that_are_open_or_given_up_count(
     def build(connection: Connection) -> None:
         series = covered_to(connection, "tBTCUSD", NOW - SETTLE)
         hole = M1.floor(NOW - 5 * HOUR)
+        if status in {"open", "failed"}:
+            coverage.cut(connection, series.id, Range(hole, M1.next(hole)))
         gaps.open_missing(connection, series, [Range(hole, M1.next(hole))], NOW - HOUR)
         connection.execute("UPDATE data_gaps SET status = ?, next_attempt_at = ?", (status, next_attempt))
 
     state, found = checked(build)
     assert found == said
     assert getattr(state.gaps, status) == 1
-    assert complaints(state, 5400, max_gaps=1) == []
+    assert complaints(state, Limits(5400, max_gaps=1)) == []
 
 
 def test_a_block_says_when_the_next_attempt_may_be_made(checked: Callable[..., tuple[Status, list[str]]]) -> None:
     state, _ = checked(lambda _: None)
     later = state._replace(blocked_until=NOW + 90_000)
-    assert complaints(later, 5400, 0)[-1] == "the next attempt may be made at 2024-06-01T12:05:33Z"
+    assert complaints(later, Limits(5400))[-1] == "the next attempt may be made at 2024-06-01T12:05:33Z"
 
 
 def test_check_says_it_in_one_line_and_in_json(folder: Folder) -> None:
@@ -262,9 +274,9 @@ def test_check_says_it_in_one_line_and_in_json(folder: Folder) -> None:
 
 SERIES = {"exchange", "symbol", "timeframe", "first", "last", "candles", "wanted_start", "wanted_end", "final",
           "present", "provisional", "empty", "unknown", "lost", "gaps_open", "lag_seconds", "complete",
-          "retired"}  # fmt: skip
+          "retired", "doubted", "unobtainable", "backlog", "silent_since", "compared_since"}  # fmt: skip
 SHAPE = {
-    "series", "absent", "gaps", "jobs", "rate_limit", "database", "warnings",
+    "series", "absent", "notes", "gaps", "jobs", "rate_limit", "database", "warnings",
     "mdata", "command", "outcome", "exit", "reason", "retryable",
 }  # fmt: skip
 

@@ -61,7 +61,13 @@ def test_timers_fire_and_jobs_write_the_store_as_mdata(host: Host, live: Sandbox
         one["unit"].removesuffix(".timer")
         for one in json.loads(host.systemctl("list-timers", "--all", "--output=json", "mdata-*"))
     ]
-    assert set(re.findall(r"enabled mdata-([a-z-]+)", listing)) == {"backfill", "detect-gaps", "repair", "status"}
+    assert set(re.findall(r"enabled mdata-([a-z-]+)", listing)) == {
+        "backfill",
+        "detect-gaps",
+        "repair",
+        "recheck",
+        "status",
+    }
     # BACKFILL_ON_STARTUP: once at the installation.
     host.until(lambda: [job[0] for job in host.jobs("backfill")] == ["ok"])
     for job in ("backfill", "detect-gaps", "repair", "status"):
@@ -340,8 +346,8 @@ def test_install_change_install_uninstall(host: Host, live: Sandbox) -> None:
     host.configure(live)
     install(host)
     first = listing(host)
-    assert links(host) == {f"mdata-{job}.timer" for job in ("backfill", "detect-gaps", "repair", "status")}
-    assert stamps(host) == {f"stamp-mdata-{job}.timer" for job in ("backfill", "detect-gaps", "repair")}
+    assert links(host) == {f"mdata-{job}.timer" for job in ("backfill", "detect-gaps", "repair", "recheck", "status")}
+    assert stamps(host) == {f"stamp-mdata-{job}.timer" for job in ("backfill", "detect-gaps", "repair", "recheck")}
     marker = json.loads((host.state / "mdata.db.timers.json").read_text())
     assert (marker["manager"], marker["user"], marker["env_file"]) == ("system", "root", "/etc/mdata/mdata.env")
     # Again: nothing.

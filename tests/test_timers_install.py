@@ -99,9 +99,9 @@ def test_show_says_that_nothing_is_installed(home: Folder) -> None:
     assert ended.exit == 0
     assert (ended.json["manager"], ended.json["answers"]) == (None, False)
     assert [one["job"] for one in ended.json["timers"] if one["enabled"]] == [
-        "backfill", "detect-gaps", "repair", "stream", "status",
+        "backfill", "detect-gaps", "repair", "stream", "recheck", "status",
     ]  # fmt: skip
     assert "no timers are installed for this store" in ended.err
     lines = home.run("timers", "show").out.splitlines()
     assert lines[0].split("\t") == ["job", "every", "next", "last", "outcome", "exit", "log"]
-    assert len(lines) == 8
+    assert len(lines) == 9

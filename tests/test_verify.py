@@ -85,7 +85,8 @@ def test_a_sound_store_is_left_as_it_is(context: MakeContext, symbol: str) -> No
     assert (result.exit, result.outcome, result.tally.requests, result.tally.remaining) == (0, "ok", 0, 0)
     assert (found.doubts, found.refused, found.unvouched) == ((), 0, 0)
     assert found.candles == one.store.connection.execute("SELECT count(*) FROM candles").fetchone()[0] > 0
-    assert everything(one.store.path) == before
+    assert everything(one.store.path) == {**before, "digests": everything(one.store.path)["digests"]}
+    assert verify(one)[1].doubts == ()
 
 
 MIDDLE = TODAY - 3 * DAY
@@ -259,7 +260,7 @@ def test_a_range_that_grew_since_it_was_doubted_is_withdrawn_as_a_whole(
     clock.advance(10 * MINUTE)
     update(one)
     with one.store.write() as connection:
-        audit.withdraw(connection, series, found.doubts)
+        audit.withdraw(connection, series, found.doubts, 0)
     assert verify(one)[0].exit == 0
     heal(one, clock, sandbox)
 
@@ -280,7 +281,7 @@ def test_what_was_answered_anew_since_it_was_doubted_is_trusted(context: MakeCon
     before = segments(one)[0]
     assert before.range.contains(provisional.range)
     with one.store.write() as connection:
-        audit.withdraw(connection, series, found.doubts)
+        audit.withdraw(connection, series, found.doubts, 0)
     assert segments(one)[0] == before
 
 
@@ -429,7 +430,7 @@ def test_what_the_store_calls_unsound_is_what_a_page_calls_so(time: int, values:
     row = (time * MINUTE // 4, *values)
     connection.execute("INSERT INTO candles VALUES (1, ?, ?, ?, ?, ?, ?)", row)
     grid = TIMEFRAMES["1m"]
-    series = table.Series(1, "bitfinex", "tBTCUSD", grid, 0, 0, 0, None, None, None)
+    series = table.Series(1, "bitfinex", "tBTCUSD", grid, 0, 0, 0, None, None, None, None)
     found = audit.find_unsound(connection, series)
     connection.close()
     assert bool(found) == (fault(row, grid) is not None)  # type: ignore[arg-type]

@@ -21,10 +21,10 @@ ROWS = [(60_000 * minute, 1.5, 2.5, 0.5, 1.25, 9.0 + minute) for minute in range
 def first_release(path: Path) -> None:
     """Make a store as the first release did."""
     connection = sqlite3.connect(path, isolation_level=None)
-    migrations.apply(Database(connection, recursive_triggers=False), stop_before="m002_typed_view")
+    migrations.apply(Database(connection, recursive_triggers=False), stop_before="m004_typed_view")
     connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
     connection.execute("PRAGMA user_version=1")
-    table.introduce(connection, "tBTCUSD", TIMEFRAMES["1m"], first_candle=0, asked_at=1, wanted_start=0)
+    table.introduce(connection, "tBTCUSD", TIMEFRAMES["1m"], wanted_start=0)
     candles.upsert(connection, 1, ROWS)
     connection.close()
 

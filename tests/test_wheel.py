@@ -12,12 +12,18 @@ from test_completion import press_tab
 HERE = Path(__file__).parent.parent
 
 
+def checked_out() -> str:
+    """Return what git says is checked out; "unknown" where this is no checkout."""
+    ended = subprocess.run(["git", "rev-parse", "HEAD"], cwd=HERE, capture_output=True, text=True, check=False)
+    return ended.stdout[:12] or "unknown"
+
+
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", folder, HERE], check=True, timeout=300, cwd=folder)
-    (found,) = folder.glob("mdata-*.whl")
+    (found,) = folder.glob("mdata_candles-*.whl")
     return found
 
 
@@ -58,6 +64,7 @@ def test_it_works_far_from_the_checkout(folder: Folder, installed: Path) -> None
     )  # fmt: skip
     assert str(installed.parent) in place.stdout
     assert run("--version").stdout.startswith("mdata ")
+    assert f"(commit {checked_out()}," in run("--version").stdout
     for arguments in (["backfill"], ["detect-gaps"], ["repair"], ["status", "--check"], ["timers", "show", "--cron"]):
         ended = run(*arguments)
         assert ended.returncode == 0, ended.stderr

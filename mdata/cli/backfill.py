@@ -13,12 +13,13 @@ if TYPE_CHECKING:
 
     from mdata.config import Settings
     from mdata.jobs.context import Context
-    from mdata.jobs.passes import Planned
     from mdata.jobs.result import JobResult
+    from mdata.jobs.wanted import Planned
     from mdata.store.engine import Store
 
 
 def backfill(
+    symbols: common.These = None,
     env_file: common.EnvFile = None,
     symbol: common.Symbols = None,
     timeframe: common.Timeframes = None,
@@ -41,7 +42,7 @@ def backfill(
     Every series is first brought up to date and then extended backwards, to BACKFILL_DAYS ago or to --since. Every
     page is committed as it comes: whatever ends a run, the next one carries on from there.
     """
-    given = Options(env_file, symbol, timeframe, json, quiet, verbose)
+    given = Options(env_file, common.both(symbols, symbol), timeframe, json, quiet, verbose)
     if dry_run:
         conduct("backfill", given, lambda frame: _plan_backfill(frame, since))
     from mdata.cli.jobs import limits_of, run_job
@@ -51,6 +52,7 @@ def backfill(
 
 
 def update(
+    symbols: common.These = None,
     env_file: common.EnvFile = None,
     symbol: common.Symbols = None,
     timeframe: common.Timeframes = None,
@@ -66,7 +68,7 @@ def update(
 
     What `backfill` does first, for those who want it more often and have no stream running.
     """
-    given = Options(env_file, symbol, timeframe, json, quiet, verbose)
+    given = Options(env_file, common.both(symbols, symbol), timeframe, json, quiet, verbose)
     if dry_run:
         conduct("update", given, _plan_update)
     from mdata.cli.jobs import limits_of, run_job
@@ -99,7 +101,7 @@ def _plan(frame: Frame, priority: Priority, plan: "Callable[[Settings, Store | N
     from contextlib import nullcontext
     from dataclasses import asdict
 
-    from mdata.domain.planning import estimate, in_turn
+    from mdata.domain.estimate import estimate, in_turn
     from mdata.shapes import budget
     from mdata.store.engine import open_for_reading
 

@@ -12,14 +12,14 @@ import typer
 
 from mdata.cli import options as common
 from mdata.cli.frame import Answer, Frame, Options, conduct, instant
-from mdata.cli.words import complete_symbol, one_of
+from mdata.cli.words import one_of
 from mdata.errors import OK, WORK_REMAINS, NotPermittedError, Stopped, StorageError
 from mdata.reading.kinds import FORMATS
 
 if TYPE_CHECKING:
     from mdata.domain.timeframe import Timeframe
     from mdata.jobs.export import Asked, Exported
-    from mdata.jobs.passes import Target
+    from mdata.jobs.wanted import Target
     from mdata.reading.kinds import Kind
 
 _ADVICE = "`mdata backfill` (with --since for what is older), `mdata detect-gaps` and `mdata repair` bring them"
@@ -38,13 +38,7 @@ class _Wish(NamedTuple):
 
 
 def export(
-    symbols: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[SYMBOL]...", help="These pairs, and not all of SYMBOLS.", show_default=False,
-            autocompletion=complete_symbol,
-        ),
-    ] = None,
+    symbols: common.These = None,
     env_file: common.EnvFile = None,
     symbol: common.Symbols = None,
     timeframe: common.Timeframes = None,
@@ -94,7 +88,7 @@ def export(
         output = None
     if json and output is None:
         raise typer.BadParameter("--json describes what --output holds: give both")
-    given = Options(env_file, [*(symbols or []), *(symbol or [])] or None, timeframe, json, quiet, verbose)
+    given = Options(env_file, common.both(symbols, symbol), timeframe, json, quiet, verbose)
     file = None if output is None else Path(output)
     # A path forgets the slash at its end; the shell's completion writes one behind a folder that is there.
     is_folder = file is not None and (str(output).endswith("/") or _is_dir(file))
@@ -103,7 +97,7 @@ def export(
 
 
 def _export(frame: Frame, wish: _Wish) -> Answer:
-    from mdata.jobs.passes import targets
+    from mdata.jobs.wanted import targets
 
     asked, wanted = _asked(frame, wish), targets(frame.loaded.settings)
     if wish.output is None and wish.format != "freqtrade":

@@ -108,6 +108,8 @@ def perform(command: str, options: Options, act: Callable[[StderrLog], Answer], 
         (log.notice if isinstance(error, NotNowError) else log.error)(str(error))
         answer = _failed(log, command, error.exit_code, str(error), is_job=is_job)
     except Stopped as stop:
+        if is_job:
+            log.notice(f"stopped by a signal; run `mdata {command}` again")
         answer = _failed(log, command, stop.exit_code, "stopped by a signal", is_job=is_job)
     except typer.BadParameter as error:
         # It names files, and whoever names those may mean harm.

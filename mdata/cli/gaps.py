@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 
 def detect_gaps(
+    symbols: common.These = None,
     env_file: common.EnvFile = None,
     symbol: common.Symbols = None,
     timeframe: common.Timeframes = None,
@@ -32,11 +33,12 @@ def detect_gaps(
     from mdata.cli.jobs import limits_of, run_job
     from mdata.jobs.detect_gaps import detect_gaps as work
 
-    given = Options(env_file, symbol, timeframe, json, quiet, verbose)
+    given = Options(env_file, common.both(symbols, symbol), timeframe, json, quiet, verbose)
     run_job("detect-gaps", given, limits_of(max_runtime, None), wait_lock, work)
 
 
 def repair(
+    symbols: common.These = None,
     env_file: common.EnvFile = None,
     symbol: common.Symbols = None,
     timeframe: common.Timeframes = None,
@@ -54,7 +56,7 @@ def repair(
     Newest first, in the fewest requests, GAP_REPAIR_MAX_REPAIRS_PER_RUN at most. A gap that an answer left unproven
     is asked about again after 1, 6, 24 hours and so on, and given up after 8 times.
     """
-    given = Options(env_file, symbol, timeframe, json, quiet, verbose)
+    given = Options(env_file, common.both(symbols, symbol), timeframe, json, quiet, verbose)
     if dry_run:
         conduct("repair", given, lambda frame: _plan(frame, retry_failed=retry_failed))
     from mdata.cli.jobs import limits_of, run_job
@@ -65,6 +67,7 @@ def repair(
 
 
 def gaps(
+    symbols: common.These = None,
     env_file: common.EnvFile = None,
     symbol: common.Symbols = None,
     timeframe: common.Timeframes = None,
@@ -84,7 +87,7 @@ def gaps(
     ] = False,
 ) -> None:
     """List the gaps: found, repaired, proven empty, given up."""
-    given = Options(env_file, symbol, timeframe, json)
+    given = Options(env_file, common.both(symbols, symbol), timeframe, json)
     if revisions:
         conduct("gaps", given, _revisions)
     conduct("gaps", given, lambda frame: _gaps(frame, given, status, since, limit))

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from mdata import __version__, config, waiting
+from mdata.cli.endings import ending
 from mdata.cli.frame import Answer, Frame, Options, closing_line, conduct, duration, job_answer
 from mdata.jobs.context import Context, Exchange, Limits, Progress
 from mdata.jobs.result import JobResult
@@ -63,22 +64,11 @@ def run_job_with_more(
         lock = command_lock(database, command, patience, frame.clock)
         with lock, context(frame, lasting) as given:
             result, more = work(given)
-        closing_line(frame.log, result.exit, summary(result, more.words))
+            line = ending(frame, given.store, result, more.words)
+        closing_line(frame.log, result.exit, line)
         return job_answer(result, more.data, more.show)
 
     conduct(command, options, act, is_job=True)
-
-
-def summary(result: JobResult, words: str = "") -> str:
-    """Return the final line of a run: `key=value`, for people and for grep; the reason is quoted as in JSON."""
-    from dataclasses import asdict
-    from json import dumps
-
-    counted = " ".join(f"{name}={value}" for name, value in asdict(result.tally).items() if value)
-    seconds = (result.finished_at - result.started_at) / 1000
-    reason = f"reason={dumps(result.reason, ensure_ascii=False)}" if result.reason else ""
-    parts = f"{result.command} outcome={result.outcome} exit={result.exit} took={seconds:.1f}s"
-    return " ".join(filter(None, (parts, counted, reason, words)))
 
 
 @contextmanager

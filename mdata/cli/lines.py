@@ -12,7 +12,7 @@ from typing import Self
 
 from mdata.domain.candle import Candle
 from mdata.domain.moment import iso
-from mdata.jobs.passes import Target
+from mdata.jobs.wanted import Target
 
 # Bytes that may wait for the reader: tens of thousands of candles.
 MOST_WAITING = 8 * 1024 * 1024

@@ -25,6 +25,7 @@ COMMANDS = {
     "cleanup": "upkeep",
     "verify": "verify",
     "status": "status",
+    "chart": "chart",
     "gaps": "gaps",
     "jobs": "upkeep",
     "export": "export",
@@ -94,10 +95,11 @@ app = typer.Typer(
 def _version(value: bool) -> None:
     if value:
         from mdata import __version__
+        from mdata.commit import commit
         from mdata.store.sqlite import SQLITE_VERSION
 
         python = ".".join(map(str, sys.version_info[:3]))
-        typer.echo(f"mdata {__version__} (SQLite {SQLITE_VERSION}, Python {python})")
+        typer.echo(f"mdata {__version__} (commit {commit()}, SQLite {SQLITE_VERSION}, Python {python})")
         raise typer.Exit
 
 

@@ -25,6 +25,15 @@ Symbols = Annotated[
         autocompletion=complete_symbol,
     ),
 ]
+These = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[SYMBOL]...",
+        help="These pairs, and not all of SYMBOLS; the same as --symbol.",
+        show_default=False,
+        autocompletion=complete_symbol,
+    ),
+]
 Timeframes = Annotated[
     list[str] | None,
     typer.Option(
@@ -51,3 +60,8 @@ WaitLock = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Warnings and errors only.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")]
+
+
+def both(symbols: list[str] | None, named: list[str] | None) -> list[str] | None:
+    """Return the pairs that were given as arguments and by --symbol, or None for those of the settings."""
+    return [*(symbols or []), *(named or [])] or None

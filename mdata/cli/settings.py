@@ -11,13 +11,14 @@ from mdata.cli.frame import Answer, Frame, Options, conduct, perform
 
 
 def config(
+    symbols: common.These = None,
     env_file: common.EnvFile = None,
     symbol: common.Symbols = None,
     timeframe: common.Timeframes = None,
     json: common.Json = False,
 ) -> None:
     """Show every setting, its value, and where that comes from."""
-    conduct("config", Options(env_file, symbol, timeframe, json), _config)
+    conduct("config", Options(env_file, common.both(symbols, symbol), timeframe, json), _config)
 
 
 def _config(frame: Frame) -> Answer:

@@ -20,6 +20,7 @@ class Wish:
     """What was asked for beside the common options."""
 
     check: bool
+    complete: bool
     max_lag: str | None
     max_gaps: int
     prometheus: Path | None
@@ -29,11 +30,15 @@ class Wish:
 
 
 def status(
+    symbols: common.These = None,
     env_file: common.EnvFile = None,
     symbol: common.Symbols = None,
     timeframe: common.Timeframes = None,
     json: common.Json = False,
     check: Annotated[bool, typer.Option("--check", help="Exit 3 unless the store is healthy.")] = False,
+    complete: Annotated[
+        bool, typer.Option("--complete", help="As --check, and exit 3 unless the backfill is complete, too.")
+    ] = False,
     max_lag: Annotated[
         str | None, typer.Option(metavar="DURATION", help="Limit for --check; else STATUS_MAX_LAG_MINUTES.")
     ] = None,
@@ -50,11 +55,12 @@ def status(
 ) -> None:
     """Show what is stored, what is missing, and how the jobs went.
 
-    With --check it is the health check: one line, and exit 3 when a series has no data or is too far behind, or gaps
-    are open.
+    With --check it is the health check: one line, and exit 3 when a series has no data or is too far behind, or when
+    gaps are open. With --complete it also fails while a backfill is not done.
     """
-    given = Options(env_file, symbol, timeframe, json, quiet, verbose)
-    wish = Wish(check, max_lag, max_gaps, prometheus, bool(symbol or timeframe), json, quiet)
+    given = Options(env_file, common.both(symbols, symbol), timeframe, json, quiet, verbose)
+    check = check or complete
+    wish = Wish(check, complete, max_lag, max_gaps, prometheus, bool(given.symbols or timeframe), json, quiet)
     if watch and (check or json or prometheus):
         raise typer.BadParameter("it goes with neither --check, --json nor --prometheus", param_hint="--watch")
     if watch:
@@ -82,7 +88,8 @@ def _status(frame: Frame, wish: Wish) -> Answer:
 
 def _read(frame: Frame, wish: Wish) -> Answer:
     from mdata import shapes
-    from mdata.jobs.status import complaints, with_next_runs
+    from mdata.jobs.health import Limits, complaints, sentence
+    from mdata.jobs.status import with_next_runs
 
     settings = frame.loaded.settings
     limit = settings.status_max_lag_minutes * 60 if wish.max_lag is None else duration(wish.max_lag, "--max-lag")
@@ -94,16 +101,17 @@ def _read(frame: Frame, wish: Wish) -> Answer:
         if file is not None:
             _write_metrics(frame, file, None, limit, error.exit_code)
         raise
-    reason = "; ".join(complaints(state, limit, wish.max_gaps))
+    limits = Limits(limit, wish.max_gaps, wish.complete, settings.rate_limit_delay)
+    reason = "; ".join(complaints(state, limits))
     code = WORK_REMAINS if reason else OK
     if file is not None:
         _write_metrics(frame, file, state, limit, code)
     if is_screen or (wish.json and not wish.check):
         state = with_next_runs(state)
-    data = shapes.status(state, shapes.budget(settings, frame.clock))
+    data = shapes.status(state, shapes.budget(settings, frame.clock), limits)
     if not wish.check:
         return Answer(OK, None, data, lambda: _show(frame, state, wish))
-    return Answer(code, reason or None, data, lambda: _say(reason, wish))
+    return Answer(code, reason or None, data, lambda: _say(reason, sentence(state, limits), wish))
 
 
 def _write_metrics(frame: Frame, file: Path, state: "Status | None", max_lag: int, code: int) -> None:
@@ -119,11 +127,11 @@ def _write_metrics(frame: Frame, file: Path, state: "Status | None", max_lag: in
         frame.log.warning(f"node_exporter reads only files whose names end in .prom, not {file}")
 
 
-def _say(reason: str, wish: Wish) -> None:
+def _say(reason: str, sentence: str, wish: Wish) -> None:
     from mdata import render
 
     if reason or not wish.quiet:
-        render.line(reason or "healthy")
+        render.line(sentence)
 
 
 def _show(frame: Frame, state: "Status", wish: Wish) -> None:

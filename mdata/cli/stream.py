@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 def stream(
+    symbols: common.These = None,
     env_file: common.EnvFile = None,
     symbol: common.Symbols = None,
     timeframe: common.Timeframes = None,
@@ -44,7 +45,7 @@ def stream(
     It catches up by REST first, and after every cut. What it stores is provisional: `update` and `backfill` confirm
     it when it has settled.
     """
-    given = Options(env_file, symbol, timeframe, json, quiet, verbose)
+    given = Options(env_file, common.both(symbols, symbol), timeframe, json, quiet, verbose)
     patience = duration(wait_lock, "--wait-lock")
     seconds = None if for_ is None else duration(for_, "--for")
     if seconds == 0:
@@ -58,8 +59,9 @@ def stream(
 def _stream(frame: Frame, patience: int, seconds: int | None, wants_table: bool, *, wants_lines: bool) -> Answer:
     import threading
 
+    from mdata.cli.endings import ending
     from mdata.cli.frame import closing_line, job_answer
-    from mdata.cli.jobs import context, summary
+    from mdata.cli.jobs import context
     from mdata.clock import HaltingClock
     from mdata.jobs.context import Limits
     from mdata.jobs.stream import stream as work
@@ -75,7 +77,8 @@ def _stream(frame: Frame, patience: int, seconds: int | None, wants_table: bool,
         context(ours, Limits(), shows_progress=False) as given,
     ):
         result = work(given, _outside(ours, halt, show, printed), lasting)
-    closing_line(frame.log, result.exit, summary(result))
+        line = ending(frame, given.store, result)
+    closing_line(frame.log, result.exit, line)
     return job_answer(result)
 
 

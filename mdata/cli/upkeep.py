@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 
 
 def cleanup(
+    symbols: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[SYMBOL]...", help="With --all: these pairs.", show_default=False, autocompletion=complete_symbol
+        ),
+    ] = None,
     env_file: common.EnvFile = None,
     json: common.Json = False,
     dry_run: common.DryRun = False,
@@ -57,6 +63,7 @@ def cleanup(
     revisions past JOBS_RETENTION_DAYS. With --symbol and --all: forget a series altogether.
     """
     given = Options(env_file, None, None, json, quiet, verbose)
+    symbol = common.both(symbols, symbol)
     if everything != bool(symbol) or (timeframe and not symbol):
         raise typer.BadParameter("--all forgets the series of --symbol (and --timeframe): give both, or neither")
     if symbol:

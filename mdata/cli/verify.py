@@ -1,6 +1,8 @@
 """`mdata verify`: the whole store against its ledger."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from mdata.cli import options as common
 from mdata.cli.frame import Answer, Frame, Options, conduct
@@ -13,12 +15,17 @@ if TYPE_CHECKING:
 
 
 def verify(
+    symbols: common.These = None,
     env_file: common.EnvFile = None,
     symbol: common.Symbols = None,
     timeframe: common.Timeframes = None,
     json: common.Json = False,
+    exchange: Annotated[
+        bool, typer.Option("--exchange", help="Compare a day's share of what is stored with the exchange again.")
+    ] = False,
     dry_run: common.DryRun = False,
     max_runtime: common.MaxRuntime = None,
+    max_requests: common.MaxRequests = None,
     wait_lock: common.WaitLock = "30s",
     quiet: common.Quiet = False,
     verbose: common.Verbose = False,
@@ -27,14 +34,43 @@ def verify(
 
     Has SQLite check the file, counts the candles of every range that the exchange has answered for, and looks for
     rows that can be none. What differs from the ledger is unknown from then on: `backfill`, `detect-gaps` and
-    `repair` bring it back. Asks the exchange nothing.
+    `repair` bring it back. Keeps a digest of each month, to see what was changed behind mdata's back. Asks the
+    exchange nothing, unless with --exchange: then a share of the stored history is compared with it, everything once
+    in RECHECK_DAYS.
     """
-    given = Options(env_file, symbol, timeframe, json, quiet, verbose)
+    given = Options(env_file, common.both(symbols, symbol), timeframe, json, quiet, verbose)
     if dry_run:
-        conduct("verify", given, _plan)
+        conduct("verify", given, _plan_exchange if exchange else _plan)
     from mdata.cli.jobs import limits_of, run_job_with_more
 
-    run_job_with_more("verify", given, limits_of(max_runtime, None), wait_lock, _work)
+    limits = limits_of(max_runtime, max_requests)
+    run_job_with_more("verify", given, limits, wait_lock, _compare if exchange else _work)
+
+
+def _compare(context: "Context") -> "tuple[JobResult, More]":
+    from dataclasses import asdict
+
+    from mdata.cli.jobs import More
+    from mdata.jobs.recheck import recheck
+
+    result, compared = recheck(context)
+    words = f"compared={compared.candles} pages={compared.pages}"
+    return result, More(words, {"compared": asdict(compared)})
+
+
+def _plan_exchange(frame: Frame) -> Answer:
+    from dataclasses import asdict
+
+    from mdata import render
+    from mdata.jobs.recheck import Compared, plan
+    from mdata.store.engine import open_for_reading
+
+    store, found = open_for_reading(frame.loaded.settings.database_path), Compared()
+    if store is not None:
+        with store:
+            found = plan(frame.loaded.settings, store)
+    text = f"{found.requests} requests compare {found.candles:,} candles, of {found.pages} pages in all"
+    return Answer(data={"dry_run": True, "compared": asdict(found)}, show=lambda: render.line(text))
 
 
 def _work(context: "Context") -> "tuple[JobResult, More]":

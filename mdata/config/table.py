@@ -36,6 +36,8 @@ class Settings(NamedTuple):
     retention_days_by_timeframe: Mapping[str, int]
     jobs_retention_days: int
     settle_seconds: int
+    revisit_hours: int
+    recheck_days: int
     status_max_lag_minutes: int
     bitfinex_rest_url: str
     bitfinex_ws_url: str
@@ -75,6 +77,8 @@ CATEGORIES: dict[str, tuple[Setting, ...]] = {
         Setting("BACKFILL_ON_STARTUP", "true", values.truth, "Timers: backfill once at each boot too."),
         Setting("BACKFILL_INTERVAL_MINUTES", "60", _MINUTES, "Timers: minutes between two runs."),
         Setting("SETTLE_SECONDS", "120", values.whole(0, 86_400), "For how long closed candles may still change."),
+        Setting("REVISIT_HOURS", "24", values.whole(0, 168), "Compare so many hours again at every run of backfill."),
+        Setting("RECHECK_DAYS", "90", values.whole(0, 3650), "Compare everything again in so many days; 0: never."),
     ),
     "Gaps": (
         Setting("GAP_DETECTION_INTERVAL_MINUTES", "60", _MINUTES, "Timers: minutes between two runs."),

@@ -27,6 +27,7 @@ class Priority(IntEnum):
     UPDATE = 0
     REPAIR = 1
     BACKFILL = 2
+    RECHECK = 3
 
 
 class Waiter(NamedTuple):
@@ -97,10 +98,14 @@ class State(NamedTuple):
         return self._replace(sender="") if self.sender and is_late else self
 
     def head(self) -> Waiter | None:
-        """Return whose turn is next: the highest class, every fourth slot the lowest; then the longest wait."""
+        """Return whose turn is next: the highest class, every fourth slot the lowest; then the longest wait.
+
+        Who compares history again has a turn only where nobody else waits.
+        """
         if not self.waiters:
             return None
         classes = {waiter.priority for waiter in self.waiters}
+        classes = classes - {int(Priority.RECHECK)} or classes
         chosen = max(classes) if self.passed >= LOWEST_EVERY - 1 else min(classes)
         return min((waiter for waiter in self.waiters if waiter.priority == chosen), key=lambda waiter: waiter.since)
 
@@ -123,8 +128,8 @@ class State(NamedTuple):
 
     def granted(self, waiter: Waiter, now: float) -> "State":
         """Return the state after this waiter got the slot at `now`."""
-        lowest = max(other.priority for other in (*self.waiters, waiter))
-        passed = 0 if waiter.priority == lowest else self.passed + 1
+        lowest = max(min(other.priority, Priority.BACKFILL) for other in (*self.waiters, waiter))
+        passed = 0 if waiter.priority >= lowest else self.passed + 1
         left = self.left(waiter.id)
         return left._replace(last=now, sender=waiter.id, passed=passed, offered_to="", offered_at=0.0)
 
@@ -148,7 +153,7 @@ class State(NamedTuple):
 
 def kept(priority: int) -> int:
     """Return how many requests of a burst this class leaves to the others."""
-    return LOWEST_EVERY - 1 if priority == Priority.BACKFILL else 0
+    return LOWEST_EVERY - 1 if priority >= Priority.BACKFILL else 0
 
 
 def patience(pace: Pace) -> float:

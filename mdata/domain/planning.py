@@ -1,89 +1,145 @@
-"""What to ask next: the forward pass, the backward pass, and how much that will be.
+"""What to ask next: the forward pass, the backward pass, a stream's catch-up, doubts, and how much that will be.
 
 Every plan is made from the ledger as it is now, so that what another job has answered meanwhile is not asked
-again; None means that there is nothing to ask.
+again; None means that there is nothing to ask. A plan names what it is about; whoever sends it looks up which stored
+candles the request reaches over, so that one of them comes back.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from mdata.domain.interval import Range, subtract
-from mdata.domain.query import PAGE_LIMIT, Query
-from mdata.domain.series import Series
+from mdata.domain.doubt import Doubt
+from mdata.domain.evidence import WITNESSES
+from mdata.domain.interval import Range, normal, subtract
+from mdata.domain.ledger import QUIET_EVERY, Ledger
 from mdata.domain.timeframe import DAY, Timeframe
 
-# A pair without a candle for so long is asked once a day only.
-QUIET_AFTER = 30 * DAY
-QUIET_EVERY = 1 * DAY
-
-# What one candle takes in the database, with its share of the tree; measured on a million of them.
-BYTES_PER_CANDLE = 65
+# How often the exchange is asked anew which its first candle is.
+FIRST_EVERY = 30 * DAY
 
 
-class Ledger(NamedTuple):
-    """What a plan needs to know of a series at `now` (ms UTC); `settle` in ms.
+class Wish(NamedTuple):
+    """What to ask about: a part of a series, from which end, and over how many stored candles on either side.
 
-    `confirmed_to` is the frontier, moved on over final coverage that begins there.
+    `is_open`: no start is named, so that the row from before the part encloses its old end. `revisit_from` (ms UTC):
+    the request begins there where that costs no further one.
     """
 
-    series: Series
-    hull: Range | None
-    confirmed_to: int | None
-    last_candle: int | None
-    now: int
-    settle: int
-
-    @property
-    def is_quiet(self) -> bool:
-        """Whether the pair has had no candle for 30 days."""
-        newest = self.last_candle if self.last_candle is not None else self.series.first_candle
-        return newest is None or is_quiet(self.series.timeframe, newest, self.now)
+    part: Range
+    newest_first: bool
+    is_open: bool = False
+    witnesses: int = WITNESSES
+    revisit_from: int | None = None
 
 
-def is_quiet(timeframe: Timeframe, newest: int, until: int) -> bool:
-    """Whether no interval that closed in the 30 days before `until` has a candle; `newest` is the last one's."""
-    return timeframe.closed_end(until) - timeframe.next(newest) > QUIET_AFTER
+def first_page(timeframe: Timeframe, start: int, now: int) -> Wish:
+    """Return the first request about a series that is wanted from `start` on (ms UTC): its newest page."""
+    return Wish(Range(start, timeframe.next(timeframe.closed_end(now))), newest_first=True, is_open=True)
 
 
-def is_first_asked(series: Series | None, now: int) -> bool:
-    """Whether the exchange must be asked for the first candle: once, and daily while there is none."""
-    return series is None or (series.first_candle is None and now - series.first_asked_at >= QUIET_EVERY)
+def forward(ledger: Ledger, *, confirm: bool, revisit: int = 0) -> Wish | None:
+    """Return the next request of the forward pass, from the frontier to the forming interval.
 
-
-def forward(ledger: Ledger, *, confirm: bool) -> Query | None:
-    """Return the next request of the forward pass, from the frontier to the newest closed interval.
-
-    Nothing is asked while no interval has closed since the last answer, unless `confirm`: then settled
-    intervals that are not final yet are reason enough. A series without coverage starts with its newest page.
+    Nothing is asked while no interval has closed since the last answer, unless a silence is in doubt or, with
+    `confirm`, something settled is not final yet; a silence that is provisional is never a reason to ask. A series
+    without a candle starts with its newest page. `revisit` is how far before the frontier (ms) a request may begin.
     """
-    series, grid = ledger.series, ledger.series.timeframe
-    closed, settled = grid.closed_end(ledger.now), grid.closed_end(ledger.now, ledger.settle)
-    wanted = series.wanted(ledger.now, ledger.settle)
-    if series.first_candle is None:
+    series, grid, wanted = ledger.series, ledger.series.timeframe, ledger.wanted
+    closed = grid.closed_end(ledger.now)
+    is_early = ledger.is_quiet and ledger.now - (series.answered_at or 0) < QUIET_EVERY
+    if ledger.last_candle is None:
+        return None if is_early or closed <= wanted.start else first_page(grid, wanted.start, ledger.now)
+    start = max(ledger.confirmed_to or wanted.start, wanted.start)
+    doubted = _due_silence(ledger, start)
+    if doubted is None:
+        has_closed = closed > (series.asked_to or 0) and closed > start
+        if is_early or not (has_closed or (confirm and _is_unconfirmed(ledger, start))):
+            return None
+    # What has been asked from here before, and came out silent, is asked from the other end.
+    newest_first = doubted is not None and doubted.form == f"asc {ledger.reaches_from}"
+    revisit_from = start - revisit if revisit and doubted is None else None
+    return Wish(Range(start, grid.next(closed)), newest_first, witnesses=ledger.witnesses, revisit_from=revisit_from)
+
+
+def _due_silence(ledger: Ledger, start: int) -> Doubt | None:
+    """Return the silence in doubt that begins at the newest coverage, or where nothing is covered, when it is due."""
+    silence = ledger.doubt("silence", since=ledger.hull.end if ledger.hull else start)
+    return silence if silence is not None and silence.is_due(ledger.now) else None
+
+
+def _is_unconfirmed(ledger: Ledger, start: int) -> bool:
+    """Whether something from `start` on has settled and is not final, other than silences that were told of."""
+    grid = ledger.series.timeframe
+    settled = grid.closed_end(ledger.now, ledger.settle)
+    silences = normal(
+        doubt.range.clip(start, min(settled, grid.closed_end(doubt.asked_at, ledger.settle)))
+        for doubt in ledger.doubts
+        if doubt.kind == "silence"
+    )
+    return start < settled and bool(subtract([Range(start, settled)], silences))
+
+
+def backward(ledger: Ledger) -> Wish | None:
+    """Return the next request of the backward pass, from the hull's old end to the wanted start.
+
+    Where the exchange's history seems to begin inside of what is wanted, it has to name its first candle before
+    (`asks_first`); when that is an older one, the request is made once more.
+    """
+    wanted, hull = ledger.wanted, ledger.hull
+    if hull is None or not _has_older(ledger):
         return None
-    asked_to = series.asked_to if series.asked_to is not None else -(2**63)
-    if ledger.is_quiet and ledger.now - asked_to < QUIET_EVERY:
+    silence, first = ledger.doubt("silence", until=hull.start), ledger.doubt("first")
+    if silence is not None and not (first and first.range.start < hull.start and silence.is_due(ledger.now)):
         return None
+    return Wish(Range(wanted.start, hull.start), newest_first=True, is_open=True, witnesses=ledger.witnesses)
+
+
+def _has_older(ledger: Ledger) -> bool:
+    """Whether something before the hull is wanted, and may be had."""
     if ledger.hull is None:
-        start = wanted.start
-        # Asked before, and uncovered all the same: cleanup took it, and somebody wants it back.
-        is_due = closed > start and (closed > asked_to or confirm)
-    else:
-        start = max(ledger.confirmed_to or ledger.hull.start, wanted.start)
-        is_due = closed > start and (closed > asked_to or (confirm and settled > start))
-    if not is_due:
-        return None
-    return Query(series.symbol, grid, Range(start, closed), newest_first=ledger.hull is None)
+        return False
+    left = subtract([Range(ledger.wanted.start, ledger.hull.start)], list(ledger.unobtainable))
+    return bool(left) and left[0].start < left[-1].end == ledger.hull.start
 
 
-def backward(ledger: Ledger) -> Query | None:
-    """Return the next request of the backward pass, from the hull's old end to the wanted start."""
-    wanted = ledger.series.wanted(ledger.now, ledger.settle)
-    if ledger.hull is None or ledger.hull.start <= wanted.start or ledger.series.first_candle is None:
+def asks_first(ledger: Ledger) -> bool:
+    """Whether the exchange is to be asked for its first candle.
+
+    That is where an answer ended inside of what is wanted; and every month, or as soon as it has settled, once it is
+    known.
+    """
+    series = ledger.series
+    if series.first_candle is not None:
+        settles_at = series.timeframe.next(series.first_candle) + ledger.settle
+        return ledger.now - series.first_asked_at >= FIRST_EVERY or series.first_asked_at < settles_at <= ledger.now
+    first = ledger.doubt("first")
+    if ledger.last_candle is None:
+        return ledger.doubt("silence") is not None and (first is None or first.is_due(ledger.now))
+    if ledger.hull is None or not _has_older(ledger) or not ledger.doubt("silence", until=ledger.hull.start):
+        return False
+    return first is None or (first.range.start >= ledger.hull.start and first.is_due(ledger.now))
+
+
+def whole_first_page(ledger: Ledger) -> Wish | None:
+    """Return the request for the first page of a series as a whole, when no other answer has any of its rows."""
+    first, failed = ledger.doubt("unconfirmed"), ledger.doubt("unwitnessed")
+    if first is None or failed is None or not failed.is_due(ledger.now):
         return None
-    backlog = Range(wanted.start, ledger.hull.start)
-    return Query(ledger.series.symbol, ledger.series.timeframe, backlog, newest_first=True)
+    return Wish(first.range, newest_first=not failed.was_newest_first, witnesses=0)
+
+
+def second_answer(ledger: Ledger) -> Wish | None:
+    """Return the request that reaches over the first page of a series, while no other answer has any of its rows."""
+    if not ledger.doubt("unconfirmed") or ledger.last_candle is None:
+        return None
+    grid, start = ledger.series.timeframe, ledger.confirmed_to or ledger.wanted.start
+    return Wish(Range(start, grid.next(grid.closed_end(ledger.now))), newest_first=False, witnesses=ledger.witnesses)
+
+
+def contradicted(ledger: Ledger) -> tuple[list[Range], bool]:
+    """Return what answers contradict and may be asked about now (normal), and from which end to count."""
+    due = [one for one in ledger.doubts if one.kind in {"absent", "changed"} and one.is_due(ledger.now)]
+    last = max(due, key=lambda doubt: doubt.range.end, default=None)
+    return normal(doubt.range for doubt in due), last is not None and not last.was_newest_first
 
 
 def behind(ledger: Ledger, covered: list[Range], before: int, lookback: int) -> list[Range]:
@@ -91,77 +147,28 @@ def behind(ledger: Ledger, covered: list[Range], before: int, lookback: int) -> 
 
     `covered` (normal) is what is known there. That is what a stream catches up with; the rest is for other jobs.
     """
-    series, grid = ledger.series, ledger.series.timeframe
-    wanted = series.wanted(ledger.now, ledger.settle)
+    wanted, grid = ledger.wanted, ledger.series.timeframe
     start = max(wanted.start, grid.ceil(ledger.now - lookback), ledger.confirmed_to or wanted.start)
-    if series.first_candle is None or start >= before:
+    if start >= before:
         return []
-    return subtract([Range(start, before)], covered)
+    return subtract([Range(start, before)], normal([*covered, *ledger.unobtainable]))
 
 
-def catch_up(ledger: Ledger, covered: list[Range], before: int, lookback: int) -> Query | None:
+def catch_up(ledger: Ledger, covered: list[Range], before: int, lookback: int) -> Wish | None:
     """Return the next request for what a stream's snapshot, which begins at `before`, does not reach."""
     missing = behind(ledger, covered, before, lookback)
     if not missing:
         return None
-    asked = Range(missing[0].start, missing[-1].end)
-    return Query(ledger.series.symbol, ledger.series.timeframe, asked, newest_first=False)
+    part = Range(missing[0].start, missing[-1].end)
+    silence = next((one for one in ledger.doubts if one.kind == "silence" and one.range.overlaps(part)), None)
+    newest_first = silence is not None and not silence.was_newest_first
+    return Wish(part, newest_first, witnesses=ledger.witnesses)
 
 
-def backlog(ledger: Ledger) -> int:
-    """Return how many wanted intervals lie outside the hull: the work of `backfill`."""
-    wanted = ledger.series.wanted(ledger.now, ledger.settle)
-    count = ledger.series.timeframe.count
-    if ledger.hull is None:
-        return count(*wanted)
-    return count(wanted.start, min(ledger.hull.start, wanted.end)) + count(
-        max(ledger.hull.end, wanted.start), wanted.end
-    )
+def around_gap(ledger: Ledger, part: Range, *, has_older: bool, has_newer: bool, tries: int) -> Wish:
+    """Return the request that can prove what is missing in `part`, the `tries`th time (from 0).
 
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """How much a run may need at most: requests, seconds at the shared rate, bytes on disk."""
-
-    requests: int
-    seconds: float
-    bytes: int
-
-    def __add__(self, other: "Estimate") -> "Estimate":
-        return Estimate(self.requests + other.requests, self.seconds + other.seconds, self.bytes + other.bytes)
-
-
-def estimate(intervals: int, delay: float, *, is_new: bool = False) -> Estimate:
-    """Return what asking for so many intervals costs; a new series asks for its first candle too."""
-    requests = -(-intervals // PAGE_LIMIT) + is_new
-    return Estimate(requests, requests * delay, intervals * BYTES_PER_CANDLE)
-
-
-def in_turn(costs: Iterable[Estimate], seconds: Callable[[int], float]) -> list[Estimate]:
-    """Return the estimates with the time that each takes after those before it.
-
-    `seconds` says how long so many requests take in all: the first may leave at once, those that come later wait.
+    Where candles are stored on one side only, rows are counted from there; every other time from the other end.
     """
-    found, requests = [], 0
-    for cost in costs:
-        before, requests = seconds(requests), requests + cost.requests
-        found.append(replace(cost, seconds=seconds(requests) - before))
-    return found
-
-
-def repair(series: Series, asked: Range, before: int | None, after: int | None, doubted: Range | None) -> Query:
-    """Return the request that can prove what is missing in `asked`.
-
-    It reaches from the stored candle `before` the range to the one `after` it, where there are such, and proves
-    something only when both come back: an answer that is cut or shifted loses one of them. Where there is but one,
-    the answer begins with that, so that a cut shows at the other end.
-    """
-    start = asked.start if before is None else before
-    end = asked.end if after is None else series.timeframe.next(after)
-    witnesses = tuple(time for time in (before, after) if time is not None)
-    return Query(
-        *(series.symbol, series.timeframe, Range(start, end)),
-        newest_first=before is None or after is not None,
-        doubted=doubted,
-        witnesses=witnesses,
-    )
+    from_newest = has_newer or not has_older
+    return Wish(part, from_newest if tries % 2 == 0 else not from_newest, witnesses=ledger.witnesses)

@@ -1,37 +1,20 @@
-"""What is asked of the exchange, and what its answer proves.
-
-The exchange sends no candle for an interval without trades, and an answer says nothing about why it is
-short: `[]` comes for silence, for the future and for an unknown symbol alike. What an answer proves is
-therefore decided here, and nowhere else:
-
-- a full page (as many rows as the limit allows) proves its range up to its last row;
-- a shorter page proves the whole range that was asked;
-- but an empty stretch of 60 intervals or more at the far end of a page may be a cut answer: it is asked
-  about once more, and believed when the second answer brings nothing either. When it does bring something, the
-  exchange sends no more rows than the first had, and from then on so many make a full page. Where a repair has a
-  witness at one end only, any empty stretch at the other end is one of those.
-"""
+"""What is asked of the exchange, and its answer as it was read; what that proves is decided in `evidence`."""
 
 from math import isclose
 from typing import NamedTuple
 
 from mdata.domain.candle import Candle
-from mdata.domain.interval import Range, normal, subtract
+from mdata.domain.interval import Range
 from mdata.domain.timeframe import Timeframe
 
 # Candles per answer at most: the exchange's own maximum.
 PAGE_LIMIT = 10_000
 
-# An empty stretch of so many intervals is remarkable: asked about twice, remembered, and asked again later.
-LONG_SILENCE = 60
-
 
 class Query(NamedTuple):
     """One request for candles: an aligned range, from which end to count, and at most how many rows.
 
-    `doubted` came out empty a moment ago and is believed when it does so again. `witnesses` are open times of
-    stored candles inside the range that must come back before the answer proves anything. `cap`: an answer of so
-    many rows was found to have been cut, whatever the limit.
+    `is_open`: the request names no start, so that a row from before the range may come back and enclose its old end.
     """
 
     symbol: str
@@ -39,9 +22,17 @@ class Query(NamedTuple):
     range: Range
     newest_first: bool
     limit: int = PAGE_LIMIT
-    doubted: Range | None = None
-    witnesses: tuple[int, ...] = ()
-    cap: int = PAGE_LIMIT
+    is_open: bool = False
+
+    @property
+    def form(self) -> str:
+        """Return from which end and from which bound rows are counted: answers of one form may share a mistake."""
+        return f"desc {self.range.end}" if self.newest_first else f"asc {self.range.start}"
+
+    @property
+    def within(self) -> Range:
+        """Return where rows of the answer may lie."""
+        return Range(0, self.range.end) if self.is_open else self.range
 
 
 class RefusedRow(NamedTuple):
@@ -67,8 +58,18 @@ class Page(NamedTuple):
 
     @property
     def is_full(self) -> bool:
-        """Whether the answer holds as many rows as it may, so that more can lie beyond its last one."""
-        return self.rows >= min(self.query.limit, self.query.cap)
+        """Whether the answer holds as many rows as were asked for, so that more can lie beyond its last one."""
+        return self.rows >= self.query.limit
+
+    @property
+    def span(self) -> Range | None:
+        """Return the range from the oldest row to the newest one; None where there is no row to tell it by."""
+        grid = self.query.timeframe
+        refused = (row.open_time for row in self.refused)
+        times = [time for time in refused if time is not None and grid.is_aligned(time)]
+        if self.candles:
+            times += (self.candles[0][0], self.candles[-1][0])
+        return Range(min(times), grid.next(max(times))) if times else None
 
     @property
     def refusal(self) -> str:
@@ -78,79 +79,9 @@ class Page(NamedTuple):
         return f"{told}: {first.reason}: {first.text}"
 
 
-class Proof(NamedTuple):
-    """What a page proves: `reach` was answered for, but for the rows that were refused; the rest is `proven`.
+def is_same(candle: Candle, other: Candle) -> bool:
+    """Whether two answers tell the same candle.
 
-    `doubt` came out empty and is to be asked about once more.
+    Volumes are sums of floats on the exchange's side, which add up differently in the last digits: that is no change.
     """
-
-    reach: Range | None
-    proven: list[Range]
-    doubt: Range | None
-
-
-def prove(page: Page) -> Proof:
-    """Return what this page proves about the range asked; intervals of refused rows are never proven."""
-    query, timeframe = page.query, page.query.timeframe
-    asked, reached = query.range, _reached(page)
-    if _lacks_witness(page, reached):
-        return Proof(None, [], None)
-    if page.is_full:
-        reach, doubt = reached, None
-    else:
-        beyond = Range(asked.start, reached.start) if query.newest_first else Range(reached.end, asked.end)
-        is_doubtful = timeframe.count(*beyond) >= _remarkable(query) and not _is_second_time(query, beyond)
-        reach, doubt = (reached, beyond) if is_doubtful else (asked, None)
-    unknown = normal(row.unknown for row in page.refused if row.unknown)
-    if reach.end <= reach.start:
-        return Proof(None, [], doubt)
-    return Proof(reach, subtract([reach], unknown), doubt)
-
-
-def _lacks_witness(page: Page, reached: Range) -> bool:
-    if not page.query.witnesses:
-        return False
-    times = {candle[0] for candle in page.candles}
-    # A full page may end before it comes to the farther witness.
-    due = (time for time in page.query.witnesses if not page.is_full or reached.start <= time < reached.end)
-    return any(time not in times for time in due)
-
-
-def _remarkable(query: Query) -> int:
-    """Return how many silent intervals at the far end are asked about twice: any where a repair lacks a witness."""
-    return 1 if len(query.witnesses) == 1 else LONG_SILENCE
-
-
-def _is_second_time(query: Query, beyond: Range) -> bool:
-    """Whether the stretch began at the same place the last time; its far end may have moved with the clock."""
-    if query.doubted is None:
-        return False
-    return beyond.end == query.doubted.end if query.newest_first else beyond.start == query.doubted.start
-
-
-def _reached(page: Page) -> Range:
-    """Return the part of the range asked up to the page's last row, refused ones included."""
-    query, timeframe = page.query, page.query.timeframe
-    times = [row.open_time for row in page.refused if row.open_time is not None]
-    if page.candles:
-        times += (page.candles[0][0], page.candles[-1][0])
-    start, end = query.range
-    if query.newest_first:
-        return Range(min(times, default=end), end)
-    return Range(start, timeframe.next(max(times)) if times else start)
-
-
-def changes(stored: list[Candle], answered: list[Candle]) -> tuple[list[Candle], list[Candle]]:
-    """Return which stored candles come back different, and which do not come back at all.
-
-    Both lists are of the same range, ascending; what is returned are the stored, old values. Volumes are sums
-    of floats on the exchange's side, which add up differently in the last digits: that is no change.
-    """
-    answers = {candle[0]: candle for candle in answered}
-    changed = [candle for candle in stored if _differ(candle, answers.get(candle[0], candle))]
-    missing = [candle for candle in stored if candle[0] not in answers]
-    return changed, missing
-
-
-def _differ(one: Candle, other: Candle) -> bool:
-    return one != other and (one[:5] != other[:5] or not isclose(one[5], other[5], rel_tol=1e-9))
+    return candle == other or (candle[:5] == other[:5] and isclose(candle[5], other[5], rel_tol=1e-9))

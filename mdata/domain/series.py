@@ -7,7 +7,12 @@ from mdata.domain.timeframe import DAY, Timeframe
 
 
 class Series(NamedTuple):
-    """One (exchange, symbol, timeframe) of the store; all times are ms UTC."""
+    """One (exchange, symbol, timeframe) of the store; all times are ms UTC.
+
+    `first_candle` is the exchange's, once two answers have agreed about it; `answered_at` is the newest instant for
+    which it has answered about the series. `compared_to` is how far `verify --exchange` has come since
+    `compared_since`; `compared_at` is when the last round that came to its end began.
+    """
 
     id: int
     exchange: str
@@ -19,6 +24,10 @@ class Series(NamedTuple):
     cleaned_to: int | None
     frontier: int | None
     asked_to: int | None
+    answered_at: int | None
+    compared_to: int | None = None
+    compared_since: int | None = None
+    compared_at: int | None = None
 
     @property
     def name(self) -> str:
@@ -28,23 +37,24 @@ class Series(NamedTuple):
     def wanted(self, now: int, settle: int) -> Range:
         """Return the wanted range: from the earliest start asked for to the newest settled interval.
 
-        It never begins before what cleanup removed, nor before the exchange's first candle; it is empty
-        (`end <= start`) for a series that has no candle yet.
+        It never begins before what cleanup removed, nor before the exchange's first candle where that is known; it is
+        empty (`end <= start`) for a series that has not begun.
         """
         end = self.timeframe.closed_end(now, settle)
-        if self.first_candle is None:
-            return Range(end, end)
-        return Range(max(self.wanted_start, self.cleaned_to or 0, self.first_candle), end)
+        return Range(max(self.wanted_start, self.cleaned_to or 0, self.first_candle or 0), end)
 
     def wanting(self, start: int, named: int | None) -> "Series":
         """Return the series with its wanted range extended back to `start`, and to `named` if somebody named that.
 
-        Only by name is wanted again what cleanup removed.
+        Only by name is wanted again what cleanup removed, and what lies before the exchange's first candle.
         """
         if named is None:
             return self._replace(wanted_start=min(self.wanted_start, start))
         kept_from = None if self.cleaned_to is None else min(self.cleaned_to, named)
-        return self._replace(wanted_start=min(self.wanted_start, start, named), cleaned_to=kept_from)
+        first = None if self.first_candle is not None and named < self.first_candle else self.first_candle
+        return self._replace(
+            wanted_start=min(self.wanted_start, start, named), cleaned_to=kept_from, first_candle=first
+        )
 
 
 def days_before(timeframe: Timeframe, now: int, days: int) -> int:

@@ -1,34 +1,84 @@
-"""Long silences: when the exchange is asked again about a run of intervals without candles.
+"""Silences: which runs of intervals without candles are remarkable, and when the exchange is asked about one again.
 
-Around outages the exchange has been seen to fill in candles later (2021-06-30 and 2022-10-12: the daily
-candle holds more volume than the hours downloaded before), so a long empty run is asked about again when it
-is 1, 7 and 30 days old. What was already older when it was last asked about is believed for good.
+Most silences are trade that did not happen. One is remarkable when the market around it makes it improbable: if a
+share d of the intervals nearby has a candle, n silent ones in a row have the probability (1 - d) ** n.
 """
 
+from bisect import bisect_left
 from itertools import pairwise
+from math import log
+from typing import NamedTuple
 
 from mdata.domain.interval import Range
-from mdata.domain.query import LONG_SILENCE
-from mdata.domain.timeframe import DAY, Timeframe
+from mdata.domain.timeframe import DAY, HOUR, Timeframe
 
-RECHECK_AGES = (1 * DAY, 7 * DAY, 30 * DAY)
+# A silence less probable than this is remarkable, when it lasts for an hour and for three intervals at least.
+IMPROBABLE = 1e-6
+_LEAST_TIME, _LEAST_INTERVALS = 1 * HOUR, 3
+# How many covered intervals around a silence tell how busy the market is.
+NEARBY = 500
+# A remarkable silence that was believed is asked about again so long after that. Around outages the exchange has been
+# seen to fill in candles later (2021-06-30 and 2022-10-12: the daily candle holds more volume than the hours
+# downloaded before).
+RECHECK_AFTER = (1 * DAY, 7 * DAY, 30 * DAY)
 
 
-def recheck_at(run_end: int, asked_at: int) -> int | None:
-    """Return when a run that ended at `run_end` and was last asked about at `asked_at` is due again (ms UTC)."""
-    age = asked_at - run_end
-    return next((run_end + threshold for threshold in RECHECK_AGES if threshold > age), None)
+class Density(NamedTuple):
+    """How busy a market is: of so many covered intervals, how many have a candle."""
+
+    intervals: int = 0
+    candles: int = 0
+
+    def __add__(self, other: "Density") -> "Density":  # type: ignore[override]  # two counts, and no concatenation
+        return Density(self.intervals + other.intervals, self.candles + other.candles)
 
 
-def long_runs(timeframe: Timeframe, within: Range, open_times: list[int]) -> list[Range]:
-    """Return the stretches of `within` that hold 60 intervals or more and none of these (ascending) candles."""
-    silent = timeframe.count(*within) - len(open_times)
-    if silent < LONG_SILENCE:
+NOTHING_NEARBY = Density()
+
+
+def least(timeframe: Timeframe) -> int:
+    """Return how many intervals a remarkable silence has at least: an hour of them, and three."""
+    return max(_LEAST_INTERVALS, -(-_LEAST_TIME // timeframe.step) if timeframe.step else 0)
+
+
+def is_remarkable(timeframe: Timeframe, silent: int, nearby: Density) -> bool:
+    """Whether so many silent intervals in a row are improbable in a market as busy as `nearby`."""
+    if silent < least(timeframe):
+        return False
+    if not nearby.intervals or nearby.candles >= nearby.intervals:
+        return True
+    return silent * log(1 - nearby.candles / nearby.intervals) < log(IMPROBABLE)
+
+
+def density_beside(timeframe: Timeframe, times: list[int], covered: Range, hole: Range) -> Density:
+    """Return how busy the market is beside a hole in a covered range, whose (ascending) candles are `times`."""
+    left, right = timeframe.count(covered.start, hole.start), timeframe.count(hole.end, covered.end)
+    before = min(left, max(NEARBY // 2, NEARBY - right))
+    after = min(right, NEARBY - min(before, NEARBY // 2))
+    start, end = timeframe.shift(hole.start, -before), timeframe.shift(hole.end, after)
+    held = bisect_left(times, hole.start) - bisect_left(times, start)
+    held += bisect_left(times, end) - bisect_left(times, hole.end)
+    return Density(before + after, held)
+
+
+def silent_runs(timeframe: Timeframe, within: Range, open_times: list[int]) -> list[Range]:
+    """Return the stretches of `within` without these (ascending) candles that are long enough to be remarkable."""
+    shortest = least(timeframe)
+    if timeframe.count(*within) - len(open_times) < shortest:
         return []
     edges = [timeframe.previous(within.start), *open_times, within.end]
+    long_enough = shortest * timeframe.step  # 0 for months: each stretch is counted then
     runs = []
     for before, after in pairwise(edges):
+        if after - before <= long_enough:
+            continue
         start = timeframe.next(before)
-        if timeframe.count(start, after) >= LONG_SILENCE:
+        if timeframe.count(start, after) >= shortest:
             runs.append(Range(start, after))
     return runs
+
+
+def recheck_at(believed_at: int, asked_at: int) -> int | None:
+    """Return when a silence is due that was believed at `believed_at` and last asked about at `asked_at` (ms UTC)."""
+    age = asked_at - believed_at
+    return next((believed_at + after for after in RECHECK_AFTER if after > age), None)

@@ -4,25 +4,29 @@ It is drawn from the ledger alone, so that a year of minutes costs as little as 
 as empty where it fills a whole cell; shorter ones do not show.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from mdata.domain.interval import Range, clip
 from mdata.domain.timeframe import Timeframe
 
-Cell = Literal["present", "empty", "provisional", "partly unknown", "unknown", "lost"]
+Cell = Literal["present", "empty", "provisional", "in doubt", "unobtainable", "partly unknown", "unknown", "lost"]
 
 
 class Known(NamedTuple):
     """What the ledger says about a series: lists of ranges are normal, `lost` are open times, all in ms UTC.
 
-    `silent` are the final ranges that are known to hold no candle.
+    `silent` are the final ranges that are known to hold no candle. Of what is unknown, `doubted` is what one answer
+    has called silent and no second one yet, `unobtainable` what the exchange does not serve any more.
     """
 
     final: list[Range]
     provisional: list[Range]
     silent: list[Range]
     lost: list[int]
+    doubted: Sequence[Range] = ()
+    unobtainable: Sequence[Range] = ()
 
 
 def draw(timeframe: Timeframe, wanted: Range, known: Known, width: int) -> list[Cell]:
@@ -36,25 +40,27 @@ def draw(timeframe: Timeframe, wanted: Range, known: Known, width: int) -> list[
         return []
     edges = [timeframe.index(wanted.start) + position * count // cells for position in range(cells + 1)]
 
-    def shares(ranges: list[Range]) -> list[int]:
-        parts = clip(ranges, *wanted)
+    def shares(ranges: Sequence[Range]) -> list[int]:
+        parts = clip(list(ranges), *wanted)
         return _shares(edges, [(timeframe.index(start), timeframe.index(end)) for start, end in parts])
 
     lost = shares([Range(time, timeframe.next(time)) for time in known.lost])
-    drawn = [
-        _worst(end - start, *found)
-        for (start, end), *found in zip(
-            pairwise(edges), shares(known.final), shares(known.provisional), shares(known.silent), lost, strict=True
-        )
-    ]
+    parts = (known.final, known.provisional, known.silent, known.doubted, known.unobtainable)
+    filled = zip(*(shares(ranges) for ranges in parts), lost, strict=True)
+    drawn = [_worst(end - start, *found) for (start, end), found in zip(pairwise(edges), filled, strict=True)]
     return [drawn[position * cells // width] for position in range(width)]
 
 
-def _worst(size: int, final: int, provisional: int, silent: int, lost: int) -> Cell:
+def _worst(size: int, final: int, provisional: int, silent: int, doubted: int, unobtainable: int, lost: int) -> Cell:
     """Return what a cell of `size` intervals shows: a loss or a hole of one interval is never hidden."""
     if lost:
         return "lost"
-    if final + provisional < size:
+    unknown = size - final - provisional
+    if 0 < unknown <= unobtainable:
+        return "unobtainable"
+    if 0 < unknown <= doubted:
+        return "in doubt"
+    if unknown > 0:
         return "partly unknown" if final + provisional else "unknown"
     if provisional:
         return "provisional"

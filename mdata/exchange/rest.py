@@ -75,19 +75,21 @@ class Rest:
             "end": timeframe.previous(end),
             "limit": query.limit,
         }
+        if query.is_open:
+            del parameters["start"]
         path = f"/candles/trade:{timeframe.name}:{query.symbol}/hist"
         payload, asked_at = self._get(path, parameters, on_send)
         return self._of_its_own(wire.read_page(query, payload, asked_at))
 
-    def first_candle(self, symbol: str, timeframe: Timeframe, on_send: Callable[[], None]) -> tuple[int | None, int]:
-        """Return the open time of the oldest candle (None: the exchange has none), and when it was asked (ms UTC)."""
+    def first_candle(self, symbol: str, timeframe: Timeframe, on_send: Callable[[], None]) -> Page:
+        """Return a page of the oldest candle, or of none."""
         whole = Query(symbol, timeframe, Range(0, 2**53), newest_first=False, limit=1)
         path = f"/candles/trade:{timeframe.name}:{symbol}/hist"
         payload, asked_at = self._get(path, {"sort": 1, "start": 0, "limit": 1}, on_send)
         page = self._of_its_own(wire.read_page(whole, payload, asked_at))
-        if page.refused or len(page.candles) > 1:
+        if page.refused:
             raise BadAnswerError(f"the exchange's first candle of {symbol} {timeframe.name} cannot be one")
-        return (page.candles[0][0] if page.candles else None), asked_at
+        return page
 
     def pairs(self, on_send: Callable[[], None]) -> set[str]:
         """Return the symbols of all pairs the exchange lists, as candles name them (`tBTCUSD`)."""

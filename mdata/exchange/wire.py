@@ -105,8 +105,8 @@ def _read_sound(query: Query, rows: list[Any]) -> list[Candle] | None:
         are_numbers
         and len(candles) == len(rows)
         and set(map(type, times)) == {int}
-        and query.range.start <= times[0]
-        and times[-1] < query.range.end
+        and query.within.start <= times[0]
+        and times[-1] < query.within.end
         and all(map(lt, times, times[1:]))
         and _are_aligned(query.timeframe, times)
     )
@@ -125,18 +125,24 @@ def _read_one_by_one(query: Query, rows: list[Any]) -> tuple[list[Candle], list[
     refused: list[RefusedRow] = []
     times = [time_of(row) for row in rows]
     _refuse_misplaced(query, [time for time in times if time is not None])
-    for row, time, (before, after) in zip(rows, times, _neighbours(times), strict=True):
-        found = candle_of(row)
-        reason = found if isinstance(found, str) else sanity.fault(found, query.timeframe)
-        if reason is not None:
-            refused.append(RefusedRow(time, shortened(row), reason, _unknown(query, time, before, after)))
-        elif not isinstance(found, str):
-            _append(candles, found)
+    found = [_judged(row, query.timeframe) for row in rows]
+    sound = [one[0] if isinstance(one, tuple) else None for one in found]
+    for row, time, one, (before, after) in zip(rows, times, found, _neighbours(sound), strict=True):
+        if isinstance(one, tuple):
+            _append(candles, one)
+        else:
+            refused.append(RefusedRow(time, shortened(row), one, _unknown(query, time, before, after)))
     return candles, refused
 
 
+def _judged(row: Any, timeframe: Timeframe) -> Candle | str:
+    """Return the candle that a row spells, or why it is refused."""
+    found = candle_of(row)
+    return found if isinstance(found, str) else sanity.fault(found, timeframe) or found
+
+
 def _neighbours(times: list[int | None]) -> Iterator[tuple[int | None, int | None]]:
-    """Yield for each row the last known time before it, and the first from it on."""
+    """Yield for each row the last sound time before it, and the first from it on."""
     after = [*accumulate(reversed(times), _newer)]
     return zip([None, *accumulate(times, _newer)], reversed(after), strict=False)
 
@@ -155,7 +161,7 @@ def _append(candles: list[Candle], found: Candle) -> None:
 
 def _refuse_misplaced(query: Query, times: list[int]) -> None:
     for time in times:
-        if not query.range.start <= time < query.range.end:
+        if not query.within.start <= time < query.within.end:
             raise BadAnswerError(
                 f"the exchange sent a candle at {time}, outside the range asked "
                 f"({query.range.start} to {query.range.end}); nothing of the answer was stored"
@@ -184,10 +190,10 @@ def candle_of(row: Any) -> Candle | str:
 
 
 def _unknown(query: Query, time: int | None, before: int | None, after: int | None) -> Range | None:
-    """Return what stays unknown because of a refused row: its interval, or all between its neighbours."""
+    """Return what a refused row may have stood for: its interval, or all between its sound neighbours."""
     grid = query.timeframe
-    if time is not None:
-        return Range(grid.floor(time), grid.next(time))
+    if time is not None and grid.is_aligned(time):
+        return Range(time, grid.next(time))
     start = query.range.start if before is None else grid.next(before)
     end = query.range.end if after is None else grid.floor(after)
     return Range(start, end) if start < end else None

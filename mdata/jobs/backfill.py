@@ -3,24 +3,18 @@
 from mdata.config import Settings
 from mdata.domain import planning
 from mdata.domain.budget import Priority
-from mdata.domain.planning import estimate
+from mdata.domain.estimate import estimate
+from mdata.domain.ledger import backlog, doubted_outside
+from mdata.domain.query import PAGE_LIMIT
 from mdata.domain.series import Series
 from mdata.domain.timeframe import Timeframe
+from mdata.errors import WORK_REMAINS
 from mdata.jobs.context import Context
 from mdata.jobs.job import Job, run
-from mdata.jobs.passes import (
-    Passes,
-    Planned,
-    Target,
-    cut_off,
-    find,
-    read_ledger,
-    refuse_wrong_clock,
-    start_asked,
-    stored,
-    targets,
-)
+from mdata.jobs.ledger import read_ledger
+from mdata.jobs.passes import Passes
 from mdata.jobs.result import JobResult
+from mdata.jobs.wanted import Planned, Target, cut_off, find, refuse_wrong_clock, start_asked, stored, targets
 from mdata.store import coverage
 from mdata.store import series as table
 from mdata.store.engine import Store
@@ -35,7 +29,7 @@ def backfill(context: Context, since: int | None = None) -> JobResult:
     the retention. The caller holds the command's lock.
     """
     job = Job(COMMAND, context, Priority.BACKFILL)
-    return run(job, lambda job: _work(job, since), _remaining)
+    return run(job, lambda job: _work(job, since), _remaining, in_doubt)
 
 
 def _work(job: Job, since: int | None) -> None:
@@ -46,10 +40,41 @@ def _work(job: Job, since: int | None) -> None:
         series = passes.introduce(target)
         if series is not None:
             served.append(_want(job, target, series, since))
-    for series in sorted(served, key=lambda series: series.frontier or 0):
+    for series in newest_first(job, served):
         passes.forward(series, confirm=True)
     for series in served:
         passes.backward(series)
+
+
+def newest_first(job: Job, served: list[Series]) -> list[Series]:
+    """Return series in the order of their forward passes: the stalest first, those that take many pages last.
+
+    Every series has its newest candles so before any goes deep.
+    """
+    now = job.context.clock.now()
+
+    def key(series: Series) -> tuple[bool, int]:
+        frontier = series.frontier or 0
+        return series.timeframe.count(frontier, now) > PAGE_LIMIT, frontier
+
+    return sorted(served, key=key)
+
+
+def in_doubt(job: Job) -> tuple[int, str | None]:
+    """Return the exit code, and the sentence, for what one answer has left in doubt at the ends of the series."""
+    context, now = job.context, job.context.clock.now()
+    left: dict[str, int] = {}
+    for series in stored(context.store, context.settings):
+        ledger = read_ledger(context.store, series, now, context.settle)
+        if not ledger.is_quiet and (count := doubted_outside(ledger)):
+            left[series.name] = count
+    if not left:
+        return 0, None
+    names = ", ".join(f"{name} ({count} intervals)" for name, count in left.items())
+    return WORK_REMAINS, (
+        f"in doubt: {names}; one answer had no candles there, and no second one has confirmed it yet: "
+        f"run `mdata {job.command}` again"
+    )
 
 
 def _want(job: Job, target: Target, series: Series, since: int | None) -> Series:
@@ -84,7 +109,7 @@ def _planned(settings: Settings, store: Store | None, target: Target, now: int, 
         intervals = grid.count(start if named is None else min(start, named), grid.closed_end(now))
         return Planned(target.name, intervals, estimate(intervals, delay, is_new=True))
     ledger = read_ledger(store, series, now, settings.settle_seconds * 1000)
-    intervals = planning.backlog(ledger._replace(series=ledger.series.wanting(start, named)))
+    intervals = backlog(ledger._replace(series=ledger.series.wanting(start, named)))
     asks = planning.forward(ledger, confirm=True) is not None
     return Planned(target.name, intervals, estimate(max(intervals, int(asks)), delay))
 
@@ -93,4 +118,4 @@ def _remaining(job: Job) -> int:
     """Count the wanted intervals outside the hull of every series that is stored."""
     context = job.context
     now, known = context.clock.now(), stored(context.store, context.settings)
-    return sum(planning.backlog(read_ledger(context.store, series, now, context.settle)) for series in known)
+    return sum(backlog(read_ledger(context.store, series, now, context.settle)) for series in known)

@@ -9,7 +9,8 @@ from dataclasses import replace
 from mdata.errors import MdataError, StorageError
 from mdata.jobs.context import Context
 from mdata.jobs.job import Job
-from mdata.jobs.passes import Passes, Target
+from mdata.jobs.passes import Passes
+from mdata.jobs.wanted import Target
 from mdata.jobs.worker import Worker
 from mdata.store.engine import open_store
 

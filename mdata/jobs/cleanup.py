@@ -5,15 +5,15 @@ from dataclasses import dataclass
 
 from mdata.config import Settings
 from mdata.domain.budget import Priority
+from mdata.domain.estimate import BYTES_PER_CANDLE
 from mdata.domain.interval import Range
-from mdata.domain.planning import BYTES_PER_CANDLE
 from mdata.domain.series import Series
 from mdata.domain.timeframe import DAY
 from mdata.jobs.context import Context
 from mdata.jobs.job import Job, run
-from mdata.jobs.passes import cut_off
 from mdata.jobs.result import JobResult
-from mdata.store import candles, coverage, gaps, housekeeping, silences
+from mdata.jobs.wanted import cut_off
+from mdata.store import candles, coverage, digests, doubts, gaps, housekeeping, silences
 from mdata.store import series as table
 from mdata.store.engine import Connection, Store
 
@@ -42,7 +42,8 @@ def plan(settings: Settings, store: Store, now: int) -> Removed:
         for series in table.every(connection):
             before = cut_off(settings, series.timeframe, until)
             if before is not None:
-                total += candles.count(connection, series.id, Range(-(2**62), before))
+                newest = candles.last_before(connection, series.id, 2**62)
+                total += candles.count(connection, series.id, Range(-(2**62), min(before, newest or before)))
         old = now - settings.jobs_retention_days * DAY
         return Removed(total, *housekeeping.count_old(connection, old), total * BYTES_PER_CANDLE)
 
@@ -77,10 +78,10 @@ def _work(job: Job, removed: Counter[str]) -> None:
 def _counted_from(connection: Connection, now: int) -> int:
     """Return the instant from which retention counts back: `now`, though no later than what the exchange has shown.
 
-    A clock that runs years ahead would have everything removed, and nothing of it is ever wanted again.
+    A clock that runs ahead would have everything removed, and nothing of it is ever wanted again.
     """
-    hulls = ((series.timeframe, coverage.hull(connection, series.id)) for series in table.every(connection))
-    return min(now, max((grid.next(hull.end) for grid, hull in hulls if hull), default=now))
+    shown_to = table.shown_to(connection)
+    return now if shown_to is None else min(now, shown_to)
 
 
 def _clean(job: Job, series: Series, before: int, removed: Counter[str]) -> None:
@@ -95,6 +96,11 @@ def _clean(job: Job, series: Series, before: int, removed: Counter[str]) -> None
             # What is unknown before the rest of the hull is backlog now, and nobody has answered for it.
             gaps.forget_outside(connection, series, coverage.hull(connection, series.id))
             silences.forget(connection, series.id, before)
+            digests.forget(connection, series.id, before)
+            doubts.forget_before(connection, series.id, before)
+    # The newest candle is what later answers are known by: it stays, whatever its age.
+    newest = candles.last_before(job.context.store.connection, series.id, 2**62)
+    before = min(before, newest if newest is not None else before)
     while True:
         left = candles.first_from(job.context.store.connection, series.id, -(2**62))
         if left is None or left >= before:

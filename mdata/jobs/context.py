@@ -23,8 +23,8 @@ class Exchange(Protocol):
         """Ask for candles."""
         ...
 
-    def first_candle(self, symbol: str, timeframe: Timeframe, on_send: Callable[[], None]) -> tuple[int | None, int]:
-        """Ask for the oldest candle's open time; return it and the time of asking (ms UTC)."""
+    def first_candle(self, symbol: str, timeframe: Timeframe, on_send: Callable[[], None]) -> Page:
+        """Ask for the oldest candle: a page of one, or of none."""
         ...
 
     def pairs(self, on_send: Callable[[], None]) -> set[str]:

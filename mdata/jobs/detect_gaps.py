@@ -1,15 +1,15 @@
 """`detect-gaps`: compare coverage and lost candles with the hull, and keep the list of gaps exact."""
 
 from mdata.domain.budget import Priority
-from mdata.domain.gaps import missing
 from mdata.domain.interval import Range, normal, subtract
 from mdata.domain.series import Series
 from mdata.jobs.context import Context
 from mdata.jobs.job import Job, run
-from mdata.jobs.passes import find, stored, targets
 from mdata.jobs.result import JobResult
-from mdata.store import candles, coverage, gaps
+from mdata.jobs.wanted import find, stored, targets
+from mdata.store import candles, coverage, doubts, gaps
 from mdata.store.engine import Connection
+from mdata.store.overview import find_holes
 
 COMMAND = "detect-gaps"
 
@@ -58,12 +58,11 @@ def _unlisted(connection: Connection, series: Series, found: list[Range]) -> boo
 
 def find_missing(connection: Connection, series: Series) -> list[Range]:
     """Return the gaps that a series has now: from its coverage and its marks of lost candles alone."""
-    hull = coverage.hull(connection, series.id)
-    if hull is None:
-        return []
-    kept = Range(series.cleaned_to or 0, 2**62)
-    uncovered = coverage.uncovered(connection, series.id, hull)
-    return missing(series.timeframe, hull, uncovered, candles.lost(connection, series.id), kept)
+    covered = normal(segment.range for segment in coverage.segments(connection, series.id))
+    return find_holes(
+        series, coverage.hull(connection, series.id), covered, candles.lost(connection, series.id),
+        doubts.unobtainable(connection, series.id),
+    )  # fmt: skip
 
 
 def unknown_in_gaps(context: Context) -> int:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from mdata.domain.interval import Range, normal
 from mdata.domain.timeframe import Timeframe
 from mdata.errors import NotThereError
-from mdata.jobs.passes import Target
+from mdata.jobs.wanted import Target
 from mdata.reading.candles import Candles
 from mdata.reading.look import at_hand, read
 from mdata.store import series as table
@@ -126,7 +126,7 @@ def _range(connection: Connection, target: Target, asked: Asked) -> Range | None
     grid, usual = series.timeframe, at_hand(connection, series, asked.now)
     cells, start = asked.resample or grid, usual.start
     if asked.since is not None:
-        start = max(grid.ceil(asked.since), start if series.first_candle is None else series.first_candle)
+        start = max(grid.ceil(asked.since), series.first_candle or 0)
     # A local clock that is behind does not undo what has been answered.
     closed = max(grid.closed_end(asked.now), usual.end)
     end = cells.floor(closed if usual.end <= start else usual.end)

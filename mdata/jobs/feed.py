@@ -18,7 +18,7 @@ from mdata.domain.message import Faulty, Frame, Message, NotSubscribed
 from mdata.domain.session import Session
 from mdata.errors import ConfigurationError, MdataError, RateLimitedError, UnreachableError
 from mdata.jobs.context import Context
-from mdata.jobs.passes import Target
+from mdata.jobs.wanted import Target
 from mdata.jobs.worker import Worker
 
 # For how long (s) nobody may connect when the exchange says that there were too many connects.

@@ -11,8 +11,8 @@ from mdata.jobs import JOBS
 from mdata.jobs.cleanup import COMMAND, SLICE, Removed
 from mdata.jobs.context import Context
 from mdata.jobs.job import Job, run
-from mdata.jobs.passes import targets
 from mdata.jobs.result import JobResult
+from mdata.jobs.wanted import targets
 from mdata.locks import command_lock
 from mdata.store import candles, housekeeping
 from mdata.store import series as table

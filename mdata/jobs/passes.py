@@ -1,126 +1,49 @@
-"""The forward and the backward pass over one series: slot, plan, ask, prove, store, page by page."""
+"""The passes over one series: slot, plan, ask, store, page by page."""
 
 from collections.abc import Callable
-from typing import NamedTuple
 
-from mdata.config import Settings
 from mdata.domain import planning
-from mdata.domain.interval import Range, normal
-from mdata.domain.moment import iso
+from mdata.domain.interval import Range
+from mdata.domain.ledger import Ledger
 from mdata.domain.near import did_you_mean
-from mdata.domain.planning import Estimate, Ledger
-from mdata.domain.query import PAGE_LIMIT, Page, Proof, Query, prove
-from mdata.domain.series import Series, days_before
-from mdata.domain.timeframe import DAY, Timeframe
-from mdata.errors import BadAnswerError, ConfigurationError, RowsRefusedError
+from mdata.domain.planning import Wish
+from mdata.domain.query import Page, Query
+from mdata.domain.series import Series
+from mdata.errors import BadAnswerError, ConfigurationError
+from mdata.jobs.answers import Stored, note_first, store_page
 from mdata.jobs.context import Progress
 from mdata.jobs.job import Job
-from mdata.store import candles, coverage
+from mdata.jobs.ledger import covered_before, ledger_of, newest_page, reaching, read_ledger
+from mdata.jobs.wanted import Target, find, refuse_wrong_clock, start_asked
+from mdata.store import candles, doubts
 from mdata.store import series as table
-from mdata.store.engine import Connection, Store
 
-Plan = Callable[[Ledger], Query | None]
+Plan = Callable[[Ledger], Wish | None]
 
-
-class Target(NamedTuple):
-    """A series that the settings name, whether or not the store has seen it yet."""
-
-    symbol: str
-    timeframe: Timeframe
-
-    @property
-    def name(self) -> str:
-        """How the series is called in messages."""
-        return f"{self.symbol} {self.timeframe.name}"
-
-
-class Planned(NamedTuple):
-    """What a run would do for one series: how many intervals are unknown, and what asking for them costs."""
-
-    name: str
-    intervals: int
-    estimate: Estimate
-
-
-def targets(settings: Settings) -> list[Target]:
-    """Return the series that the settings name."""
-    return [Target(symbol, timeframe) for symbol in settings.symbols for timeframe in settings.timeframes]
-
-
-def find(store: Store, target: Target) -> Series | None:
-    """Return the stored series of a target."""
-    return table.find(store.connection, target.symbol, target.timeframe)
-
-
-def stored(store: Store, settings: Settings) -> list[Series]:
-    """Return those series that the settings name and the store has seen."""
-    return [series for target in targets(settings) if (series := find(store, target)) is not None]
-
-
-def retention_days(settings: Settings, timeframe: Timeframe) -> int:
-    """Return for how many days candles of a timeframe are kept; 0 is for ever."""
-    return settings.retention_days_by_timeframe.get(timeframe.name, settings.retention_days)
-
-
-def cut_off(settings: Settings, timeframe: Timeframe, now: int) -> int | None:
-    """Return the open time (ms UTC) before which candles are not kept at `now`; None: all are kept."""
-    days = retention_days(settings, timeframe)
-    return days_before(timeframe, now, days) if days else None
-
-
-def start_asked(settings: Settings, timeframe: Timeframe, now: int) -> int:
-    """Return the wanted start that the settings ask for at `now`, ms UTC."""
-    start = days_before(timeframe, now, settings.backfill_days)
-    return max(start, cut_off(settings, timeframe, now) or start)
-
-
-def refuse_wrong_clock(clock: int, known: int) -> None:
-    """Raise ConfigurationError when the local `clock` is a day and more behind an instant that has passed (ms UTC).
-
-    A machine without a battery boots in 1970, and whatever is counted back from there would be wanted for ever.
-    """
-    if known - clock > DAY:
-        raise ConfigurationError(
-            f"the local clock says {iso(clock)}, but {iso(known)} has passed: set the clock, then run this again"
-        )
-
-
-def read_ledger(store: Store, series: Series, now: int, settle: int) -> Ledger:
-    """Read what a plan needs to know of a series, as it is at `now` (ms UTC; `settle` in ms)."""
-    with store.read() as connection:
-        current = table.find(connection, series.symbol, series.timeframe) or series
-        hull = coverage.hull(connection, current.id)
-        start = current.frontier if current.frontier is not None else (hull.start if hull else None)
-        if start is not None:
-            # Nothing older is wanted: cleanup may have removed it since the frontier stood there.
-            start = max(start, current.wanted(now, settle).start)
-        confirmed_to = None if start is None else coverage.final_end(connection, current.id, start)
-        newest = candles.last_before(connection, current.id, 2**62)
-    return Ledger(current, hull, confirmed_to, newest, now, settle)
-
-
-def covered_before(store: Store, series: Series, before: int, lookback: int) -> list[Range]:
-    """Return what is known of a series in the `lookback` ms before `before` (ms UTC)."""
-    return normal(coverage.clipped(store.connection, series.id, Range(before - lookback, before)))
+# So many answers in a row that brought no news end a pass: what is doubted then is asked about in the next run.
+_MOST_WITHOUT_NEWS = 3
 
 
 class Passes:
-    """The passes of one run over the series it serves; remembers what came out empty and is asked once more."""
+    """The passes of one run over the series it serves."""
 
     def __init__(self, job: Job, expected_requests: int) -> None:
         self._job, self._context = job, job.context
         self._expected = expected_requests
-        # What came out empty and is asked once more, and how many rows came before it.
-        self._doubts: dict[int, tuple[Range, int]] = {}
-        self._cap = PAGE_LIMIT
         self._listed: set[str] | None = None
+        self._asked_first: set[Target] = set()
+        # What is asked of the exchange once more about these series comes out as badly.
+        self._badly_answered: set[int] = set()
 
     def introduce(self, target: Target) -> Series | None:
-        """Return the stored series of a target, asking for its first candle where that is due.
+        """Return the stored series of a target; a new one is asked for its newest page.
 
         None when the exchange does not know the symbol, or answers nonsense about a new one: that is noted as a
         problem, and nothing is stored.
         """
+        known = find(self._context.store, target)
+        if known is not None:
+            return known
         try:
             return self._introduce(target)
         except BadAnswerError as error:
@@ -128,43 +51,41 @@ class Passes:
             return find(self._context.store, target)
 
     def _introduce(self, target: Target) -> Series | None:
-        store, clock = self._context.store, self._context.clock
-        known = find(store, target)
-        if not planning.is_first_asked(known, clock.now()):
-            return known
-        answer = self._first_candle(target)
-        if answer is not None and answer[0] is None:
-            if not self._is_listed(target.symbol):
-                self._job.has_problem(
-                    ConfigurationError(
-                        f"the exchange knows no pair {target.symbol}: no candle, and not in its list of pairs; "
-                        f"correct SYMBOLS{did_you_mean(target.symbol, sorted(self._listed or ()))}"
-                    )
-                )
-                return None
-            # A listed pair without any candle is remarkable enough to be asked about once more.
-            answer = self._first_candle(target)
-        if answer is not None:
-            first_candle, asked_at = answer
-            refuse_wrong_clock(asked_at, first_candle or 0)
-            start = start_asked(self._context.settings, target.timeframe, asked_at)
-            with self._job.write() as connection:
-                table.introduce(
-                    connection,
-                    target.symbol,
-                    target.timeframe,
-                    first_candle=first_candle,
-                    asked_at=asked_at,
-                    wanted_start=start,
-                )
-        return find(store, target)
-
-    def _first_candle(self, target: Target) -> tuple[int | None, int] | None:
-        store, clock = self._context.store, self._context.clock
-        return self._job.ask(
-            lambda: target if planning.is_first_asked(find(store, target), clock.now()) else None,
-            lambda exchange, asked, sent: exchange.first_candle(asked.symbol, asked.timeframe, sent),
+        context = self._context
+        page = self._job.ask(
+            lambda: self._first_query(target), lambda exchange, query, sent: exchange.candles(query, sent)
         )
+        if page is None:
+            return find(context.store, target)
+        if not page.rows and not self._is_listed(target.symbol):
+            self._job.has_problem(
+                ConfigurationError(
+                    f"the exchange knows no pair {target.symbol}: no candle, and not in its list of pairs; "
+                    f"correct SYMBOLS{did_you_mean(target.symbol, sorted(self._listed or ()))}"
+                )
+            )
+            return None
+        # An exchange that has candles after all contradicts an empty answer, or the local clock is years behind.
+        first = None if page.rows else self._first_candle(target, lambda: True)
+        start = start_asked(context.settings, target.timeframe, page.asked_at)
+        with self._job.write() as connection:
+            table.introduce(connection, target.symbol, target.timeframe, start)
+        series = find(context.store, target)
+        if series is not None and first is not None and first.candles:
+            self._note_first(series, first)
+        elif series is not None:
+            store_page(self._job, series, page, is_forward=True)
+        return series
+
+    def _first_query(self, target: Target) -> Query | None:
+        """Return the first request about a series, or None when another job has made it meanwhile."""
+        store, now = self._context.store, self._context.clock.now()
+        if find(store, target) is not None:
+            return None
+        start = start_asked(self._context.settings, target.timeframe, now)
+        new = Series(0, "", *target, None, 0, start, None, None, None, None)
+        with store.read() as connection:
+            return reaching(connection, new, planning.first_page(target.timeframe, start, now))
 
     def _is_listed(self, symbol: str) -> bool:
         if self._listed is None:
@@ -172,91 +93,163 @@ class Passes:
         return symbol in (self._listed or ())
 
     def forward(self, series: Series, *, confirm: bool) -> None:
-        """Ask for everything from the frontier to the newest closed interval, and move the frontier along."""
-        self._go(series, lambda ledger: planning.forward(ledger, confirm=confirm), is_forward=True)
+        """Ask for everything from the frontier to the newest closed interval, and move the frontier along.
+
+        With `confirm` what is in doubt is asked about a second time, and the last day is looked at once more.
+        """
+        hours = self._context.settings.revisit_hours if confirm else 0
+        before = self._job.tally.requests
+
+        def plan(ledger: Ledger) -> Wish | None:
+            # Once: where an answer ends before it comes to what is new, the next one begins there.
+            revisit = hours * 3_600_000 if self._job.tally.requests == before else 0
+            return planning.forward(ledger, confirm=confirm, revisit=revisit)
+
+        self._go(
+            series,
+            plan,
+            is_forward=True,
+            most=None if confirm else 1,
+        )
 
     def backward(self, series: Series) -> None:
-        """Ask for everything from the hull's old end back to the wanted start."""
-        self._go(series, planning.backward, is_forward=False)
+        """Ask for everything from the hull's old end back to the wanted start, or to the exchange's first candle.
+
+        The first page of a series is believed when another answer has some of its rows: where nothing more was to be
+        asked, that is asked for.
+        """
+        self._go_back(series)
+        self._go(series, planning.second_answer, is_forward=True)
+        self._go_back(series)  # where the first page was not what it seemed
+        ask_again(self._job, series)
+
+    def _go_back(self, series: Series) -> None:
+        for _ in range(_MOST_WITHOUT_NEWS):
+            self._go(series, planning.backward)
+            target = Target(series.symbol, series.timeframe)
+            ledger = self._ledger(series)
+            first = ledger.doubt("first")
+            # What is stored has come to where the exchange said that it begins: asked again, it is believed.
+            is_reached = first is not None and ledger.hull is not None and first.range.start == ledger.hull.start
+            if not planning.asks_first(ledger) or (target in self._asked_first and not is_reached):
+                return
+            page = self._first_candle(target, lambda: planning.asks_first(self._ledger(series)))
+            if page is not None:
+                self._note_first(series, page)
+            ledger = self._ledger(series)
+            if ledger.last_candle is None and not ledger.doubt("silence"):
+                self.forward(series, confirm=True)
+            elif planning.backward(ledger) is None:
+                return
 
     def catch_up(self, series: Series, before: int, lookback: int) -> None:
         """Ask for what a stream's snapshot, which begins at `before` (ms UTC), does not reach; `lookback` in ms."""
 
-        def plan(ledger: Ledger) -> Query | None:
+        def plan(ledger: Ledger) -> Wish | None:
             covered = covered_before(self._context.store, series, before, lookback)
             return planning.catch_up(ledger, covered, before, lookback)
 
-        self._go(series, plan, is_forward=False)
+        self._go(series, plan)
 
-    def _go(self, series: Series, plan: Plan, *, is_forward: bool) -> None:
+    def _ledger(self, series: Series) -> Ledger:
+        return read_ledger(self._context.store, series, self._context.clock.now(), self._context.settle)
+
+    def _go(self, series: Series, plan: Plan, *, is_forward: bool = False, most: int | None = None) -> None:
+        """Ask for page after page, until there is nothing to ask, or nothing new comes.
+
+        `most`: so many requests, unless pages are full.
+        """
         last: Query | None = None
+        without_news = asked = 0
         try:
-            while self._plan(series, plan) is not None:
-                query = self._ask(series, plan, is_forward=is_forward)
-                if query is None or query == last:
-                    return  # the same page twice brings nothing new: a refused row, say, at its edge
-                last = query
+            while series.id not in self._badly_answered and self._query(series, plan) not in {None, last}:
+                stored = self._ask(series, plan, is_forward=is_forward)
+                if stored is None:
+                    return
+                last = stored.page.query
+                asked += not stored.page.is_full
+                without_news = 0 if stored.is_news else without_news + 1
+                if without_news >= _MOST_WITHOUT_NEWS or asked == most:
+                    return
         except BadAnswerError as error:
+            self._badly_answered.add(series.id)
             self._job.has_problem(BadAnswerError(f"{series.name}: {error}"))
 
-    def _plan(self, series: Series, plan: Plan) -> Query | None:
-        now = self._context.clock.now()
-        query = plan(read_ledger(self._context.store, series, now, self._context.settle))
-        doubted, _ = self._doubts.get(series.id, (None, 0))
-        return None if query is None else query._replace(doubted=doubted, cap=self._cap)
+    def _query(self, series: Series, plan: Plan) -> Query | None:
+        ledger = self._ledger(series)
+        wish = plan(ledger)
+        if wish is not None:
+            wish = planning.whole_first_page(ledger) or wish
+            with self._context.store.read() as connection:
+                return reaching(connection, ledger.series, wish)
+        return None
 
-    def _ask(self, series: Series, plan: Plan, *, is_forward: bool) -> Query | None:
-        """Ask for one page and store it; return the query, or None when there was nothing to ask any more."""
+    def _ask(self, series: Series, plan: Plan, *, is_forward: bool) -> Stored | None:
+        """Ask for one page and store it; None when there was nothing to ask any more."""
         self._report(series)
         page = self._job.ask(
-            lambda: self._plan(series, plan), lambda exchange, query, sent: exchange.candles(query, sent)
+            lambda: self._query(series, plan), lambda exchange, query, sent: exchange.candles(query, sent)
         )
         if page is None:
             return None
-        self._store(series, page, is_forward=is_forward)
-        return page.query
+        stored = store_page(self._job, series, page, is_forward=is_forward)
+        if not stored.counts:
+            self._is_unwitnessed(series, page)
+        return stored
 
-    def _store(self, series: Series, page: Page, *, is_forward: bool) -> None:
-        # Imported here: a run with nothing due never needs it.
-        from mdata.store.pages import apply_page
+    def _is_unwitnessed(self, series: Series, page: Page) -> None:
+        """Say that an answer has none of the stored candles; a pair that is listed no more has no others to come."""
+        self._job.context.log.warning(
+            f"{series.name}: the exchange's answer has none of the stored candles that it should have; "
+            "nothing of it was believed"
+        )
+        if page.rows or self._is_listed(series.symbol):
+            return
+        with self._job.write() as connection:
+            last = candles.last_before(connection, series.id, 2**62)
+            if last is not None:
+                part = Range(series.timeframe.next(last), doubts.NO_END)
+                doubts.cannot_be_had(connection, series.id, [part], page.asked_at)
 
-        job, proof = self._job, prove(page)
-        self._learn(series, page, proof)
-        with job.write() as connection:
+    def _first_candle(self, target: Target, is_due: Callable[[], bool]) -> Page | None:
+        """Ask which the exchange's first candle is, once in a run."""
+        self._asked_first.add(target)
+        page = self._job.ask(
+            lambda: target if is_due() else None,
+            lambda exchange, asked, sent: exchange.first_candle(asked.symbol, asked.timeframe, sent),
+        )
+        if page is not None and page.candles:
+            refuse_wrong_clock(page.asked_at, page.candles[0][0])
+        return page
+
+    def _note_first(self, series: Series, page: Page) -> None:
+        with self._job.write() as connection:
             current = table.find(connection, series.symbol, series.timeframe) or series
-            hull = coverage.hull(connection, series.id)
-            applied = apply_page(connection, current, page, proof, self._context.settle, job.command)
-            if is_forward and proof.reach is not None:
-                self._move_frontier(connection, current, hull, proof.reach, page.asked_at)
-            job.count(
-                candles_written=applied.written,
-                candles_changed=applied.changed,
-                gaps_repaired=applied.repaired,
-                gaps_empty=applied.empty,
-            )
-        if page.refused:
-            job.has_problem(RowsRefusedError(f"{series.name}: {page.refusal}"))
-
-    def _learn(self, series: Series, page: Page, proof: Proof) -> None:
-        doubted, rows = self._doubts.get(series.id, (None, 0))
-        if doubted and rows and any(doubted.start <= candle[0] < doubted.end for candle in page.candles):
-            self._cap = min(self._cap, rows)
-        if proof.doubt is not None:
-            self._doubts[series.id] = proof.doubt, page.rows
-
-    def _move_frontier(
-        self, connection: Connection, series: Series, hull: Range | None, reach: Range, asked_at: int
-    ) -> None:
-        grid = series.timeframe
-        settled, closed = grid.closed_end(asked_at, self._context.settle), grid.closed_end(asked_at)
-        base = series.frontier if series.frontier is not None else (hull.start if hull else reach.start)
-        base = max(base, series.wanted(asked_at, self._context.settle).start)
-        known_to = coverage.final_end(connection, series.id, base)
-        frontier = min(reach.end, settled) if reach.start <= known_to else None
-        table.move_frontier(connection, series.id, frontier, min(reach.end, closed))
+            note_first(connection, current, page, self._context.settle)
 
     def _report(self, series: Series) -> None:
         done = self._job.tally.requests
         expected = max(self._expected, done + 1)
         seconds = self._context.budget.peek().seconds_for(expected - done, self._job.priority)
         self._context.report(Progress(done, expected, series.name, seconds))
+
+
+def ask_again(job: Job, series: Series) -> None:
+    """Ask a second time about what answers have contradicted, until none contradicts any more, or three have."""
+    context = job.context
+
+    def plan() -> Query | None:
+        with context.store.read() as connection:
+            ledger = ledger_of(connection, series, context.clock.now(), context.settle)
+            parts, newest_first = planning.contradicted(ledger)
+            if not parts:
+                return None
+            return reaching(connection, ledger.series, Wish(newest_page(connection, series, parts), newest_first))
+
+    last: Query | None = None
+    while plan() not in {None, last}:
+        page = job.ask(plan, lambda exchange, query, sent: exchange.candles(query, sent))
+        if page is None:
+            return
+        store_page(job, series, page)
+        last = page.query

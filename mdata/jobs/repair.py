@@ -5,31 +5,34 @@ from dataclasses import dataclass
 from mdata.config import Settings
 from mdata.domain import planning
 from mdata.domain.budget import Priority
+from mdata.domain.estimate import BYTES_PER_CANDLE, Estimate
 from mdata.domain.gaps import Gap
 from mdata.domain.interval import Range
-from mdata.domain.planning import Estimate
-from mdata.domain.query import PAGE_LIMIT, Page, Proof, Query, prove
+from mdata.domain.query import Page, Query
 from mdata.domain.series import Series
-from mdata.errors import WORK_REMAINS, BadAnswerError, NotNowError, RowsRefusedError, UnreachableError
+from mdata.errors import WORK_REMAINS, BadAnswerError, NotNowError, UnreachableError
+from mdata.jobs.answers import store_page
 from mdata.jobs.context import Context, Progress
-from mdata.jobs.detect_gaps import unknown_in_gaps
+from mdata.jobs.detect_gaps import find_missing, unknown_in_gaps
 from mdata.jobs.job import Job, LimitReachedError, run
-from mdata.jobs.passes import stored
+from mdata.jobs.ledger import ledger_of, newest_page, reaching
 from mdata.jobs.result import JobResult
-from mdata.store import candles, gaps, silences
-from mdata.store import series as table
+from mdata.jobs.wanted import stored
+from mdata.store import candles, doubts, gaps, silences
 from mdata.store.engine import Connection, Store
-from mdata.store.pages import apply_page
 
 COMMAND = "repair"
-# In one run: once more because of a doubt, and once more with witnesses farther off.
-_SILENCE_TRIES = 3
-_UNPROVEN = "the answer lacked the stored candles around the gap"
+# How often one run asks about the same range: a doubt takes three answers at most.
+_MOST_TRIES = 3
+# What an answer may say of a gap that a second one is needed for.
+_DOUBTED = {"silence", "absent", "changed", "unwitnessed"}
+_NO_WITNESS = "the answer had none of the stored candles around the gap"
+_TOO_SHORT = "the answer ended before it had passed the gap"
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A planned request, and the range of gaps, or of long silences, that it is about."""
+    """A planned request, and the range of gaps, contradictions, or silences that it is about."""
 
     series: Series
     about: Range
@@ -71,25 +74,11 @@ def due_gaps(
     return [part for part in found if part.end > part.start]
 
 
-def newest_page(connection: Connection, series: Series, parts: list[Range]) -> Range:
-    """Return the newest of these ranges (ascending), and with it as many older ones as fit on one page."""
-    newest = parts[-1]
-    start, rows = newest.end, 0
-    for part in reversed(parts):
-        rows += candles.count(connection, series.id, Range(part.start, start)) + series.timeframe.count(*part)
-        # A page that is full, witnesses included, proves less than all that was asked.
-        if part is not newest and rows > PAGE_LIMIT - 3:
-            break
-        start = part.start
-    return Range(start, newest.end)
-
-
 class _Repair:
-    """One run: what came out empty and is asked once more, and what was asked about already."""
+    """One run: what was asked about already."""
 
     def __init__(self, job: Job) -> None:
         self._job, self._context = job, job.context
-        self._doubts: dict[int, Range] = {}
         self._tried: list[tuple[int, Range]] = []
 
     def work(self) -> None:
@@ -99,8 +88,7 @@ class _Repair:
         expected = plan(context.settings, context.store, context.clock.now()).estimate.requests
         while (asked := self._plan()) is not None:
             done = job.tally.requests
-            # What is doubted is asked about once more whatever the limit: the next run knows of no doubt.
-            if done >= most + bool(self._doubts):
+            if done >= most:
                 raise LimitReachedError(f"the limit of {most} requests (GAP_REPAIR_MAX_REPAIRS_PER_RUN) is reached")
             left = max(1, expected - done)
             seconds = context.budget.peek().seconds_for(left, job.priority)
@@ -119,7 +107,7 @@ class _Repair:
             page = job.ask(plan, lambda exchange, query, sent: exchange.candles(query, sent))
         except BadAnswerError as error:
             job.has_problem(error)
-            self._note(current[0], str(error))
+            self._attempted(current[0], str(error), self._context.clock.now())
             return
         except (NotNowError, UnreachableError) as error:
             with job.write() as connection:
@@ -130,46 +118,55 @@ class _Repair:
             self._store(current[0], page)
 
     def _store(self, asked: Asked, page: Page) -> None:
-        job, proof = self._job, prove(page)
-        if proof.doubt is not None:
-            self._doubts[asked.series.id] = proof.doubt
-        with job.write() as connection:
-            series = table.find(connection, asked.series.symbol, asked.series.timeframe) or asked.series
-            applied = apply_page(connection, series, page, proof, self._context.settle, job.command)
-            job.count(
-                candles_written=applied.written,
-                candles_changed=applied.changed,
-                gaps_repaired=applied.repaired,
-                gaps_empty=applied.empty,
-            )
-            if _proves_too_little(page, proof):
-                reason = page.refused[0].reason if page.refused else _UNPROVEN
-                job.count(gaps_failed=gaps.attempted(connection, series, asked.about, page.asked_at, reason))
+        before = self._missing(asked)
+        stored = store_page(self._job, asked.series, page)
         self._tried.append((asked.series.id, asked.about))
-        if page.refused:
-            job.has_problem(RowsRefusedError(f"{series.name}: {page.refusal}"))
+        left = self._missing(asked)
+        if left and (page.refused or (left == before and not self._is_second_opinion_due(asked))):
+            reason = page.refused[0].reason if page.refused else (_TOO_SHORT if stored.counts else _NO_WITNESS)
+            self._attempted(asked, reason, page.asked_at)
 
-    def _note(self, asked: Asked, reason: str) -> None:
+    def _is_second_opinion_due(self, asked: Asked) -> bool:
+        """Whether what the answer said is asked about again at once."""
+        now = self._context.clock.now()
+        with self._context.store.read() as connection:
+            found = doubts.of(connection, asked.series.id, asked.query.range)
+        return any(doubt.kind in _DOUBTED and doubt.is_due(now) for doubt in found)
+
+    def _missing(self, asked: Asked) -> list[Range]:
+        """Return what is missing of the range that was asked about."""
+        with self._context.store.read() as connection:
+            return [part for part in find_missing(connection, asked.series) if part.overlaps(asked.about)]
+
+    def _attempted(self, asked: Asked, reason: str, now: int) -> None:
         """Count an answer that proved nothing as an attempt at all gaps it was about."""
         with self._job.write() as connection:
-            now = self._context.clock.now()
             failed = gaps.attempted(connection, asked.series, asked.about, now, reason)
             self._job.count(gaps_failed=failed)
         self._tried.append((asked.series.id, asked.about))
 
     def _plan(self) -> Asked | None:
-        now = self._context.clock.now()
+        """Return the next request: about gaps first, then about contradictions, then about silences."""
         known = stored(self._context.store, self._context.settings)
         with self._context.store.read() as connection:
-            due = [(series, due_gaps(connection, series, now, self._context.settle)) for series in known]
-            if not any(parts for _, parts in due):
-                due = [(series, self._due_silences(connection, series, now)) for series in known]
-            newest = max((one for one in due if one[1]), key=lambda one: one[1][-1].end, default=None)
-            return None if newest is None else self._around(connection, *newest)
+            for due in (self._due_gaps, self._contradicted, self._due_silences):
+                found = [(series, due(connection, series)) for series in known]
+                newest = max((one for one in found if one[1]), key=lambda one: one[1][-1].end, default=None)
+                if newest is not None:
+                    return self._around(connection, *newest)
+        return None
 
-    def _due_silences(self, connection: Connection, series: Series, now: int) -> list[Range]:
-        due = silences.due(connection, series.id, now)
-        return [silence for silence in due if self._tries(series, silence) < _SILENCE_TRIES]
+    def _due_gaps(self, connection: Connection, series: Series) -> list[Range]:
+        return due_gaps(connection, series, self._context.clock.now(), self._context.settle)
+
+    def _contradicted(self, connection: Connection, series: Series) -> list[Range]:
+        ledger = ledger_of(connection, series, self._context.clock.now(), self._context.settle)
+        parts, _ = planning.contradicted(ledger)
+        return [part for part in parts if self._tries(series, part) < _MOST_TRIES]
+
+    def _due_silences(self, connection: Connection, series: Series) -> list[Range]:
+        due = silences.due(connection, series.id, self._context.clock.now())
+        return [silence for silence in due if self._tries(series, silence) < _MOST_TRIES]
 
     def _tries(self, series: Series, about: Range) -> int:
         """Return how often this run has asked about a range already."""
@@ -177,18 +174,15 @@ class _Repair:
 
     def _around(self, connection: Connection, series: Series, parts: list[Range]) -> Asked:
         about = newest_page(connection, series, parts)
-        # The nearest candle may never come back: one that the exchange has withdrawn, or spells wrong for good.
-        attempts = max((gap.attempts for gap in gaps.unresolved(connection, series.id, about)), default=0)
-        steps = 1 + max(attempts, self._tries(series, about))
-        before, after = candles.around(connection, series.id, about, steps)
-        return Asked(series, about, planning.repair(series, about, before, after, self._doubts.get(series.id)))
-
-
-def _proves_too_little(page: Page, proof: Proof) -> bool:
-    """Whether an answer left something of its range unproven, though neither its length nor a doubt explains it."""
-    if page.refused:
-        return True
-    return proof.reach is None and proof.doubt is None
+        ledger = ledger_of(connection, series, self._context.clock.now(), self._context.settle)
+        before, after = candles.around(connection, series.id, about, 1)
+        said = [one for one in ledger.doubts if one.kind in _DOUBTED and one.range.overlaps(about)]
+        asked_before = max((one.answers for one in said), default=0)
+        wish = planning.around_gap(
+            ledger, about, has_older=before is not None, has_newer=after is not None,
+            tries=max(asked_before, self._tries(series, about)),
+        )  # fmt: skip
+        return Asked(series, about, reaching(connection, ledger.series, wish))
 
 
 def _what_is_left(job: Job) -> tuple[int, str | None]:
@@ -238,7 +232,7 @@ def plan(settings: Settings, store: Store, now: int, *, retry_failed: bool = Fal
         found_gaps, found_silences = found_gaps + len(missing), found_silences + len(silent)
         intervals += sum(series.timeframe.count(*part) for part in missing)
     requests = min(requests, settings.gap_repair_max_repairs_per_run)
-    cost = Estimate(requests, requests * settings.rate_limit_delay, intervals * planning.BYTES_PER_CANDLE)
+    cost = Estimate(requests, requests * settings.rate_limit_delay, intervals * BYTES_PER_CANDLE)
     return Planned(found_gaps, found_silences, intervals, cost)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from mdata.domain.candle import Candle
 from mdata.domain.moment import iso
 from mdata.jobs.feed import Due, Feed
-from mdata.jobs.passes import Target
+from mdata.jobs.wanted import Target
 
 
 @dataclass(frozen=True, slots=True)

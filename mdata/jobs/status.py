@@ -4,11 +4,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from mdata.config import Settings
-from mdata.domain.moment import human_duration, iso
-from mdata.domain.planning import is_quiet
+from mdata.domain.doubt import Doubt
+from mdata.domain.ledger import ABSENT_FOR, is_quiet
 from mdata.domain.series import Series
 from mdata.domain.strip import Known
-from mdata.errors import NEXT_ATTEMPT
 from mdata.jobs import JOBS
 from mdata.locks import holder
 from mdata.store import overview
@@ -33,7 +32,9 @@ class SeriesState(NamedTuple):
     """One series: what is stored, what is wanted, its gaps, and how far behind it is (seconds).
 
     `is_retired`: it is no longer in the settings, shown and not judged. `is_quiet`: the exchange has answered for
-    30 days and more without a candle, so it is asked once a day only, and never called stale.
+    30 days and more without a candle, or has named none at all for a day, so it is asked once a day only, and never
+    called stale. `is_delisted`: the exchange serves nothing of it any more. `is_confirmed`: more than one answer
+    speaks for what is stored.
     """
 
     series: Series
@@ -43,11 +44,13 @@ class SeriesState(NamedTuple):
     lag_seconds: int
     is_retired: bool
     is_quiet: bool
+    is_delisted: bool = False
+    is_confirmed: bool = True
 
     @property
     def is_complete(self) -> bool:
         """Whether nothing wanted is unknown and no gap is open."""
-        return self.counts.unknown == 0 and self.gaps.unresolved == 0
+        return self.counts.unknown == 0 and self.gaps.unresolved == 0 and self.is_confirmed and not self.has_no_data
 
     @property
     def has_no_data(self) -> bool:
@@ -56,7 +59,7 @@ class SeriesState(NamedTuple):
 
     def is_stale(self, max_lag: int) -> bool:
         """Whether it lags more than `max_lag` seconds behind, and should not."""
-        return self.lag_seconds > max_lag and not self.is_quiet and not self.has_no_data
+        return self.lag_seconds > max_lag and not (self.is_quiet or self.is_delisted or self.has_no_data)
 
 
 class Status(NamedTuple):
@@ -110,11 +113,13 @@ def _read(connection: Connection, settings: Settings, state: Status, *, narrowed
         is_retired = (series.symbol, series.timeframe) not in configured
         if narrowed and is_retired:
             continue
-        counts, known = overview.look(connection, series, series.wanted(state.now, settle), silent=silent)
+        counts, known, doubts = overview.look(connection, series, series.wanted(state.now, settle), silent=silent)
         found.append(
             SeriesState(
                 series, counts, known, gaps.get(series.id, Gaps()), _lag(series, counts, state.now - settle),
-                is_retired, _is_quiet(series, counts),
+                is_retired, _is_quiet(series, counts, doubts),
+                is_delisted=bool(known.unobtainable) and known.unobtainable[-1].end == counts.wanted.end,
+                is_confirmed=not any(doubt.kind == "unconfirmed" for doubt in doubts),
             )
         )  # fmt: skip
     wal = file_status(state.path.with_name(f"{state.path.name}-wal"))
@@ -135,10 +140,11 @@ def _lag(series: Series, counts: Counts, settled: int) -> int:
     return max(0, settled - series.timeframe.next(newest)) // 1000 if newest < end else 0
 
 
-def _is_quiet(series: Series, counts: Counts) -> bool:
+def _is_quiet(series: Series, counts: Counts, doubts: list[Doubt]) -> bool:
     """Whether the exchange has answered for long without a candle; what nobody asks about is stale, and not quiet."""
-    last = counts.last if counts.last is not None else series.first_candle
-    return last is None or (counts.hull_end is not None and is_quiet(series.timeframe, last, counts.hull_end))
+    if counts.last is None:
+        return any(doubt.kind == "silence" and doubt.asked_at - doubt.since >= ABSENT_FOR for doubt in doubts)
+    return counts.hull_end is not None and is_quiet(series.timeframe, counts.last, counts.hull_end)
 
 
 def _running(path: Path) -> dict[str, str | None]:
@@ -169,7 +175,7 @@ def _warnings(state: Status) -> list[str]:
     """Return what somebody should look at, a sentence each."""
     found = []
     if state.absent:
-        found.append(f"nothing is stored of {_named(state.absent)} yet: run `mdata backfill`")
+        found.append(f"nothing is stored of {named(state.absent)} yet: run `mdata backfill`")
     if state.marker is not None and state.marker.is_outdated():
         found.append(
             f"the systemd units were written by mdata {state.marker.version}, which is older than this one: "
@@ -183,42 +189,8 @@ def _warnings(state: Status) -> list[str]:
     return found
 
 
-def complaints(state: Status, max_lag: int, max_gaps: int) -> list[str]:
-    """Return why the store is not healthy, what to do and when, a sentence each; nothing when it is healthy.
-
-    `max_lag` is in seconds.
-    """
-    judged = [one for one in state.series if not one.is_retired]
-    found, attempts = [], []
-    if missing := [*state.absent, *(one.series.name for one in judged if one.has_no_data)]:
-        found.append(f"{_named(missing)} {'has' if len(missing) == 1 else 'have'} no data: run `mdata backfill`")
-        attempts.append(0)
-    if stale := sorted((one for one in judged if one.is_stale(max_lag)), key=lambda one: -one.lag_seconds):
-        names = _named([one.series.name for one in stale])
-        lag, limit = human_duration(stale[0].lag_seconds), human_duration(max_lag)
-        behind = f"is {lag} behind" if len(stale) == 1 else f"are up to {lag} behind"
-        found.append(f"{names} {behind} (limit {limit}): run `mdata update`")
-        attempts.append(0)
-    gaps = overview.together(one.gaps for one in judged)
-    if gaps.unresolved > max_gaps:
-        found.append(_about_gaps(gaps, max_gaps))
-        attempts.append(gaps.next_attempt_at or 0)
-    return [*found, _next_attempt(state, min(attempts))] if found else []
-
-
-def _about_gaps(gaps: Gaps, max_gaps: int) -> str:
-    text = f"{gaps.unresolved} {'gap is' if gaps.unresolved == 1 else 'gaps are'} open"
-    if gaps.failed:
-        text += f", {gaps.failed} of them given up"
-    return f"{text} (limit {max_gaps}): run `mdata repair{'' if gaps.open else ' --retry-failed'}`"
-
-
-def _next_attempt(state: Status, earliest: int) -> str:
-    instant = max(earliest, state.blocked_until or 0)
-    return f"{NEXT_ATTEMPT} {f'at {iso(instant)}' if instant > state.now else 'at once'}"
-
-
-def _named(names: "Iterable[str]") -> str:
+def named(names: "Iterable[str]") -> str:
+    """Return the first of some names, and how many there are more."""
     first, rest = list(names)[:_NAMED], list(names)[_NAMED:]
     if rest:
         return f"{', '.join(first)} and {len(rest)} more"

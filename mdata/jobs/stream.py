@@ -27,9 +27,10 @@ from mdata.jobs.catchup import CatchUp
 from mdata.jobs.context import Context
 from mdata.jobs.feed import Connect, Due, ExchangeTime, Feed
 from mdata.jobs.job import Job, run
-from mdata.jobs.passes import Target, covered_before, find, read_ledger, stored, targets
+from mdata.jobs.ledger import covered_before, read_ledger
 from mdata.jobs.result import JobResult
 from mdata.jobs.standing import Standing, View
+from mdata.jobs.wanted import Target, find, stored, targets
 from mdata.jobs.worker import Worker
 from mdata.store import series as table
 from mdata.store.engine import Connection

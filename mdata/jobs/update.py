@@ -3,11 +3,15 @@
 from mdata.config import Settings
 from mdata.domain import planning
 from mdata.domain.budget import Priority
+from mdata.domain.estimate import estimate
 from mdata.domain.query import PAGE_LIMIT
+from mdata.jobs.backfill import newest_first
 from mdata.jobs.context import Context
 from mdata.jobs.job import Job, run
-from mdata.jobs.passes import Passes, Planned, Target, find, read_ledger, start_asked, stored, targets
+from mdata.jobs.ledger import read_ledger
+from mdata.jobs.passes import Passes
 from mdata.jobs.result import JobResult
+from mdata.jobs.wanted import Planned, Target, find, start_asked, stored, targets
 from mdata.store.engine import Store
 
 COMMAND = "update"
@@ -28,17 +32,17 @@ def _planned(settings: Settings, store: Store | None, target: Target, now: int) 
     series = find(store, target) if store is not None else None
     if store is None or series is None:
         newest = min(grid.count(start_asked(settings, grid, now), grid.closed_end(now)), PAGE_LIMIT)
-        return Planned(target.name, newest, planning.estimate(newest, delay, is_new=True))
-    query = planning.forward(read_ledger(store, series, now, settings.settle_seconds * 1000), confirm=False)
-    intervals = 0 if query is None else grid.count(*query.range)
-    return Planned(target.name, intervals, planning.estimate(intervals, delay))
+        return Planned(target.name, newest, estimate(newest, delay, is_new=True))
+    wish = planning.forward(read_ledger(store, series, now, settings.settle_seconds * 1000), confirm=False)
+    intervals = 0 if wish is None else grid.count(*wish.part)
+    return Planned(target.name, intervals, estimate(intervals, delay))
 
 
 def _work(job: Job) -> None:
     wanted = targets(job.context.settings)
     passes = Passes(job, expected_requests=len(wanted))
     served = [series for target in wanted if (series := passes.introduce(target))]
-    for series in sorted(served, key=lambda series: series.frontier or 0):
+    for series in newest_first(job, served):
         passes.forward(series, confirm=False)
 
 

@@ -8,9 +8,9 @@ from mdata.domain.series import Series
 from mdata.errors import OK, WORK_REMAINS
 from mdata.jobs.context import Context
 from mdata.jobs.job import Job, run
-from mdata.jobs.passes import find, stored, targets
 from mdata.jobs.result import JobResult
-from mdata.store import audit
+from mdata.jobs.wanted import find, stored, targets
+from mdata.store import audit, digests
 from mdata.store.engine import Store
 
 COMMAND = "verify"
@@ -37,7 +37,8 @@ class Doubtful:
 class Verified:
     """What a run has read, and what it found: candles, those nobody vouches for, rows that are none, and doubts.
 
-    `intervals` are unknown by that.
+    `intervals` are unknown by that. `months` have a digest now. `orphans` are numbers of series that somebody has
+    deleted by hand, each with its candles.
     """
 
     candles: int = 0
@@ -45,6 +46,8 @@ class Verified:
     refused: int = 0
     intervals: int = 0
     doubts: tuple[Doubtful, ...] = ()
+    months: int = 0
+    orphans: tuple[tuple[int, int], ...] = ()
 
     def __add__(self, other: "Verified") -> "Verified":
         return Verified(
@@ -53,16 +56,23 @@ class Verified:
             self.refused + other.refused,
             self.intervals + other.intervals,
             (*self.doubts, *other.doubts),
+            self.months + other.months,
+            (*self.orphans, *other.orphans),
         )
 
 
 def plan(settings: Settings, store: Store) -> Verified:
     """Return what a run would find; nothing is changed. Raise StorageError for a damaged file."""
     audit.check_file(store)
-    found = Verified()
+    with store.read() as connection:
+        found = Verified(orphans=tuple(audit.orphans(connection)))
     for series in stored(store, settings):
         with store.read() as connection:
-            found += _told(series, audit.audit(connection, series))
+            audited, known = audit.audit(connection, series), digests.of(connection, series.id)
+            withdrawn = [doubt.segment.range for doubt in audited.doubts]
+            final = digests.final_months(connection, series, withdrawn)
+            months = [digests.compute(connection, series, month) for month in final]
+        found += _told(series, audited) + _of_months(series, known, months)
     return found
 
 
@@ -78,11 +88,14 @@ def verify(context: Context) -> tuple[JobResult, Verified]:
 
     def work(job: Job) -> None:
         audit.check_file(context.store)
+        with context.store.read() as connection:
+            found.append(Verified(orphans=tuple(audit.orphans(connection))))
         for target in targets(context.settings):
             job.check_time()
             series = find(context.store, target)
             if series is not None:
                 found.append(_verify(job, series))
+                found.append(_verify_months(job, series))
 
     job = Job(COMMAND, context, Priority.REPAIR)
     result = run(job, work, lambda _: total().intervals, lambda _: _verdict(total()))
@@ -95,11 +108,50 @@ def _verify(job: Job, series: Series) -> Verified:
         found = audit.audit(connection, series)
     if found.doubts:
         with job.write() as connection:
-            audit.withdraw(connection, series, found.doubts)
+            audit.withdraw(connection, series, found.doubts, now)
     for first in range(0, len(found.unsound), SLICE):
         with job.write() as connection:
             audit.set_aside(connection, series, found.unsound[first : first + SLICE], now, COMMAND)
     return _told(series, found)
+
+
+def _verify_months(job: Job, series: Series) -> Verified:
+    """Compare the months that are wholly final with what they were, and keep a digest of those that are new."""
+    store, now = job.context.store, job.context.clock.now()
+    with store.read() as connection:
+        months, known = list(digests.final_months(connection, series)), digests.of(connection, series.id)
+    new = [month for month in months if known.get(month) is None or known[month].digest is None]
+    if new:
+        with job.write() as connection:
+            digests.announce(connection, series.id, new, now)
+    found = []
+    for month in months:
+        job.check_time()
+        with store.read() as connection:
+            found.append(digests.compute(connection, series, month))
+    told = _of_months(series, known, found)
+    if new or told.doubts:
+        with job.write() as connection:
+            digests.keep(connection, series.id, [one for one in found if one.month in set(new)])
+            audit.withdraw_months(connection, series, _differing(known, found), now)
+    return told
+
+
+def _differing(known: dict[int, digests.Digest], found: list[digests.Digest]) -> list[digests.Digest]:
+    """Return the digests that were kept of months that have another one now."""
+    return [
+        known[one.month] for one in found if one.month in known and known[one.month].digest not in {None, one.digest}
+    ]
+
+
+def _of_months(series: Series, known: dict[int, digests.Digest], found: list[digests.Digest]) -> Verified:
+    now = {one.month: one for one in found}
+    grid, doubts = series.timeframe, []
+    for one in _differing(known, found):
+        part = digests.month_of(series, one.month)
+        numbers = (grid.count(*part), one.candles, now[one.month].candles)
+        doubts.append(Doubtful(series.symbol, grid.name, *part, *numbers, "candles were changed behind mdata's back"))
+    return Verified(doubts=tuple(doubts), intervals=sum(one.intervals for one in doubts), months=len(found))
 
 
 def _told(series: Series, found: audit.Audit) -> Verified:
@@ -121,6 +173,9 @@ def _verdict(found: Verified) -> tuple[int, str | None]:
         told.append(f"{len(found.doubts)} covered ranges do not hold what was recorded")
     if found.refused:
         told.append(f"{found.refused} rows can be no candles and were moved to rejected_rows")
+    if found.orphans:
+        count = sum(candles for _, candles in found.orphans)
+        told.append(f"{count} candles belong to {len(found.orphans)} series that were deleted by hand")
     sentence = ", and ".join(told) or None
     if not found.intervals:
         return OK, sentence

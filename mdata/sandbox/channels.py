@@ -44,9 +44,9 @@ class Feed:
 
     def row(self, subject: Subject, open_time: int, now: int) -> str | None:
         """Return a candle as it is at `now` (ms UTC), in JSON; None if there is none."""
-        return self._row(subject, open_time, now, len(self.revisions))
+        return self._row(subject, open_time, now, (len(self.revisions), *self.market.lies))
 
-    def _worked_out(self, subject: Subject, open_time: int, now: int, _: int) -> str | None:
+    def _worked_out(self, subject: Subject, open_time: int, now: int, _: tuple[object, ...]) -> str | None:
         within = Range(open_time, open_time + 1)
         found = next(self.market.walk(subject.symbol, TIMEFRAMES[subject.timeframe], within, now), None)
         return json.dumps(row(found), separators=(",", ":")) if found else None

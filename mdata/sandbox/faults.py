@@ -2,7 +2,8 @@
 
 A fault is a small JSON object: `{"kind": "rate-limit-429", "times": 3, "symbol": "tBTCUSD"}`. `times` limits
 how often it strikes, `after` lets so many matching requests pass first, `share` makes it strike by chance
-(seeded); `symbol` and `timeframe` narrow what it strikes. Further keys are parameters of the kind.
+(seeded); `symbol`, `timeframe`, `asks` (how it is asked) and `over` (an instant of the range asked) narrow what it
+strikes. Further keys are parameters of the kind.
 """
 
 import json
@@ -12,13 +13,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mdata.domain.timeframe import DAY, TIMEFRAMES
-from mdata.sandbox.rest import Asked, Reply
+from mdata.sandbox import plausible, rest
+from mdata.sandbox.market import Market
+from mdata.sandbox.plausible import Parameters, Rows
+from mdata.sandbox.rest import FORMS, Asked, Reply
 
-Parameters = dict[str, Any]
-Rows = list[list[Any]]
 _HTML = {"Content-Type": "text/html; charset=utf-8"}
 _NARROWING: dict[str, tuple[type, ...]] = {
     "times": (int,), "after": (int,), "share": (int, float), "symbol": (str,), "timeframe": (str,),
+    "asks": (str,), "over": (int,),
 }  # fmt: skip
 
 
@@ -43,6 +46,8 @@ class Fault:
     share: float = 1.0
     symbol: str | None = None
     timeframe: str | None = None
+    asks: str | None = None
+    over: int | None = None
     parameters: Parameters = field(default_factory=dict)
     _kept: dict[str, tuple[int, Reply]] = field(default_factory=dict, repr=False)
 
@@ -56,6 +61,8 @@ class Fault:
             if name not in _NARROWING and name not in KINDS[kind]:
                 known = ", ".join((*_NARROWING, *KINDS[kind]))
                 raise ValueError(f"the fault {kind} has no {name!r}; it has {known}")
+        if found.get("asks", FORMS[0]) not in FORMS:
+            raise ValueError(f"asks of the fault {kind} is one of {', '.join(FORMS)}, not {found['asks']!r}")
         own = {name: found.pop(name) for name in KINDS[kind] if name in found}
         return cls(kind, **found, parameters=own)
 
@@ -63,9 +70,7 @@ class Fault:
         """Whether a request, with so many rows to answer, is struck; counts it if so."""
         if self.kind not in _ANY_ANSWER and (asked is None or asked.section != "hist" or not rows):
             return False
-        if self.symbol not in {None, asked.symbol if asked else None} or self.times == 0:
-            return False
-        if self.timeframe not in {None, asked.timeframe if asked else None}:
+        if self.times == 0 or not self._concerns(asked):
             return False
         if self.after > 0:
             self.after -= 1
@@ -76,8 +81,21 @@ class Fault:
             self.times -= 1
         return True
 
-    def spoil(self, reply: Reply, target: str, asked: Asked | None, now: int) -> Reply:
+    def _concerns(self, asked: Asked | None) -> bool:
+        """Whether this is a request of the kind that it strikes."""
+        if asked is None:
+            return self.symbol is None and self.timeframe is None and self.asks is None and self.over is None
+        if self.symbol not in {None, asked.symbol} or self.timeframe not in {None, asked.timeframe}:
+            return False
+        asks = self.asks or ("first" if self.kind == "late-first" else None)
+        return asks in {None, asked.form} and (self.over is None or asked.start <= self.over <= asked.end)
+
+    def spoil(self, reply: Reply, target: str, asked: Asked | None, now: int, market: Market) -> Reply:
         """Return what is answered at `now` (ms UTC) in the place of `reply`; kinds of sending leave it as it is."""
+        if self.kind in plausible.ASKED_OTHERWISE and asked:
+            return rest.candles(
+                market, plausible.ASKED_OTHERWISE[self.kind](asked, self.parameters, market, now), now
+            )
         if self.kind in _ANSWERS:
             return _ANSWERS[self.kind](self.parameters)
         if self.kind in _ROWS and asked:
@@ -107,8 +125,8 @@ def _retry_after(parameters: Parameters) -> Reply:
 
 
 def _spoil(rows: Rows, parameters: Parameters, _: Asked) -> Rows:
-    position, column = parameters.get("row", len(rows) // 2), parameters.get("column", 2)
-    if position < len(rows):
+    position, column = plausible.place(rows, parameters), parameters.get("column", 2)
+    if position is not None:
         rows[position][column : column + 1] = [parameters.get("value")]
     return rows
 
@@ -161,6 +179,7 @@ _ROWS: dict[str, Callable[[Rows, Parameters, Asked], Rows]] = {
     "short": lambda rows, parameters, _: [row for i, row in enumerate(rows) if i % parameters.get("every", 3)],
     "spoil": _spoil,
     "shifted": _shifted,
+    **plausible.ROWS,
 }
 
 # What is done to the bytes of an answer.
@@ -175,6 +194,7 @@ _SENDING = ("drip", "gzip-bomb", "huge", "reset", "skew", "stall")
 _ANY_ANSWER = {*_ANSWERS, *_SENDING}
 
 _PARAMETERS = {
+    **plausible.PARAMETERS,
     "cap": ("rows",),
     "cloudflare": ("status",),
     "drip": ("seconds",),
@@ -184,10 +204,11 @@ _PARAMETERS = {
     "reset": ("bytes",),
     "short": ("every",),
     "skew": ("seconds",),
-    "spoil": ("row", "column", "value"),
+    "spoil": ("row", "at", "column", "value"),
     "stale": ("seconds",),
     "stall": ("seconds",),
 }
 KINDS: dict[str, tuple[str, ...]] = {
-    kind: _PARAMETERS.get(kind, ()) for kind in sorted({*_ANY_ANSWER, *_ROWS, *_BYTES, "same-page", "stale"})
+    kind: _PARAMETERS.get(kind, ())
+    for kind in sorted({*_ANY_ANSWER, *_ROWS, *_BYTES, *plausible.ASKED_OTHERWISE, "same-page", "stale"})
 }

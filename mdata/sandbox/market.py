@@ -11,6 +11,7 @@ from functools import lru_cache
 from heapq import merge
 from itertools import groupby
 from operator import itemgetter
+from typing import Protocol
 
 from mdata.domain.candle import Candle, aggregate
 from mdata.domain.interval import Range
@@ -18,6 +19,7 @@ from mdata.domain.timeframe import DAY, MINUTE, TIMEFRAMES, Timeframe
 
 # 2024-01-01, for pairs that name no other beginning.
 DEFAULT_LISTED = 1_704_067_200_000
+NEVER = 2**53
 _MASK = (1 << 64) - 1
 # From hours on, candles are added up from the next finer kind, whose closed ones are remembered.
 _FINER = {"3h": "1h", "6h": "1h", "12h": "1h", "1D": "1h", "1W": "1D", "1M": "1D"}
@@ -27,7 +29,8 @@ _FINER = {"3h": "1h", "6h": "1h", "12h": "1h", "1D": "1h", "1W": "1D", "1M": "1D
 class Pair:
     """A pair of the made-up exchange.
 
-    `listed`: since when it trades (ms UTC); `density`: in what share of the minutes; `holes`: when not at all;
+    `listed`: since when it trades (ms UTC); `delisted`: from when on it does not, and the exchange knows nothing of
+    it; `density`: in what share of the minutes; `holes`: when not at all;
     `price`: about what it costs (0: something between 1,000 and 3,000).
     """
 
@@ -36,6 +39,15 @@ class Pair:
     density: float = 1.0
     holes: tuple[Range, ...] = ()
     price: float = 0.0
+    delisted: int = NEVER
+
+
+class Mind(Protocol):
+    """What the exchange makes of a candle when it is asked."""
+
+    def told(self, symbol: str, timeframe: Timeframe, candle: Candle, now: int) -> Candle | None:
+        """Return a candle as it is served at `now`, or None if it is left out."""
+        ...
 
 
 @dataclass
@@ -43,26 +55,45 @@ class Market:
     """All pairs, and candles that replace made-up ones: recordings, and revisions made at run time.
 
     A revision replaces one candle of one timeframe (None takes it away) and leaves the other timeframes as they
-    are; around real outages fine and coarse candles were seen to differ in the same way.
+    are; around real outages fine and coarse candles were seen to differ in the same way. `lies` change what is
+    served, and not the truth.
     """
 
     pairs: dict[str, Pair]
     seed: int = 1
     recorded: dict[tuple[str, str], list[Candle]] = field(default_factory=dict)
     revised: dict[tuple[str, str, int], Candle | None] = field(default_factory=dict)
+    lies: tuple[Mind, ...] = ()
 
-    def symbols(self) -> list[str]:
-        """Return what the exchange lists, in order."""
-        return sorted({*self.pairs, *(symbol for symbol, _ in self.recorded)})
+    def symbols(self, now: int = 0) -> list[str]:
+        """Return what the exchange lists at `now` (ms UTC), in order."""
+        listed = (symbol for symbol, pair in self.pairs.items() if now < pair.delisted)
+        return sorted({*listed, *(symbol for symbol, _ in self.recorded)})
+
+    def since(self, symbol: str, timeframe: Timeframe, now: int) -> int:
+        """Return the open time (ms UTC) of the oldest candle of a series; `now` if there is none."""
+        return next((candle[0] for candle in self._ledger(symbol, timeframe, Range(0, now + 1), now)), now)
 
     def candles(self, symbol: str, timeframe: Timeframe, within: Range, now: int) -> list[Candle]:
         """Return the closed candles whose open time lies in `within`, ascending: the truth at `now` (ms UTC)."""
-        return list(self.walk(symbol, timeframe, within.clip(within.start, timeframe.closed_end(now)), now))
+        return list(self._ledger(symbol, timeframe, within.clip(within.start, timeframe.closed_end(now)), now))
 
     def walk(
         self, symbol: str, timeframe: Timeframe, within: Range, now: int, *, newest_first: bool = False
     ) -> Iterator[Candle]:
-        """Yield candles of `within` in either order, the forming one included where it has traded."""
+        """Yield what is served of `within` in either order, the forming candle included where it has traded."""
+        if symbol in self.pairs and now >= self.pairs[symbol].delisted:
+            return
+        for candle in self._ledger(symbol, timeframe, within, now, newest_first=newest_first):
+            told: Candle | None = candle
+            for lie in self.lies:
+                told = lie.told(symbol, timeframe, told, now) if told else None
+            if told:
+                yield told
+
+    def _ledger(
+        self, symbol: str, timeframe: Timeframe, within: Range, now: int, *, newest_first: bool = False
+    ) -> Iterator[Candle]:
         # A copy: another thread may add revisions meanwhile.
         revised = list(self.revised.items())
         named = {time: new for (held, name, time), new in revised if (held, name) == (symbol, timeframe.name)}
@@ -165,7 +196,7 @@ def _traded(seed: int, pair: Pair, minutes: Iterable[int]) -> Iterator[tuple[int
         noise = ((noise ^ noise >> 27) * 0x94D049BB133111EB) & _MASK
         noise ^= noise >> 31
         start = minute * MINUTE
-        if noise & 0xFFFFF >= threshold or start < pair.listed:
+        if noise & 0xFFFFF >= threshold or not pair.listed <= start < pair.delisted:
             continue
         if pair.holes and any(hole.start <= start < hole.end for hole in pair.holes):
             continue

@@ -3,7 +3,7 @@
 from mdata.domain.interval import Range
 from mdata.domain.moment import parse_instant
 from mdata.domain.symbol import parse_symbol
-from mdata.sandbox.market import DEFAULT_LISTED, Pair
+from mdata.sandbox.market import DEFAULT_LISTED, NEVER, Pair
 
 
 def parse_pair(text: str, now: int, since: int = DEFAULT_LISTED) -> Pair:
@@ -16,7 +16,7 @@ def parse_pair(text: str, now: int, since: int = DEFAULT_LISTED) -> Pair:
     head, equals, tail = text.partition("=")
     name, _, first = head.rpartition(":") if equals else (text, "", "")
     parameters = f"{first}{equals}{tail}"
-    listed, density, price = since, 1.0, 0.0
+    listed, delisted, density, price = since, NEVER, 1.0, 0.0
     holes: list[Range] = []
     for parameter in filter(None, parameters.split(",")):
         key, _, value = parameter.partition("=")
@@ -26,11 +26,13 @@ def parse_pair(text: str, now: int, since: int = DEFAULT_LISTED) -> Pair:
             price = _number(key, value, 1e9)
         elif key == "listed":
             listed = parse_instant(value, now)
+        elif key == "delisted":
+            delisted = parse_instant(value, now)
         elif key == "hole":
             holes.append(_hole(value, now))
         else:
-            raise ValueError(f"a pair has density, listed, hole and price, not {key!r}")
-    return Pair(parse_symbol(name), listed, density, tuple(holes), price)
+            raise ValueError(f"a pair has density, listed, delisted, hole and price, not {key!r}")
+    return Pair(parse_symbol(name), listed, density, tuple(holes), price, delisted)
 
 
 def _number(key: str, text: str, most: float) -> float:

@@ -14,6 +14,8 @@ from mdata.sandbox.market import Market
 
 DEFAULT_LIMIT, MAX_LIMIT = 100, 10_000
 _END_OF_TIME = 2**53
+# How candles are asked for: from the beginning of time on, from an instant on, or back from one.
+FORMS = ("first", "forward", "backward")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,13 @@ class Asked:
     start: int
     end: int
     limit: int
+
+    @property
+    def form(self) -> str:
+        """Which of `FORMS` it has."""
+        if self.sort < 0:
+            return "backward"
+        return "forward" if self.start > 0 else "first"
 
 
 def error(code: int, text: str, status: int = 500) -> Reply:
@@ -82,13 +91,13 @@ def row(candle: Candle) -> list[float]:
     return [open_time, *(int(value) if value == int(value) else value for value in (open_, close, high, low, volume))]
 
 
-def answer(market: Market, target: str) -> Reply:
+def answer(market: Market, target: str, now: int) -> Reply:
     """Answer any request that is no request for candles."""
     path = unquote(urlsplit(target).path)
     if path == "/v2/platform/status":
         return Reply(200, b"[1]")
     if path.startswith("/v2/conf/"):
-        pairs = [symbol[1:] for symbol in market.symbols()]
+        pairs = [symbol[1:] for symbol in market.symbols(now)]
         listed = [_conf(label, pairs) for label in path.removeprefix("/v2/conf/").split(",")]
         return Reply(200, json.dumps(listed).encode())
     page = f"<!DOCTYPE html><html><body><pre>Cannot GET {escape(path)}</pre></body></html>"

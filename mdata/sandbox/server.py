@@ -18,6 +18,8 @@ from mdata.sandbox import rest, websocket
 from mdata.sandbox.channels import Revision, Subject
 from mdata.sandbox.connection import Server
 from mdata.sandbox.faults import Fault
+from mdata.sandbox.lies import KINDS as LIES
+from mdata.sandbox.lies import Lie
 from mdata.sandbox.limit import RateCount, RateRule
 from mdata.sandbox.market import Market
 from mdata.sandbox.rest import Asked, Reply
@@ -26,7 +28,7 @@ from mdata.sandbox.wsfaults import PREFIX, StreamFault
 
 __all__ = ["RateRule", "Request", "Sandbox", "StreamRule", "parse_fault"]
 
-AnyFault = Fault | StreamFault
+AnyFault = Fault | StreamFault | Lie
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +52,10 @@ def parse_fault(text: str, now: int) -> AnyFault:
         raise ValueError(
             f'{quote(text)} is no JSON object; write a fault like {{"kind": "html", "times": 2}}'
         ) from error
-    is_of_stream = isinstance(found, dict) and str(found.get("kind")).startswith(PREFIX)
-    return StreamFault.parse(text, now) if is_of_stream else Fault.parse(text)
+    kind = str(found.get("kind")) if isinstance(found, dict) else ""
+    if kind.startswith(PREFIX):
+        return StreamFault.parse(text, now)
+    return Lie.parse(text, now) if kind in LIES else Fault.parse(text)
 
 
 class Sandbox:
@@ -100,6 +104,7 @@ class Sandbox:
     def order(self, faults: Sequence[AnyFault]) -> None:
         """Replace what goes wrong."""
         self.faults = [fault for fault in faults if isinstance(fault, Fault)]
+        self.market.lies = tuple(fault for fault in faults if isinstance(fault, Lie))
         self.stream.order([fault for fault in faults if isinstance(fault, StreamFault)])
 
     def revise(self, symbol: str, timeframe: str, open_time: int, candle: Candle | None) -> None:
@@ -121,7 +126,7 @@ class Sandbox:
                 reply = self._reply(target, parsed, now)
                 rows = reply.rows
                 fault = next((one for one in self.faults if one.strikes(asked, rows, self._rng)), None)
-                reply = fault.spoil(reply, target, asked, now) if fault else reply
+                reply = fault.spoil(reply, target, asked, now, self.market) if fault else reply
             kind = fault.kind if fault else None
             self.requests.append(Request(now, boottime, target, reply.status, reply.rows, in_ban, kind))
         self.clock.sleep(self._latency)
@@ -135,7 +140,7 @@ class Sandbox:
                 return Reply(200, b"[0]")
             if self.stream.is_closed(now):
                 return rest.error(20060, "maintenance", 503)
-        return rest.candles(self.market, parsed, now) if parsed else rest.answer(self.market, target)
+        return rest.candles(self.market, parsed, now) if parsed else rest.answer(self.market, target, now)
 
     def converse(self, connection: socket.socket, target: str, headers: Iterable[tuple[str, str]]) -> None:
         """Serve a WebSocket connection whose handshake has been read, until it ends."""

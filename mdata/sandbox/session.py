@@ -150,7 +150,7 @@ class Session:
             self._refuse(10300, "channel: unknown", asked)
         elif subject is None:
             self._refuse(10300, "key: invalid", asked)
-        elif subject.symbol not in self._stream.feed.market.symbols():
+        elif subject.symbol not in self._stream.feed.market.symbols(now):
             self._refuse(10300, "symbol: invalid", asked)
         elif same:
             self._refuse(10301, "subscribe: dup", {**asked, "chanId": same.number})

@@ -25,6 +25,8 @@ _GLYPHS: dict[Cell, tuple[str, str, str]] = {
     "present": ("█", "#", "green"),
     "empty": ("▁", "_", "cyan"),
     "provisional": ("▄", "~", "yellow"),
+    "in doubt": ("?", "?", "yellow"),
+    "unobtainable": ("╌", "-", "dim"),
     "partly unknown": ("▒", ":", "red"),
     "unknown": ("·", ".", "red"),
     "lost": ("×", "x", "bold red"),
@@ -81,6 +83,8 @@ def figures(one: SeriesState, max_lag: int, now: int) -> Row:
 def _lag(one: SeriesState, max_lag: int) -> Text:
     if one.is_retired:
         return Text("retired", style="dim")
+    if one.is_delisted:
+        return Text("delisted", style="dim")
     if one.is_quiet:
         return Text("quiet", style="dim")
     if one.has_no_data:
@@ -135,7 +139,7 @@ def _line(row: Row, plan: Layout) -> Text:
 
 
 def _strip(one: SeriesState, length: int, *, unicode: bool) -> Text:
-    if one.series.first_candle is None:
+    if one.counts.last is None:
         return Text("the exchange has no candle of it yet"[: max(0, length)], style="dim")
     drawn = Text()
     for cell, run in groupby(draw(one.series.timeframe, one.counts.wanted, one.known, length)):

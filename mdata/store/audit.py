@@ -7,13 +7,16 @@ than `coverage` counts, or one that can be none. To see that, everything has to 
 from json import dumps
 from typing import NamedTuple
 
+from mdata.domain import doubt as domain
 from mdata.domain.candle import LARGEST, Candle, fault
 from mdata.domain.interval import Range, count_within, normal, subtract
 from mdata.domain.query import RefusedRow
 from mdata.domain.series import Series
 from mdata.domain.timeframe import Timeframe
-from mdata.store import candles, coverage, gaps, silences
+from mdata.store import candles, coverage, digests, gaps, silences
+from mdata.store import doubts as table_of_doubts
 from mdata.store import series as table
+from mdata.store.digests import Digest
 from mdata.store.engine import Connection, Store
 from mdata.store.pages import keep_refused
 from mdata.store.sqlite import damaged
@@ -127,7 +130,7 @@ def _fault(row: Candle, grid: Timeframe) -> str | None:
     return "a value is missing" if None in row else fault(row, grid)
 
 
-def withdraw(connection: Connection, series: Series, doubts: list[Doubt]) -> None:
+def withdraw(connection: Connection, series: Series, doubts: list[Doubt], now: int) -> None:
     """Vouch no more for what is doubted: it is a gap then, or backlog at an end of the hull.
 
     A segment that another job has made longer or shorter since goes as a whole: its count is wrong by as much. One
@@ -139,6 +142,18 @@ def withdraw(connection: Connection, series: Series, doubts: list[Doubt]) -> Non
                 coverage.remove(connection, series.id, segment)
                 candles.forget_lost(connection, series.id, segment.range)
                 silences.forget_within(connection, series.id, segment.range)
+                digests.drop(connection, series.id, segment.range)
+                _doubt(connection, series, segment.range, now)
+    _take_back(connection, series)
+
+
+def _doubt(connection: Connection, series: Series, part: Range, now: int) -> None:
+    """Remember that a range was withdrawn, until it is answered for anew: it is not healthy, wherever it lies."""
+    table_of_doubts.keep(connection, series.id, [domain.Doubt(part, "withdrawn", "verify", now, now)])
+
+
+def _take_back(connection: Connection, series: Series) -> None:
+    """Forget what lay beyond a hull that has become smaller."""
     hull = coverage.hull(connection, series.id)
     gaps.forget_outside(connection, series, hull)
     table.take_back(connection, series.id, hull.end if hull else None)
@@ -157,3 +172,36 @@ def set_aside(connection: Connection, series: Series, times: list[int], now: int
             refused[row[0]] = RefusedRow(row[0], text, f"found in the store: {reason}", None)
     keep_refused(connection, series, refused.values(), now, source)
     candles.delete(connection, series.id, [*refused])
+    for time in refused:
+        candles.mark_lost(connection, series.id, time)
+        digests.drop(connection, series.id, Range(time, time + 1))
+
+
+def withdraw_months(connection: Connection, series: Series, differing: list[Digest], now: int) -> None:
+    """Vouch no more for months whose candles differ from what was read before, if no job has written there since."""
+    kept = digests.of(connection, series.id)
+    for one in differing:
+        if kept.get(one.month) != one:
+            continue
+        part = digests.month_of(series, one.month)
+        candles.forget_restored(connection, series.id, part)
+        coverage.cut(connection, series.id, part)
+        candles.forget_lost(connection, series.id, part)
+        silences.forget_within(connection, series.id, part)
+        digests.drop(connection, series.id, part)
+        _doubt(connection, series, part, now)
+    _take_back(connection, series)
+
+
+def orphans(connection: Connection) -> list[tuple[int, int]]:
+    """Return the numbers of series that were deleted by hand, each with how many candles it has left."""
+    found: list[tuple[int, int]] = []
+    series_id = -(2**62)
+    while True:
+        (series_id,) = connection.execute(
+            "SELECT min(series_id) FROM candles WHERE series_id > ?", (series_id,)
+        ).fetchone()
+        if series_id is None:
+            return found
+        if connection.execute("SELECT 1 FROM series WHERE id = ?", (series_id,)).fetchone() is None:
+            found.append((series_id, candles.count(connection, series_id, Range(-(2**62), 2**62))))

@@ -31,10 +31,10 @@ def upsert(connection: Connection, series_id: int, candles: list[Candle]) -> int
     return connection.total_changes - before
 
 
-def stored(connection: Connection, series_id: int, within: Range) -> list[Candle]:
-    """Return the candles of a range, ascending."""
+def stored(connection: Connection, series_id: int, within: Range, most: int = -1) -> list[Candle]:
+    """Return the candles of a range, ascending, `most` of them at the most."""
     rows = connection.execute(
-        f"SELECT {_COLUMNS} FROM candles WHERE {_WITHIN} ORDER BY open_time", (series_id, *within)
+        f"SELECT {_COLUMNS} FROM candles WHERE {_WITHIN} ORDER BY open_time LIMIT ?", (series_id, *within, most)
     )
     return rows.fetchall()
 
@@ -81,13 +81,23 @@ def last_before(connection: Connection, series_id: int, instant: int) -> int | N
     return found
 
 
-def first_from(connection: Connection, series_id: int, instant: int) -> int | None:
-    """Return the open time of the oldest candle at or after `instant`, or None."""
+def first_from(connection: Connection, series_id: int, instant: int, before: int = 2**62) -> int | None:
+    """Return the open time of the oldest candle at or after `instant` (and earlier than `before`), or None."""
     rows = connection.execute(
-        "SELECT min(open_time) FROM candles WHERE series_id = ? AND open_time >= ?", (series_id, instant)
+        "SELECT min(open_time) FROM candles WHERE series_id = ? AND open_time >= ? AND open_time < ?",
+        (series_id, instant, before),
     )
     found: int | None = rows.fetchone()[0]
     return found
+
+
+def nth_from(connection: Connection, series_id: int, instant: int, number: int) -> int | None:
+    """Return the open time of the candle `number` places after the first one from `instant` on, if there is one."""
+    row = connection.execute(
+        "SELECT open_time FROM candles WHERE series_id = ? AND open_time >= ? ORDER BY open_time LIMIT 1 OFFSET ?",
+        (series_id, instant, number),
+    ).fetchone()
+    return None if row is None else int(row[0])
 
 
 def around(connection: Connection, series_id: int, within: Range, steps: int) -> tuple[int | None, int | None]:
@@ -107,6 +117,20 @@ def delete(connection: Connection, series_id: int, times: list[int]) -> None:
     connection.executemany(
         f"DELETE FROM candles WHERE series_id = {series_id:d} AND open_time = ?", [(time,) for time in times]
     )
+
+
+def mark_lost(connection: Connection, series_id: int, open_time: int) -> None:
+    """Mark a candle that was deleted from under its coverage, where no trigger has done so."""
+    covered = connection.execute(
+        """SELECT max(start_time) FROM coverage WHERE series_id = ?1 AND start_time <= ?2 AND end_time > ?2
+           AND NOT EXISTS (SELECT 1 FROM lost_candles WHERE series_id = ?1 AND open_time = ?2)""",
+        (series_id, open_time),
+    ).fetchone()[0]
+    if covered is not None:
+        connection.execute("INSERT INTO lost_candles VALUES (?, ?)", (series_id, open_time))
+        connection.execute(
+            "UPDATE coverage SET candles = candles - 1 WHERE series_id = ? AND start_time = ?", (series_id, covered)
+        )
 
 
 def lost(connection: Connection, series_id: int, within: Range | None = None) -> list[int]:
@@ -139,9 +163,13 @@ def marks(connection: Connection, series_id: int) -> tuple[list[int], list[int]]
     return missing, restored
 
 
-def forget_lost(connection: Connection, series_id: int, within: Range) -> None:
-    """Remove the marks of a range: it was answered for anew, or is not wanted any more."""
+def forget_lost(connection: Connection, series_id: int, within: Range, but: list[int] | None = None) -> None:
+    """Remove the marks of a range, `but` those: it was answered for anew, or is not wanted any more."""
     connection.execute(f"DELETE FROM lost_candles WHERE {_WITHIN}", (series_id, *within))
+    connection.executemany(
+        f"INSERT OR IGNORE INTO lost_candles VALUES ({series_id:d}, ?)",
+        [(time,) for time in but or () if within.start <= time < within.end],
+    )
 
 
 def forget_restored(connection: Connection, series_id: int, within: Range | None = None) -> None:

@@ -5,6 +5,7 @@ how many candles it holds, so that counting costs as many rows as there are segm
 candles.
 """
 
+from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from mdata.domain.interval import Range, subtract
@@ -58,6 +59,16 @@ def hull(connection: Connection, series_id: int) -> Range | None:
         (series_id,),
     ).fetchone()
     return None if start is None else Range(start, end)
+
+
+def beside(connection: Connection, series_id: int, instant: int, *, is_before: bool) -> Iterator[Segment]:
+    """Yield the segments on one side of an instant, the one that contains it included, from the nearest on."""
+    condition = "start_time < ? ORDER BY start_time DESC" if is_before else "end_time > ? ORDER BY start_time"
+    rows = connection.execute(
+        f"SELECT start_time, end_time, kind, candles FROM coverage WHERE series_id = ? AND {condition}",
+        (series_id, instant),
+    )
+    return map(Segment._make, rows)
 
 
 def final_end(connection: Connection, series_id: int, instant: int) -> int:

@@ -64,12 +64,19 @@ TABLES: dict[str, Table] = {
             "exchange": Column("Where it is traded."),
             "symbol": Column("The pair, as the exchange writes it."),
             "timeframe": Column("The length of an interval: 1m to 1M."),
-            "first_candle": Column("The exchange's first candle; empty while it has none.", INSTANT),
-            "first_asked_at": Column("When the exchange was asked for its first candle.", INSTANT),
+            "first_candle": Column(
+                "The exchange's first candle, as two answers agree; empty while that is not known.", INSTANT
+            ),
+            "first_asked_at": Column("When the exchange was asked for its first candle; 0: never.", INSTANT),
             "wanted_start": Column("The earliest start ever asked for.", INSTANT),
             "cleaned_to": Column("What is older was removed by `mdata cleanup` and is not wanted again.", INSTANT),
             "frontier": Column("Everything wanted and older was asked for after it had settled.", INSTANT),
             "asked_to": Column("REST has answered for everything up to here, settled or not.", INSTANT),
+            "answered_at": Column("The newest instant for which the exchange has answered.", INSTANT),
+            "compared_to": Column("How far `mdata verify --exchange` has come in its present round.", INSTANT),
+            "compared_since": Column("When that round began.", INSTANT),
+            "hinted_to": Column("How far coarser candles were looked at for what may be missing.", INSTANT),
+            "compared_at": Column("When the last round that came to its end had begun.", INSTANT),
         },
     ),
     "candles": Table(
@@ -144,12 +151,14 @@ TABLES: dict[str, Table] = {
     ),
     "candle_revisions": Table(
         "Revisions",
-        "What a final candle was before a later final answer changed it or left it out.",
+        "What a candle was before two answers of the exchange changed or withdrew it.",
         {
             "id": Column("The revision's number."),
             "series_id": _SERIES_ID,
             "open_time": _OPEN_TIME,
-            "kind": Column("changed: it came back different; missing: a later answer lacks it, and it was kept."),
+            "kind": Column(
+                "changed: it has other values; withdrawn: it came back no more; missing: left out once (old stores)."
+            ),
             **_PRICES,
             "seen_at": Column("When the later answer came.", INSTANT),
             "source": Column("The command whose answer it was."),
@@ -175,13 +184,55 @@ TABLES: dict[str, Table] = {
         {"series_id": _SERIES_ID, "open_time": _OPEN_TIME},
     ),
     "empty_runs": Table(
-        "Long silences",
-        "Final ranges of 60 and more intervals without a candle; `mdata repair` asks about them again later.",
+        "Remarkable silences",
+        "Final ranges without a candle that are improbably long for the market around them; `mdata repair` asks "
+        "about them again later.",
         {
             "series_id": _SERIES_ID,
             "start_time": _START,
             "end_time": _END,
+            "believed_at": Column("Since when it is believed.", INSTANT),
             "asked_at": Column("When the exchange last said so.", INSTANT),
+        },
+    ),
+    "doubts": Table(
+        "Doubts",
+        "What one answer has said and no second, independent one yet.",
+        {
+            "series_id": _SERIES_ID,
+            "start_time": _START,
+            "end_time": _END,
+            "kind": Column(
+                "silence: no rows at an end of the answer; absent, changed: a stored candle did not come back, or "
+                "with other values; first: the exchange's first candle; unconfirmed: a first page; unwitnessed: an "
+                "answer without any stored candle; withdrawn: by `mdata verify`."
+            ),
+            "form": Column("From which end, and from which bound, the rows of the last answer were counted."),
+            "since": Column("When an answer first said so.", INSTANT),
+            "asked_at": Column("When the last one did.", INSTANT),
+            "answers": Column("How many did."),
+            **_PRICES,
+        },
+    ),
+    "unobtainable": Table(
+        "Unobtainable",
+        "Ranges that the exchange does not serve any more: what is stored there stays, the rest cannot be had.",
+        {
+            "series_id": _SERIES_ID,
+            "start_time": _START,
+            "end_time": _END,
+            "since": Column("When the exchange was found not to serve it.", INSTANT),
+        },
+    ),
+    "digests": Table(
+        "Digests",
+        "What `mdata verify` has read of each month that is wholly final.",
+        {
+            "series_id": _SERIES_ID,
+            "month": Column("When the month begins, UTC.", INSTANT),
+            "candles": Column("How many candles it holds."),
+            "digest": Column("SHA-256 over them; empty while it is being computed."),
+            "computed_at": Column("When it was read.", INSTANT),
         },
     ),
     "store": Table(

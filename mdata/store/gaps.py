@@ -50,34 +50,46 @@ def close_answered(connection: Connection, series: Series, answered: list[Range]
 
 
 def _resolve(connection: Connection, series: Series, judgement: Judgement, now: int) -> Closed:
-    gap, closed = judgement.gap, Closed()
+    """Close the answered parts of a gap; its number goes to the first part that is left, or else was answered."""
+    closed, rows = Closed(), list[tuple[Range, str, int]]()
     for part in judgement.answered:
         found = candles.count(connection, series.id, part)
         closed += Closed(repaired=1) if found else Closed(empty=1)
+        rows.append((part, "repaired" if found else "empty", found))
+    gap = judgement.gap
+    for part in judgement.left[1:]:
+        _copy(connection, series, gap, part)
+    if judgement.left:
+        _narrow(connection, series, gap.id, judgement.left[0])
+    for number, (part, status, found) in enumerate(rows):
+        is_first = not judgement.left and number == 0
+        identity = gap.id if is_first else _copy(connection, series, gap, part)
+        _narrow(connection, series, identity, part)
         connection.execute(
-            """INSERT INTO data_gaps (series_id, start_time, end_time, intervals, status, candles, attempts,
-                                      detected_at, resolved_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)""",
-            (
-                *(series.id, *part, series.timeframe.count(*part), "repaired" if found else "empty"),
-                *(found, gap.attempts, gap.detected_at, now),
-            ),
+            """UPDATE data_gaps SET status = ?, candles = ?, reason = NULL, next_attempt_at = NULL, resolved_at = ?
+               WHERE id = ?""",
+            (status, found, now, identity),
         )
-    _keep(connection, series, judgement)
     return closed
 
 
-def _keep(connection: Connection, series: Series, judgement: Judgement) -> None:
-    """Leave of a gap's row what is still missing: the same row for the first part, copies for the others."""
-    gap = judgement.gap
-    for part in judgement.left:
-        connection.execute(
-            """INSERT INTO data_gaps (series_id, start_time, end_time, intervals, status, attempts, reason,
-                                      detected_at, next_attempt_at)
-               SELECT series_id, ?, ?, ?, status, attempts, reason, detected_at, next_attempt_at
-               FROM data_gaps WHERE id = ?""",
-            (*part, series.timeframe.count(*part), gap.id),
-        )
-    connection.execute("DELETE FROM data_gaps WHERE id = ?", (gap.id,))
+def _narrow(connection: Connection, series: Series, identity: int, part: Range) -> None:
+    connection.execute(
+        "UPDATE data_gaps SET start_time = ?, end_time = ?, intervals = ? WHERE id = ?",
+        (*part, series.timeframe.count(*part), identity),
+    )
+
+
+def _copy(connection: Connection, series: Series, gap: Gap, part: Range) -> int:
+    """Give a part of a gap a row of its own; return its number."""
+    cursor = connection.execute(
+        """INSERT INTO data_gaps (series_id, start_time, end_time, intervals, status, attempts, reason, detected_at,
+                                  next_attempt_at)
+           SELECT series_id, ?, ?, ?, status, attempts, reason, detected_at, next_attempt_at
+           FROM data_gaps WHERE id = ?""",
+        (*part, series.timeframe.count(*part), gap.id),
+    )
+    return int(cursor.lastrowid or 0)
 
 
 def open_missing(connection: Connection, series: Series, missing: list[Range], now: int) -> int:

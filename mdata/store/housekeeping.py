@@ -8,7 +8,8 @@ from mdata.store.series import take_back
 _OLD = (
     ("ingestion_jobs", "finished_at IS NOT NULL AND finished_at < ?"),
     ("data_gaps", "resolved_at IS NOT NULL AND resolved_at < ?"),
-    ("candle_revisions", "seen_at < ?"),
+    # As long as the candle would have been kept, what it was before is kept too.
+    ("candle_revisions", "seen_at < ? AND open_time < (SELECT cleaned_to FROM series WHERE id = series_id)"),
     ("rejected_rows", "seen_at < ?"),
 )
 
@@ -37,7 +38,10 @@ def prune(connection: Connection, before: int) -> Old:
 
 
 # What is known of a series beside its candles; its row in `series` goes last.
-_LEDGER = ("coverage", "lost_candles", "empty_runs", "data_gaps", "candle_revisions", "rejected_rows")
+_LEDGER = (
+    "coverage", "lost_candles", "empty_runs", "doubts", "unobtainable", "digests", "data_gaps", "candle_revisions",
+    "rejected_rows",
+)  # fmt: skip
 
 
 def count_series(connection: Connection, series_id: int) -> dict[str, int]:

@@ -268,5 +268,5 @@ def _unreadable(path: Path, error: OSError) -> MdataError:
     if error.errno == errno.EACCES:
         return NotPermittedError(f"cannot read {path}: {error.strerror}; check its owner and mode")
     if error.errno == errno.EISDIR:
-        return NotPermittedError(f"{path} is a folder, and in its place SQLite keeps the store's log: move it away")
+        return StorageError(f"{path} is a folder, and in its place SQLite keeps the store's log: move it away")
     return StorageError(f"reading {path} failed ({error.strerror}); check the disk, then run this again")

@@ -1,5 +1,6 @@
 """The table `ingestion_jobs`: one row per run of a subcommand."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -108,18 +109,25 @@ class Listed(NamedTuple):
     boot_id: str
 
 
-def listed(
-    connection: Connection, command: str | None, since: int | None, limit: int, outcome: str | None = None
-) -> list[Listed]:
-    """Return the newest runs, of one command or of all, of one outcome or of any.
+# A run that never finished was interrupted, unless its command is at work (`?5`, commands between commas).
+_OUTCOME = "iif(outcome = 'running' AND instr(?5, ',' || command || ',') = 0, 'interrupted', outcome)"
+_LISTED = ", ".join(_OUTCOME if column == "outcome" else column for column in Listed._fields)
 
-    What is noted as running may have been interrupted; who asks for such runs gets both.
-    """
+
+def listed(
+    connection: Connection,
+    command: str | None,
+    since: int | None,
+    limit: int,
+    outcome: str | None = None,
+    at_work: Iterable[str] = (),
+) -> list[Listed]:
+    """Return the newest runs, of one command or of all, of one outcome or of any; `at_work` are commands that run."""
     rows = connection.execute(
-        f"""SELECT {", ".join(Listed._fields)} FROM ingestion_jobs
+        f"""SELECT {_LISTED} FROM ingestion_jobs
             WHERE (?1 IS NULL OR command = ?1) AND (?2 IS NULL OR started_at > ?2)
-              AND (?4 IS NULL OR outcome IN (?4, iif(?4 = 'interrupted', 'running', ?4)))
+              AND (?4 IS NULL OR {_OUTCOME} = ?4)
             ORDER BY id DESC LIMIT ?3""",
-        (command, since, limit, outcome),
+        (command, since, limit, outcome, f",{','.join(at_work)},"),
     )
     return [Listed(*row) for row in rows.fetchall()]

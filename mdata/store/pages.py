@@ -1,29 +1,33 @@
-"""Applying an answer to the store: candles, the coverage that vouches for them, gaps and marks, all at once.
+"""Applying an answer to the store: candles, the coverage that vouches for them, doubts, gaps and marks, all at once.
 
 Everything here happens inside the caller's transaction, so that a process killed at any instant leaves
-either the whole page or nothing of it.
+either the whole page or nothing of it. What an answer proves is decided in `domain.evidence`.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mdata.domain.candle import Candle, is_older
-from mdata.domain.interval import Range, clip, normal, subtract
+from mdata.domain.contradiction import within
+from mdata.domain.evidence import Verdict, judge
+from mdata.domain.interval import Range, normal, subtract
 from mdata.domain.live import Claim
 from mdata.domain.message import Faulty
-from mdata.domain.query import Page, Proof, RefusedRow, changes
+from mdata.domain.query import Page, RefusedRow
 from mdata.domain.series import Series
-from mdata.store import candles, coverage, silences
+from mdata.store import candles, coverage, digests, doubts, silences
 from mdata.store import series as table
 from mdata.store.engine import Connection
 from mdata.store.gaps import close_answered
+from mdata.store.known import read_known
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
     """What an answer changed: rows new or different, final candles that differ or vanished, gaps closed.
 
-    `rows` are the new or different ones themselves, where they came from the stream.
+    `is_news`: something is known now that was not before. `rows` are the new or different ones themselves, where they
+    came from the stream.
     """
 
     written: int = 0
@@ -31,33 +35,73 @@ class Applied:
     refused: int = 0
     repaired: int = 0
     empty: int = 0
+    counts: bool = True
+    is_news: bool = False
     rows: tuple[Candle, ...] = ()
 
 
-def apply_page(connection: Connection, series: Series, page: Page, proof: Proof, settle: int, source: str) -> Applied:
-    """Store what a REST answer proves: final where it was settled when asked, provisional up to the newest close.
+def apply_page(connection: Connection, series: Series, page: Page, settle: int, source: str) -> Applied:
+    """Store what a REST answer proves, and what it puts in doubt.
 
-    Candles that had not closed are dropped. What cleanup removed meanwhile (`cleaned_to` of `series`, which
-    the caller read in this transaction) is not brought back. `settle` is in ms.
+    Candles that had not closed are dropped. What is not wanted, or was removed by cleanup meanwhile (by `series`,
+    which the caller read in this transaction), is not brought back. `settle` is in ms.
     """
-    timeframe, now = series.timeframe, page.asked_at
-    closed, settled = timeframe.closed_end(now), timeframe.closed_end(now, settle)
-    floor = series.cleaned_to if series.cleaned_to is not None else -(2**63)
-    final = clip(proof.proven, floor, settled)
-    provisional = clip(proof.proven, max(floor, settled), closed)
-    written = changed = 0
-    for part in final:
-        rows = _within(page.candles, part)
-        part_written, part_changed = _make_final(connection, series, part, rows, now, source)
-        written, changed = written + part_written, changed + part_changed
-    covered: list[Range] = []
-    for part in provisional:
-        rows, parts = make_provisional(connection, series, part, _within(page.candles, part))
-        written += len(rows)
-        covered += parts
+    candles.forget_restored(connection, series.id, page.query.range)
+    known = read_known(connection, series, page, settle)
+    verdict, now = judge(page, known, settle), page.asked_at
     keep_refused(connection, series, page.refused, now, source)
-    closing = close_answered(connection, series, normal([*final, *covered]), now)
-    return Applied(written, changed, len(page.refused), closing.repaired, closing.empty)
+    table.answered(connection, series.id, now)
+    doubts.end(connection, series.id, verdict.ended)
+    doubts.keep(connection, series.id, verdict.doubts)
+    if not verdict.counts:
+        return Applied(counts=False, refused=len(page.refused))
+    covered = normal([*known.final, *known.provisional])
+    for part in verdict.unknown:
+        coverage.cut(connection, series.id, part, "provisional")
+    for part in verdict.distrusted:
+        coverage.cut(connection, series.id, part)
+        candles.delete(connection, series.id, candles.open_times(connection, series.id, part))
+        candles.forget_lost(connection, series.id, part)
+        silences.forget_within(connection, series.id, part)
+        digests.drop(connection, series.id, part)
+    _keep_revisions(connection, series, verdict, now, source)
+    written = sum(_make_final(connection, series, part, verdict, now) for part in verdict.final)
+    for part in verdict.provisional:
+        rows, _ = make_provisional(connection, series, part, within(page.candles, part))
+        written += len(rows)
+    doubts.end_answered(connection, series.id, verdict.final)
+    doubts.served_again(connection, series.id, verdict.served)
+    doubts.cannot_be_had(connection, series.id, verdict.unobtainable, now)
+    _keep_a_witness(connection, series, page)
+    answered = normal([*verdict.final, *verdict.provisional])
+    closing = close_answered(connection, series, _without(answered, verdict.lost, series), now)
+    return Applied(
+        written,
+        len(verdict.changed) + len(verdict.withdrawn),
+        len(page.refused),
+        closing.repaired,
+        closing.empty,
+        is_news=bool(
+            written
+            or verdict.distrusted
+            or verdict.ended
+            or subtract(answered, covered)
+            or subtract(verdict.final, known.final)
+        ),
+    )
+
+
+def _without(answered: list[Range], lost: list[int], series: Series) -> list[Range]:
+    grid = series.timeframe
+    return subtract(answered, normal(Range(grid.floor(time), grid.next(time)) for time in lost))
+
+
+def _keep_a_witness(connection: Connection, series: Series, page: Page) -> None:
+    """Store the newest candle of a series of which none is wanted: later answers are known by it."""
+    grid = page.query.timeframe
+    closed = [row for row in page.candles if grid.next(row[0]) <= page.asked_at]
+    if closed and candles.last_before(connection, series.id, 2**62) is None:
+        candles.upsert(connection, series.id, closed[-1:])
 
 
 def apply_live(connection: Connection, series: Series, claims: list[Claim], now: int) -> Applied:
@@ -72,7 +116,7 @@ def apply_live(connection: Connection, series: Series, claims: list[Claim], now:
     for claim in claims:
         part = claim.range.clip(floor, claim.range.end)
         if part.start < part.end:
-            news, parts = make_provisional(connection, series, part, _within(claim.candles, part))
+            news, parts = make_provisional(connection, series, part, within(claim.candles, part))
             rows += news
             covered += parts
     closing = close_answered(connection, series, normal(covered), now)
@@ -93,8 +137,9 @@ def make_provisional(
         table.confirm_from(connection, series.id, parts[0].start)
     written: list[Candle] = []
     for part in parts:
+        _drop_unvouched(connection, series, part, rows)
         held = {candle[0]: candle for candle in candles.stored(connection, series.id, part)}
-        news = [row for row in _within(rows, part) if held.get(row[0]) != row]
+        news = [row for row in within(rows, part) if held.get(row[0]) != row]
         news = [row for row in news if not is_older(row, held.get(row[0], row))]
         before = _count_covered(connection, series.id, part)
         candles.upsert(connection, series.id, news)
@@ -105,35 +150,29 @@ def make_provisional(
     return written, parts
 
 
-def _make_final(
-    connection: Connection, series: Series, part: Range, rows: list[Candle], now: int, source: str
-) -> tuple[int, int]:
-    """Store a settled range as answered; return rows written and final candles that differ or vanished."""
-    candles.forget_restored(connection, series.id, part)
-    was_final = coverage.clipped(connection, series.id, part, "final")
-    old = [candle for held in was_final for candle in candles.stored(connection, series.id, held)]
-    differing, vanished = changes(old, [row for held in was_final for row in _within(rows, held)])
-    _keep_revisions(connection, series, differing, vanished, now, source)
-    coverage.cut(connection, series.id, part, "provisional")
-    _remove_unanswered(connection, series, subtract([part], was_final), rows)
+def _make_final(connection: Connection, series: Series, part: Range, verdict: Verdict, now: int) -> int:
+    """Store a settled range as answered; return how many rows are new or different."""
+    rows = within(verdict.candles, part)
+    # Without coverage no trigger takes a candle that goes for a lost one.
+    coverage.cut(connection, series.id, part)
+    kept = {row[0] for row in rows}
+    gone = [time for time in candles.open_times(connection, series.id, part) if time not in kept]
+    candles.delete(connection, series.id, gone)
     written = candles.upsert(connection, series.id, rows)
-    candles.forget_lost(connection, series.id, part)
-    held_now = len(rows) + len(vanished)
-    coverage.add(connection, series.id, part, "final", held_now - len(old))
-    times = [row[0] for row in rows]
-    if vanished:
-        times = sorted([*times, *(candle[0] for candle in vanished)])
-    silences.remember(connection, series, part, times, now)
-    return written, len(differing) + len(vanished)
+    if gone or written:
+        digests.drop(connection, series.id, part)
+    candles.forget_lost(connection, series.id, part, but=verdict.lost)
+    coverage.add(connection, series.id, part, "final", len(rows))
+    silences.remember(connection, series, part, [row[0] for row in rows], now)
+    return written
 
 
-def _remove_unanswered(connection: Connection, series: Series, parts: list[Range], rows: list[Candle]) -> None:
-    """Delete what is stored in `parts`, never final before, and not among the rows of the answer."""
-    for part in parts:
-        held = candles.open_times(connection, series.id, part)
-        if held:
-            answered = {row[0] for row in rows}
-            candles.delete(connection, series.id, [time for time in held if time not in answered])
+def _drop_unvouched(connection: Connection, series: Series, part: Range, rows: list[Candle]) -> None:
+    """Delete what is stored where nothing is covered, and is not among the rows of an answer about it."""
+    for bare in coverage.uncovered(connection, series.id, part):
+        told = {row[0] for row in within(rows, bare)}
+        times = candles.open_times(connection, series.id, bare)
+        candles.delete(connection, series.id, [time for time in times if time not in told])
 
 
 def _count_covered(connection: Connection, series_id: int, part: Range) -> int:
@@ -142,22 +181,8 @@ def _count_covered(connection: Connection, series_id: int, part: Range) -> int:
     return sum(candles.count(connection, series_id, covered) for covered in held)
 
 
-def _within(rows: list[Candle], part: Range) -> list[Candle]:
-    """Return the rows (ascending) whose open time lies in `part`."""
-    if rows and part.start <= rows[0][0] and rows[-1][0] < part.end:
-        return rows
-    return [row for row in rows if part.start <= row[0] < part.end]
-
-
-def _keep_revisions(
-    connection: Connection,
-    series: Series,
-    differing: list[Candle],
-    vanished: list[Candle],
-    now: int,
-    source: str,
-) -> None:
-    kinds = [("changed", candle) for candle in differing] + [("missing", candle) for candle in vanished]
+def _keep_revisions(connection: Connection, series: Series, verdict: Verdict, now: int, source: str) -> None:
+    kinds = [("changed", one) for one in verdict.changed] + [("withdrawn", one) for one in verdict.withdrawn]
     connection.executemany(
         """INSERT OR IGNORE INTO candle_revisions
            (series_id, open_time, kind, open, high, low, close, volume, seen_at, source)

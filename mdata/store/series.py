@@ -9,7 +9,8 @@ from mdata.store.engine import Connection
 EXCHANGE = "bitfinex"
 
 _COLUMNS = (
-    "id, exchange, symbol, timeframe, first_candle, first_asked_at, wanted_start, cleaned_to, frontier, asked_to"
+    "id, exchange, symbol, timeframe, first_candle, first_asked_at, wanted_start, cleaned_to, frontier, asked_to, "
+    "answered_at, compared_to, compared_since, compared_at"
 )
 
 
@@ -29,23 +30,46 @@ def every(connection: Connection) -> list[Series]:
     return sorted(map(_series, rows), key=lambda series: (series.symbol, grids.index(series.timeframe.name)))
 
 
-def introduce(
-    connection: Connection,
-    symbol: str,
-    timeframe: Timeframe,
-    *,
-    first_candle: int | None,
-    asked_at: int,
-    wanted_start: int,
-) -> None:
-    """Store what was learned on first sight of a series; a later answer replaces only the first candle."""
+def introduce(connection: Connection, symbol: str, timeframe: Timeframe, wanted_start: int) -> None:
+    """Store a series on first sight; one that is stored stays as it is. `wanted_start` is ms UTC."""
     connection.execute(
-        """INSERT INTO series (exchange, symbol, timeframe, first_candle, first_asked_at, wanted_start)
-           VALUES (?, ?, ?, ?, ?, ?)
-           ON CONFLICT DO UPDATE
-           SET first_candle = excluded.first_candle, first_asked_at = excluded.first_asked_at""",
-        (EXCHANGE, symbol, timeframe.name, first_candle, asked_at, wanted_start),
+        """INSERT INTO series (exchange, symbol, timeframe, first_asked_at, wanted_start) VALUES (?, ?, ?, 0, ?)
+           ON CONFLICT DO NOTHING""",
+        (EXCHANGE, symbol, timeframe.name, wanted_start),
     )
+
+
+def begins_at(connection: Connection, series_id: int, first_candle: int | None, asked_at: int) -> None:
+    """Note which the exchange's first candle is (None: that is not known), and when it was asked (both ms UTC)."""
+    connection.execute(
+        "UPDATE series SET first_candle = ?, first_asked_at = ? WHERE id = ?", (first_candle, asked_at, series_id)
+    )
+
+
+def answered(connection: Connection, series_id: int, instant: int) -> None:
+    """Note that the exchange has answered about the series for `instant` (ms UTC)."""
+    connection.execute(
+        "UPDATE series SET answered_at = max(coalesce(answered_at, ?2), ?2) WHERE id = ?1", (series_id, instant)
+    )
+
+
+def compared(connection: Connection, series_id: int, to: int | None, since: int, *, is_over: bool) -> None:
+    """Note how far a round of comparing with the exchange has come, which began at `since` (ms UTC)."""
+    if is_over:
+        connection.execute(
+            "UPDATE series SET compared_to = NULL, compared_since = NULL, compared_at = ? WHERE id = ?",
+            (since, series_id),
+        )
+    else:
+        connection.execute(
+            "UPDATE series SET compared_to = ?, compared_since = ? WHERE id = ?", (to, since, series_id)
+        )
+
+
+def shown_to(connection: Connection) -> int | None:
+    """Return the newest instant (ms UTC) that the exchange has shown by any answer, or None."""
+    found: int | None = connection.execute("SELECT max(answered_at) FROM series").fetchone()[0]
+    return found
 
 
 def want_from(connection: Connection, series_id: int, start: int) -> None:
@@ -54,9 +78,15 @@ def want_from(connection: Connection, series_id: int, start: int) -> None:
 
 
 def want_again_from(connection: Connection, series_id: int, start: int) -> None:
-    """Want everything from `start` on, also what cleanup removed: somebody asked for it by name."""
+    """Want everything from `start` on, also what cleanup removed, or what lies before the exchange's first candle.
+
+    Somebody asked for it by name.
+    """
     want_from(connection, series_id, start)
     connection.execute("UPDATE series SET cleaned_to = ?2 WHERE id = ?1 AND cleaned_to > ?2", (series_id, start))
+    connection.execute(
+        "UPDATE series SET first_candle = NULL WHERE id = ?1 AND first_candle > ?2", (series_id, start)
+    )
 
 
 def move_frontier(connection: Connection, series_id: int, frontier: int | None, asked_to: int | None) -> None:

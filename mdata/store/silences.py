@@ -1,47 +1,69 @@
-"""The table `empty_runs`: long final ranges without a candle, and when the exchange last said so."""
+"""The table `empty_runs`: remarkable final silences, when they were believed, and when they were last asked about."""
 
 from mdata.domain.interval import Range
 from mdata.domain.series import Series
-from mdata.domain.silence import long_runs, recheck_at
+from mdata.domain.silence import NEARBY, density_beside, is_remarkable, recheck_at, silent_runs
 from mdata.store import candles, coverage
 from mdata.store.engine import Connection
 
 
-def remember(connection: Connection, series: Series, answered: Range, open_times: list[int], asked_at: int) -> None:
-    """Store the long empty runs in and around a final range; call this when it is covered and written.
+def remember(connection: Connection, series: Series, answered: Range, open_times: list[int], now: int) -> None:
+    """Store the remarkable silences in and around a final range; call this when it is covered and written.
 
-    `open_times` are the candles of the range, ascending. A run that began or goes on outside the range keeps
-    the earlier time of asking: only part of it was asked about now.
+    `open_times` are the candles of the range, ascending. A silence that was known keeps the time since when; one that
+    goes on outside the range was asked about only in part, and keeps that time too.
     """
     around = _with_silent_edges(connection, series, answered, open_times)
     older = connection.execute(
         """DELETE FROM empty_runs WHERE series_id = ? AND start_time < ? AND end_time > ?
-           RETURNING start_time, end_time, asked_at""",
+           RETURNING start_time, end_time, believed_at, asked_at""",
         (series.id, around.end, around.start),
     ).fetchall()
-    outside = [(Range(start, end), at) for start, end, at in older if not answered.contains(Range(start, end))]
     known = sorted({*open_times, *candles.lost(connection, series.id, around)}) if around != answered else open_times
-    connection.executemany(
-        f"INSERT INTO empty_runs VALUES ({series.id:d}, ?, ?, ?)",
-        [
-            (*run, min([asked_at, *(at for part, at in outside if part.overlaps(run))]))
-            for run in long_runs(series.timeframe, around, known)
-        ],
-    )
+    runs = silent_runs(series.timeframe, around, known)
+    if not runs:
+        return
+    grid, beside = series.timeframe, _beside(connection, series, around)
+    times = [*candles.open_times(connection, series.id, Range(beside.start, around.start)), *known]
+    times += candles.open_times(connection, series.id, Range(around.end, beside.end))
+    for run in runs:
+        if is_remarkable(grid, grid.count(*run), density_beside(grid, times, beside, run)):
+            known_of = [one for one in older if run.overlaps(Range(*one[:2]))]
+            believed_at = min([now, *(since for _, _, since, _ in known_of)])
+            asked_at = min([now, *(at for *part, _, at in known_of if not answered.contains(Range(*part)))])
+            connection.execute(
+                "INSERT INTO empty_runs VALUES (?, ?, ?, ?, ?)", (series.id, *run, believed_at, asked_at)
+            )
+
+
+def _beside(connection: Connection, series: Series, around: Range) -> Range:
+    """Return the final range that tells how busy the market is around another."""
+    grid = series.timeframe
+    wide = Range(grid.shift(around.start, -NEARBY), grid.shift(around.end, NEARBY))
+    parts = coverage.clipped(connection, series.id, wide, "final")
+    return next((part for part in parts if part.contains(around)), around)
 
 
 def due(connection: Connection, series_id: int, now: int) -> list[Range]:
     """Return the runs that are to be asked about again at `now`, ascending."""
     rows = connection.execute(
-        "SELECT start_time, end_time, asked_at FROM empty_runs WHERE series_id = ? ORDER BY start_time",
+        "SELECT start_time, end_time, believed_at, asked_at FROM empty_runs WHERE series_id = ? ORDER BY start_time",
         (series_id,),
     )
     runs = []
-    for start, end, asked_at in rows.fetchall():
-        instant = recheck_at(end, asked_at)
+    for start, end, believed_at, asked_at in rows.fetchall():
+        instant = recheck_at(believed_at, asked_at)
         if instant is not None and instant <= now:
             runs.append(Range(start, end))
     return runs
+
+
+def begins_at(connection: Connection, series_id: int, instant: int) -> bool:
+    """Whether a remarkable silence begins at an instant (ms UTC)."""
+    found = connection.execute(
+        "SELECT 1 FROM empty_runs WHERE series_id = ? AND start_time = ?", (series_id, instant)
+    ).fetchone()
+    return found is not None
 
 
 def at_least(connection: Connection, series_id: int, length: int) -> list[Range]:

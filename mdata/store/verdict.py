@@ -35,10 +35,8 @@ def verdict(connection: Connection, series: Series, within: Range) -> Verdict:
 
 
 def _first(series: Series) -> int:
-    """Return before which instant (ms UTC) the exchange has no candle: it said so."""
-    if series.first_candle is not None:
-        return series.first_candle
-    return series.timeframe.floor(series.first_asked_at)
+    """Return before which instant (ms UTC) the exchange has no candle, as two answers agree."""
+    return _BEGINNING if series.first_candle is None else series.first_candle
 
 
 def _unobtainable(connection: Connection, series_id: int, within: Range) -> list[Range]:

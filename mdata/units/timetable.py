@@ -15,6 +15,7 @@ _OFFSETS = {
     "repair": 12 * MINUTE,
     "stream": 0,
     "cleanup": 4 * HOUR + 20 * MINUTE,
+    "recheck": 2 * HOUR + 40 * MINUTE,
     "status": 14 * MINUTE,
 }
 JOBS = tuple(_OFFSETS)
@@ -70,6 +71,7 @@ def timetable(settings: Settings) -> list[Scheduled]:
         Scheduled("repair", repair, _most_of(repair)),
         Scheduled("stream", MINUTE, None, settings.ws_ingestion_enabled, "WS_INGESTION_ENABLED"),
         Scheduled("cleanup", DAY, 30 * MINUTE, has_retention, "RETENTION_DAYS"),
+        Scheduled("recheck", DAY, HOUR, settings.recheck_days > 0, "RECHECK_DAYS"),
         Scheduled("status", 15 * MINUTE, MINUTE),
     ]
     _refuse_more_than_the_budget(settings, found)

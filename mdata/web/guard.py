@@ -22,13 +22,16 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 # Longer than any query that a person writes, and short enough to be read at once.
 MOST_BYTES = 8192
 
-# Scripts and styles inside a page are Datasette's own; nothing is loaded from, or sent to, anywhere else.
+# Nothing is loaded from, or sent to, anywhere else; scripts inside of a page are Datasette's own.
 _POLICY = (
-    b"default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-    b"object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    "default-src 'self'; script-src 'self'{}; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
+_NAME_OF_POLICY = "content-security-policy"
+_FOR_PAGES_OF_DATASETTE = (_NAME_OF_POLICY.encode(), _POLICY.format(" 'unsafe-inline'").encode())
+# What our own pages send along: no script stands in them.
+STRICT = {_NAME_OF_POLICY: _POLICY.format("")}
 _HEADERS = [
-    (b"content-security-policy", _POLICY),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"same-origin"),
 ]
@@ -86,7 +89,7 @@ class Guard:
                     raise _ReaderHasLeft
             if message["type"] == "http.response.start":
                 self._log.debug(f"{message['status']} {scope['method']} {scope['raw_path'].decode('latin-1')}")
-                message = {**message, "headers": [*message.get("headers", ()), *_HEADERS]}
+                message = {**message, "headers": _completed(message.get("headers", ()))}
             await send(message)
 
         lane.set(_lane(scope))
@@ -123,6 +126,14 @@ class Guard:
         if not self._access.knows_token(headers):
             return 401, "The token is missing or wrong: send it as `Authorization: Bearer TOKEN`, or as a password."
         return None
+
+
+def _completed(headers: Headers) -> list[tuple[bytes, bytes]]:
+    """Return the headers of an answer with ours; a page of our own has brought its policy."""
+    given = list(headers)
+    if not any(name.lower() == _FOR_PAGES_OF_DATASETTE[0] for name, _ in given):
+        given.append(_FOR_PAGES_OF_DATASETTE)
+    return [*given, *_HEADERS]
 
 
 class _ReaderHasLeft(BaseException):

@@ -1,5 +1,6 @@
 """The home page: what `status` tells, in the words and strips that the page shows."""
 
+import re
 from collections.abc import Mapping
 from itertools import groupby
 from typing import Any
@@ -10,23 +11,36 @@ from mdata.clock import Clock
 from mdata.config import Settings
 from mdata.domain.moment import human_duration
 from mdata.domain.strip import draw
-from mdata.jobs.status import SeriesState, complaints, with_next_runs
+from mdata.jobs.health import Limits, complaints, notes
+from mdata.jobs.status import SeriesState, with_next_runs
+from mdata.web.listing import ORDERS, choose, read
 from mdata.web.metadata import DATABASE
+from mdata.web.parameters import Parameters
+from mdata.web.series_page import address
 
 # Cells of a strip: two pixels each on a small phone.
 _WIDTH = 150
+_INSTANT = re.compile(r"\b(\d{4}-\d\d-\d\d)T(\d\d:\d\d):[\d.]+Z")
 
 
-def home(settings: Settings, clock: Clock) -> dict[str, Any]:
-    """Return what the home page shows; raise MdataError where the store cannot be read."""
+def home(parameters: Parameters, settings: Settings, clock: Clock) -> dict[str, Any]:
+    """Return what the home page shows; raise MdataError where the store cannot be read, ValueError for nonsense."""
+    wish = read(parameters)
     state = with_next_runs(shapes.find_status(settings, clock, silent=True))
     told = shapes.status(state, shapes.budget(settings, clock))
     database = told["database"]
+    told_of = dict(zip((one.series.id for one in state.series), told["series"], strict=True))
+    limits = Limits(settings.status_max_lag_minutes * 60, delay=settings.rate_limit_delay)
+    listing = choose(state.series, wish)
     return {
         **told,
-        "complaints": complaints(state, settings.status_max_lag_minutes * 60, 0),
-        "series": [_series(*pair) for pair in zip(state.series, told["series"], strict=True)],
+        "complaints": [_dated(one) for one in complaints(state, limits)],
+        "notes": [_dated(one) for one in notes(state, limits)],
+        "series": [_series(one, told_of[one.series.id]) for one in listing.shown],
+        "listing": listing,
+        "orders": {name: text for name, (text, _) in ORDERS.items()},
         "jobs": {command: _job(job) for command, job in told["jobs"].items()},
+        "blocked_until": _minute(told["rate_limit"]["blocked_until"]),
         "megabytes": f"{(database['bytes'] + database['wal_bytes']) / 1e6:,.1f}",
     }
 
@@ -43,6 +57,7 @@ def _series(state: SeriesState, told: Mapping[str, Any]) -> dict[str, Any]:
         "first_shown": _minute(told["first"]),
         "last_shown": _minute(told["last"]),
         "lag": human_duration(told["lag_seconds"]),
+        "page": address(told["symbol"], told["timeframe"]),
         "latest": f"/{DATABASE}/latest?{urlencode(name)}",
         "every": f"/{DATABASE}/ohlcv?{urlencode(every)}",
     }
@@ -57,6 +72,11 @@ def _percent(part: int, whole: int) -> str:
     if not whole or part == whole:
         return "100" if whole else "–"
     return f"{min(99.99, max(0.01, 100 * part / whole)):.2f}" if part else "0"
+
+
+def _dated(sentence: str) -> str:
+    """Return a sentence with its instants as a person writes them."""
+    return _INSTANT.sub(r"\1 \2 UTC", sentence)
 
 
 def _minute(iso: str | None) -> str | None:

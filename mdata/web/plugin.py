@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import traceback
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -21,14 +22,24 @@ from mdata.errors import MdataError
 from mdata.jobs.context import Log
 from mdata.store.dictionary import INSTANT, TABLES
 from mdata.web.answers import PATHS, answer
-from mdata.web.guard import Access, App, Guard
+from mdata.web.candles import PATH as CANDLES
+from mdata.web.candles import Candles
+from mdata.web.guard import STRICT, Access, App, Guard
 from mdata.web.home import home
+from mdata.web.parameters import Parameters
 from mdata.web.queries import QUERIES
+from mdata.web.series_page import series_page
 
 # What Datasette's pages raise over parameters that they do not check.
 _NONSENSE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError)
 
 _NOT_CACHED = {"Cache-Control": "no-store", "Vary": "Accept"}
+_PAGE = {"Cache-Control": "no-store", **STRICT}
+
+# So many read candles at once: a far view of millions takes seconds, and others are to find a thread, too.
+_READERS = 2
+# How long (s) a request for candles waits for its turn.
+_PATIENCE = 20.0
 
 
 class Plugin:
@@ -38,6 +49,7 @@ class Plugin:
 
     def __init__(self, settings: Settings, clock: Clock, log: Log, access: Access) -> None:
         self._settings, self._clock, self._log, self._access = settings, clock, log, access
+        self._candles, self._readers = Candles(settings, clock), asyncio.Semaphore(_READERS)
 
     @hookimpl
     def asgi_wrapper(self) -> Callable[[App], App]:
@@ -47,7 +59,12 @@ class Plugin:
     @hookimpl
     def register_routes(self) -> list[tuple[str, Callable[..., Awaitable[Response]]]]:
         """Return our addresses; they win over those of a database."""
-        return [("^/$", self._home), *((f"^{path}$", self._answer) for path in PATHS)]
+        return [
+            ("^/$", self._home),
+            (f"^{re.escape(CANDLES)}$", self._candles_of),
+            ("^/series/(?P<symbol>[^/]+)/(?P<timeframe>[^/]+)$", self._series),
+            *((f"^{path}$", self._answer) for path in PATHS),
+        ]
 
     @hookimpl
     def render_cell(self, value: Any, column: str, table: str | None) -> Markup | None:
@@ -67,7 +84,7 @@ class Plugin:
 
     async def _answer(self, request: Request) -> Response:
         path = request.path
-        parameters = {name: request.args.getlist(name) for name in request.args}
+        parameters = _parameters(request)
         found = await asyncio.to_thread(answer, path, parameters, self._settings, self._clock)
         if path == "/health" and _prefers_text(request):
             text = found.body["reason"] or "healthy"
@@ -75,11 +92,39 @@ class Plugin:
         return Response.json(found.body, status=found.status, headers=_NOT_CACHED)
 
     async def _home(self, request: Request, datasette: Datasette) -> Response:
-        shown = await asyncio.to_thread(home, self._settings, self._clock)
+        try:
+            shown = await asyncio.to_thread(home, _parameters(request), self._settings, self._clock)
+        except ValueError as error:
+            return await _refused(datasette, request, 400, str(error))
         page = await datasette.render_template(
             "home.html", {**shown, "queries": QUERIES}, request=request, view_name="index"
         )
-        return Response.html(page, headers={"Cache-Control": "no-store"})
+        return Response.html(page, headers=_PAGE)
+
+    async def _candles_of(self, request: Request, datasette: Datasette) -> Response:
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await self._readers.acquire()
+        except TimeoutError:
+            return await _refused(datasette, request, 503, "Too many charts are asked for at once; ask again later.")
+        try:
+            status, body = await asyncio.to_thread(self._candles.answer, _parameters(request))
+        finally:
+            self._readers.release()
+        kind = "application/json; charset=utf-8"
+        return Response(body.decode(), status=status, content_type=kind, headers=_NOT_CACHED)
+
+    async def _series(self, request: Request, datasette: Datasette) -> Response:
+        try:
+            shown = await asyncio.to_thread(
+                series_page, request.url_vars, _parameters(request), self._settings, self._clock
+            )
+        except ValueError as error:
+            return await _refused(datasette, request, 400, str(error))
+        if shown is None:
+            return await _refused(datasette, request, 404, "Nothing is stored of this series.")
+        page = await datasette.render_template("series.html", shown, request=request, view_name="series")
+        return Response.html(page, headers=_PAGE)
 
     def _explained(self, request: Request, exception: Exception) -> tuple[int, str]:
         """Return an HTTP status and a sentence for what was raised while a page was made."""
@@ -106,6 +151,10 @@ class Plugin:
         return 500, "This page could not be made; the log of `mdata serve` says more."
 
 
+def _parameters(request: Request) -> Parameters:
+    return {name: request.args.getlist(name) for name in request.args}
+
+
 def _prefers_text(request: Request) -> bool:
     accepted = request.headers.get("accept", "")
     return "text/" in accepted and "json" not in accepted
@@ -116,4 +165,4 @@ async def _refused(datasette: Datasette, request: Request, status: int, sentence
         body = json.dumps({"ok": False, "error": sentence, "status": status})
         return Response(body, status=status, content_type="application/json; charset=utf-8")
     page = await datasette.render_template("error.html", {"status": status, "error": sentence}, request=request)
-    return Response.html(page, status=status)
+    return Response.html(page, status=status, headers=STRICT)

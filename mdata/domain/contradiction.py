@@ -1,0 +1,177 @@
+"""Contradictions: what an answer says against the store, and when it is believed.
+
+One answer alone changes nothing: the stored candle stays. When a second, independent answer says the same, the store
+follows the exchange.
+"""
+
+from bisect import bisect_left
+from itertools import groupby
+from typing import NamedTuple
+
+from mdata.domain import silence
+from mdata.domain.candle import Candle
+from mdata.domain.doubt import Doubt, merged
+from mdata.domain.interval import Range, normal, subtract
+from mdata.domain.known import Known
+from mdata.domain.query import Page, is_same
+
+
+class Found(NamedTuple):
+    """What is to be stored of an answer's settled part, and what it says against the store (see `Verdict`).
+
+    `unsettled` are intervals that stay provisional: the stream has shown a candle there, this answer has none.
+    `unproven` is what was never covered of history that the answer leaves out.
+    """
+
+    candles: list[Candle]
+    changed: list[Candle]
+    withdrawn: list[Candle]
+    lost: list[int]
+    unobtainable: list[Range]
+    unsettled: list[Range]
+    unproven: list[Range]
+    doubts: list[Doubt]
+    ended: list[Doubt]
+
+
+def find(page: Page, known: Known, settled: list[Range]) -> Found:
+    """Compare an answer with the store in its settled part (`settled`, normal)."""
+    rows = {row[0]: row for part in settled for row in within(page.candles, part)}
+    covered = [*known.final, *known.provisional]
+    held = [candle for part in settled for candle in within(known.stored, part) if is_in(candle[0], covered)]
+    found = Found([], [], [], [], [], [], [], [], [])
+    _compare(page, known, [candle for candle in held if candle[0] in rows], rows, found)
+    missing = {candle[0]: candle for candle in held if candle[0] not in rows}
+    lost = [time for time in known.lost if time not in rows and is_in(time, settled)]
+    if missing or lost:
+        _miss(page, known, missing, lost, rows, found)
+    found.candles.extend(rows[time] for time in sorted(rows))
+    return found
+
+
+def is_in(time: int, ranges: list[Range]) -> bool:
+    """Whether an instant lies in one of some ranges."""
+    return any(part.start <= time < part.end for part in ranges)
+
+
+def within(candles: list[Candle], part: Range) -> list[Candle]:
+    """Return the candles (ascending) whose open time lies in `part`."""
+    if candles and part.start <= candles[0][0] and candles[-1][0] < part.end:
+        return candles
+    first, last = (bisect_left(candles, (instant,)) for instant in part)
+    return candles[first:last]
+
+
+def changed(page: Page, known: Known, row: Candle, interval: Range) -> Doubt:
+    """Return the doubt about a candle that came back with other values."""
+    doubt = Doubt(interval, "changed", page.query.form, page.asked_at, page.asked_at, candle=row)
+    return merged(doubt, known.doubts)
+
+
+def _compare(page: Page, known: Known, held: list[Candle], rows: dict[int, Candle], found: Found) -> None:
+    """Look at candles that came back: those of another value are kept as they are until a second answer agrees."""
+    told = {doubt.range.start: doubt for doubt in known.doubts if doubt.kind == "changed"}
+    grid = page.query.timeframe
+    for candle in held:
+        time, row = candle[0], rows[candle[0]]
+        doubt = told.get(time)
+        if not is_in(time, known.final):
+            continue  # what the stream has shown gives way
+        if is_same(candle, row):
+            # A volume that differs in its last digits is no news.
+            rows[time] = candle
+            found.ended.extend([doubt] if doubt else [])
+        elif doubt and _agrees(page, doubt) and doubt.candle and is_same(doubt.candle, row):
+            found.changed.append(candle)
+            found.ended.append(doubt)
+        else:
+            found.doubts.append(changed(page, known, row, Range(time, grid.next(time))))
+            rows[time] = candle
+    back = [candle[0] for candle in held]
+    # Where nothing is stored, what was told before is stored now, or something else is.
+    found.ended.extend(doubt for time, doubt in told.items() if time in rows and time not in set(back))
+    found.ended.extend(
+        doubt
+        for doubt in known.doubts
+        if doubt.kind == "absent" and bisect_left(back, doubt.range.start) < bisect_left(back, doubt.range.end)
+    )
+
+
+def _agrees(page: Page, doubt: Doubt) -> bool:
+    return doubt.is_independent_of(page.query.form, page.asked_at)
+
+
+def _miss(
+    page: Page, known: Known, missing: dict[int, Candle], lost: list[int], rows: dict[int, Candle], found: Found
+) -> None:
+    """Look at candles that did not come back, by the holes that they leave between two rows of the answer."""
+    grid, times = page.query.timeframe, [row[0] for row in page.candles]
+    absent, covered = sorted({*missing, *lost}), normal([*known.final, *known.provisional])
+    for index, group in groupby(absent, key=lambda time: bisect_left(times, time)):
+        gone = list(group)
+        if not 0 < index < len(times):
+            _keep(page, known, gone, missing, rows, found, is_doubted=False)
+            continue
+        hole = Range(grid.next(times[index - 1]), times[index])
+        is_known, is_remarkable = _is_unobtainable(known, hole), _is_remarkable(page, known, times, hole)
+        if is_known or is_remarkable:
+            found.unproven.extend(subtract([hole], covered))
+        agreed = [time for time in gone if _is_agreed(page, known, time)]
+        if is_known or not agreed:
+            _keep(page, known, gone, missing, rows, found, is_doubted=not is_known)
+        elif is_remarkable:
+            found.unobtainable.append(hole)
+            _end_absent(known, hole, found)
+            _keep(page, known, gone, missing, rows, found, is_doubted=False)
+        else:
+            _end_absent(known, hole, found)
+            found.withdrawn.extend(missing[time] for time in agreed if time in missing)
+            others = [time for time in gone if time not in set(agreed)]
+            _keep(page, known, others, missing, rows, found, is_doubted=True)
+
+
+def _is_agreed(page: Page, known: Known, time: int) -> bool:
+    return any(
+        doubt.kind == "absent" and doubt.range.start <= time < doubt.range.end and _agrees(page, doubt)
+        for doubt in known.doubts
+    )
+
+
+def _is_unobtainable(known: Known, hole: Range) -> bool:
+    return any(part.overlaps(hole) for part in known.unobtainable)
+
+
+def _is_remarkable(page: Page, known: Known, times: list[int], hole: Range) -> bool:
+    """Whether the hole is remarkable by the answer's own density, or where it is short by that beside it, too."""
+    grid = page.query.timeframe
+    span = Range(times[0], grid.next(times[-1]))
+    nearby = silence.density_beside(grid, times, span, hole)
+    if nearby.intervals < silence.NEARBY:
+        nearby += known.before + known.after
+    return silence.is_remarkable(grid, grid.count(*hole), nearby)
+
+
+def _end_absent(known: Known, hole: Range, found: Found) -> None:
+    found.ended.extend(doubt for doubt in known.doubts if doubt.kind == "absent" and doubt.range.overlaps(hole))
+
+
+def _keep(
+    page: Page, known: Known, gone: list[int], missing: dict[int, Candle], rows: dict[int, Candle], found: Found,
+    *, is_doubted: bool,
+) -> None:  # fmt: skip
+    """Keep candles that did not come back; those that the stream alone has shown stay provisional."""
+    if not gone:
+        return
+    grid = page.query.timeframe
+    for time in gone:
+        if time not in missing:
+            found.lost.append(time)
+        elif is_in(time, known.final):
+            rows[time] = missing[time]
+        else:
+            found.unsettled.append(Range(time, grid.next(time)))
+    found.unsettled[:] = normal(found.unsettled)
+    if is_doubted:
+        about = Range(gone[0], grid.next(gone[-1]))
+        doubt = Doubt(about, "absent", page.query.form, page.asked_at, page.asked_at)
+        found.doubts.append(merged(doubt, known.doubts))

@@ -1,0 +1,71 @@
+"""Doubts: what one answer has said and no second, independent one yet.
+
+A wrong answer looks like a right one; two that were asked in different ways, or at different times, are rarely wrong
+in the same place. What an answer says against the store, or of a silence that it does not enclose, is therefore kept
+as a doubt until another answer agrees or disagrees.
+"""
+
+from typing import Literal, NamedTuple, get_args
+
+from mdata.domain.candle import Candle
+from mdata.domain.interval import Range
+from mdata.domain.timeframe import HOUR, MINUTE
+
+# silence: no rows came at an end of the answer · absent: stored candles did not come back · changed: one came back
+# with other values · first: the exchange's first candle, as it was told · unconfirmed: the first page of a series, of
+# which no other answer has brought a row yet · unwitnessed: no stored candle came back · withdrawn: what is stored
+# differs from what the answers had brought, so that they are asked for anew.
+Kind = Literal["silence", "absent", "changed", "first", "unconfirmed", "unwitnessed", "withdrawn"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+# Answers in the same form count as two when they lie so far apart (ms): no cache keeps one for so long.
+INDEPENDENT_AFTER = 1 * MINUTE
+# So many answers that left a doubt as it was; after that it waits as a gap does.
+MOST_ANSWERS = 3
+_WAITING = (1 * HOUR, 6 * HOUR, 24 * HOUR)
+
+
+class Doubt(NamedTuple):
+    """What was said of a range (ms UTC), in which form, first and last when (ms UTC), and by how many answers.
+
+    `candle` is what was told, where a candle was (`changed`, `first`).
+    """
+
+    range: Range
+    kind: Kind
+    form: str
+    since: int
+    asked_at: int
+    answers: int = 1
+    candle: Candle | None = None
+
+    def is_independent_of(self, form: str, asked_at: int) -> bool:
+        """Whether an answer in this form, asked at `asked_at` (ms UTC), is a second opinion."""
+        return form != self.form or asked_at - self.asked_at >= INDEPENDENT_AFTER
+
+    def is_due(self, now: int) -> bool:
+        """Whether it may be asked about at `now` (ms UTC)."""
+        if self.answers < MOST_ANSWERS:
+            return True
+        wait = _WAITING[min(self.answers - MOST_ANSWERS, len(_WAITING) - 1)]
+        # One that was noted down by a clock that ran ahead does not wait for that.
+        return not 0 <= now - self.asked_at < wait
+
+    @property
+    def was_newest_first(self) -> bool:
+        """Whether the rows were counted from the newest one."""
+        return self.form.startswith("desc")
+
+
+def merged(doubt: Doubt, known: list[Doubt]) -> Doubt:
+    """Return a doubt with what is known of those of its kind that it overlaps: since when, and how many answers."""
+    older = [one for one in known if one.kind == doubt.kind and one.range.overlaps(doubt.range)]
+    if not older:
+        return doubt
+    last = max(older, key=lambda one: one.asked_at)
+    answers = max(one.answers for one in older) + 1
+    # An answer that only repeats the last one makes nobody wait longer for a second opinion.
+    is_repeated = not last.is_independent_of(doubt.form, doubt.asked_at)
+    is_repeated = is_repeated and last.range.contains(doubt.range) and last.candle == doubt.candle
+    asked_at = last.asked_at if is_repeated else doubt.asked_at
+    return doubt._replace(since=min(one.since for one in older), asked_at=asked_at, answers=answers)

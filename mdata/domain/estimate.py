@@ -1,0 +1,39 @@
+"""What a run may cost at most: requests, time, and bytes on disk."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from mdata.domain.query import PAGE_LIMIT
+
+# What one candle takes in the database, with its share of the tree; measured on a million of them.
+BYTES_PER_CANDLE = 65
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """How much a run may need at most: requests, seconds at the shared rate, bytes on disk."""
+
+    requests: int
+    seconds: float
+    bytes: int
+
+    def __add__(self, other: "Estimate") -> "Estimate":
+        return Estimate(self.requests + other.requests, self.seconds + other.seconds, self.bytes + other.bytes)
+
+
+def estimate(intervals: int, delay: float, *, is_new: bool = False) -> Estimate:
+    """Return what asking for so many intervals costs; a new series may ask for its first candle too."""
+    requests = -(-intervals // PAGE_LIMIT) + is_new
+    return Estimate(requests, requests * delay, intervals * BYTES_PER_CANDLE)
+
+
+def in_turn(costs: Iterable[Estimate], seconds: Callable[[int], float]) -> list[Estimate]:
+    """Return the estimates with the time that each takes after those before it.
+
+    `seconds` says how long so many requests take in all: the first may leave at once, those that come later wait.
+    """
+    found, requests = [], 0
+    for cost in costs:
+        before, requests = seconds(requests), requests + cost.requests
+        found.append(replace(cost, seconds=seconds(requests) - before))
+    return found

@@ -1,0 +1,175 @@
+"""What an answer proves: decided here, as a pure function of the answer and of what is known, and nowhere else.
+
+The exchange sends no candle for an interval without trades, and an answer does not say why it is short: `[]` comes
+for silence, for the future and for an unknown symbol alike, and has come by mistake. Hence:
+
+- *witnesses*: one of the candles stored in the range asked must come back, else nothing is proven;
+- *enclosure*: an answer proves what lies between its oldest and its newest row;
+- a *silence* at an end of an answer is provisional, or in doubt where it is remarkable, until an answer encloses it
+  or a second, independent one says the same (`domain/tails.py`);
+- a *contradiction* (a stored candle is absent, or has other values) changes nothing until a second, independent
+  answer agrees. Where what is absent leaves a remarkable hole, the exchange has stopped serving history: the candles
+  stay, and the range is unobtainable (`domain/contradiction.py`).
+"""
+
+from typing import NamedTuple
+
+from mdata.domain import contradiction, tails
+from mdata.domain.candle import Candle
+from mdata.domain.doubt import Doubt, Kind, merged
+from mdata.domain.interval import Range, clip, normal, subtract
+from mdata.domain.known import Known
+from mdata.domain.query import Page, is_same
+
+# So many of the nearest stored candles every request reaches over, and so many more when none of those came back.
+WITNESSES, MORE_WITNESSES = 3, 500
+
+
+class Verdict(NamedTuple):
+    """What becomes of the ledger by an answer that `counts`, or by one that proves nothing.
+
+    `final` and `provisional` are covered by it (normal). `candles` (ascending) are those of the final ranges, as they
+    are to be stored. `changed` are the old values of candles that have others now, `withdrawn` the candles that are
+    gone, `lost` the times of lost candles that stay so. `unknown` is covered by nothing provisional any more,
+    `distrusted` by nothing at all but what this answer proves.
+    `doubts` replace those of their kind that they overlap, `ended` ones go. `served` is unobtainable no more.
+    """
+
+    counts: bool
+    final: list[Range]
+    provisional: list[Range]
+    candles: list[Candle]
+    changed: list[Candle]
+    withdrawn: list[Candle]
+    lost: list[int]
+    unknown: list[Range]
+    distrusted: list[Range]
+    doubts: list[Doubt]
+    ended: list[Doubt]
+    unobtainable: list[Range]
+    served: list[Range]
+
+
+def judge(page: Page, known: Known, settle: int) -> Verdict:
+    """Return what an answer proves, and what it puts in doubt; `settle` is in ms."""
+    is_witnessed = _brings_stored(page, known)
+    if known.has_witness and not is_witnessed and not _repeats(page, known):
+        return _proves_nothing(page, known, settle)
+    distrusted = [] if is_witnessed else normal(doubt.range for doubt in _of_first_page(known))
+    ended = _confirmed(known, is_witnessed=is_witnessed)
+    known = _without(known, distrusted)
+    grid, asked_at = page.query.timeframe, page.asked_at
+    closed, settled = grid.closed_end(asked_at), grid.closed_end(asked_at, settle)
+    # Of what a refused row may have stood for, the answer says nothing, to what is stored there either.
+    spoiled = normal(row.unknown for row in page.refused if row.unknown)
+    enclosed = subtract(clip([page.span], known.floor, closed), spoiled) if page.span else []
+    found = contradiction.find(page, known, clip(enclosed, known.floor, settled))
+    told = tails.find(page, known, spoiled, settle)
+    final = subtract(clip(enclosed, known.floor, settled), normal([*found.unsettled, *found.unproven]))
+    return Verdict(
+        counts=True,
+        final=normal([*final, *told.final]),
+        provisional=normal([*clip(enclosed, max(known.floor, settled), closed), *told.provisional]),
+        candles=found.candles,
+        changed=found.changed,
+        withdrawn=found.withdrawn,
+        lost=found.lost,
+        unknown=subtract(spoiled, known.final),
+        distrusted=distrusted if known.has_witness else [],
+        doubts=[*found.doubts, *told.doubts, *_unconfirmed(page, known, enclosed)],
+        ended=[*found.ended, *ended],
+        unobtainable=found.unobtainable,
+        served=[part for part in known.unobtainable if any(part.start <= row[0] < part.end for row in page.candles)],
+    )
+
+
+def _brings_stored(page: Page, known: Known) -> bool:
+    """Whether stored candles come back unchanged; of those that are not final the open time is enough.
+
+    One is enough, unless more than a few come back with other values: of many, most have to be the same.
+    """
+    stored = {candle[0]: candle for candle in known.stored}
+    same = differing = 0
+    for row in page.candles:
+        held = stored.get(row[0])
+        if held is not None:
+            is_witness = is_same(held, row) or _covers(known.provisional, row[0])
+            same, differing = same + is_witness, differing + (not is_witness)
+    return same > 0 and (differing <= WITNESSES or same >= differing)
+
+
+def _covers(ranges: list[Range], time: int) -> bool:
+    return any(part.start <= time < part.end for part in ranges)
+
+
+def _repeats(page: Page, known: Known) -> bool:
+    """Whether a row is one that an independent answer has told before, against the store or beside it."""
+    told = {
+        doubt.candle[0]: doubt.candle
+        for doubt in known.doubts
+        if doubt.kind == "changed"
+        and doubt.candle is not None
+        and doubt.is_independent_of(page.query.form, page.asked_at)
+    }
+    return any(row[0] in told and is_same(row, told[row[0]]) for row in page.candles) if told else False
+
+
+def _of_first_page(known: Known) -> list[Doubt]:
+    """Return the doubt about a first page, and those about the silences that it told of."""
+    forms = {doubt.form for doubt in known.doubts if doubt.kind == "unconfirmed"}
+    return [doubt for doubt in known.doubts if doubt.kind in {"unconfirmed", "silence"} and doubt.form in forms]
+
+
+def _without(known: Known, distrusted: list[Range]) -> Known:
+    """Return what is known without a first page that two independent answers have agreed against."""
+    if not (distrusted and known.has_witness):
+        return known
+    return known._replace(
+        final=subtract(known.final, distrusted),
+        provisional=subtract(known.provisional, distrusted),
+        doubts=[doubt for doubt in known.doubts if doubt not in _of_first_page(known)],
+        lost=[],
+        held_before=False,
+        held_after=False,
+    )
+
+
+def _proves_nothing(page: Page, known: Known, settle: int) -> Verdict:
+    """Return the verdict on an answer without a witness: what it says of the nearest candles is remembered only."""
+    doubts = [_doubt(page, known, page.query.range, "unwitnessed")]
+    stored = {candle[0]: candle for candle in known.stored if _covers(known.final, candle[0])}
+    differing = [row for row in page.candles if row[0] in stored]
+    nearest = differing[:WITNESSES] if page.query.newest_first else differing[-WITNESSES:]
+    grid = page.query.timeframe
+    # Of what is new, one row: an independent answer that has it too counts.
+    settled = grid.closed_end(page.asked_at, settle)
+    nearest += [row for row in page.candles if row[0] not in stored and known.floor <= row[0] < settled][-1:]
+    doubts += [contradiction.changed(page, known, row, Range(row[0], grid.next(row[0]))) for row in nearest]
+    return Verdict(
+        counts=False, final=[], provisional=[], candles=[], changed=[], withdrawn=[], lost=[],
+        unknown=[], distrusted=[], doubts=doubts, ended=[], unobtainable=[], served=[],
+    )  # fmt: skip
+
+
+def _doubt(page: Page, known: Known, about: Range, kind: Kind) -> Doubt:
+    return merged(Doubt(about, kind, page.query.form, page.asked_at, page.asked_at), known.doubts)
+
+
+def _unconfirmed(page: Page, known: Known, enclosed: list[Range]) -> list[Doubt]:
+    """Return the doubt about a first page: nothing was stored before that could have come back in it."""
+    if known.has_witness or not enclosed:
+        return []
+    return [_doubt(page, known, Range(enclosed[0].start, enclosed[-1].end), "unconfirmed")]
+
+
+def _confirmed(known: Known, *, is_witnessed: bool) -> list[Doubt]:
+    """Return the doubts about whole answers that this one, which counts, has ended."""
+    ended = [doubt for doubt in known.doubts if doubt.kind == "unwitnessed"]
+    if not known.has_witness:
+        return ended
+    first = [doubt for doubt in known.doubts if doubt.kind == "unconfirmed"]
+    if is_witnessed:
+        return [*ended, *first]
+    about = [doubt for doubt in known.doubts if doubt.kind in {"changed", "absent"}]
+    ended += [doubt for doubt in about if any(doubt.range.overlaps(one.range) for one in first)]
+    return [*ended, *_of_first_page(known)]

@@ -1,0 +1,30 @@
+"""What the ledger knows where an answer speaks: what an answer is judged by."""
+
+from typing import NamedTuple
+
+from mdata.domain.candle import Candle
+from mdata.domain.doubt import Doubt
+from mdata.domain.interval import Range
+from mdata.domain.silence import Density
+
+
+class Known(NamedTuple):
+    """What the ledger knows where an answer speaks; all times are ms UTC.
+
+    `stored` are of the answer's span, `lost` and the ranges of the range asked. `has_witness`: a candle is stored in
+    that; `held_before` and `held_after`: one is covered in it beyond the span. `before` and `after` tell how busy the
+    market is beside the span. What lies before `floor` is not wanted.
+    """
+
+    stored: list[Candle]
+    lost: list[int]
+    final: list[Range]
+    provisional: list[Range]
+    unobtainable: list[Range]
+    doubts: list[Doubt]
+    has_witness: bool
+    held_before: bool
+    held_after: bool
+    before: Density
+    after: Density
+    floor: int

@@ -1,0 +1,84 @@
+"""What is known of a series when a plan is made, and how much of it is left to be asked for."""
+
+from typing import NamedTuple
+
+from mdata.domain.doubt import Doubt, Kind
+from mdata.domain.evidence import MORE_WITNESSES, WITNESSES
+from mdata.domain.interval import Range, normal, subtract
+from mdata.domain.series import Series
+from mdata.domain.timeframe import DAY, Timeframe
+
+# A pair without a candle for so long is asked once a day only.
+QUIET_AFTER = 30 * DAY
+QUIET_EVERY = 1 * DAY
+# A listed pair for which the exchange has had no candle at all for so long is quiet too.
+ABSENT_FOR = 1 * DAY
+
+
+class Ledger(NamedTuple):
+    """What a plan needs to know of a series at `now` (ms UTC); `settle` in ms.
+
+    `confirmed_to` is the frontier, moved on over final coverage that begins there, and `reaches_from` where a request
+    that goes on from there begins. `doubts` are ascending; `unobtainable` (normal) is what is served no more.
+    """
+
+    series: Series
+    hull: Range | None
+    confirmed_to: int | None
+    reaches_from: int | None
+    last_candle: int | None
+    doubts: tuple[Doubt, ...]
+    unobtainable: tuple[Range, ...]
+    now: int
+    settle: int
+
+    @property
+    def wanted(self) -> Range:
+        """Return the wanted range of the series."""
+        return self.series.wanted(self.now, self.settle)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether the pair has had no candle for 30 days, or has none that the exchange would tell of for a day."""
+        if self.last_candle is None:
+            absent = self.doubt("silence")
+            return absent is not None and absent.asked_at - absent.since >= ABSENT_FOR
+        return is_quiet(self.series.timeframe, self.last_candle, self.now) or self.is_delisted
+
+    @property
+    def is_delisted(self) -> bool:
+        """Whether the exchange serves nothing of the pair any more, since its last candle."""
+        return bool(self.unobtainable) and self.unobtainable[-1].end > self.now
+
+    def doubt(self, kind: Kind, *, since: int | None = None, until: int | None = None) -> Doubt | None:
+        """Return the newest doubt of this kind, or the one whose range begins, or ends, at an instant."""
+        found = (
+            doubt
+            for doubt in reversed(self.doubts)
+            if doubt.kind == kind and since in {None, doubt.range.start} and until in {None, doubt.range.end}
+        )
+        return next(found, None)
+
+    @property
+    def witnesses(self) -> int:
+        """Return over how many stored candles the next request reaches."""
+        return MORE_WITNESSES if self.doubt("unwitnessed") else WITNESSES
+
+
+def is_quiet(timeframe: Timeframe, newest: int, until: int) -> bool:
+    """Whether no interval that closed in the 30 days before `until` has a candle; `newest` is the last one's."""
+    return timeframe.closed_end(until) - timeframe.next(newest) > QUIET_AFTER
+
+
+def backlog(ledger: Ledger) -> int:
+    """Return how many wanted intervals lie outside the hull and may be had: the work of `backfill`."""
+    wanted, count = ledger.wanted, ledger.series.timeframe.count
+    outside = subtract([wanted] if wanted.start < wanted.end else [], [ledger.hull] if ledger.hull else [])
+    return sum(count(*part) for part in subtract(outside, list(ledger.unobtainable)))
+
+
+def doubted_outside(ledger: Ledger) -> int:
+    """Return how many wanted intervals outside the hull one answer has called silent, and no second one yet."""
+    wanted, count = ledger.wanted, ledger.series.timeframe.count
+    doubted = normal(doubt.range.clip(*wanted) for doubt in ledger.doubts if doubt.kind == "silence")
+    return sum(count(*part) for part in subtract(doubted, [ledger.hull] if ledger.hull else []))

@@ -1,0 +1,122 @@
+"""Tails: silences at an end of an answer, where no row encloses them.
+
+An answer that was cut looks just like one of a market that fell silent. A silence at its end is therefore believed
+when a second, independent answer says the same (the stream is one), and until then it is provisional; one that is
+remarkable is not covered at all, which is a reason to ask again.
+"""
+
+from bisect import bisect_left
+from typing import NamedTuple
+
+from mdata.domain.doubt import Doubt, merged
+from mdata.domain.interval import Range, clip, intersect, normal, subtract
+from mdata.domain.known import Known
+from mdata.domain.query import Page
+from mdata.domain.silence import NEARBY, NOTHING_NEARBY, Density, is_remarkable
+
+
+class Told(NamedTuple):
+    """What the silences at the ends of an answer come to: believed, provisional, and said once (see `Verdict`)."""
+
+    final: list[Range]
+    provisional: list[Range]
+    doubts: list[Doubt]
+
+
+def find(page: Page, known: Known, spoiled: list[Range], settle: int) -> Told:
+    """Judge the silences at the ends of an answer; `spoiled` is what its refused rows may have stood for."""
+    told = Told([], [], [])
+    for tail, nearby in _tails(page, known):
+        for part in subtract([tail], spoiled):
+            _judge(page, known, part, nearby, settle, told)
+    return told
+
+
+def _tails(page: Page, known: Known) -> list[tuple[Range, Density]]:
+    """Return the silent ends that the answer speaks of, each with how busy the market is beside it."""
+    query, span = page.query, page.span
+    asked = query.range.clip(known.floor, query.timeframe.closed_end(page.asked_at))
+    if span is None:
+        return [(asked, NOTHING_NEARBY)] if asked.start < asked.end else []
+    found = []
+    # Where a covered candle lies beyond the rows and did not come back, the answer was cut.
+    if not known.held_before and not (page.is_full and query.newest_first):
+        found.append((Range(asked.start, span.start), _beside(page, span, known.after, is_before=True)))
+    if not known.held_after and not (page.is_full and not query.newest_first):
+        found.append(
+            (Range(max(span.end, asked.start), asked.end), _beside(page, span, known.before, is_before=False))
+        )
+    return [(tail, nearby) for tail, nearby in found if tail.start < tail.end]
+
+
+def _beside(page: Page, span: Range, beyond: Density, *, is_before: bool) -> Density:
+    """Return how busy the market is at one end of the rows, and `beyond` their other end where those are few."""
+    grid = page.query.timeframe
+    count = min(NEARBY, grid.count(*span))
+    times = [row[0] for row in page.candles]
+    if is_before:
+        held = bisect_left(times, grid.shift(span.start, count))
+    else:
+        held = len(times) - bisect_left(times, grid.shift(span.end, -count))
+    inside = Density(count, held)
+    return inside if count == NEARBY else inside + beyond
+
+
+def _judge(page: Page, known: Known, tail: Range, nearby: Density, settle: int, told: Told) -> None:
+    query, grid = page.query, page.query.timeframe
+    settled = grid.closed_end(page.asked_at, settle)
+    is_old_end = query.is_open and tail.start <= max(query.range.start, known.floor)
+    # Where the exchange names an older candle, nothing that comes to its end before that is believed.
+    is_denied = is_old_end and any(one.kind == "first" and one.range.start < tail.end for one in known.doubts)
+    agreed = [] if is_denied else clip(_said_before(page, known, tail, settle), tail.start, settled)
+    # What was believed before is confirmed by this.
+    believed = normal([*agreed, *subtract(intersect([tail], known.final), _lost(page, known))])
+    rest = subtract([tail], believed)
+    told.final.extend(believed)
+    if not rest:
+        return
+    silent, new = grid.count(*tail), sum(grid.count(*part) for part in rest)
+    is_growth = is_remarkable(grid, silent - new, nearby) and new <= silent - new
+    is_doubtful = is_old_end or (is_remarkable(grid, silent, nearby) and not is_growth)
+    told.provisional.extend([] if is_doubtful else subtract(rest, _lost(page, known)))
+    for part in rest:
+        doubt = Doubt(part, "silence", query.form, page.asked_at, page.asked_at)
+        told.doubts.append(merged(doubt, [one for one in known.doubts if _begins_alike(page, one, part)]))
+
+
+def _lost(page: Page, known: Known) -> list[Range]:
+    """Return the intervals of lost candles: where one was, no single answer makes a silence."""
+    grid = page.query.timeframe
+    return normal(Range(grid.floor(time), grid.next(time)) for time in known.lost)
+
+
+def _begins_alike(page: Page, doubt: Doubt, part: Range) -> bool:
+    """Whether a doubt is about a silence that begins at the same row; others have been answered since."""
+    if page.span is None:
+        return True
+    if part.end <= page.span.start:
+        return doubt.range.end == part.end
+    return doubt.range.start == part.start
+
+
+def _has_row(page: Page, part: Range) -> bool:
+    """Whether a row of the answer lies in a range."""
+    first = bisect_left(page.candles, (part.start,))
+    return first < len(page.candles) and page.candles[first][0] < part.end
+
+
+def _said_before(page: Page, known: Known, tail: Range, settle: int) -> list[Range]:
+    """Return the parts of a silence that an independent answer, or the stream, has told of before."""
+    grid = page.query.timeframe
+    if page.span is None:
+        return []  # a series of which nothing was ever told is not silent, but absent
+    silences = [doubt for doubt in known.doubts if doubt.kind == "silence"]
+    answered = [
+        doubt.range.clip(tail.start, min(tail.end, grid.closed_end(doubt.asked_at, settle)))
+        for doubt in silences
+        # An answer that is contradicted by a row was cut, and agrees about nothing.
+        if doubt.is_independent_of(page.query.form, page.asked_at) and not _has_row(page, doubt.range)
+    ]
+    by_rest = (doubt.range for doubt in silences)
+    streamed = subtract(intersect([tail], known.provisional), normal([*by_rest, *_lost(page, known)]))
+    return normal([*(part for part in answered if part.start < part.end), *streamed])

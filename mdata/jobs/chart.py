@@ -1,0 +1,62 @@
+"""`chart`: the candles of a range in as many intervals as there is room for, and what is known of them."""
+
+from typing import NamedTuple
+
+from mdata.config import Settings
+from mdata.domain.interval import Range
+from mdata.domain.series import Series
+from mdata.domain.timeframe import Timeframe
+from mdata.domain.view import aligned, buckets, choose
+from mdata.store import series as table
+from mdata.store.engine import Connection, Store
+from mdata.store.view import View, span, view
+
+
+class Wish(NamedTuple):
+    """What is to be seen: from when to when (ms UTC), in which intervals, at most how many; None: whatever fits."""
+
+    since: int | None
+    until: int | None
+    timeframe: Timeframe | None
+    most: int
+
+
+class Chart(NamedTuple):
+    """What was found: from which series, in which intervals, and the range that they make up."""
+
+    series: Series
+    bucket: Timeframe
+    shown: Range
+    view: View
+
+
+def look(store: Store, settings: Settings, symbol: str, wish: Wish, now: int) -> Chart | None:
+    """Return what there is of a symbol, None where nothing is stored of it in a timeframe that serves."""
+    with store.read() as connection:
+        series = _source(connection, symbol, wish.timeframe)
+        if series is None:
+            return None
+        whole = span(connection, series, series.wanted(now, settings.settle_seconds * 1000))
+        bucket, shown = _frame(series.timeframe, whole, wish)
+        return Chart(series, bucket, shown, view(connection, series, whole, shown, bucket))
+
+
+def _source(connection: Connection, symbol: str, timeframe: Timeframe | None) -> Series | None:
+    """Return the series that has these candles itself, else the coarsest whose candles add up to them."""
+    found = [one for one in table.every(connection) if one.symbol == symbol]
+    if timeframe is None:
+        return found[0] if found else None
+    return next((one for one in reversed(found) if timeframe in buckets(one.timeframe)), None)
+
+
+def _frame(source: Timeframe, whole: Range, wish: Wish) -> tuple[Timeframe, Range]:
+    """Return intervals and range: the newest part of what is asked for that there is room for."""
+    end = max(whole.start, whole.end if wish.until is None else wish.until)
+    grid = wish.timeframe
+    if grid is None:
+        grid = source if wish.since is None else choose(source, Range(min(wish.since, end), end), wish.most)
+    end = grid.ceil(end)
+    start = grid.shift(end, -wish.most)
+    if wish.since is not None:
+        start = max(start, wish.since)
+    return grid, aligned(grid, Range(max(start, min(whole.start, end)), end))

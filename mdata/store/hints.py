@@ -1,0 +1,71 @@
+"""Hints of a coarser candle that has more range or volume than its minutes: something may be missing there.
+
+Around outages fine and coarse candles were seen to disagree for good, so that a difference proves nothing: it is a
+reason to compare the finer series with the exchange again, once.
+"""
+
+from typing import NamedTuple
+
+from mdata.domain.interval import Range, normal
+from mdata.domain.series import Series
+from mdata.domain.timeframe import TIMEFRAMES
+from mdata.store import coverage
+from mdata.store import series as table
+from mdata.store.engine import Connection
+
+# Hints of one run: a store in which everything disagrees is no case for them.
+_MOST = 100
+
+
+class Hints(NamedTuple):
+    """What to compare of a series (normal), and up to where (ms UTC) its coarser candles have been looked at."""
+
+    series: Series
+    parts: list[Range]
+    looked_from: int
+    looked_to: int
+
+
+def find(connection: Connection, series: Series) -> Hints:
+    """Return what the coarser candles of the same pair say of this series, those that were not looked at before."""
+    (looked_from,) = connection.execute(
+        "SELECT coalesce(hinted_to, 0) FROM series WHERE id = ?", (series.id,)
+    ).fetchone()
+    final = [segment.range for segment in coverage.segments(connection, series.id) if segment.kind == "final"]
+    looked_to = max((part.end for part in final), default=looked_from)
+    parts = []
+    for other in table.every(connection):
+        if other.symbol == series.symbol and _is_made_of(other, series):
+            # One that was not over when its minutes were looked at is looked at again.
+            start = other.timeframe.floor(looked_from)
+            for part in final:
+                parts += _differing(connection, other, series, part.clip(start, looked_to))
+    return Hints(series, normal(parts[:_MOST]), looked_from, looked_to)
+
+
+def followed(connection: Connection, hints: Hints) -> None:
+    """Note that these hints were followed."""
+    connection.execute("UPDATE series SET hinted_to = ? WHERE id = ?", (hints.looked_to, hints.series.id))
+
+
+def _is_made_of(coarse: Series, fine: Series) -> bool:
+    steps = coarse.timeframe.step, fine.timeframe.step
+    names = list(TIMEFRAMES)
+    return bool(steps[0] and steps[1]) and steps[0] > steps[1] and names.index(fine.timeframe.name) == 0
+
+
+def _differing(connection: Connection, coarse: Series, fine: Series, within: Range) -> list[Range]:
+    """Return the coarse intervals whose candle has more range or volume than the finer ones add up to."""
+    step = coarse.timeframe.step
+    rows = connection.execute(
+        """SELECT one.open_time FROM candles AS one LEFT JOIN (
+               SELECT (open_time - ?5) / ?1 AS place, max(high) AS high, min(low) AS low, sum(volume) AS volume
+               FROM candles WHERE series_id = ?2 AND open_time >= ?3 AND open_time < ?4 GROUP BY place
+           ) AS many ON many.place = (one.open_time - ?5) / ?1
+           WHERE one.series_id = ?6 AND one.open_time >= ?3 AND one.open_time + ?1 <= ?4
+             AND (many.place IS NULL OR one.high > many.high OR one.low < many.low
+                  OR one.volume > many.volume * (1 + 1e-9))
+           ORDER BY one.open_time DESC LIMIT ?7""",
+        (step, fine.id, *within, coarse.timeframe.anchor, coarse.id, _MOST),
+    )
+    return [Range(time, time + step) for (time,) in rows.fetchall()]

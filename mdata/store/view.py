@@ -1,0 +1,115 @@
+"""What a chart shows of a series: its candles in buckets, and the ledger's word on them, from one look."""
+
+from typing import Any, NamedTuple
+
+from mdata.domain.candle import Candle
+from mdata.domain.interval import Range, clip, normal
+from mdata.domain.series import Series
+from mdata.domain.timeframe import Timeframe
+from mdata.domain.view import Ledger, Stretch, stretches
+from mdata.store import candles, coverage
+from mdata.store.engine import Connection
+
+# Beyond so many no chart can tell them apart.
+_MOST_MARKS = 500
+
+
+class View(NamedTuple):
+    """Candles in buckets, ascending, what is to be said of the others, and the open times that were revised."""
+
+    rows: list[Candle]
+    stretches: list[Stretch]
+    revised: list[tuple[int, str]]
+
+
+def view(connection: Connection, series: Series, expected: Range, shown: Range, bucket: Timeframe) -> View:
+    """Return what there is in `shown`, which is aligned with `bucket`; `expected` is what should be known."""
+    rows = bucketed(connection, series, shown, bucket)
+    known = ledger(connection, series, shown)
+    told = stretches(bucket, shown, expected, [row[0] for row in rows], known)
+    return View(rows, told, _revised(connection, series.id, shown))
+
+
+def span(connection: Connection, series: Series, wanted: Range) -> Range:
+    """Return the range of which something is stored, or should be."""
+    hull = coverage.hull(connection, series.id)
+    if hull is None:
+        return wanted
+    if wanted.end <= wanted.start:
+        return hull
+    return Range(min(hull.start, wanted.start), max(hull.end, wanted.end))
+
+
+def bucketed(connection: Connection, series: Series, shown: Range, bucket: Timeframe) -> list[Candle]:
+    """Return the candles of a range, added up to those of `bucket`.
+
+    Bucket by bucket: each reads a slice of the key once. Grouping all of them sorts what is sorted already, and takes
+    twice as long.
+    """
+    if bucket == series.timeframe:
+        return candles.stored(connection, series.id, shown)
+    found: list[Candle] = []
+    at: int | None = candles.first_from(connection, series.id, shown.start)
+    while at is not None and at < shown.end:
+        end = bucket.next(at)
+        row = connection.execute(
+            """SELECT (SELECT open FROM candles WHERE series_id = ?1 AND open_time = ?2), max(high), min(low),
+                      (SELECT close FROM candles WHERE series_id = ?1 AND open_time < ?3
+                       ORDER BY open_time DESC LIMIT 1), sum(volume)
+               FROM candles WHERE series_id = ?1 AND open_time >= ?2 AND open_time < ?3""",
+            (series.id, at, end),
+        ).fetchone()
+        found.append((bucket.floor(at), *row))
+        at = candles.first_from(connection, series.id, end)
+    return found
+
+
+def ledger(connection: Connection, series: Series, shown: Range) -> Ledger:
+    """Return what the ledger says about a range."""
+    grid = series.timeframe
+    lost = normal(Range(grid.floor(time), grid.next(time)) for time in candles.lost(connection, series.id, shown))
+    return Ledger(
+        normal(coverage.clipped(connection, series.id, shown, "final")),
+        normal(coverage.clipped(connection, series.id, shown, "provisional")),
+        lost,
+        _noted(connection, series.id, shown, "doubts", "kind = 'silence'"),
+        _noted(connection, series.id, shown, "unobtainable", "1"),
+    )
+
+
+def state(connection: Connection, series: Series) -> tuple[Any, ...]:
+    """Return what differs once candles of a series have come, gone or changed.
+
+    A value that somebody overwrites by hand is noticed by `verify` at best, and not here.
+    """
+    last = candles.last_before(connection, series.id, 2**62)
+    revised = connection.execute("SELECT max(id) FROM candle_revisions WHERE series_id = ?", (series.id,))
+    return (
+        series,
+        coverage.segments(connection, series.id),
+        candles.marks(connection, series.id),
+        None if last is None else candles.at(connection, series.id, last),
+        revised.fetchone(),
+        *(_noted(connection, series.id, None, table, "1") for table in ("doubts", "unobtainable")),
+    )
+
+
+def _revised(connection: Connection, series_id: int, shown: Range) -> list[tuple[int, str]]:
+    rows = connection.execute(
+        """SELECT open_time, kind FROM candle_revisions
+           WHERE series_id = ? AND open_time >= ? AND open_time < ? ORDER BY id DESC LIMIT ?""",
+        (series_id, *shown, _MOST_MARKS),
+    )
+    return sorted(set(rows.fetchall()))
+
+
+def _noted(connection: Connection, series_id: int, shown: Range | None, table: str, condition: str) -> list[Range]:
+    """Return ranges of a table that stores made by earlier versions do not have."""
+    exists = connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (table,))
+    if exists.fetchone() is None:
+        return []
+    rows = connection.execute(
+        f"SELECT start_time, end_time FROM {table} WHERE series_id = ? AND {condition}", (series_id,)
+    )
+    found = normal(Range(*row) for row in rows.fetchall())
+    return found if shown is None else clip(found, *shown)

@@ -1,0 +1,85 @@
+"""Which of many series a page shows: those that a search finds, in an order that was chosen, some at a time."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+from mdata.jobs.status import SeriesState
+from mdata.web.parameters import Parameters, one, one_of, refuse_others
+
+PER_PAGE = 24
+
+
+def _by_name(state: SeriesState) -> Any:
+    return state.series.symbol, state.series.timeframe.step or 2**62
+
+
+# What may be sorted by: its name for people, and what it compares; what wants a look comes first.
+ORDERS: dict[str, tuple[str, Callable[[SeriesState], Any]]] = {
+    "name": ("name", _by_name),
+    "unknown": ("most unknown", lambda one: (-one.counts.unknown, _by_name(one))),
+    "lag": ("farthest behind", lambda one: (one.is_quiet, -one.lag_seconds, _by_name(one))),
+    "candles": ("most candles", lambda one: (-one.counts.candles, _by_name(one))),
+    "newest": ("newest candle", lambda one: (-(one.counts.last or 0), _by_name(one))),
+}
+
+
+class Wish(NamedTuple):
+    """What is searched for, the order, and the number of the page, from 1."""
+
+    search: str
+    order: str
+    page: int
+
+    def address(self, page: int) -> str:
+        """Return the address of another page of the same list."""
+        given = {"search": self.search, "sort": self.order, "page": page}
+        plain = {"search": "", "sort": "name", "page": 1}
+        return "/" + ("?" + text if (text := urlencode({k: v for k, v in given.items() if v != plain[k]})) else "")
+
+
+class Listing(NamedTuple):
+    """The series of one page, how many the search has found, of how many, and the number of the last page."""
+
+    shown: list[SeriesState]
+    wish: Wish
+    found: int
+    total: int
+    pages: int
+
+    @property
+    def first(self) -> int:
+        """Return the number of the first series that is shown, from 1."""
+        return (self.wish.page - 1) * PER_PAGE + 1
+
+    @property
+    def near(self) -> list[int]:
+        """Return the numbers of the pages that are linked: the ends, and those around this one."""
+        page = self.wish.page
+        return sorted({number for number in (1, page - 1, page, page + 1, self.pages) if 1 <= number <= self.pages})
+
+
+def read(parameters: Parameters) -> Wish:
+    """Return what the parameters of the page ask for; raise ValueError for what is none."""
+    refuse_others(parameters, ("search", "sort", "page"))
+    page = one(parameters, "page", _number) or 1
+    return Wish(
+        one(parameters, "search", str.strip) or "", one(parameters, "sort", one_of([*ORDERS])) or "name", page
+    )
+
+
+def choose(states: list[SeriesState], wish: Wish) -> Listing:
+    """Return one page of the series; a page beyond the last one is the last one."""
+    words = wish.search.lower().split()
+    found = [state for state in states if all(word in state.series.name.lower() for word in words)]
+    found.sort(key=ORDERS[wish.order][1])
+    pages = max(1, -(-len(found) // PER_PAGE))
+    wish = wish._replace(page=min(wish.page, pages))
+    start = (wish.page - 1) * PER_PAGE
+    return Listing(found[start : start + PER_PAGE], wish, len(found), len(states), pages)
+
+
+def _number(text: str) -> int:
+    if not (text.isdecimal() and text.isascii() and 1 <= len(text) <= 6 and int(text)):
+        raise ValueError("a page has a number, from 1")
+    return int(text)

@@ -88,8 +88,9 @@ def _compare(page: Page, known: Known, held: list[Candle], rows: dict[int, Candl
             found.doubts.append(changed(page, known, row, Range(time, grid.next(time))))
             rows[time] = candle
     back = [candle[0] for candle in held]
+    came_back = set(back)
     # Where nothing is stored, what was told before is stored now, or something else is.
-    found.ended.extend(doubt for time, doubt in told.items() if time in rows and time not in set(back))
+    found.ended.extend(doubt for time, doubt in told.items() if time in rows and time not in came_back)
     found.ended.extend(
         doubt
         for doubt in known.doubts
@@ -126,14 +127,13 @@ def _miss(
         else:
             _end_absent(known, hole, found)
             found.withdrawn.extend(missing[time] for time in agreed if time in missing)
-            others = [time for time in gone if time not in set(agreed)]
+            others = sorted(set(gone).difference(agreed))
             _keep(page, known, others, missing, rows, found, is_doubted=True)
 
 
 def _is_agreed(page: Page, known: Known, time: int) -> bool:
     return any(
-        doubt.kind == "absent" and doubt.range.start <= time < doubt.range.end and _agrees(page, doubt)
-        for doubt in known.doubts
+        doubt.kind == "absent" and is_in(time, [doubt.range]) and _agrees(page, doubt) for doubt in known.doubts
     )
 
 

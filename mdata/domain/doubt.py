@@ -5,24 +5,23 @@ in the same place. What an answer says against the store, or of a silence that i
 as a doubt until another answer agrees or disagrees.
 """
 
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 from mdata.domain.candle import Candle
+from mdata.domain.gaps import RETRY_AFTER
 from mdata.domain.interval import Range
-from mdata.domain.timeframe import HOUR, MINUTE
+from mdata.domain.timeframe import MINUTE
 
 # silence: no rows came at an end of the answer · absent: stored candles did not come back · changed: one came back
 # with other values · first: the exchange's first candle, as it was told · unconfirmed: the first page of a series, of
 # which no other answer has brought a row yet · unwitnessed: no stored candle came back · withdrawn: what is stored
 # differs from what the answers had brought, so that they are asked for anew.
 Kind = Literal["silence", "absent", "changed", "first", "unconfirmed", "unwitnessed", "withdrawn"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 
 # Answers in the same form count as two when they lie so far apart (ms): no cache keeps one for so long.
 INDEPENDENT_AFTER = 1 * MINUTE
 # So many answers that left a doubt as it was; after that it waits as a gap does.
 MOST_ANSWERS = 3
-_WAITING = (1 * HOUR, 6 * HOUR, 24 * HOUR)
 
 
 class Doubt(NamedTuple):
@@ -47,7 +46,7 @@ class Doubt(NamedTuple):
         """Whether it may be asked about at `now` (ms UTC)."""
         if self.answers < MOST_ANSWERS:
             return True
-        wait = _WAITING[min(self.answers - MOST_ANSWERS, len(_WAITING) - 1)]
+        wait = RETRY_AFTER[min(self.answers - MOST_ANSWERS, len(RETRY_AFTER) - 1)]
         # One that was noted down by a clock that ran ahead does not wait for that.
         return not 0 <= now - self.asked_at < wait
 

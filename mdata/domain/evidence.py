@@ -93,13 +93,9 @@ def _brings_stored(page: Page, known: Known) -> bool:
     for row in page.candles:
         held = stored.get(row[0])
         if held is not None:
-            is_witness = is_same(held, row) or _covers(known.provisional, row[0])
+            is_witness = is_same(held, row) or contradiction.is_in(row[0], known.provisional)
             same, differing = same + is_witness, differing + (not is_witness)
     return same > 0 and (differing <= WITNESSES or same >= differing)
-
-
-def _covers(ranges: list[Range], time: int) -> bool:
-    return any(part.start <= time < part.end for part in ranges)
 
 
 def _repeats(page: Page, known: Known) -> bool:
@@ -124,10 +120,11 @@ def _without(known: Known, distrusted: list[Range]) -> Known:
     """Return what is known without a first page that two independent answers have agreed against."""
     if not (distrusted and known.has_witness):
         return known
+    first = _of_first_page(known)
     return known._replace(
         final=subtract(known.final, distrusted),
         provisional=subtract(known.provisional, distrusted),
-        doubts=[doubt for doubt in known.doubts if doubt not in _of_first_page(known)],
+        doubts=[doubt for doubt in known.doubts if doubt not in first],
         lost=[],
         held_before=False,
         held_after=False,
@@ -137,7 +134,7 @@ def _without(known: Known, distrusted: list[Range]) -> Known:
 def _proves_nothing(page: Page, known: Known, settle: int) -> Verdict:
     """Return the verdict on an answer without a witness: what it says of the nearest candles is remembered only."""
     doubts = [_doubt(page, known, page.query.range, "unwitnessed")]
-    stored = {candle[0]: candle for candle in known.stored if _covers(known.final, candle[0])}
+    stored = {candle[0]: candle for candle in known.stored if contradiction.is_in(candle[0], known.final)}
     differing = [row for row in page.candles if row[0] in stored]
     nearest = differing[:WITNESSES] if page.query.newest_first else differing[-WITNESSES:]
     grid = page.query.timeframe

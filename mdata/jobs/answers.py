@@ -52,7 +52,7 @@ def _move_frontier(connection: Connection, series: Series, page: Page, settle: i
     frontier = coverage.final_end(connection, series.id, base)
     if page.span is not None and page.query.range.start <= base:
         # What lies between was asked for too: it is a gap, of a refused row or of what is served no more.
-        frontier = max(frontier, *(part.end for part in _enclosed(connection, series, page, settle)), frontier)
+        frontier = max([frontier, *(part.end for part in _enclosed(connection, series, page, settle))])
     asked_to = min(page.query.range.end, grid.closed_end(asked_at))
     if page.is_full and page.span is not None and not page.query.newest_first:
         asked_to = min(asked_to, page.span.end)

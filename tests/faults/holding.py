@@ -35,6 +35,18 @@ WRITERS = {
 }
 
 
+def with_something_to_do(folder: Folder) -> Folder:
+    """Fill a store so that every writer has something to do."""
+    folder.settings.update(BACKFILL_DAYS="2", TIMEFRAMES="1h")
+    assert folder.run("backfill").exit == 0
+    folder.rows(
+        "DELETE FROM candles WHERE open_time IN (SELECT open_time FROM candles ORDER BY open_time LIMIT 3, 2)"
+    )
+    assert folder.run("detect-gaps").exit == 0
+    folder.settings.update(BACKFILL_DAYS="4", RETENTION_DAYS="3")
+    return folder
+
+
 @contextmanager
 def held(path: Path, *, stopped: bool = True) -> Iterator[subprocess.Popen[str]]:
     """Have another process hold the lock on `path`, and stand still as after Ctrl-Z."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 from conftest import Folder
-from holding import WRITERS, Watched, held, holds, is_stopped
+from holding import WRITERS, Watched, held, holds, is_stopped, with_something_to_do
 from test_kill import assert_sound
 
 Record = Callable[[str, object], None]
@@ -19,15 +19,7 @@ LOCKS = {"write lock": "mdata.db.write.lock", "budget": "rate-limit.json"}
 
 @pytest.fixture
 def filled(folder: Folder) -> Folder:
-    """A store with something for every command to do."""
-    folder.settings.update(BACKFILL_DAYS="2", TIMEFRAMES="1h")
-    assert folder.run("backfill").exit == 0
-    folder.rows(
-        "DELETE FROM candles WHERE open_time IN (SELECT open_time FROM candles ORDER BY open_time LIMIT 3, 2)"
-    )
-    assert folder.run("detect-gaps").exit == 0
-    folder.settings.update(BACKFILL_DAYS="4", RETENTION_DAYS="3")
-    return folder
+    return with_something_to_do(folder)
 
 
 @pytest.mark.parametrize("lock", LOCKS)

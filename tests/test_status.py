@@ -17,7 +17,7 @@ from conftest import DAY, NOW, Folder, SetClock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mdata import shapes
+from mdata import extras, shapes
 from mdata.config import Settings, load
 from mdata.domain.doubt import Doubt
 from mdata.domain.interval import Range, normal
@@ -481,3 +481,4 @@ def test_an_engine_that_can_lose_pages_is_warned_about(folder: Folder) -> None:
     assert version == standard.sqlite_version
     warned = [one for one in found["warnings"] if one.startswith(f"SQLite {version} can lose pages")]
     assert len(warned) == has_wal_reset_bug(version)
+    assert all(extras.install(extras.SQLITE) in one for one in warned)

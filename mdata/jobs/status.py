@@ -182,9 +182,12 @@ def _warnings(state: Status) -> list[str]:
             "run `mdata timers install` again"
         )
     if has_wal_reset_bug(state.sqlite_version):
+        from mdata import extras
+
         found.append(
             f"SQLite {state.sqlite_version} can lose pages when two programs write at once; mdata's own jobs take "
-            "turns and are safe, but let no other program write to the store, or run `pip install pysqlite3`"
+            "turns and are safe, but let no other program write to the store, or run "
+            f"`{extras.install(extras.SQLITE)}`"
         )
     return found
 

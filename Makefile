@@ -33,7 +33,7 @@ dev: $(VENV)/.dev
 
 $(VENV)/.dev: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[web,prometheus,parquet]' \
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[web,prometheus,parquet,lake]' \
 	    pytest pytest-xdist hypothesis mypy ruff import-linter cogapp
 	@touch $(BIN)/mdata $@
 

@@ -110,7 +110,9 @@ def test_what_the_issue_of_a_run_means_to_systemd() -> None:
 
 def test_missed_runs() -> None:
     persistent = {name for name, text in shipped().items() if value(text, "Persistent") == ["yes"]}
-    assert persistent == {f"mdata-{job}.timer" for job in ("backfill", "detect-gaps", "repair", "cleanup", "recheck")}
+    assert persistent == {
+        f"mdata-{job}.timer" for job in ("backfill", "detect-gaps", "repair", "cleanup", "recheck", "publish")
+    }
     for name, text in shipped().items():
         if name.endswith(".timer"):
             assert value(text, "AccuracySec") == ["1s"]

@@ -29,6 +29,7 @@ COMMANDS = {
     "gaps": "gaps",
     "jobs": "upkeep",
     "export": "export",
+    "publish": "publish",
     "backup": "backup",
     "restore": "restore",
     "doctor": "doctor",

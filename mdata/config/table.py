@@ -41,6 +41,8 @@ class Settings(NamedTuple):
     status_max_lag_minutes: int
     bitfinex_rest_url: str
     bitfinex_ws_url: str
+    lake_url: str | None
+    publish_after_days: int
     prometheus_textfile: Path | None
     ping_url: str | None
     notify_command: str | None
@@ -115,6 +117,12 @@ CATEGORIES: dict[str, tuple[Setting, ...]] = {
         Setting("RETENTION_DAYS", "0", _DAYS, "Days that candles are kept; 0: for ever."),
         Setting("RETENTION_DAYS_BY_TIMEFRAME", "", values.days_by_timeframe, "For single timeframes: 1m=365,5m=730."),
         Setting("JOBS_RETENTION_DAYS", "30", values.whole(1, 36_525), "Days that finished jobs and gaps are kept."),
+    ),
+    "Lake (to publish to; see docs/lake.md)": (
+        Setting(
+            "LAKE_URL", "", values.optional_lake, "A folder, or s3://bucket/folder, gs:// or az://; empty: none."
+        ),
+        Setting("PUBLISH_AFTER_DAYS", "7", values.whole(0, 3650), "Publish months that have been over for so long."),
     ),
     "Watching": (
         Setting("STATUS_MAX_LAG_MINUTES", "90", values.whole(1, 525_600), "`status --check` fails beyond this."),

@@ -22,6 +22,7 @@ _REFUSED_TIMEFRAMES = {
     "7d": "Bitfinex's 7D candles have been broken since 2016: use 1W",
     "14d": "Bitfinex's 14D candles cannot be trusted: use 1W or 1D",
 }
+_LAKES = ("s3", "gs", "az")
 _NUMBER = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.ASCII | re.IGNORECASE)
 
 
@@ -158,6 +159,23 @@ def optional_url(text: str) -> str | None:
     if text:
         _check_url(text, "https", "http")
     return text or None
+
+
+def optional_lake(text: str) -> str | None:
+    """Return where a lake is, a folder's absolute path or an address, or None for an empty text."""
+    if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
+        return str(real_path(text)) if text else None
+    scheme, _, rest = text.partition("://")
+    if scheme not in _LAKES:
+        raise ValueError(
+            f"a lake is a folder, or an address that begins with {', '.join(f'{one}://' for one in _LAKES)}"
+        )
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._/=+-]*", rest):
+        raise ValueError(
+            "the address of a lake is a bucket and folders in it, and nothing else; credentials come from the "
+            "environment (AWS_ACCESS_KEY_ID and the like)"
+        )
+    return text.rstrip("/")
 
 
 def url(secure: str, plain: str) -> Callable[[str], str]:

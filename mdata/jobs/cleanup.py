@@ -13,7 +13,7 @@ from mdata.jobs.context import Context
 from mdata.jobs.job import Job, run
 from mdata.jobs.result import JobResult
 from mdata.jobs.wanted import cut_off
-from mdata.store import candles, coverage, digests, doubts, gaps, housekeeping, silences
+from mdata.store import answered, candles, coverage, digests, doubts, gaps, housekeeping, silences
 from mdata.store import series as table
 from mdata.store.engine import Connection, Store
 
@@ -97,6 +97,7 @@ def _clean(job: Job, series: Series, before: int, removed: Counter[str]) -> None
             gaps.forget_outside(connection, series, coverage.hull(connection, series.id))
             silences.forget(connection, series.id, before)
             digests.forget(connection, series.id, before)
+            answered.forget(connection, series.id, before)
             doubts.forget_before(connection, series.id, before)
     # The newest candle is what later answers are known by: it stays, whatever its age.
     newest = candles.last_before(job.context.store.connection, series.id, 2**62)

@@ -29,7 +29,7 @@ __all__ = [
 
 # "mdat" in ASCII; tells our files from other programs' ones.
 APPLICATION_ID = 0x6D646174
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 # How long whoever only looks waits for another program that holds the database: he is told soon.
 _PATIENCE_OF_READERS = 5.0

@@ -39,8 +39,8 @@ def prune(connection: Connection, before: int) -> Old:
 
 # What is known of a series beside its candles; its row in `series` goes last.
 _LEDGER = (
-    "coverage", "lost_candles", "empty_runs", "doubts", "unobtainable", "digests", "data_gaps", "candle_revisions",
-    "rejected_rows",
+    "coverage", "lost_candles", "empty_runs", "doubts", "unobtainable", "digests", "answered_months", "data_gaps",
+    "candle_revisions", "rejected_rows",
 )  # fmt: skip
 
 

@@ -65,6 +65,13 @@ def m004_typed_view(database: "Target") -> None:
         database.execute(statement)
 
 
+@migrations()
+def m005_answered_months(database: "Target") -> None:
+    """Keep when the exchange has last answered about each month."""
+    for statement in _ANSWERED_MONTHS.split(";;"):
+        database.execute(statement)
+
+
 def migrate(path: Path, connection: Connection) -> None:
     """Bring the database up to `SCHEMA_VERSION`, in one transaction; the caller holds the write lock."""
     with storage_errors(path):
@@ -437,4 +444,14 @@ SELECT exchange, symbol, timeframe, open_time,
         WHERE candle_times.series_id = candles.series_id AND candle_times.open_time = candles.open_time) AS time,
        open, high, low, close, volume
 FROM candles JOIN series ON series.id = candles.series_id
+"""
+
+_ANSWERED_MONTHS = """
+CREATE TABLE answered_months (
+    -- When REST has last answered for something of a month, to tell which of two stores knows it by the later answer.
+    series_id INTEGER NOT NULL REFERENCES series (id),
+    month INTEGER NOT NULL,           -- when the UTC month begins
+    answered_at INTEGER NOT NULL,
+    PRIMARY KEY (series_id, month)
+) STRICT, WITHOUT ROWID
 """

@@ -16,6 +16,7 @@ _OFFSETS = {
     "stream": 0,
     "cleanup": 4 * HOUR + 20 * MINUTE,
     "recheck": 2 * HOUR + 40 * MINUTE,
+    "publish": 5 * HOUR + 30 * MINUTE,
     "status": 14 * MINUTE,
 }
 JOBS = tuple(_OFFSETS)
@@ -72,6 +73,7 @@ def timetable(settings: Settings) -> list[Scheduled]:
         Scheduled("stream", MINUTE, None, settings.ws_ingestion_enabled, "WS_INGESTION_ENABLED"),
         Scheduled("cleanup", DAY, 30 * MINUTE, has_retention, "RETENTION_DAYS"),
         Scheduled("recheck", DAY, HOUR, settings.recheck_days > 0, "RECHECK_DAYS"),
+        Scheduled("publish", DAY, 2 * HOUR, settings.lake_url is not None, "LAKE_URL"),
         Scheduled("status", 15 * MINUTE, MINUTE),
     ]
     _refuse_more_than_the_budget(settings, found)

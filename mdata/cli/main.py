@@ -30,6 +30,7 @@ COMMANDS = {
     "jobs": "upkeep",
     "export": "export",
     "publish": "publish",
+    "lake": "lake",
     "backup": "backup",
     "restore": "restore",
     "doctor": "doctor",

@@ -179,23 +179,33 @@ def fault(grid: Timeframe, proofs: Sequence[Proof], columns: Columns) -> str | N
     """Return what is wrong with a month of the lake, of which `columns` are all candles, ascending; None: nothing."""
     if not proofs:
         return f"{len(columns.open_time)} candles that nothing vouches for" if columns.open_time else None
-    rows = sorted(proofs, key=lambda proof: proof.start)
-    cells, counted, reached = cells_of(grid, rows[0].month), 0, rows[0].start
-    for proof in rows:
-        if proof.start != reached or proof.end <= proof.start:
-            return "its coverage has a hole, or overlaps"
-        if proof.intervals != grid.count(proof.start, proof.end):
-            return f"its coverage counts {proof.intervals} intervals where {grid.count(proof.start, proof.end)} are"
+    if wrong := fault_of_coverage(grid, proofs):
+        return wrong
+    counted = 0
+    for proof in sorted(proofs):
         first, last = (bisect_left(columns.open_time, instant) for instant in (proof.start, proof.end))
         if last - first != proof.candles:
             return f"it holds {last - first} candles, and {proof.candles} are vouched for"
         if digest(columns, first, last).hex() != proof.digest:
             return "its candles are others than those that are vouched for"
-        counted, reached = counted + last - first, proof.end
-    if rows[0].start < cells.start or reached != cells.end:
-        return "its coverage does not reach to its end"
+        counted += last - first
     if counted != len(columns.open_time):
         return f"{len(columns.open_time) - counted} of its candles lie where nothing is vouched for"
+    return None
+
+
+def fault_of_coverage(grid: Timeframe, proofs: Sequence[Proof]) -> str | None:
+    """Return what is wrong with what the lake says of a month, whatever that holds; None: nothing."""
+    rows = sorted(proofs)
+    cells, reached = cells_of(grid, rows[0].month), rows[0].start
+    for proof in rows:
+        if proof.start != reached or proof.end <= proof.start:
+            return "its coverage has a hole, or overlaps"
+        if proof.intervals != grid.count(proof.start, proof.end):
+            return f"its coverage counts {proof.intervals} intervals where {grid.count(proof.start, proof.end)} are"
+        reached = proof.end
+    if rows[0].start < cells.start or reached != cells.end:
+        return "its coverage does not reach to its end"
     return None
 
 

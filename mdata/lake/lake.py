@@ -4,13 +4,14 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from urllib.parse import unquote
 
 from mdata.domain.columns import Columns
 from mdata.domain.interval import Range
 from mdata.domain.moment import iso
 from mdata.domain.publication import Key, Month, Origin, Proof, month_name, period_of
-from mdata.domain.timeframe import HOUR, TIMEFRAMES, month_index, month_start
-from mdata.lake.place import RETRIES, RETRY_SECONDS, is_folder, probe
+from mdata.domain.timeframe import TIMEFRAMES, month_index, month_start
+from mdata.lake.place import RETRIES, RETRY_SECONDS, is_folder, names, probe
 from mdata.lake.tables import (
     TABLES,
     SeriesRow,
@@ -48,7 +49,7 @@ class Look(NamedTuple):
 
 
 class Held(NamedTuple):
-    """What a partition holds: rows (None where nobody has counted them), bytes, and when it was last written, ms."""
+    """What a partition holds: rows (None where they are not to be told), bytes, and when it was last written, ms."""
 
     rows: int | None
     bytes: int
@@ -111,15 +112,15 @@ class Lake:
         """
         where = f"{_where(key)} AND {_in_periods(periods)}"
         where += "" if within is None else f" AND {_in_ranges([within])}"
-        names = 'CAST("time" AS BIGINT) AS "time", "open", "high", "low", "close", "volume"'
+        columns = 'CAST("time" AS BIGINT) AS "time", "open", "high", "low", "close", "volume"'
         with told(self.url):
-            return candles_of(self._rows("candles", names, f"{where} ORDER BY 1"))
+            return candles_of(self._rows("candles", columns, f"{where} ORDER BY 1"))
 
     def close_before(self, key: Key, instant: int) -> tuple[int, float] | None:
         """Return open time and close of the last candle before `instant` (ms UTC), if there is one."""
-        names, where = 'CAST("time" AS BIGINT) AS "time", "close"', f"{_where(key)} AND time < {_instant(instant)}"
+        columns, where = 'CAST("time" AS BIGINT) AS "time", "close"', f"{_where(key)} AND time < {_instant(instant)}"
         with told(self.url):
-            rows = self._rows("candles", names, f"{where} ORDER BY 1 DESC LIMIT 1")
+            rows = self._rows("candles", columns, f"{where} ORDER BY 1 DESC LIMIT 1")
             if not rows.num_rows:
                 return None
             return rows.column("time").to_pylist()[0] // 1000, rows.column("close").to_pylist()[0]
@@ -128,10 +129,11 @@ class Lake:
         """Return what each partition of candles holds, by the files that the log names; looked up once."""
         if self._held is None:
             with told(self.url):
-                self._held = {}
-                for key, period, one in _files(self.tables["candles"]):
-                    self._held[key, period] = _together(self._held.get((key, period)), one)
-                for key, _, one in _files(self.tables["coverage"]):
+                self._held, there = {}, names(self.url, "candles")
+                for path, key, period, one in _files(self.tables["candles"]):
+                    found = one if path in there else one._replace(rows=None)
+                    self._held[key, period] = _together(self._held.get((key, period)), found)
+                for _, key, _, one in _files(self.tables["coverage"]):
                     self._vouched_at[key] = max(one.modified, self._vouched_at.get(key, 0))
         return self._held
 
@@ -159,13 +161,14 @@ class Lake:
         grid = TIMEFRAMES[look.key.timeframe]
         periods = [period_of(grid, month.month) for month in months]
         where = f"{_where(look.key)} AND {_in_periods(periods)}"
-        if not 0 < grid.step < HOUR:
+        written = {month.month for month in months}
+        if any(period_of(grid, month) in periods for month in look.proofs if month not in written):
             # The other months of the year stay as they are.
             where += f" AND {_in_ranges([_span(month.month) for month in months])}"
         of_month = {month_index(month.month): period for month, period in zip(months, periods, strict=True)}
         rows = candle_rows(look.key, [of_month[month_index(time)] for time in columns.open_time], columns)
-        names = ", ".join(month_name(month.month) for month in months)
-        self._replace("candles", rows, where, _commit(origin, look.key, look.written + 1, names))
+        named = ", ".join(month_name(month.month) for month in months)
+        self._replace("candles", rows, where, _commit(origin, look.key, look.written + 1, named))
 
     def replace_coverage(self, look: Look, proofs: Iterable[Proof], number: int, origin: Origin) -> None:
         """Put these proofs in the place of all that the lake says of a series; `number` is that of its candles.
@@ -260,8 +263,8 @@ def _application(key: Key) -> str:
     return f"mdata/{key.exchange}/{key.symbol}/{key.timeframe}"
 
 
-def _files(table: "DeltaTable") -> Iterable[tuple[Key, str, Held]]:
-    """Yield what each file of a table holds, and of which series and period."""
+def _files(table: "DeltaTable") -> Iterable[tuple[str, Key, str, Held]]:
+    """Yield the name of each file that a table has, of which series and period it is, and what it holds."""
     files = table.get_add_actions(flatten=True)
 
     def column(name: str) -> list[Any]:
@@ -269,7 +272,7 @@ def _files(table: "DeltaTable") -> Iterable[tuple[Key, str, Held]]:
 
     keys = map(Key, *(column(f"partition.{name}") for name in ("exchange", "symbol", "timeframe")))
     sizes = map(Held, column("num_records"), column("size_bytes"), column("modification_time"))
-    return zip(keys, column("partition.period"), sizes, strict=True)
+    return zip(map(unquote, column("path")), keys, column("partition.period"), sizes, strict=True)
 
 
 def _together(one: Held | None, other: Held) -> Held:

@@ -44,6 +44,14 @@ def probe(url: str) -> None:
     )
 
 
+def names(url: str, table: str) -> set[str]:
+    """Return the names of all files below a table, as they are stored, relative to it."""
+    obstore, prefix = library("obstore"), f"{table}/"
+    with told(url):
+        parts = obstore.list(_store(url), prefix=table)
+        return {one["path"].removeprefix(prefix) for part in parts for one in part}
+
+
 def _store(url: str) -> "ObjectStore":
     found = library("obstore.store")
     if is_folder(url):

@@ -74,7 +74,8 @@ def _is_theirs(error: Exception) -> bool:
     kind = type(error)
     if isinstance(error, OSError):
         return error.errno not in _LIMITS
-    return kind.__module__.partition(".")[0] in {*_LIBRARIES, "_internal"}
+    # Its engine for queries raises nothing more special than this.
+    return kind is Exception or kind.__module__.partition(".")[0] in {*_LIBRARIES, "_internal"}
 
 
 def _meaning(place: str, text: str) -> MdataError:

@@ -137,7 +137,7 @@ def test_what_is_damaged_is_mended_by_whoever_can() -> None:
         (lambda rows, proofs: ([rows[0], *rows], proofs), "it holds 721 candles"),
         (lambda rows, _: (rows, []), "720 candles that nothing vouches for"),
         (lambda rows, proofs: (rows, [proofs[0]._replace(intervals=719)]), "its coverage counts 719 intervals"),
-        (lambda rows, proofs: (rows, [proofs[0]._replace(end=MAY - HOUR, intervals=719)]), "it holds 719"),
+        (lambda rows, proofs: (rows, [proofs[0]._replace(end=MAY - HOUR, intervals=719)]), "does not reach"),
         (lambda rows, proofs: (rows, [proofs[0], proofs[0]]), "its coverage has a hole, or overlaps"),
     ],
 )  # fmt: skip

@@ -7,7 +7,7 @@ LIVES ?= 2000
 
 .DEFAULT_GOAL := check
 .PHONY: install install-all install-system uninstall-system dev clients recipes readers axe pictures locks demo test \
-        test-readers faults soak budget lies lives lies-table mutants test-systemd browser lint types layers docs docs-check \
+        test-readers lake s3rver test-lake faults soak budget lies lives lies-table mutants test-systemd browser lint types layers docs docs-check \
         check bench bench-quick bench-peers clean
 
 install: $(BIN)/mdata  ## leaves .venv/bin/mdata ready to use: core, page and metrics
@@ -71,6 +71,24 @@ readers: .envs/readers/.ready
 
 test-readers: dev recipes readers browser axe  ## what freqtrade and a backtester make of what mdata writes
 	$(BIN)/python -m pytest -m readers
+
+# Object stores on loopback, and engines that read a lake: 1.9 GiB, and minutes to install.
+lake: .envs/lake/.ready
+
+.envs/lake/.ready: constraints-lake.txt
+	$(PYTHON) -m venv .envs/lake
+	.envs/lake/bin/pip install --quiet --requirement constraints-lake.txt
+	@touch $@
+
+# An object store that ignores conditional puts, for the test that such a one is refused.
+s3rver: .envs/s3rver/.ready
+
+.envs/s3rver/.ready:
+	mkdir -p .envs/s3rver
+	cd .envs/s3rver && npm install --silent s3rver@3.7.1 && touch .ready
+
+test-lake: dev recipes lake s3rver  ## publishers killed in an object store, its moods, and each engine's reading
+	$(BIN)/python -m pytest -n auto -m lake tests/lake
 
 demo: install
 	$(BIN)/python demo/run.py

@@ -152,12 +152,14 @@ def ready(known: Known, until: int) -> tuple[list[Month], list[int]]:
 
 def decide(mine: Month, published: Sequence[Proof], known: Known, *, is_damaged: bool = False) -> Step:
     """Return what to do about a month of which the lake has `published`; `is_damaged`: and not what that says."""
+    is_cleaned = cells_of(known.grid, mine.month).start < (known.cleaned_to or 0)
     if not published:
-        return "publish"
+        # A part of a month would keep those from publishing the whole whose answers are older.
+        return "cleaned" if is_cleaned else "publish"
     as_of = max(proof.as_of for proof in published)
     if mine.as_of <= as_of and not is_damaged:
         return "unchanged" if mine.as_of == as_of else "older"
-    if cells_of(known.grid, mine.month).start < (known.cleaned_to or 0):
+    if is_cleaned:
         return "cleaned"
     if mine.range.start > min(proof.start for proof in published):
         return "narrower"

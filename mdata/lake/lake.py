@@ -181,7 +181,8 @@ class Lake:
     def series(self) -> list[SeriesRow]:
         """Return what each store that publishes knows of its series."""
         with told(self.url):
-            return sorted(series_of(self._rows("series", asked("series"), "TRUE")))
+            rows = series_of(self._rows("series", asked("series"), "TRUE"))
+            return sorted(rows, key=lambda row: (row.key, row.store))
 
     def replace_series(self, rows: Sequence[SeriesRow], origin: Origin) -> None:
         """Put these rows in the place of all that the lake has of this store."""

@@ -8,7 +8,6 @@ from importlib import import_module
 from typing import Any
 
 from mdata import extras
-from mdata.domain.quote import quote
 from mdata.errors import (
     ConfigurationError,
     MdataError,
@@ -80,7 +79,7 @@ def _is_theirs(error: Exception) -> bool:
 
 def _meaning(place: str, text: str) -> MdataError:
     said = _SAID.sub(" ", text.partition("Debug source:")[0]).strip()
-    said = quote(said if len(said) <= _LONGEST else said[:_LONGEST] + "…")
+    said = f"“{said if len(said) <= _LONGEST else said[:_LONGEST] + '…'}”"
     if any(address in text for address in _OWN_RIGHTS):
         return NotPermittedError(
             f"the lake {place} wants credentials, and there are none: give them by the environment "

@@ -123,6 +123,12 @@ def test_the_later_answer_wins_and_never_proves_less() -> None:
     assert decide(later, published(MAY + 4, APRIL + 2 * HOUR), known(start=APRIL + HOUR)) == "compare"
 
 
+def test_a_part_that_cleanup_has_left_is_not_published() -> None:
+    part = Month(APRIL, (Part(Range(APRIL + HOUR, MAY), "final"),), MAY)
+    assert decide(part, [], known(start=APRIL + HOUR)) == "publish"
+    assert decide(part, [], known(start=APRIL + HOUR, cleaned_to=APRIL + HOUR)) == "cleaned"
+
+
 def test_what_is_damaged_is_mended_by_whoever_can() -> None:
     mine = Month(APRIL, (Part(Range(APRIL, MAY), "final"),), MAY)
     assert decide(mine, published(MAY + 9), known(), is_damaged=True) == "publish"

@@ -8,7 +8,7 @@ LIVES ?= 2000
 .DEFAULT_GOAL := check
 .PHONY: install install-all install-system uninstall-system dev clients recipes readers axe pictures locks demo test \
         test-readers lake s3rver test-lake faults soak budget lies lives lies-table mutants test-systemd browser lint types layers docs docs-check \
-        check bench bench-quick bench-peers clean
+        check bench bench-quick bench-peers bench-lake clean
 
 install: $(BIN)/mdata  ## leaves .venv/bin/mdata ready to use: core, page and metrics
 
@@ -74,11 +74,6 @@ test-readers: dev recipes readers browser axe  ## what freqtrade and a backteste
 
 # Object stores on loopback, and engines that read a lake: 1.9 GiB, and minutes to install.
 lake: .envs/lake/.ready
-
-.envs/lake/.ready: constraints-lake.txt
-	$(PYTHON) -m venv .envs/lake
-	.envs/lake/bin/pip install --quiet --requirement constraints-lake.txt
-	@touch $@
 
 # An object store that ignores conditional puts, for the test that such a one is refused.
 s3rver: .envs/s3rver/.ready
@@ -179,6 +174,9 @@ bench-quick: .envs/bench/.ready  ## without the large store; writes nothing
 bench-peers: .envs/bench/.ready .envs/peers/.ready .envs/peers-old/.ready  ## writes docs/performance-peers.md
 	.envs/bench/bin/pip install --quiet --no-deps --force-reinstall .
 	.envs/bench/bin/python -m bench.peers
+
+bench-lake: dev recipes lake  ## writes docs/performance-lake.md
+	$(BIN)/python -m bench.lake
 
 .envs/%/.ready: constraints-%.txt
 	$(PYTHON) -m venv .envs/$*

@@ -10,6 +10,7 @@ from mdata.config.folders import current_folder, user_folder
 from mdata.config.table import SETTINGS, Setting, Settings
 from mdata.config.values import is_loopback
 from mdata.domain.pace import DOCUMENTED_PER_MINUTE, LEAST_DELAY
+from mdata.domain.share import Share
 from mdata.errors import ConfigurationError, MdataError, NotPermittedError
 from mdata.files import make_folder
 
@@ -60,6 +61,8 @@ def load(
             found[_field(setting)] = _value(setting, text, environment)
         except ValueError as error:
             faults.append(f"{origin}: {setting.name} is wrong: {error}")
+    if not faults and found["share"] is not None and origins["SYMBOLS"] != "option":
+        faults += _narrow(found, origins)
     if not faults and found["rehearsal"] is not None and not _is_local(found):
         faults.append(f"{origins['MDATA_REHEARSAL']}: MDATA_REHEARSAL needs both Bitfinex URLs on this machine")
     if faults:
@@ -116,6 +119,15 @@ def _is_local(found: Mapping[str, Any]) -> bool:
     return all(is_loopback(urlsplit(found[name]).hostname or "") for name in ("bitfinex_rest_url", "bitfinex_ws_url"))
 
 
+def _narrow(found: dict[str, Any], origins: Mapping[str, str]) -> list[str]:
+    """Leave of SYMBOLS what belongs to this host's share; return what is wrong with that."""
+    share: Share = found["share"]
+    found["symbols"] = share.of_these(found["symbols"])
+    if found["symbols"]:
+        return []
+    return [f"{origins['SHARE']}: SHARE={share} leaves none of SYMBOLS to this host: take fewer shares"]
+
+
 def _raise_delay(found: dict[str, Any], origins: Mapping[str, str]) -> list[str]:
     """Raise a delay that no exchange but one on this machine would bear, and return the sentence about it."""
     from urllib.parse import urlsplit
@@ -168,7 +180,7 @@ def _text(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, tuple):
+    if isinstance(value, tuple) and not isinstance(value, Share):
         return ",".join(str(getattr(one, "name", one)) for one in value)
     if isinstance(value, Mapping):
         return ",".join(f"{name}={days}" for name, days in value.items())

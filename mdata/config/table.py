@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from mdata.config import values
 from mdata.domain.pace import Pace
+from mdata.domain.share import Share
 from mdata.domain.timeframe import Timeframe
 
 
@@ -14,6 +15,7 @@ class Settings(NamedTuple):
 
     symbols: tuple[str, ...]
     timeframes: tuple[Timeframe, ...]
+    share: Share | None
     backfill_days: int
     backfill_on_startup: bool
     backfill_interval_minutes: int
@@ -72,6 +74,9 @@ CATEGORIES: dict[str, tuple[Setting, ...]] = {
     "What to keep": (
         Setting("SYMBOLS", "BTCUSD,ETHUSD", values.symbols, "Trading pairs, separated by commas."),
         Setting("TIMEFRAMES", "1m", values.timeframes, "Any of 1m 5m 15m 30m 1h 3h 6h 12h 1D 1W 1M (1m is not 1M)."),
+        Setting(
+            "SHARE", "", values.optional_share, "This host's share of SYMBOLS: 2/5 is the second of five; empty: all."
+        ),
         Setting("DATABASE_PATH", "", values.real_path, "The store; empty: ~/.local/share/mdata/mdata.db."),
     ),
     "Backfill": (

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from mdata.domain.quote import quote
+from mdata.domain.share import Share
 from mdata.domain.symbol import parse_symbol
 from mdata.domain.timeframe import TIMEFRAMES, Timeframe
 
@@ -82,6 +83,16 @@ def _listed(text: str, parse: Callable[[str], T]) -> tuple[T, ...]:
     if not found:
         raise ValueError("it is empty")
     return tuple(found)
+
+
+def optional_share(text: str) -> Share | None:
+    """Return the share that `2/5` names, or None for an empty text."""
+    if not text:
+        return None
+    found = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", text)
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise ValueError(f"{quote(text)} is no share; write 2/5 for the second of five")
+    return Share(int(found[1]), int(found[2]))
 
 
 def days_by_timeframe(text: str) -> Mapping[str, int]:

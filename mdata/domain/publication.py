@@ -211,6 +211,20 @@ def fault_of_coverage(grid: Timeframe, proofs: Sequence[Proof]) -> str | None:
     return None
 
 
+def of_month(held: Columns, month: int) -> Columns:
+    """Return those of these candles (ascending) that open in the month that begins at `month` (ms UTC)."""
+    found = Columns.none()
+    found.take(held, *positions(held, month))
+    return found
+
+
+def positions(held: Columns, month: int) -> tuple[int, int]:
+    """Return the positions of the candles that open in the month that begins at `month` (ms UTC)."""
+    index = month_index(month)
+    first, last = (bisect_left(held.open_time, month_start(number)) for number in (index, index + 1))
+    return first, last
+
+
 def state_of(grid: Timeframe, proofs: Sequence[Proof]) -> State:
     """Return what a month that was published is: complete, or from where on something is known of it only, or not."""
     if any(proof.kind != "final" for proof in proofs):

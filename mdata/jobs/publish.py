@@ -8,14 +8,26 @@ from zlib import crc32
 
 from mdata.domain.budget import Priority
 from mdata.domain.columns import Columns
-from mdata.domain.publication import Key, Month, Origin, Proof, Step, batches, decide, month_name, prove, ready
+from mdata.domain.publication import (
+    Key,
+    Month,
+    Origin,
+    Proof,
+    Step,
+    batches,
+    decide,
+    month_name,
+    positions,
+    prove,
+    ready,
+)
 from mdata.domain.series import Series
 from mdata.domain.timeframe import DAY
 from mdata.errors import NEXT_ATTEMPT, OK, WORK_REMAINS, ConfigurationError, StorageError
 from mdata.jobs.context import Context, Progress
 from mdata.jobs.job import Job, run
 from mdata.jobs.result import JobResult
-from mdata.lake.audit import damaged_months, faults, positions
+from mdata.lake.audit import damaged_months, faults
 from mdata.lake.lake import Lake, Look
 from mdata.lake.tables import SeriesRow
 from mdata.lake.trouble import OvertakenError
@@ -27,8 +39,8 @@ from mdata.store.publishing import known
 
 COMMAND = "publish"
 
-# Intervals of one commit: thirteen months of minutes, 30 MB.
-_AT_ONCE = 600_000
+# Intervals of one commit: four months of minutes. More would not fit into what a unit may use.
+_AT_ONCE = 200_000
 # How often a series is looked at anew where others commit to it at the same time.
 _TRIES = 20
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from mdata.config import Settings
 from mdata.domain.columns import Columns
 from mdata.domain.interval import Range, normal
-from mdata.domain.publication import Key, Proof, month_name, period_of
+from mdata.domain.publication import Key, Proof, month_name, period_of, positions
 from mdata.domain.series import Series
 from mdata.domain.timeframe import TIMEFRAMES
 from mdata.errors import ConfigurationError, NotThereError, StorageError
 from mdata.files import make_folder, shared_mode
 from mdata.jobs.lake import Fault, Report, opened
 from mdata.jobs.wanted import targets
-from mdata.lake.audit import faults, positions
+from mdata.lake.audit import faults
 from mdata.lake.lake import Lake, Look
 from mdata.lake.tables import SeriesRow
 from mdata.mounts import refuse_remote

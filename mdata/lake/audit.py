@@ -1,10 +1,9 @@
 """The proof from the lake alone: whether a month holds what is vouched for."""
 
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 
 from mdata.domain.columns import Columns
-from mdata.domain.publication import fault, fault_of_coverage, period_of
+from mdata.domain.publication import fault, fault_of_coverage, of_month, period_of
 from mdata.domain.timeframe import TIMEFRAMES, Timeframe, month_index, month_start
 from mdata.errors import StorageError
 from mdata.lake.lake import Lake, Look
@@ -55,17 +54,3 @@ def _fault(grid: Timeframe, look: Look, period: str, month: int, held: Columns) 
     if period_of(grid, month) != period:
         return f"candles of it lie in the partition {period}"
     return fault(grid, look.proofs.get(month, []), of_month(held, month))
-
-
-def of_month(held: Columns, month: int) -> Columns:
-    """Return those of these candles (ascending) that open in the month that begins at `month` (ms UTC)."""
-    found = Columns.none()
-    found.take(held, *positions(held, month))
-    return found
-
-
-def positions(held: Columns, month: int) -> tuple[int, int]:
-    """Return the positions of the candles that open in the month that begins at `month` (ms UTC)."""
-    index = month_index(month)
-    first, last = (bisect_left(held.open_time, month_start(number)) for number in (index, index + 1))
-    return first, last

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from mdata.domain.columns import Columns
 from mdata.domain.interval import Range
 from mdata.domain.moment import iso
-from mdata.domain.publication import Key, Month, Origin, Proof, month_name, period_of
+from mdata.domain.publication import Key, Month, Origin, Proof, month_name, period_of, positions
 from mdata.domain.timeframe import TIMEFRAMES, month_index, month_start
 from mdata.lake.place import RETRIES, RETRY_SECONDS, is_folder, names, probe
 from mdata.lake.tables import (
@@ -165,8 +165,11 @@ class Lake:
         if any(period_of(grid, month) in periods for month in look.proofs if month not in written):
             # The other months of the year stay as they are.
             where += f" AND {_in_ranges([_span(month.month) for month in months])}"
-        of_month = {month_index(month.month): period for month, period in zip(months, periods, strict=True)}
-        rows = candle_rows(look.key, [of_month[month_index(time)] for time in columns.open_time], columns)
+        of_each: list[str] = []
+        for month, period in zip(months, periods, strict=True):
+            first, last = positions(columns, month.month)
+            of_each += [period] * (last - first)
+        rows = candle_rows(look.key, of_each, columns)
         named = ", ".join(month_name(month.month) for month in months)
         self._replace("candles", rows, where, _commit(origin, look.key, look.written + 1, named))
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import partial
 from operator import index
 from pathlib import Path
-from typing import NamedTuple, Self, SupportsIndex
+from typing import TYPE_CHECKING, NamedTuple, Self, SupportsIndex
 
 from mdata.clock import SystemClock
 from mdata.domain.interval import Range
@@ -23,6 +23,9 @@ from mdata.store import coverage
 from mdata.store import series as table
 from mdata.store.engine import Connection
 from mdata.store.snapshot import look
+
+if TYPE_CHECKING:
+    from mdata.reading.lake import LakeReader
 
 Instant = str | datetime | SupportsIndex
 
@@ -57,7 +60,7 @@ class Reader:
         start they begin where candles are wanted from, without an end they end with the newest answer. A range that
         is given is never clipped: beyond the data it is unknown, before the exchange's first candle it is empty.
         """
-        return look(self.path, _Asked.of(symbol, timeframe, start, end).read)
+        return look(self.path, Asked.of(symbol, timeframe, start, end).read)
 
     def chunks(
         self,
@@ -71,10 +74,10 @@ class Reader:
         """Yield a range in parts of so many intervals, in flat memory; each has a verdict of its own."""
         if intervals < 1:
             raise UsageError("a part needs one interval at least")
-        asked = _Asked.of(symbol, timeframe, start, end)
+        asked = Asked.of(symbol, timeframe, start, end)
         return self._chunks(asked, look(self.path, asked.within), intervals)
 
-    def _chunks(self, asked: "_Asked", within: Range, intervals: int) -> Iterator[Candles]:
+    def _chunks(self, asked: "Asked", within: Range, intervals: int) -> Iterator[Candles]:
         begin = within.start
         while begin < within.end:
             part = Range(begin, min(asked.timeframe.shift(begin, intervals), within.end))
@@ -88,8 +91,8 @@ class Reader:
         """Do nothing: there is nothing to close."""
 
 
-class _Asked(NamedTuple):
-    """What candles are asked for, at `now` (ms UTC)."""
+class Asked(NamedTuple):
+    """What candles are asked for, at `now` (ms UTC); a start or an end of None is what there is."""
 
     symbol: str
     timeframe: Timeframe
@@ -99,6 +102,7 @@ class _Asked(NamedTuple):
 
     @classmethod
     def of(cls, symbol: str, timeframe: str, start: Instant | None, end: Instant | None) -> Self:
+        """Return what is asked for; raise UsageError for what cannot be."""
         now = SystemClock().now()
         asked = cls(_symbol(symbol), _timeframe(timeframe), _instant(start, now), _instant(end, now), now)
         if asked.start is not None and asked.end is not None and asked.start > asked.end:
@@ -106,6 +110,7 @@ class _Asked(NamedTuple):
         return asked
 
     def find(self, connection: Connection) -> Series:
+        """Return the stored series; raise NotThereError, and say what is near it, where there is none."""
         series = table.find(connection, self.symbol, self.timeframe)
         if series is None:
             name, stored = f"{self.symbol} {self.timeframe.name}", [one.name for one in table.every(connection)]
@@ -116,20 +121,30 @@ class _Asked(NamedTuple):
         return series
 
     def read(self, connection: Connection, within: Range | None = None) -> Candles:
+        """Return the candles of a range, by default the one that is asked for."""
         return read(connection, self.find(connection), within or self.within(connection))
 
     def within(self, connection: Connection) -> Range:
-        grid, usual = self.timeframe, at_hand(connection, self.find(connection), self.now)
+        """Return the aligned range that is asked for."""
+        return self.range(at_hand(connection, self.find(connection), self.now))
+
+    def range(self, usual: Range) -> Range:
+        """Return the aligned range that is asked for; `usual` is meant where no start or no end is given."""
+        grid = self.timeframe
         start = usual.start if self.start is None else grid.ceil(self.start)
         end = max(start, usual.end) if self.end is None else grid.ceil(self.end)
         return Range(min(start, end), end)
 
 
-def open(path: str | Path | None = None) -> Reader:  # noqa: A001 - it is called `mdata.open`
-    """Return a reader of the store at `path`, or of the one that the settings name.
+def open(path: str | Path | None = None) -> "Reader | LakeReader":  # noqa: A001 - it is called `mdata.open`
+    """Return a reader of the store at `path`, or of the one that the settings name; of a lake where there is one.
 
     Raise NotThereError where there is none, and what the command line says of a file that cannot be read.
     """
+    if path is not None and _is_lake(str(path)):
+        from mdata.reading.lake import LakeReader
+
+        return LakeReader.at(str(path))
     if path is None:
         from mdata import config
 
@@ -140,6 +155,11 @@ def open(path: str | Path | None = None) -> Reader:  # noqa: A001 - it is called
     reader = Reader(Path(os.path.realpath(found)))
     look(reader.path, lambda _: None)
     return reader
+
+
+def _is_lake(place: str) -> bool:
+    """Whether a place is an address, or a folder that something was published to: a store is a file."""
+    return "://" in place or (Path(place).expanduser() / "candles" / "_delta_log").is_dir()
 
 
 def _series(connection: Connection) -> list[StoredSeries]:

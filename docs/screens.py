@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from fcntl import ioctl
+from functools import cmp_to_key
 from json import dumps, loads
 from pathlib import Path
 from shlex import split
@@ -26,7 +27,7 @@ from mdata.cli.main import COMMANDS, HIDDEN, app
 from mdata.config.table import CATEGORIES
 from mdata.domain.interval import Range
 from mdata.domain.moment import parse_instant
-from mdata.errors import EXIT_CODES
+from mdata.exit_codes import EXIT_CODES, worst
 from mdata.sandbox.market import Market, Pair
 from mdata.sandbox.server import RateRule, Sandbox
 from mdata.store.engine import open_store, sqlite3
@@ -217,7 +218,39 @@ def parts_of(command: str) -> list[str]:
 
 def exit_codes() -> str:
     """Return the table of exit codes."""
-    return _table(("code", "meaning"), [(str(code), meaning) for code, meaning in EXIT_CODES.items()])
+    rows = [
+        (
+            one.text,
+            one.meaning,
+            f"`{one.outcome}`",
+            "yes" if one.is_retryable else "",
+            "" if one.is_green else "fails",
+        )
+        for one in EXIT_CODES
+    ]
+    return _table(("code", "meaning", "`outcome`", "`retryable`", "unit"), rows)
+
+
+def severity() -> str:
+    """Return the sentences that say which of several exit codes wins, and after which another run may help."""
+    codes = [number for one in EXIT_CODES for number in one.numbers if 0 < number < 128]
+    ranked = sorted(codes, key=cmp_to_key(lambda one, other: -1 if worst(one, other) == one else 1))
+    *most, last = (one.text for one in EXIT_CODES if one.is_retryable)
+    return (
+        f"When several things went wrong in one run, the worst wins: a signal, then {', '.join(map(str, ranked))}.\n"
+        f"After {', '.join(most)} and {last} the same command may get further later; the sentence says when.\n"
+    )
+
+
+def units_codes() -> str:
+    """Return the sentences that say which exit codes fail a unit."""
+    *most, last = (number for one in EXIT_CODES for number in one.numbers if one.is_green)
+    *failing, worst_code = (one.text for one in EXIT_CODES if not one.is_green and one.numbers[0] < 128)
+    return (
+        f"- **What a unit makes of it.** {', '.join(map(str, most))} and {last} are green: nothing there wants a\n"
+        f"  person. {', '.join(failing)} and {worst_code} fail the unit, and that is [told](#the-alarm). A job\n"
+        "  that hangs beyond its limit is ended by systemd.\n"
+    )
 
 
 def settings() -> str:

@@ -12,7 +12,6 @@ from mdata.cli.main import COMMANDS
 from mdata.config import load
 from mdata.domain.cadence import on_calendar
 from mdata.errors import ConfigurationError
-from mdata.units.endings import GREEN, GREEN_STATUS
 from mdata.units.texts import SIGNATURE, Place, arguments, shipped, texts
 from mdata.units.timetable import JOBS, Scheduled, timetable
 
@@ -96,16 +95,21 @@ def test_only_the_env_file_is_set() -> None:
 
 
 def test_what_the_issue_of_a_run_means_to_systemd() -> None:
-    for name, text in shipped().items():
+    for name, text in texts(USER, table()).items():
         if not name.endswith(".service") or name in {"mdata-notify@.service", "mdata-serve.service"}:
             continue
-        green = GREEN_STATUS if name == "mdata-status.service" else GREEN
-        assert value(text, "SuccessExitStatus") == [" ".join(map(str, sorted(green - {0})))]
+        assert value(text, "SuccessExitStatus") == [
+            "3 69 75 129 130 143" if name != "mdata-status.service" else "69 75 129 130 143"
+        ]
         assert value(text, "OnFailure") == ["mdata-notify@%N.service"]
         assert value(text, "Restart") == []
         kind = "notify" if name == "mdata-stream.service" else "oneshot"
         assert value(text, "Type") == [kind]
         assert "[Install]" not in text.splitlines()
+
+
+def test_the_service_has_no_end_of_its_own_that_is_no_failure() -> None:
+    assert value(texts(USER, table())["mdata-serve.service"], "SuccessExitStatus") == ["129 130 143"]
 
 
 def test_missed_runs() -> None:

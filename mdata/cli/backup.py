@@ -34,7 +34,8 @@ def _backup(frame: Frame, file: Path, force: bool) -> Answer:
     from dataclasses import asdict
 
     from mdata.cli.jobs import progress
-    from mdata.errors import OK, WORK_REMAINS, ConfigurationError
+    from mdata.errors import ConfigurationError
+    from mdata.exit_codes import OK, WORK_REMAINS
     from mdata.jobs.backup import backup as work
     from mdata.jobs.context import Progress
     from mdata.store.engine import open_for_reading

@@ -8,7 +8,7 @@ import typer
 from mdata.cli import options as common
 from mdata.cli.frame import Answer, Frame, Options, conduct, instant
 from mdata.cli.words import complete_timeframe
-from mdata.errors import OK, WORK_REMAINS
+from mdata.exit_codes import OK, WORK_REMAINS
 
 if TYPE_CHECKING:
     from mdata.jobs.chart import Chart, Wish

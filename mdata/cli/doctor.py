@@ -34,8 +34,9 @@ def doctor(
 
 def _doctor(frame: Frame, *, is_deep: bool, fixes: bool) -> Answer:
     from mdata.cli.jobs import rate_limit
-    from mdata.errors import NEXT_ATTEMPT, OK, WORK_REMAINS
+    from mdata.errors import NEXT_ATTEMPT
     from mdata.exchange.rest import Rest
+    from mdata.exit_codes import OK, WORK_REMAINS
     from mdata.jobs import doctor as job
     from mdata.jobs.checkup import PROBLEM
 

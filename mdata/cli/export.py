@@ -13,7 +13,8 @@ import typer
 from mdata.cli import options as common
 from mdata.cli.frame import Answer, Frame, Options, conduct, instant
 from mdata.cli.words import one_of
-from mdata.errors import OK, WORK_REMAINS, NotPermittedError, Stopped, StorageError
+from mdata.errors import NotPermittedError, Stopped, StorageError
+from mdata.exit_codes import OK, WORK_REMAINS
 from mdata.reading.kinds import FORMATS
 
 if TYPE_CHECKING:

@@ -18,16 +18,8 @@ from mdata import config, waiting
 from mdata.cli import signals
 from mdata.clock import Clock, RehearsalClock, SystemClock
 from mdata.config import Loaded
-from mdata.errors import (
-    BUG,
-    ConfigurationError,
-    MdataError,
-    NotNowError,
-    NotPermittedError,
-    Stopped,
-    StorageError,
-    worst,
-)
+from mdata.errors import ConfigurationError, MdataError, NotPermittedError, Stopped, StorageError
+from mdata.exit_codes import BUG, WORK_REMAINS, find, worst
 from mdata.logs import StderrLog, harmless
 
 if TYPE_CHECKING:
@@ -104,8 +96,8 @@ def perform(command: str, options: Options, act: Callable[[StderrLog], Answer], 
     try:
         answer = act(log)
     except MdataError as error:
-        # Another run at work is no error: cron must not send a mail for it.
-        (log.notice if isinstance(error, NotNowError) else log.error)(str(error))
+        # Another run at work is no error: cron must not send a mail for it. What was demanded and is not there, is.
+        log.say("ERROR" if error.exit_code == WORK_REMAINS else find(error.exit_code).level, str(error))
         answer = _failed(log, command, error.exit_code, str(error), is_job=is_job)
     except Stopped as stop:
         if is_job:
@@ -144,22 +136,24 @@ def _remember_for_alarm(answer: Answer) -> None:
     run = config.invocation_id()
     if run is None:
         return
-    from mdata.units.endings import remember
+    from mdata.units.endings import noteworthy
 
-    remember(answer.exit, answer.reason, run)
+    place = noteworthy(answer.exit)
+    if place is not None:
+        from mdata.units import alarm
+
+        alarm.note_ending(*place, answer.exit, answer.reason, run)
 
 
 def _failed(log: StderrLog, command: str, exit_code: int, reason: str, *, is_job: bool) -> Answer:
-    from mdata.jobs.result import outcome_of
-
     if is_job:
-        closing_line(log, exit_code, f"{command} outcome={outcome_of(exit_code)} exit={exit_code}")
+        closing_line(log, exit_code, f"{command} outcome={find(exit_code).outcome} exit={exit_code}")
     return Answer(exit_code, reason)
 
 
 def closing_line(log: StderrLog, exit_code: int, line: str) -> None:
     """Say how a run ended, as loudly as it deserves: what is no failure must alarm nobody."""
-    (log.notice if exit_code in {0, 3, 65, 75} or exit_code > 128 else log.error)(line)
+    log.say(find(exit_code).level, line)
 
 
 def _unforeseen(log: StderrLog, error: Exception) -> tuple[int, str]:

@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from mdata.cli.frame import run
-from mdata.errors import EXIT_CODES
+from mdata.exit_codes import EXIT_CODES
 
 if TYPE_CHECKING:
     from typer._click import Command, Context
@@ -46,7 +46,7 @@ HIDDEN = {"notify"}
 
 HELP = {"help_option_names": ["-h", "--help"]}
 
-EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code:<3}  {meaning}" for code, meaning in EXIT_CODES.items())
+EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {one.text:<3}  {one.meaning}" for one in EXIT_CODES)
 
 # The first line keeps the others as they are.
 FIRST_STEPS = """\b

@@ -100,7 +100,7 @@ def _answer(done: "Restored", state: "Status") -> Answer:
 
     from mdata import render
     from mdata.cli.backup import doubts, show
-    from mdata.errors import OK, WORK_REMAINS
+    from mdata.exit_codes import OK, WORK_REMAINS
 
     unknown = sum(one.counts.unknown for one in state.series if not one.is_retired)
     reason = doubts(done.found)

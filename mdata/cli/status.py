@@ -9,7 +9,8 @@ import typer
 
 from mdata.cli import options as common
 from mdata.cli.frame import Answer, Frame, Options, conduct, duration
-from mdata.errors import OK, WORK_REMAINS, MdataError
+from mdata.errors import MdataError
+from mdata.exit_codes import OK, WORK_REMAINS
 
 if TYPE_CHECKING:
     from mdata.jobs.status import Status

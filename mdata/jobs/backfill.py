@@ -8,7 +8,7 @@ from mdata.domain.ledger import backlog, doubted_outside
 from mdata.domain.query import PAGE_LIMIT
 from mdata.domain.series import Series
 from mdata.domain.timeframe import Timeframe
-from mdata.errors import WORK_REMAINS
+from mdata.exit_codes import WORK_REMAINS
 from mdata.jobs.context import Context
 from mdata.jobs.job import Job, run
 from mdata.jobs.ledger import read_ledger

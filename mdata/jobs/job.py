@@ -11,9 +11,6 @@ from mdata.domain.budget import Priority
 from mdata.domain.moment import iso
 from mdata.errors import (
     NEXT_ATTEMPT,
-    OK,
-    RETRYABLE,
-    WORK_REMAINS,
     GarbledError,
     MdataError,
     RateLimitedError,
@@ -21,10 +18,10 @@ from mdata.errors import (
     Stopped,
     StorageError,
     UnreachableError,
-    worst,
 )
+from mdata.exit_codes import BAD_ANSWER, OK, ROWS_REFUSED, WORK_REMAINS, find, worst
 from mdata.jobs.context import Context, Exchange
-from mdata.jobs.result import JobResult, outcome_of
+from mdata.jobs.result import JobResult
 from mdata.ratelimit import Wait
 from mdata.store import jobs as table
 from mdata.store.engine import Connection
@@ -38,8 +35,9 @@ R = TypeVar("R")
 
 # What to do about an answer that was not, or not wholly, stored.
 _ADVICE = {
-    65: "what was refused is kept in the table rejected_rows; `mdata detect-gaps` and `mdata repair` ask again",
-    76: "run this again later; if it goes on, the exchange has changed and mdata has to",
+    ROWS_REFUSED: "what was refused is kept in the table rejected_rows; "
+    "`mdata detect-gaps` and `mdata repair` ask again",
+    BAD_ANSWER: "run this again later; if it goes on, the exchange has changed and mdata has to",
 }
 
 # Seconds that a run waits for others without a word.
@@ -224,10 +222,10 @@ class Job:
         text = "; ".join(sentences) or None
         if text and code in _ADVICE:
             text += f"; {_ADVICE[code]}"
-        if (code in RETRYABLE or self._not_before) and NEXT_ATTEMPT not in (text or ""):
+        if (find(code).is_retryable or self._not_before) and NEXT_ATTEMPT not in (text or ""):
             text = "; ".join(filter(None, (text, self._when(finished_at))))
         self._progress.tally = replace(self.tally, remaining=remaining)
-        outcome = "skipped" if code == OK and self._skipped else outcome_of(code)
+        outcome = "skipped" if code == OK and self._skipped else find(code).outcome
         ending = Ending("interrupted" if code > 128 else outcome, code, text)
         with self.write() as connection:
             table.finish(connection, self._progress.id or 0, self.tally, finished_at, ending)

@@ -9,7 +9,8 @@ from mdata.domain.interval import Range
 from mdata.domain.planning import Wish
 from mdata.domain.query import PAGE_LIMIT, Page, Query
 from mdata.domain.series import Series
-from mdata.errors import WORK_REMAINS, BadAnswerError
+from mdata.errors import BadAnswerError
+from mdata.exit_codes import WORK_REMAINS
 from mdata.jobs.answers import store_page
 from mdata.jobs.context import Context, Progress
 from mdata.jobs.job import Job, run

@@ -10,7 +10,8 @@ from mdata.domain.gaps import Gap
 from mdata.domain.interval import Range
 from mdata.domain.query import Page, Query
 from mdata.domain.series import Series
-from mdata.errors import WORK_REMAINS, BadAnswerError, NotNowError, UnreachableError
+from mdata.errors import BadAnswerError, NotNowError, UnreachableError
+from mdata.exit_codes import WORK_REMAINS
 from mdata.jobs.answers import store_page
 from mdata.jobs.context import Context, Progress
 from mdata.jobs.detect_gaps import find_missing, unknown_in_gaps

@@ -3,12 +3,10 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mdata.errors import RETRYABLE
+from mdata import exit_codes
 
 if TYPE_CHECKING:
     from mdata.store.jobs import Tally
-
-OUTCOMES = {0: "ok", 3: "partial", 65: "partial", 75: "skipped"}
 
 
 class JobResult(NamedTuple):
@@ -24,19 +22,15 @@ class JobResult(NamedTuple):
     tally: "Tally"
 
 
-def outcome_of(exit_code: int) -> str:
-    """Return the word for an exit code: ok, partial, skipped or failed."""
-    return OUTCOMES.get(exit_code, "failed")
-
-
 def envelope(command: str, exit_code: int, reason: str | None, data: Mapping[str, Any]) -> dict[str, Any]:
     """Return the object that `--json` prints and HTTP serves: what every command tells, then its own `data`."""
+    meant = exit_codes.find(exit_code)
     return {
         "mdata": 1,
         "command": command,
-        "outcome": outcome_of(exit_code),
+        "outcome": meant.outcome,
         "exit": exit_code,
         "reason": reason,
-        "retryable": exit_code in RETRYABLE,
+        "retryable": meant.is_retryable,
         **data,
     }

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from mdata.config import Settings
 from mdata.domain.budget import Priority
 from mdata.domain.series import Series
-from mdata.errors import OK, WORK_REMAINS
+from mdata.exit_codes import OK, WORK_REMAINS
 from mdata.jobs.context import Context
 from mdata.jobs.job import Job, run
 from mdata.jobs.result import JobResult

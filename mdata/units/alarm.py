@@ -11,7 +11,8 @@ import subprocess
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from mdata.errors import EXIT_CODES, MdataError
+from mdata import exit_codes
+from mdata.errors import MdataError
 from mdata.files import replace_whole
 from mdata.logs import harmless
 from mdata.units.endings import is_green, note_path
@@ -34,8 +35,8 @@ class Failure:
         """Return the same for people."""
         if self.result != "exit-code":
             return f"{self.result} ({self.status})" if self.status else self.result
-        meaning = EXIT_CODES.get(self.status)
-        return f"exit {self.status}" + (f" ({meaning})" if meaning else "")
+        known = self.status.isdecimal() and exit_codes.is_known(int(self.status))
+        return f"exit {self.status}" + (f" ({exit_codes.find(int(self.status)).meaning})" if known else "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+from mdata import exit_codes
 from mdata.config.systemd import state_folder
 
-# What a unit may end with and be green; anything else is an alarm. For `status`, 3 is what it is there to tell.
-GREEN = frozenset({0, 3, 69, 75, 129, 130, 143})
-GREEN_STATUS = GREEN - {3}
+_SERVICE = "mdata-serve"  # the one unit that has no end of its own
+_CHECK = "mdata-status"  # what it is there to tell is 3
 
 
 def this_unit() -> str | None:
@@ -27,22 +27,26 @@ def note_path(folder: Path, unit: str) -> Path:
     return folder / "alarms" / f"{unit}.json"
 
 
+def green(unit: str) -> tuple[int, ...]:
+    """Return the codes beside 0 that a unit may end with and be well; anything else is an alarm."""
+    found = exit_codes.green()
+    if unit == _SERVICE:
+        return tuple(code for code in found if code > 128)
+    return tuple(code for code in found if code != exit_codes.WORK_REMAINS) if unit == _CHECK else found
+
+
 def is_green(unit: str, exit_code: int) -> bool:
     """Whether a unit that ended so is well."""
-    return exit_code in (GREEN_STATUS if unit == "mdata-status" else GREEN)
+    return exit_code == exit_codes.OK or exit_code in green(unit)
 
 
-def remember(exit_code: int, reason: str | None, invocation_id: str) -> None:
-    """Note for the alarm why this run failed, or that its unit has recovered. Never fails."""
+def noteworthy(exit_code: int) -> tuple[Path, str] | None:
+    """Return the state folder and the unit where the alarm has to note that this process ends so; else None."""
     unit = this_unit()
     if unit is None:
-        return
+        return None
     try:
         folder = state_folder()
     except ValueError:
-        return
-    if is_green(unit, exit_code) and not note_path(folder, unit).exists():
-        return
-    from mdata.units import alarm
-
-    alarm.note_ending(folder, unit, exit_code, reason, invocation_id)
+        return None
+    return None if is_green(unit, exit_code) and not note_path(folder, unit).exists() else (folder, unit)

@@ -9,6 +9,7 @@ from mdata import __version__
 from mdata.domain.cadence import on_calendar
 from mdata.domain.quote import quote
 from mdata.errors import ConfigurationError
+from mdata.units.endings import green
 from mdata.units.timetable import Scheduled
 
 SIGNATURE = "# Written by mdata "
@@ -37,7 +38,7 @@ class Place:
 
 def texts(place: Place, table: Iterable[Scheduled]) -> dict[str, str]:
     """Return every file of an installation by its path below the unit folder."""
-    found = {name: text.replace("@BINDIR@/mdata", _quoted(place.program)) for name, text in shipped().items()}
+    found = {name: _filled(name, text, place) for name, text in shipped().items()}
     found[_ENVIRONMENT] = _environment(place)
     if place.manager == "system":
         found |= _hardening(place)
@@ -49,7 +50,10 @@ def texts(place: Place, table: Iterable[Scheduled]) -> dict[str, str]:
 
 
 def shipped() -> dict[str, str]:
-    """Return the units of the repository by their names, with `@BINDIR@` where the program's folder belongs."""
+    """Return the units of the repository by their names, as templates.
+
+    `@BINDIR@` stands where the program's folder belongs, `@GREEN@` for the exit codes that are no failure.
+    """
     files = [path for kind in ("services", "timers") for path in sorted((_source() / kind).iterdir())]
     return {path.name: path.read_text(encoding="utf-8") for path in files}
 
@@ -68,6 +72,11 @@ def store_of(unit_folder: Path) -> Path | None:
     except (OSError, ValueError):
         return None
     return next((Path(line.removeprefix(_STORE)) for line in lines if line.startswith(_STORE)), None)
+
+
+def _filled(name: str, text: str, place: Place) -> str:
+    codes = " ".join(map(str, green(name.removesuffix(".service"))))
+    return text.replace("@BINDIR@/mdata", _quoted(place.program)).replace("@GREEN@", codes)
 
 
 def _source() -> Path:

@@ -12,7 +12,8 @@ from mdata.clock import Clock
 from mdata.config import Settings, values
 from mdata.domain.gaps import STATUSES
 from mdata.domain.moment import parse_duration, parse_instant
-from mdata.errors import USAGE, MdataError
+from mdata.errors import MdataError
+from mdata.exit_codes import USAGE
 from mdata.jobs import JOBS, RUN_OUTCOMES
 from mdata.jobs.health import Limits, complaints
 from mdata.jobs.result import envelope

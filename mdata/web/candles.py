@@ -13,7 +13,8 @@ from mdata.domain.moment import parse_instant
 from mdata.domain.quote import quote
 from mdata.domain.series import Series
 from mdata.domain.timeframe import Timeframe
-from mdata.errors import USAGE, MdataError
+from mdata.errors import MdataError
+from mdata.exit_codes import USAGE
 from mdata.jobs.result import envelope
 from mdata.store import series as table
 from mdata.store.engine import Connection, open_for_reading

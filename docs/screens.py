@@ -22,7 +22,7 @@ from unittest.mock import patch
 
 import typer
 
-from mdata.cli import frame
+from mdata.cli import entry
 from mdata.cli.main import COMMANDS, HIDDEN, app
 from mdata.config.table import CATEGORIES
 from mdata.domain.interval import Range
@@ -99,7 +99,7 @@ class Rehearsal:
         if program == "sqlite3":
             return self._sqlite3(*arguments)
         environment = patch.dict(os.environ, self._environment, clear=True)
-        clock = patch.object(frame, "clock_of", lambda _: self._clock)
+        clock = patch.object(entry, "clock_of", lambda _: self._clock)
         with environment, clock, _folder(self._folder.name), _signals(), _terminal() as shown:
             try:
                 app(arguments, prog_name="mdata")

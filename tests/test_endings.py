@@ -6,7 +6,7 @@ import re
 import pytest
 from conftest import NOW, Folder
 
-from mdata.cli.endings import sentence
+from mdata.cli.closing import sentence
 from mdata.jobs.result import JobResult
 from mdata.logs import StderrLog
 from mdata.store.jobs import Tally

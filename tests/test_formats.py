@@ -192,7 +192,7 @@ def test_what_cannot_be_written_is_wrong_usage(filled: Folder, arguments: tuple[
 
 @pytest.mark.parametrize("name", ["a.parquet", "a.feather", "a.csv.zst", "folder/"])
 def test_a_missing_extra_is_named(filled: Folder, name: str) -> None:
-    code = "import sys; sys.modules['pyarrow'] = None; from mdata.cli.frame import run; run()"
+    code = "import sys; sys.modules['pyarrow'] = None; from mdata.cli.main import run; run()"
     more = ("--format", "freqtrade") if name == "folder/" else ()
     ended = subprocess.run(
         [sys.executable, "-c", code, "export", "-o", name, *more], env=filled.environ(), cwd=filled.path,

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TextIO
 import typer
 
 from mdata.cli import options as common
-from mdata.cli.frame import Answer, Frame, Options, conduct, instant
-from mdata.cli.words import one_of
+from mdata.cli.completion import one_of
+from mdata.cli.entry import Answer, Kit, Options, conduct, instant
 from mdata.errors import NotPermittedError, Stopped, StorageError
 from mdata.exit_codes import OK, WORK_REMAINS
 from mdata.reading.kinds import FORMATS
@@ -94,33 +94,33 @@ def export(
     # A path forgets the slash at its end; the shell's completion writes one behind a folder that is there.
     is_folder = file is not None and (str(output).endswith("/") or _is_dir(file))
     wish = _Wish(since, until, file, is_folder, format_, resample, fill)
-    conduct("export", given, lambda frame: _export(frame, wish))
+    conduct("export", given, lambda kit: _export(kit, wish))
 
 
-def _export(frame: Frame, wish: _Wish) -> Answer:
+def _export(kit: Kit, wish: _Wish) -> Answer:
     from mdata.jobs.wanted import targets
 
-    asked, wanted = _asked(frame, wish), targets(frame.loaded.settings)
+    asked, wanted = _asked(kit, wish), targets(kit.loaded.settings)
     if wish.output is None and wish.format != "freqtrade":
-        found = _to_stdout(frame, wish, asked, wanted)
-        return Answer(*_verdict(frame, found))
+        found = _to_stdout(kit, wish, asked, wanted)
+        return Answer(*_verdict(kit, found))
     if wish.output is None or wish.is_folder or wish.format == "freqtrade":
-        found = _into_folder(frame, wish, asked, wanted)
+        found = _into_folder(kit, wish, asked, wanted)
     else:
         kind = _kind(wish.output.name, wish.format)
-        file = _file(wish.output, frame.loaded.settings.database_path)
-        found = _into_file(frame, file, kind, asked, wanted)
-    return Answer(*_verdict(frame, found), {"output": str(wish.output), "series": [_row(one) for one in found]})
+        file = _file(wish.output, kit.loaded.settings.database_path)
+        found = _into_file(kit, file, kind, asked, wanted)
+    return Answer(*_verdict(kit, found), {"output": str(wish.output), "series": [_row(one) for one in found]})
 
 
-def _asked(frame: Frame, wish: _Wish) -> "Asked":
+def _asked(kit: Kit, wish: _Wish) -> "Asked":
     from mdata.jobs.export import Asked
 
-    start, end = instant(wish.since, "--since", frame.clock), instant(wish.until, "--until", frame.clock)
+    start, end = instant(wish.since, "--since", kit.clock), instant(wish.until, "--until", kit.clock)
     if start is not None and end is not None and start >= end:
         raise typer.BadParameter("--since has to be earlier than --until")
-    coarse = None if wish.resample is None else _coarse(wish.resample, frame.loaded.settings.timeframes)
-    return Asked(start, end, frame.clock.now(), coarse, wish.fill)
+    coarse = None if wish.resample is None else _coarse(wish.resample, kit.loaded.settings.timeframes)
+    return Asked(start, end, kit.clock.now(), coarse, wish.fill)
 
 
 def _coarse(text: str, sources: "tuple[Timeframe, ...]") -> "Timeframe":
@@ -144,7 +144,7 @@ def _kind(name: str, given: str | None) -> "Kind":
         raise typer.BadParameter(str(error), param_hint="--output") from error
 
 
-def _to_stdout(frame: Frame, wish: _Wish, asked: "Asked", wanted: "list[Target]") -> "list[Exported]":
+def _to_stdout(kit: Kit, wish: _Wish, asked: "Asked", wanted: "list[Target]") -> "list[Exported]":
     from mdata.jobs.export import export as work
     from mdata.reading.formats import text_writer
 
@@ -152,18 +152,18 @@ def _to_stdout(frame: Frame, wish: _Wish, asked: "Asked", wanted: "list[Target]"
     if not kind.is_text:
         raise typer.BadParameter(f"{kind.format} is nothing for stdout: name a file with --output")
     with _stdout() as stream, text_writer(kind, stream, fill=asked.fill) as writer:
-        found = work(frame.loaded.settings.database_path, wanted, asked, writer.write, frame.log.info)
+        found = work(kit.loaded.settings.database_path, wanted, asked, writer.write, kit.log.info)
         writer.close({})
     return found
 
 
-def _into_file(frame: Frame, file: Path, kind: "Kind", asked: "Asked", wanted: "list[Target]") -> "list[Exported]":
+def _into_file(kit: Kit, file: Path, kind: "Kind", asked: "Asked", wanted: "list[Target]") -> "list[Exported]":
     from mdata.files import whole_bytes
     from mdata.jobs.export import export as work
     from mdata.reading.formats import writer
 
     with whole_bytes(file, _plain_mode()) as stream, writer(kind, stream, fill=asked.fill) as written:
-        found = work(frame.loaded.settings.database_path, wanted, asked, written.write, frame.log.info)
+        found = work(kit.loaded.settings.database_path, wanted, asked, written.write, kit.log.info)
         written.close({"series": [_described(one) for one in found]})
     return found
 
@@ -175,7 +175,7 @@ def _is_dir(path: Path) -> bool:
         return False
 
 
-def _into_folder(frame: Frame, wish: _Wish, asked: "Asked", wanted: "list[Target]") -> "list[Exported]":
+def _into_folder(kit: Kit, wish: _Wish, asked: "Asked", wanted: "list[Target]") -> "list[Exported]":
     from mdata.reading.kinds import Kind
 
     kind = Kind(wish.format or "csv")
@@ -185,8 +185,8 @@ def _into_folder(frame: Frame, wish: _Wish, asked: "Asked", wanted: "list[Target
     folder = _folder(wish.output, kind)
     found = []
     for target, name in zip(wanted, names, strict=True):
-        file = _file(folder / name, frame.loaded.settings.database_path)
-        found += _into_file(frame, file, kind, asked, [target])
+        file = _file(folder / name, kit.loaded.settings.database_path)
+        found += _into_file(kit, file, kind, asked, [target])
     return found
 
 
@@ -266,7 +266,7 @@ def _plain_mode() -> int:
     return 0o666 & ~mask
 
 
-def _verdict(frame: Frame, found: "list[Exported]") -> tuple[int, str | None]:
+def _verdict(kit: Kit, found: "list[Exported]") -> tuple[int, str | None]:
     missing = []
     for one in found:
         name = f"{one.symbol} {one.timeframe}"
@@ -277,11 +277,11 @@ def _verdict(frame: Frame, found: "list[Exported]") -> tuple[int, str | None]:
             verb = "is" if count == 1 else "are"
             missing.append(f"{count} of {one.intervals} intervals of {name} {verb} {word}")
         else:
-            frame.log.info(_complete(name, one))
+            kit.log.info(_complete(name, one))
     if not missing:
         return OK, None
     reason = f"{'; '.join(missing)}: {_ADVICE}"
-    frame.log.warning(reason)
+    kit.log.warning(reason)
     return WORK_REMAINS, reason
 
 

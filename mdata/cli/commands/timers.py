@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mdata.cli import options as common
-from mdata.cli.frame import Answer, Frame, Options, conduct, perform
+from mdata.cli.entry import Answer, Kit, Options, conduct, perform
 
 if TYPE_CHECKING:
     from mdata.config import Settings
@@ -49,7 +49,7 @@ def install(
     """
     manager = _manager(user=user, system=system)
     given = Options(env_file, json=json, quiet=quiet, verbose=verbose)
-    conduct("timers", given, lambda frame: _install(frame, manager, dry_run=dry_run))
+    conduct("timers", given, lambda kit: _install(kit, manager, dry_run=dry_run))
 
 
 @timers.command("uninstall")
@@ -82,7 +82,7 @@ def _manager(*, user: bool, system: bool) -> str:
     return "system" if system or (not user and os.geteuid() == 0) else "user"
 
 
-def _install(frame: Frame, manager: str, *, dry_run: bool) -> Answer:
+def _install(kit: Kit, manager: str, *, dry_run: bool) -> Answer:
     from mdata.errors import ConfigurationError
     from mdata.units import install as installer
     from mdata.units import manager as systemd
@@ -95,21 +95,21 @@ def _install(frame: Frame, manager: str, *, dry_run: bool) -> Answer:
     if version is None:
         if not dry_run:
             raise ConfigurationError(systemd.no_answer(manager))
-        frame.log.warning(systemd.no_answer(manager))
-    seen = place.settings_in_units(frame.loaded, manager)
+        kit.log.warning(systemd.no_answer(manager))
+    seen = place.settings_in_units(kit.loaded, manager)
     table = timetable(seen)
-    where = place.place_of(manager, frame.loaded, seen, version)
+    where = place.place_of(manager, kit.loaded, seen, version)
     folder = place.unit_folder(manager)
     if version is not None and not systemd.searches(manager, folder):
         raise ConfigurationError(
             f"your systemd does not look for units in {folder}; is XDG_CONFIG_HOME set here only?"
         )
-    _warn(frame, seen)
-    frame.log.info(f"settings from {where.env_file or 'the defaults: there is no env file, `mdata init` writes one'}")
+    _warn(kit, seen)
+    kit.log.info(f"settings from {where.env_file or 'the defaults: there is no env file, `mdata init` writes one'}")
     changes = installer.install(where, table, folder, dry_run=dry_run)
     if manager == "user" and not systemd.is_lingering():
         remedy = f"`loginctl enable-linger {systemd.current_user()}`"
-        frame.log.warning(f"lingering is off: the timers stop when you log out; {remedy} has them go on")
+        kit.log.warning(f"lingering is off: the timers stop when you log out; {remedy} has them go on")
     data = {"manager": manager, "unit_folder": str(folder), "env_file": where.env_file and str(where.env_file)}
     listing = "" if dry_run else systemd.list_timers(manager)
     return Answer(
@@ -118,14 +118,14 @@ def _install(frame: Frame, manager: str, *, dry_run: bool) -> Answer:
     )
 
 
-def _warn(frame: Frame, seen: "Settings") -> None:
+def _warn(kit: Kit, seen: "Settings") -> None:
     from mdata.units.timetable import doubts
 
-    here_only = [name for name, origin in frame.loaded.origins.items() if origin == "environment"]
+    here_only = [name for name, origin in kit.loaded.origins.items() if origin == "environment"]
     if here_only:
-        frame.log.warning(f"the units do not see what is set in this terminal only: {', '.join(here_only)}")
+        kit.log.warning(f"the units do not see what is set in this terminal only: {', '.join(here_only)}")
     for doubt in doubts(seen):
-        frame.log.warning(doubt)
+        kit.log.warning(doubt)
 
 
 def _uninstall(log: "StderrLog", manager: str) -> Answer:
@@ -173,34 +173,34 @@ def _show_changes(changes: "Changes", folder: Path, listing: str = "", *, dry_ru
         render.line(line)
 
 
-def _crontab(frame: Frame) -> Answer:
+def _crontab(kit: Kit) -> Answer:
     from mdata.units.cron import crontab
     from mdata.units.place import this_program
     from mdata.units.timetable import timetable
 
-    text = crontab(this_program(), frame.loaded.env_file, timetable(frame.loaded.settings))
+    text = crontab(this_program(), kit.loaded.env_file, timetable(kit.loaded.settings))
     return Answer(data={"crontab": text}, show=lambda: typer.echo(text, nl=False))
 
 
-def _show(frame: Frame) -> Answer:
+def _show(kit: Kit) -> Answer:
     from mdata.units import marker as notes
     from mdata.units.manager import elapses
     from mdata.units.timetable import timetable
 
-    settings = frame.loaded.settings
+    settings = kit.loaded.settings
     marker = notes.read(settings.database_path)
     found = elapses(marker) if marker else None
     if marker is None:
-        frame.log.warning("no timers are installed for this store: `mdata timers install`")
+        kit.log.warning("no timers are installed for this store: `mdata timers install`")
     elif found is None:
-        frame.log.warning(f"the {marker.manager} manager of {marker.user} does not answer here")
+        kit.log.warning(f"the {marker.manager} manager of {marker.user} does not answer here")
     elif marker.is_outdated():
-        frame.log.warning(f"the units are of mdata {marker.version}: run `mdata timers install` again")
+        kit.log.warning(f"the units are of mdata {marker.version}: run `mdata timers install` again")
     next_runs = {one.job: one for one in found or ()}
-    rows = [_row(frame, one, marker, next_runs.get(one.job)) for one in timetable(settings)]
+    rows = [_row(kit, one, marker, next_runs.get(one.job)) for one in timetable(settings)]
     return Answer(
         data={**_about(marker), "answers": found is not None, "timers": rows},
-        show=lambda: _show_rows(rows, frame.clock.now()),
+        show=lambda: _show_rows(rows, kit.clock.now()),
     )
 
 
@@ -212,13 +212,13 @@ def _about(marker: "Marker | None") -> dict[str, str | None]:
             "env_file": env_file, "version": marker.version}  # fmt: skip
 
 
-def _row(frame: Frame, one: "Scheduled", marker: "Marker | None", elapse: "Elapse | None") -> dict[str, Any]:
+def _row(kit: Kit, one: "Scheduled", marker: "Marker | None", elapse: "Elapse | None") -> dict[str, Any]:
     from mdata import shapes
     from mdata.domain.cadence import on_calendar
     from mdata.domain.moment import iso
     from mdata.units.manager import journal, journal_of_run
 
-    (last,) = shapes.find_jobs(frame.loaded.settings, one.job, None, 1) or (None,)
+    (last,) = shapes.find_jobs(kit.loaded.settings, one.job, None, 1) or (None,)
     run = last["invocation_id"] if last else None
     manager = marker.manager if marker else None
     log = journal_of_run(manager, run) if run else journal(manager, one.job)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mdata.cli import options as common
-from mdata.cli.frame import Answer, Frame, Options, conduct, instant
-from mdata.cli.words import complete_timeframe
+from mdata.cli.completion import complete_timeframe
+from mdata.cli.entry import Answer, Kit, Options, conduct, instant
 from mdata.exit_codes import OK, WORK_REMAINS
 
 if TYPE_CHECKING:
@@ -46,38 +46,38 @@ def chart(
     which all of that fits.
     """
     given = Options(env_file, common.both(symbols, symbol), None, json, quiet, verbose)
-    conduct("chart", given, lambda frame: _chart(frame, timeframe, since, until))
+    conduct("chart", given, lambda kit: _chart(kit, timeframe, since, until))
 
 
-def _chart(frame: Frame, timeframe: str | None, since: str | None, until: str | None) -> Answer:
+def _chart(kit: Kit, timeframe: str | None, since: str | None, until: str | None) -> Answer:
     from mdata.jobs.chart import look
     from mdata.store.engine import open_for_reading
 
-    settings, found, missing = frame.loaded.settings, [], []
-    wish = _wish(frame, timeframe, since, until)
-    store = open_for_reading(settings.database_path, frame.log.info)
+    settings, found, missing = kit.loaded.settings, [], []
+    wish = _wish(kit, timeframe, since, until)
+    store = open_for_reading(settings.database_path, kit.log.info)
     if store is None:
-        return _nothing(frame, list(settings.symbols), timeframe)
+        return _nothing(kit, list(settings.symbols), timeframe)
     with store:
         for symbol in settings.symbols:
-            one = look(store, settings, symbol, wish, frame.clock.now())
+            one = look(store, settings, symbol, wish, kit.clock.now())
             if one is None:
                 missing.append(symbol)
             else:
                 found.append(one)
     answer = Answer(OK, None, {"charts": [_told(one) for one in found]}, lambda: _show(found))
-    return _nothing(frame, missing, timeframe, answer) if missing else answer
+    return _nothing(kit, missing, timeframe, answer) if missing else answer
 
 
-def _wish(frame: Frame, timeframe: str | None, since: str | None, until: str | None) -> "Wish":
+def _wish(kit: Kit, timeframe: str | None, since: str | None, until: str | None) -> "Wish":
     from shutil import get_terminal_size
 
     from mdata.config import values
     from mdata.jobs.chart import Wish
     from mdata.screen.chart import AXIS
 
-    start, end = instant(since, "--since", frame.clock), instant(until, "--until", frame.clock)
-    if start is not None and start >= (frame.clock.now() if end is None else end):
+    start, end = instant(since, "--since", kit.clock), instant(until, "--until", kit.clock)
+    if start is not None and start >= (kit.clock.now() if end is None else end):
         raise typer.BadParameter("--since has to be earlier than --until")
     try:
         grids = values.timeframes(timeframe) if timeframe else (None,)
@@ -88,11 +88,11 @@ def _wish(frame: Frame, timeframe: str | None, since: str | None, until: str | N
     return Wish(start, end, grids[0], max(10, get_terminal_size().columns - AXIS))
 
 
-def _nothing(frame: Frame, symbols: list[str], timeframe: str | None, answer: Answer | None = None) -> Answer:
+def _nothing(kit: Kit, symbols: list[str], timeframe: str | None, answer: Answer | None = None) -> Answer:
     """Return the answer for pairs of which there is nothing to draw."""
     what = f"{', '.join(symbols)}{f' that adds up to {timeframe}' if timeframe else ''}"
     reason = f"nothing is stored of {what}: run `mdata backfill`"
-    frame.log.error(reason)
+    kit.log.error(reason)
     return Answer(
         WORK_REMAINS, reason, answer.data if answer else {"charts": []}, answer.show if answer else lambda: None
     )

@@ -4,7 +4,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from mdata import config
-from mdata.cli.frame import Frame
+from mdata.cli.entry import Kit
 from mdata.jobs.result import JobResult
 
 if TYPE_CHECKING:
@@ -22,14 +22,14 @@ _COUNTED = {
 }
 
 
-def ending(frame: Frame, store: "Store", result: JobResult, words: str = "") -> str:
+def ending(kit: Kit, store: "Store", result: JobResult, words: str = "") -> str:
     """Return the last line of a run; `words` are `key=value` that it tells beside its counters."""
     if not sys.stderr.isatty() or config.is_journal(sys.stderr):
         return summary(result, words)
     from mdata.jobs.status import collect
 
-    states = collect(frame.loaded.settings, store, frame.clock.now(), narrowed=True).series
-    return sentence(result, words, states, frame.clock.now())
+    states = collect(kit.loaded.settings, store, kit.clock.now(), narrowed=True).series
+    return sentence(result, words, states, kit.clock.now())
 
 
 def summary(result: JobResult, words: str = "") -> str:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mdata.cli import options as common
-from mdata.cli.frame import Answer, Frame, Options, conduct
+from mdata.cli.entry import Answer, Kit, Options, conduct
 
 if TYPE_CHECKING:
     from mdata.jobs.symbols import Listing
@@ -23,17 +23,17 @@ def symbols(
 ) -> None:
     """List the pairs of the exchange, and what is stored of them."""
     given = Options(env_file, None, None, json, quiet, verbose)
-    conduct("symbols", given, lambda frame: _symbols(frame, text or "", refresh=refresh))
+    conduct("symbols", given, lambda kit: _symbols(kit, text or "", refresh=refresh))
 
 
-def _symbols(frame: Frame, text: str, *, refresh: bool) -> Answer:
+def _symbols(kit: Kit, text: str, *, refresh: bool) -> Answer:
     from mdata.domain.moment import iso
     from mdata.domain.near import did_you_mean
     from mdata.jobs import symbols as job
     from mdata.store.engine import open_for_reading
 
-    listing = _listing(frame, refresh=refresh)
-    store = open_for_reading(frame.loaded.settings.database_path, frame.log.info)
+    listing = _listing(kit, refresh=refresh)
+    store = open_for_reading(kit.loaded.settings.database_path, kit.log.info)
     try:
         stored = job.stored(store)
     finally:
@@ -42,24 +42,24 @@ def _symbols(frame: Frame, text: str, *, refresh: bool) -> Answer:
     rows = [{"symbol": one, "stored": stored.get(one, [])} for one in listing.symbols if job.matches(one, text)]
     if not rows:
         pairs = [one[1:].replace(":", "/") for one in listing.symbols]
-        frame.log.warning(f"no pair has {text!r} in its name{did_you_mean(text.upper(), pairs)}")
+        kit.log.warning(f"no pair has {text!r} in its name{did_you_mean(text.upper(), pairs)}")
     return Answer(data={"listed_at": iso(listing.listed_at), "symbols": rows}, show=lambda: _show(rows))
 
 
-def _listing(frame: Frame, *, refresh: bool) -> "Listing":
+def _listing(kit: Kit, *, refresh: bool) -> "Listing":
     from mdata import config
     from mdata.jobs import symbols as job
 
-    url, folder = frame.loaded.settings.bitfinex_rest_url, config.cache_folder()
-    known = job.remembered(folder / "symbols.json", url, frame.clock.now()) if folder and not refresh else None
+    url, folder = kit.loaded.settings.bitfinex_rest_url, config.cache_folder()
+    known = job.remembered(folder / "symbols.json", url, kit.clock.now()) if folder and not refresh else None
     if known is not None:
         return known
-    from mdata.cli.jobs import rate_limit
+    from mdata.cli.job_run import rate_limit
     from mdata.exchange.rest import Rest
 
-    exchange = Rest(url, frame.clock, frame.log.warning)
+    exchange = Rest(url, kit.clock, kit.log.warning)
     try:
-        found = job.ask(url, lambda: exchange, rate_limit(frame), frame.clock, frame.log)
+        found = job.ask(url, lambda: exchange, rate_limit(kit), kit.clock, kit.log)
     finally:
         exchange.close()
     if folder:

@@ -8,8 +8,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from mdata import __version__, config, waiting
-from mdata.cli.endings import ending
-from mdata.cli.frame import Answer, Frame, Options, closing_line, conduct, duration, job_answer
+from mdata.cli.closing import ending
+from mdata.cli.entry import Answer, Kit, Options, closing_line, conduct, duration, job_answer
 from mdata.jobs.context import Context, Exchange, Limits, Progress
 from mdata.jobs.result import JobResult
 from mdata.locks import command_lock
@@ -50,31 +50,31 @@ def run_job_with_more(
     limits: Limits,
     wait_lock: str,
     work: Callable[[Context], tuple[JobResult, More]],
-    look: Callable[[Frame], None] = lambda _: None,
+    look: Callable[[Kit], None] = lambda _: None,
 ) -> NoReturn:
     """Run a job that has more to tell than its counters; `look` may refuse to, before anything is opened."""
     patience = duration(wait_lock, "--wait-lock")
 
-    def act(frame: Frame) -> Answer:
-        look(frame)
-        database = frame.loaded.settings.database_path
-        lasting = limits._replace(since=frame.clock.boottime())
+    def act(kit: Kit) -> Answer:
+        look(kit)
+        database = kit.loaded.settings.database_path
+        lasting = limits._replace(since=kit.clock.boottime())
         if limits.max_runtime is not None:
-            waiting.bound(frame.clock.real(limits.max_runtime))
-        lock = command_lock(database, command, patience, frame.clock)
-        with lock, context(frame, lasting) as given:
+            waiting.bound(kit.clock.real(limits.max_runtime))
+        lock = command_lock(database, command, patience, kit.clock)
+        with lock, context(kit, lasting) as given:
             result, more = work(given)
-            line = ending(frame, given.store, result, more.words)
-        closing_line(frame.log, result.exit, line)
+            line = ending(kit, given.store, result, more.words)
+        closing_line(kit.log, result.exit, line)
         return job_answer(result, more.data, more.show)
 
     conduct(command, options, act, is_job=True)
 
 
 @contextmanager
-def context(frame: Frame, limits: Limits, *, shows_progress: bool = True) -> Iterator[Context]:
+def context(kit: Kit, limits: Limits, *, shows_progress: bool = True) -> Iterator[Context]:
     """Open everything a job works with, and close it again."""
-    settings = frame.loaded.settings
+    settings = kit.loaded.settings
     refuse_remote(settings.database_path, "DATABASE_PATH")
     refuse_remote(settings.rate_limit_state_path, "RATE_LIMIT_STATE_PATH")
     opened: list[Exchange] = []
@@ -83,29 +83,29 @@ def context(frame: Frame, limits: Limits, *, shows_progress: bool = True) -> Ite
         if not opened:
             from mdata.exchange.rest import Rest
 
-            opened.append(Rest(settings.bitfinex_rest_url, frame.clock, frame.log.warning))
+            opened.append(Rest(settings.bitfinex_rest_url, kit.clock, kit.log.warning))
         return opened[0]
 
     # A terminal that systemd started hands its own id on to whatever is typed there: only the journal's counts.
     run_id = config.invocation_id() if config.is_journal(sys.stderr) else None
-    origin = Origin(os.getpid(), os.uname().nodename, frame.clock.boot_id(), run_id, __version__)
-    with open_store(settings.database_path, frame.log.warning) as store, progress(wanted=shows_progress) as report:
-        yield Context(settings, frame.clock, store, rate_limit(frame), exchange, frame.log, origin, limits, report)
+    origin = Origin(os.getpid(), os.uname().nodename, kit.clock.boot_id(), run_id, __version__)
+    with open_store(settings.database_path, kit.log.warning) as store, progress(wanted=shows_progress) as report:
+        yield Context(settings, kit.clock, store, rate_limit(kit), exchange, kit.log, origin, limits, report)
         store.checkpoint(over=_LARGE_LOG)
 
 
-def rate_limit(frame: Frame) -> "RateLimit":
+def rate_limit(kit: Kit) -> "RateLimit":
     """Return the shared rate budget that the settings name."""
     import random
 
     from mdata.ratelimit import RateLimit
 
-    settings = frame.loaded.settings
+    settings = kit.loaded.settings
     return RateLimit(
         settings.rate_limit_state_path,
         settings.rate_limit_delay,
         settings.rate_limit_min_backoff_seconds,
-        frame.clock,
+        kit.clock,
         random.SystemRandom(),
         settings.rate_limit_burst,
     )

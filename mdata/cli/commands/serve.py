@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from mdata.cli import options as common
-from mdata.cli.frame import Answer, Frame, Options, conduct
+from mdata.cli.entry import Answer, Kit, Options, conduct
 
 if TYPE_CHECKING:
     import socket
@@ -73,16 +73,16 @@ def serve(
         raise typer.BadParameter("it takes the place of --host and --port: leave them out", param_hint="--socket")
     given, place = Options(env_file, quiet=quiet, verbose=verbose), Place(host, port, socket)
 
-    def act(frame: Frame) -> Answer:
+    def act(kit: Kit) -> Answer:
         from mdata.store.reading import kept
 
         with kept():
-            return _serve(frame, place, allow_host or [], token_file)
+            return _serve(kit, place, allow_host or [], token_file)
 
     conduct("serve", given, act)
 
 
-def _serve(frame: Frame, place: Place, names: list[str], token_file: Path | None) -> Answer:
+def _serve(kit: Kit, place: Place, names: list[str], token_file: Path | None) -> Answer:
     from mdata.config.systemd import notify_socket
     from mdata.errors import Stopped
     from mdata.notify import Notifier
@@ -93,18 +93,18 @@ def _serve(frame: Frame, place: Place, names: list[str], token_file: Path | None
     from mdata.web.server import serve as run
 
     token = _token(token_file)
-    _look(frame)
-    database, notify = frame.loaded.settings.database_path, Notifier(notify_socket())
+    _look(kit)
+    database, notify = kit.loaded.settings.database_path, Notifier(notify_socket())
     with _listening(place) as (listening, address):
 
         def ready() -> None:
             sys.stdout.write(f"{address}\n")
             sys.stdout.flush()
-            frame.log.info(f"serving {database}, read only, to {place.whom(token)}, until Ctrl-C")
+            kit.log.info(f"serving {database}, read only, to {place.whom(token)}, until Ctrl-C")
             notify("READY=1", f"STATUS=serving {address}")
 
         if token is None and place.socket is None and not place.is_loopback:
-            frame.log.warning(
+            kit.log.warning(
                 f"whoever reaches {place.host} can read everything in the store, and ask what they like of it; "
                 "put a reverse proxy with a password in front, give a --token-file, or leave --host out"
             )
@@ -112,11 +112,11 @@ def _serve(frame: Frame, place: Place, names: list[str], token_file: Path | None
         known = frozenset(name.lower() for name in names) if names or place.is_loopback else None
         try:
             # What libraries write to stderr goes into the log as well: it must not go round in circles.
-            log = frame.log.to(sys.stderr)
-            run(Site(listening, Access(known, token), ready), frame.loaded.settings, frame.clock, log)
+            log = kit.log.to(sys.stderr)
+            run(Site(listening, Access(known, token), ready), kit.loaded.settings, kit.clock, log)
         except Stopped:
             notify("STOPPING=1")
-            frame.log.info("the server has ended")
+            kit.log.info("the server has ended")
             raise
     return Answer()
 
@@ -150,14 +150,14 @@ def _want_server() -> None:
         ) from error
 
 
-def _look(frame: Frame) -> None:
+def _look(kit: Kit) -> None:
     """Refuse a store that cannot be read; one that is not there yet is waited for."""
     from mdata.store.engine import open_for_reading
 
-    path = frame.loaded.settings.database_path
-    store = open_for_reading(path, frame.log.info)
+    path = kit.loaded.settings.database_path
+    store = open_for_reading(path, kit.log.info)
     if store is None:
-        frame.log.warning(f"nothing is stored in {path} yet; it is served once `mdata backfill` has run")
+        kit.log.warning(f"nothing is stored in {path} yet; it is served once `mdata backfill` has run")
     else:
         store.close()
 

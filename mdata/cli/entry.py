@@ -1,12 +1,9 @@
 """What surrounds every subcommand: settings, log, signals, errors, the JSON envelope, the exit code."""
 
-import errno
-import io
 import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -15,25 +12,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 import typer
 
 from mdata import config, waiting
-from mdata.cli import signals
+from mdata.cli import failures, signals
 from mdata.clock import Clock, RehearsalClock, SystemClock
 from mdata.config import Loaded
-from mdata.errors import ConfigurationError, MdataError, NotPermittedError, Stopped, StorageError
-from mdata.exit_codes import BUG, WORK_REMAINS, find, worst
+from mdata.errors import MdataError, Stopped, StorageError
+from mdata.exit_codes import WORK_REMAINS, find, worst
 from mdata.logs import StderrLog, harmless
 
 if TYPE_CHECKING:
     from mdata.jobs.result import JobResult
-
-_BUG = "this is a bug in mdata; please report it with the lines above"
-# The interpreter has no other sign for it than this text, which is not translated.
-_NO_THREAD = "can't start new thread"
-_NO_MORE = {
-    errno.ENOMEM: "memory (ulimit -v, MemoryMax= of a unit)",
-    errno.EAGAIN: "threads (ulimit -u and -v, TasksMax= and MemoryMax= of a unit)",
-    errno.EMFILE: "open files (ulimit -n, LimitNOFILE= of a unit)",
-    errno.ENFILE: "open files (fs.file-max)",
-}
 
 
 class Options(NamedTuple):
@@ -63,7 +50,7 @@ class Answer:
     show: Callable[[], None] = lambda: None
 
 
-class Frame(NamedTuple):
+class Kit(NamedTuple):
     """What a subcommand works with."""
 
     loaded: Loaded
@@ -71,7 +58,7 @@ class Frame(NamedTuple):
     clock: Clock
 
 
-def conduct(command: str, options: Options, act: Callable[[Frame], Answer], *, is_job: bool = False) -> NoReturn:
+def conduct(command: str, options: Options, act: Callable[[Kit], Answer], *, is_job: bool = False) -> NoReturn:
     """Load the settings, let `act` do the work, print its answer and end with its exit code.
 
     The log of a job ends with one `key=value` line, also when it fails before there is anything to count.
@@ -83,7 +70,7 @@ def conduct(command: str, options: Options, act: Callable[[Frame], Answer], *, i
         waiting.speak_to(log)
         for warning in loaded.warnings:
             log.warning(warning)
-        return act(Frame(loaded, log, clock_of(loaded)))
+        return act(Kit(loaded, log, clock_of(loaded)))
 
     perform(command, options, load_and_act, is_job=is_job)
 
@@ -110,7 +97,7 @@ def perform(command: str, options: Options, act: Callable[[StderrLog], Answer], 
     except (typer.Exit, typer.Abort):
         raise
     except Exception as error:  # noqa: BLE001 - the one place that may catch everything
-        answer = _failed(log, command, *_unforeseen(log, error), is_job=is_job)
+        answer = _failed(log, command, *failures.unforeseen(log, error), is_job=is_job)
     _remember_for_alarm(answer)
     try:
         _print(command, options, answer)
@@ -154,47 +141,6 @@ def _failed(log: StderrLog, command: str, exit_code: int, reason: str, *, is_job
 def closing_line(log: StderrLog, exit_code: int, line: str) -> None:
     """Say how a run ended, as loudly as it deserves: what is no failure must alarm nobody."""
     log.say(find(exit_code).level, line)
-
-
-def _unforeseen(log: StderrLog, error: Exception) -> tuple[int, str]:
-    """Tell what nobody has turned into a sentence; return exit code and reason."""
-    known = _not_of_our_making(error)
-    if known is None:
-        _report_bug()
-        return BUG, _BUG
-    log.error(str(known))
-    return known.exit_code, str(known)
-
-
-def _not_of_our_making(error: Exception) -> MdataError | None:
-    """Return what to say when a limit of the machine was reached, or the installation is not whole."""
-    if isinstance(error, ImportError) and error.name and not error.name.startswith("mdata"):
-        if isinstance(error, ModuleNotFoundError):
-            return ConfigurationError(f"mdata's installation is not whole here: {error}; install it again")
-        return ConfigurationError(f"mdata cannot load a part ({error}); check `ulimit -a`, or install it again")
-    lacking = _lacking(error)
-    if lacking is None:
-        return None
-    return NotPermittedError(
-        f"the system gives this run no more {lacking}; raise that limit, or end other programs, and run it again"
-    )
-
-
-def _lacking(error: Exception) -> str | None:
-    if isinstance(error, MemoryError):
-        return _NO_MORE[errno.ENOMEM]
-    if isinstance(error, RuntimeError) and str(error) == _NO_THREAD:
-        return _NO_MORE[errno.EAGAIN]
-    return _NO_MORE.get(error.errno or 0) if isinstance(error, OSError) else None
-
-
-def _report_bug() -> None:
-    import traceback
-
-    # Even here, what the exchange sent must not reach a terminal as it is.
-    for line in traceback.format_exc().splitlines():
-        sys.stderr.write(f"{harmless(line)}\n")
-    sys.stderr.write(f"mdata: {_BUG}\n")
 
 
 def clock_of(loaded: Loaded) -> Clock:
@@ -259,45 +205,3 @@ def job_answer(
         **more,
     }
     return Answer(result.exit, result.reason, data, show)
-
-
-def run() -> NoReturn:
-    """Run the command line and end the process; whatever is left over is a bug and says so."""
-    from mdata.cli.main import app
-
-    _open_closed_streams()
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # Where it is ASCII (LC_ALL=C), what is not becomes escapes, as Python has it for stderr.
-        sys.stdout.reconfigure(errors="backslashreplace")
-    code = BUG
-    try:
-        app()
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else BUG
-    except OSError as error:
-        # A help text or a version: what a command prints is looked after in `perform`.
-        StderrLog(None, "ERROR", priorities=False).error(f"this could not be written to stdout: {error.strerror}")
-        code = StorageError.exit_code
-    except Exception as error:  # noqa: BLE001 - what goes wrong outside of `perform`
-        code, _ = _unforeseen(StderrLog(None, "ERROR", priorities=False), error)
-    _end(code)
-
-
-def _open_closed_streams() -> None:
-    """Open what the caller has closed (`>&-`): no file may get its number, and writing to stdout must fail."""
-    for name, flags, mode in (
-        ("stdin", os.O_RDONLY, "r"),
-        ("stdout", os.O_RDONLY, "w"),
-        ("stderr", os.O_WRONLY, "w"),
-    ):
-        if getattr(sys, name) is None:
-            # The lowest free number is the one that was closed.
-            setattr(sys, name, os.fdopen(os.open(os.devnull, flags), mode, encoding="utf-8"))
-
-
-def _end(code: int) -> NoReturn:
-    """End the process at once: all files are closed, and taking Python apart would take as long as the work did."""
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):
-            stream.flush()
-    os._exit(code)

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mdata.cli import options as common
-from mdata.cli.frame import Answer, Frame, Options, conduct
-from mdata.cli.words import one_of
+from mdata.cli.completion import one_of
+from mdata.cli.entry import Answer, Kit, Options, conduct
 from mdata.jobs import JOBS
 
 if TYPE_CHECKING:
@@ -26,35 +26,33 @@ def logs(
     json: common.Json = False,
 ) -> None:
     """Open the journal of a job's last run."""
-    conduct("logs", Options(env_file, json=json), lambda frame: _logs(frame, command, is_json=json))
+    conduct("logs", Options(env_file, json=json), lambda kit: _logs(kit, command, is_json=json))
 
 
-def _logs(frame: Frame, command: str | None, *, is_json: bool) -> Answer:
+def _logs(kit: Kit, command: str | None, *, is_json: bool) -> Answer:
     from mdata import shapes
     from mdata.units import marker
 
-    settings = frame.loaded.settings
+    settings = kit.loaded.settings
     rows = shapes.find_jobs(settings, command, None, 1)
     if not rows:
-        frame.log.warning(
-            f"there is no run of {command or 'any job'} yet: `mdata {command or 'backfill'}` starts one"
-        )
+        kit.log.warning(f"there is no run of {command or 'any job'} yet: `mdata {command or 'backfill'}` starts one")
         return Answer(data={"job": None, "lines": None})
     (row,) = rows
     if row["invocation_id"] is None:
-        frame.log.notice(
+        kit.log.notice(
             f"the last run of {row['command']} was started by hand: it spoke there, and left this row only"
         )
         return Answer(data={"job": row, "lines": None}, show=lambda: _show(row))
-    return _journal(frame, row, marker.read(settings.database_path), is_json=is_json)
+    return _journal(kit, row, marker.read(settings.database_path), is_json=is_json)
 
 
-def _journal(frame: Frame, row: dict[str, Any], who: "Marker | None", *, is_json: bool) -> Answer:
+def _journal(kit: Kit, row: dict[str, Any], who: "Marker | None", *, is_json: bool) -> Answer:
     from mdata.units import manager
 
     call = manager.journal_of_run(who.manager if who else None, row["invocation_id"])
     if not is_json:
-        frame.log.debug(" ".join(call))
+        kit.log.debug(" ".join(call))
         manager.open_journal(call)
     return Answer(data={"job": row, "lines": manager.lines_of(call)})
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mdata.cli import options as common
-from mdata.cli.frame import Answer, Frame, Options, conduct
+from mdata.cli.entry import Answer, Kit, Options, conduct
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,11 +29,11 @@ def doctor(
     --fix puts back triggers, the journal mode and the identity of the store.
     """
     given = Options(env_file, json=json, quiet=quiet, verbose=verbose)
-    conduct("doctor", given, lambda frame: _doctor(frame, is_deep=deep, fixes=fix))
+    conduct("doctor", given, lambda kit: _doctor(kit, is_deep=deep, fixes=fix))
 
 
-def _doctor(frame: Frame, *, is_deep: bool, fixes: bool) -> Answer:
-    from mdata.cli.jobs import rate_limit
+def _doctor(kit: Kit, *, is_deep: bool, fixes: bool) -> Answer:
+    from mdata.cli.job_run import rate_limit
     from mdata.errors import NEXT_ATTEMPT
     from mdata.exchange.rest import Rest
     from mdata.exit_codes import OK, WORK_REMAINS
@@ -43,14 +43,14 @@ def _doctor(frame: Frame, *, is_deep: bool, fixes: bool) -> Answer:
     opened: list[Rest] = []
 
     def exchange(warn: "Callable[[str], None]") -> Rest:
-        opened.append(Rest(frame.loaded.settings.bitfinex_rest_url, frame.clock, warn))
+        opened.append(Rest(kit.loaded.settings.bitfinex_rest_url, kit.clock, warn))
         return opened[0]
 
-    fixed = job.fix(frame.loaded.settings.database_path) if fixes else []
+    fixed = job.fix(kit.loaded.settings.database_path) if fixes else []
     for sentence in fixed:
-        frame.log.info(sentence)
+        kit.log.info(sentence)
     try:
-        found = job.examine(job.Patient(frame.loaded, frame.clock, rate_limit(frame), exchange), deep=is_deep)
+        found = job.examine(job.Patient(kit.loaded, kit.clock, rate_limit(kit), exchange), deep=is_deep)
     finally:
         for one in opened:
             one.close()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mdata.cli import options as common
-from mdata.cli.frame import Answer, Options, perform
+from mdata.cli.entry import Answer, Options, perform
 
 if TYPE_CHECKING:
     from mdata.logs import StderrLog

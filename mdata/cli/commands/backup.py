@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mdata.cli import options as common
-from mdata.cli.frame import Answer, Frame, Options, conduct
+from mdata.cli.entry import Answer, Kit, Options, conduct
 
 if TYPE_CHECKING:
     from mdata.jobs.backup import Copied
@@ -30,18 +30,18 @@ def backup(
     )
 
 
-def _backup(frame: Frame, file: Path, force: bool) -> Answer:
+def _backup(kit: Kit, file: Path, force: bool) -> Answer:
     from dataclasses import asdict
 
-    from mdata.cli.jobs import progress
+    from mdata.cli.job_run import progress
     from mdata.errors import ConfigurationError
     from mdata.exit_codes import OK, WORK_REMAINS
     from mdata.jobs.backup import backup as work
     from mdata.jobs.context import Progress
     from mdata.store.engine import open_for_reading
 
-    path = frame.loaded.settings.database_path
-    store = open_for_reading(path, frame.log.info)
+    path = kit.loaded.settings.database_path
+    store = open_for_reading(path, kit.log.info)
     if store is None:
         raise ConfigurationError(f"nothing is stored in {path} yet: run `mdata backfill` first")
     with store, progress() as report:

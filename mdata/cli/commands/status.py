@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mdata.cli import options as common
-from mdata.cli.frame import Answer, Frame, Options, conduct, duration
+from mdata.cli.entry import Answer, Kit, Options, conduct, duration
 from mdata.errors import MdataError
 from mdata.exit_codes import OK, WORK_REMAINS
 
@@ -64,68 +64,70 @@ def status(
     wish = Wish(check, complete, max_lag, max_gaps, prometheus, bool(given.symbols or timeframe), json, quiet)
     if watch and (check or json or prometheus):
         raise typer.BadParameter("it goes with neither --check, --json nor --prometheus", param_hint="--watch")
-    if watch:
-        from mdata.cli.watch import watch as watch_it
-
-        conduct("status", given, lambda frame: watch_it(frame, narrowed=wish.narrowed))
-    conduct("status", given, lambda frame: _status(frame, wish))
+    conduct("status", given, lambda kit: _watch(kit, wish) if watch else _status(kit, wish))
 
 
-def _status(frame: Frame, wish: Wish) -> Answer:
+def _watch(kit: Kit, wish: Wish) -> Answer:
+    from mdata.cli.status_screen import watch
+
+    return watch(kit, narrowed=wish.narrowed)
+
+
+def _status(kit: Kit, wish: Wish) -> Answer:
     """Return the answer, and tell the monitor first where it is that of a health check."""
-    url = frame.loaded.settings.ping_url
+    url = kit.loaded.settings.ping_url
     if not wish.check or url is None:
-        return _read(frame, wish)
+        return _read(kit, wish)
     from mdata import ping
 
     try:
-        answer = _read(frame, wish)
+        answer = _read(kit, wish)
     except MdataError as error:
-        ping.send(url, error.exit_code, frame.log.warning)
+        ping.send(url, error.exit_code, kit.log.warning)
         raise
-    ping.send(url, answer.exit, frame.log.warning)
+    ping.send(url, answer.exit, kit.log.warning)
     return answer
 
 
-def _read(frame: Frame, wish: Wish) -> Answer:
+def _read(kit: Kit, wish: Wish) -> Answer:
     from mdata import shapes
     from mdata.jobs.health import Limits, complaints, sentence
     from mdata.jobs.status import with_next_runs
 
-    settings = frame.loaded.settings
+    settings = kit.loaded.settings
     limit = settings.status_max_lag_minutes * 60 if wish.max_lag is None else duration(wish.max_lag, "--max-lag")
     file = wish.prometheus or (settings.prometheus_textfile if wish.check else None)
     is_screen = sys.stdout.isatty() and not (wish.json or wish.check or wish.prometheus)
     try:
-        state = shapes.find_status(settings, frame.clock, frame.log.info, narrowed=wish.narrowed, silent=is_screen)
+        state = shapes.find_status(settings, kit.clock, kit.log.info, narrowed=wish.narrowed, silent=is_screen)
     except MdataError as error:
         if file is not None:
-            _write_metrics(frame, file, None, limit, error.exit_code)
+            _write_metrics(kit, file, None, limit, error.exit_code)
         raise
     limits = Limits(limit, wish.max_gaps, wish.complete, settings.rate_limit_delay)
     reason = "; ".join(complaints(state, limits))
     code = WORK_REMAINS if reason else OK
     if file is not None:
-        _write_metrics(frame, file, state, limit, code)
+        _write_metrics(kit, file, state, limit, code)
     if is_screen or (wish.json and not wish.check):
         state = with_next_runs(state)
-    data = shapes.status(state, shapes.budget(settings, frame.clock), limits)
+    data = shapes.status(state, shapes.budget(settings, kit.clock), limits)
     if not wish.check:
-        return Answer(OK, None, data, lambda: _show(frame, state, wish))
+        return Answer(OK, None, data, lambda: _show(kit, state, wish))
     return Answer(code, reason or None, data, lambda: _say(reason, sentence(state, limits), wish))
 
 
-def _write_metrics(frame: Frame, file: Path, state: "Status | None", max_lag: int, code: int) -> None:
+def _write_metrics(kit: Kit, file: Path, state: "Status | None", max_lag: int, code: int) -> None:
     from mdata import metrics, shapes
 
     if state is None:
-        families = metrics.of_a_check(frame.clock.now(), code)
+        families = metrics.of_a_check(kit.clock.now(), code)
     else:
-        rate = shapes.budget(frame.loaded.settings, frame.clock)
+        rate = shapes.budget(kit.loaded.settings, kit.clock)
         families = metrics.of_a_store(state, rate, max_lag, code)
     metrics.write(file, families)
     if file.suffix != ".prom":
-        frame.log.warning(f"node_exporter reads only files whose names end in .prom, not {file}")
+        kit.log.warning(f"node_exporter reads only files whose names end in .prom, not {file}")
 
 
 def _say(reason: str, sentence: str, wish: Wish) -> None:
@@ -135,34 +137,17 @@ def _say(reason: str, sentence: str, wish: Wish) -> None:
         render.line(sentence)
 
 
-def _show(frame: Frame, state: "Status", wish: Wish) -> None:
+def _show(kit: Kit, state: "Status", wish: Wish) -> None:
     from mdata import render, shapes
+    from mdata.cli.status_screen import paint
 
     if wish.prometheus is not None:
         # Started by cron it has nothing to say.
         if sys.stdout.isatty():
             render.note(f"the metrics are in {wish.prometheus}")
     elif sys.stdout.isatty():
-        sys.stdout.write(paint(frame, state))
+        sys.stdout.write(paint(kit, state))
     else:
-        render.status(shapes.status(state, shapes.budget(frame.loaded.settings, frame.clock)))
+        render.status(shapes.status(state, shapes.budget(kit.loaded.settings, kit.clock)))
         for warning in state.warnings:
-            frame.log.warning(warning)
-
-
-def paint(frame: Frame, state: "Status", *, height: int | None = None) -> str:
-    """Return the screen, as wide as the terminal is; with a `height`, of no more lines than that."""
-    from shutil import get_terminal_size
-
-    from mdata import config, render, screen, shapes
-
-    settings, width = frame.loaded.settings, get_terminal_size().columns
-    composed = screen.compose(
-        state,
-        shapes.budget(settings, frame.clock),
-        settings.status_max_lag_minutes * 60,
-        width,
-        unicode=config.wants_unicode(sys.stdout),
-        hint="" if height is None else "q leaves",
-    )
-    return render.painted(composed.lines() if height is None else composed.cut(height), width)
+            kit.log.warning(warning)

@@ -1,4 +1,4 @@
-"""`mdata status --watch`: the screen, drawn anew until somebody leaves; then the terminal is as it was before."""
+"""The screen of `mdata status`; with `--watch`, drawn anew until somebody leaves, and the terminal put back."""
 
 import os
 import re
@@ -10,14 +10,17 @@ import tty
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from shutil import get_terminal_size
+from typing import TYPE_CHECKING
 
 import typer
 
 from mdata import config
-from mdata.cli.frame import Answer, Frame
-from mdata.cli.status import paint
+from mdata.cli.entry import Answer, Kit
 from mdata.errors import MdataError
 from mdata.logs import harmless
+
+if TYPE_CHECKING:
+    from mdata.jobs.status import Status
 
 _SECONDS = 2.0
 # systemd is asked less often: nothing that it tells changes so fast.
@@ -29,14 +32,14 @@ _TO_THE_TOP, _CLEAR_LINE, _CLEAR_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
 _ARROWS = re.compile(rb"\x1b(\[[0-?]*[ -/]*[@-~]|O.)")
 
 
-def watch(frame: Frame, *, narrowed: bool) -> Answer:
+def watch(kit: Kit, *, narrowed: bool) -> Answer:
     """Draw the screen anew until a key or a signal ends it."""
     if config.is_dumb() or not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise typer.BadParameter(
             "it needs a terminal that can be drawn anew; elsewhere run `mdata status` from time to time",
             param_hint="--watch",
         )
-    picture = _pictures(frame, narrowed=narrowed)
+    picture = _pictures(kit, narrowed=narrowed)
     with _second_screen(), _resizes() as resized:
         while True:
             text = picture().replace("\n", f"{_CLEAR_LINE}\n")
@@ -54,7 +57,7 @@ def _is_leaving(keys: bytes) -> bool:
     return not keys or bool(set(_ARROWS.sub(b"", keys)) & set(b"qQ\x1b\x04"))
 
 
-def _pictures(frame: Frame, *, narrowed: bool) -> Callable[[], str]:
+def _pictures(kit: Kit, *, narrowed: bool) -> Callable[[], str]:
     """Return what draws the state as it is then, or says why it cannot be read."""
     from mdata import shapes
     from mdata.jobs.status import with_next_runs
@@ -64,15 +67,31 @@ def _pictures(frame: Frame, *, narrowed: bool) -> Callable[[], str]:
     def picture() -> str:
         nonlocal drawings, next_runs
         try:
-            state = shapes.find_status(frame.loaded.settings, frame.clock, narrowed=narrowed, silent=True)
+            state = shapes.find_status(kit.loaded.settings, kit.clock, narrowed=narrowed, silent=True)
         except MdataError as error:
             return f"{harmless(str(error))}\n\ntrying again; q leaves\n"
         if drawings % _DRAWINGS_PER_QUESTION == 0:
             next_runs = with_next_runs(state).next_runs
         drawings += 1
-        return paint(frame, state._replace(next_runs=next_runs), height=get_terminal_size().lines - 1)
+        return paint(kit, state._replace(next_runs=next_runs), height=get_terminal_size().lines - 1)
 
     return picture
+
+
+def paint(kit: Kit, state: "Status", *, height: int | None = None) -> str:
+    """Return the screen, as wide as the terminal is; with a `height`, of no more lines than that."""
+    from mdata import render, screen, shapes
+
+    settings, width = kit.loaded.settings, get_terminal_size().columns
+    composed = screen.compose(
+        state,
+        shapes.budget(settings, kit.clock),
+        settings.status_max_lag_minutes * 60,
+        width,
+        unicode=config.wants_unicode(sys.stdout),
+        hint="" if height is None else "q leaves",
+    )
+    return render.painted(composed.lines() if height is None else composed.cut(height), width)
 
 
 @contextmanager

@@ -1,14 +1,14 @@
 """`mdata restore`."""
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mdata.cli import options as common
-from mdata.cli.frame import Answer, Frame, Options, conduct, duration
+from mdata.cli.asking import be_sure
+from mdata.cli.entry import Answer, Kit, Options, conduct, duration
 
 if TYPE_CHECKING:
     from mdata.jobs.restore import Offer, Restored
@@ -35,22 +35,22 @@ def restore(
     """
     patience = duration(wait_lock, "--wait-lock")
 
-    def act(frame: Frame) -> Answer:
+    def act(kit: Kit) -> Answer:
         return _restore(
-            frame, Path(os.path.realpath(file.expanduser())), patience, is_plan=dry_run, is_sure=yes, is_forced=force
+            kit, Path(os.path.realpath(file.expanduser())), patience, is_plan=dry_run, is_sure=yes, is_forced=force
         )
 
     conduct("restore", Options(env_file, json=json, quiet=quiet, verbose=verbose), act)
 
 
-def _restore(frame: Frame, file: Path, patience: float, *, is_plan: bool, is_sure: bool, is_forced: bool) -> Answer:
-    from mdata.cli.jobs import progress
+def _restore(kit: Kit, file: Path, patience: float, *, is_plan: bool, is_sure: bool, is_forced: bool) -> Answer:
+    from mdata.cli.job_run import progress
     from mdata.errors import ConfigurationError
     from mdata.jobs.context import Progress
     from mdata.jobs.restore import offer, standing
     from mdata.jobs.restore import restore as work
 
-    settings = frame.loaded.settings
+    settings = kit.loaded.settings
     offered = offer(settings, file)
     if offered.is_another_store and not is_forced:
         raise ConfigurationError(
@@ -59,17 +59,17 @@ def _restore(frame: Frame, file: Path, patience: float, *, is_plan: bool, is_sur
     if is_plan:
         return _plan(offered, settings.database_path)
     if offered.replaces and not is_sure:
-        _be_sure(f"Put {file} in the place of {settings.database_path}?")
+        be_sure(f"Put {file} in the place of {settings.database_path}?", "restore", "replaced")
     with progress() as report:
         done = work(
             settings,
             file,
             patience,
-            frame.clock,
-            frame.log.warning,
+            kit.clock,
+            kit.log.warning,
             lambda pages, of: report(Progress(pages, of, "pages copied", 0.0)),
         )
-    return _answer(done, standing(settings, frame.clock.now()))
+    return _answer(done, standing(settings, kit.clock.now()))
 
 
 def _plan(offered: "Offer", database: Path) -> Answer:
@@ -84,22 +84,11 @@ def _plan(offered: "Offer", database: Path) -> Answer:
     )
 
 
-def _be_sure(question: str) -> None:
-    if not sys.stdin.isatty():
-        raise typer.BadParameter("nothing was replaced; without a terminal `mdata restore` wants --yes")
-    try:
-        is_sure = typer.confirm(question, err=True)
-    except typer.Abort:
-        is_sure = False
-    if not is_sure:
-        raise typer.BadParameter("nothing was replaced")
-
-
 def _answer(done: "Restored", state: "Status") -> Answer:
     from dataclasses import asdict
 
     from mdata import render
-    from mdata.cli.backup import doubts, show
+    from mdata.cli.commands.backup import doubts, show
     from mdata.exit_codes import OK, WORK_REMAINS
 
     unknown = sum(one.counts.unknown for one in state.series if not one.is_retired)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mdata.cli import options as common
-from mdata.cli.frame import Answer, Frame, Options, conduct, duration
+from mdata.cli.entry import Answer, Kit, Options, conduct, duration
 
 if TYPE_CHECKING:
     import threading
 
-    from mdata.cli.lines import Lines
+    from mdata.cli.candle_lines import Lines
     from mdata.jobs.standing import View
     from mdata.jobs.stream import Outside
 
@@ -51,40 +51,36 @@ def stream(
     if seconds == 0:
         raise typer.BadParameter("a stream lasts at least a second", param_hint="--for")
     wants_table = not (json or lines or quiet or verbose)
-    conduct(
-        "stream", given, lambda frame: _stream(frame, patience, seconds, wants_table, wants_lines=lines), is_job=True
-    )
+    conduct("stream", given, lambda kit: _stream(kit, patience, seconds, wants_table, wants_lines=lines), is_job=True)
 
 
-def _stream(frame: Frame, patience: int, seconds: int | None, wants_table: bool, *, wants_lines: bool) -> Answer:
+def _stream(kit: Kit, patience: int, seconds: int | None, wants_table: bool, *, wants_lines: bool) -> Answer:
     import threading
 
-    from mdata.cli.endings import ending
-    from mdata.cli.frame import closing_line, job_answer
-    from mdata.cli.jobs import context
+    from mdata.cli.closing import ending
+    from mdata.cli.entry import closing_line, job_answer
+    from mdata.cli.job_run import context
     from mdata.clock import HaltingClock
     from mdata.jobs.context import Limits
     from mdata.jobs.stream import stream as work
     from mdata.locks import command_lock
 
-    settings, halt = frame.loaded.settings, threading.Event()
+    settings, halt = kit.loaded.settings, threading.Event()
     lasting = settings.stream_duration_minutes * 60 if seconds is None else seconds
-    ours = frame._replace(clock=HaltingClock(frame.clock, halt))
+    ours = kit._replace(clock=HaltingClock(kit.clock, halt))
     with (
-        command_lock(settings.database_path, "stream", patience, frame.clock),
+        command_lock(settings.database_path, "stream", patience, kit.clock),
         _table(ours, wanted=wants_table) as (ours, show),
-        _lines(frame, wanted=wants_lines) as printed,
+        _lines(kit, wanted=wants_lines) as printed,
         context(ours, Limits(), shows_progress=False) as given,
     ):
         result = work(given, _outside(ours, halt, show, printed), lasting)
-        line = ending(frame, given.store, result)
-    closing_line(frame.log, result.exit, line)
+        line = ending(kit, given.store, result)
+    closing_line(kit.log, result.exit, line)
     return job_answer(result)
 
 
-def _outside(
-    frame: Frame, halt: "threading.Event", show: "Callable[[View], None]", printed: "Lines | None"
-) -> "Outside":
+def _outside(kit: Kit, halt: "threading.Event", show: "Callable[[View], None]", printed: "Lines | None") -> "Outside":
     import random
 
     from mdata.config.systemd import notify_socket
@@ -92,7 +88,7 @@ def _outside(
     from mdata.jobs.stream import Outside
     from mdata.notify import Notifier
 
-    url, clock = frame.loaded.settings.bitfinex_ws_url, frame.clock
+    url, clock = kit.loaded.settings.bitfinex_ws_url, kit.clock
     tell = (lambda *_: None) if printed is None else printed.tell
     return Outside(
         lambda: connect(url, clock.now), random.SystemRandom().uniform, halt, Notifier(notify_socket()), show, tell
@@ -100,12 +96,12 @@ def _outside(
 
 
 @contextmanager
-def _table(frame: Frame, *, wanted: bool) -> "Iterator[tuple[Frame, Callable[[View], None]]]":
+def _table(kit: Kit, *, wanted: bool) -> "Iterator[tuple[Kit, Callable[[View], None]]]":
     """Show a live table, in the place of all log lines but warnings, to a person on a terminal who wants no other."""
     from mdata import config
 
     if not (wanted and sys.stdout.isatty() and sys.stderr.isatty() and config.wants_colour()):
-        yield frame, lambda _: None
+        yield kit, lambda _: None
         return
 
     from mdata.logs import StderrLog
@@ -113,15 +109,15 @@ def _table(frame: Frame, *, wanted: bool) -> "Iterator[tuple[Frame, Callable[[Vi
 
     with live_table() as show:
         # The table moves what is written to stderr above itself.
-        yield frame._replace(log=StderrLog(sys.stderr, "WARNING", priorities=False)), show
+        yield kit._replace(log=StderrLog(sys.stderr, "WARNING", priorities=False)), show
 
 
 @contextmanager
-def _lines(frame: Frame, *, wanted: bool) -> "Iterator[Lines | None]":
+def _lines(kit: Kit, *, wanted: bool) -> "Iterator[Lines | None]":
     if not wanted:
         yield None
         return
-    from mdata.cli.lines import Lines
+    from mdata.cli.candle_lines import Lines
 
-    with Lines(sys.stdout.fileno(), frame.log.warning) as printed:
+    with Lines(sys.stdout.fileno(), kit.log.warning) as printed:
         yield printed

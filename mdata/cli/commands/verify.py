@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mdata.cli import options as common
-from mdata.cli.frame import Answer, Frame, Options, conduct
+from mdata.cli.entry import Answer, Kit, Options, conduct
 
 if TYPE_CHECKING:
-    from mdata.cli.jobs import More
+    from mdata.cli.job_run import More
     from mdata.jobs.context import Context
     from mdata.jobs.result import JobResult
     from mdata.jobs.verify import Verified
@@ -41,16 +41,17 @@ def verify(
     given = Options(env_file, common.both(symbols, symbol), timeframe, json, quiet, verbose)
     if dry_run:
         conduct("verify", given, _plan_exchange if exchange else _plan)
-    from mdata.cli.jobs import limits_of, run_job_with_more
+    else:
+        from mdata.cli.job_run import limits_of, run_job_with_more
 
-    limits = limits_of(max_runtime, max_requests)
-    run_job_with_more("verify", given, limits, wait_lock, _compare if exchange else _work)
+        limits = limits_of(max_runtime, max_requests)
+        run_job_with_more("verify", given, limits, wait_lock, _compare if exchange else _work)
 
 
 def _compare(context: "Context") -> "tuple[JobResult, More]":
     from dataclasses import asdict
 
-    from mdata.cli.jobs import More
+    from mdata.cli.job_run import More
     from mdata.jobs.recheck import recheck
 
     result, compared = recheck(context)
@@ -58,23 +59,23 @@ def _compare(context: "Context") -> "tuple[JobResult, More]":
     return result, More(words, {"compared": asdict(compared)})
 
 
-def _plan_exchange(frame: Frame) -> Answer:
+def _plan_exchange(kit: Kit) -> Answer:
     from dataclasses import asdict
 
     from mdata import render
     from mdata.jobs.recheck import Compared, plan
     from mdata.store.engine import open_for_reading
 
-    store, found = open_for_reading(frame.loaded.settings.database_path), Compared()
+    store, found = open_for_reading(kit.loaded.settings.database_path), Compared()
     if store is not None:
         with store:
-            found = plan(frame.loaded.settings, store)
+            found = plan(kit.loaded.settings, store)
     text = f"{found.requests} requests compare {found.candles:,} candles, of {found.pages} pages in all"
     return Answer(data={"dry_run": True, "compared": asdict(found)}, show=lambda: render.line(text))
 
 
 def _work(context: "Context") -> "tuple[JobResult, More]":
-    from mdata.cli.jobs import More
+    from mdata.cli.job_run import More
     from mdata.jobs.verify import verify as work
 
     result, found = work(context)
@@ -82,17 +83,17 @@ def _work(context: "Context") -> "tuple[JobResult, More]":
     return result, More(words, _data(found), lambda: _show(found))
 
 
-def _plan(frame: Frame) -> Answer:
+def _plan(kit: Kit) -> Answer:
     from mdata.jobs.verify import Verified, plan
     from mdata.store.engine import open_for_reading
     from mdata.store.mending import missing_triggers
 
-    store, found = open_for_reading(frame.loaded.settings.database_path, frame.log.info), Verified()
+    store, found = open_for_reading(kit.loaded.settings.database_path, kit.log.info), Verified()
     if store is not None:
         with store:
-            found = plan(frame.loaded.settings, store)
+            found = plan(kit.loaded.settings, store)
             for name in missing_triggers(store.connection):
-                frame.log.warning(f"the trigger {name} is missing: the next job that writes puts it back")
+                kit.log.warning(f"the trigger {name} is missing: the next job that writes puts it back")
     return Answer(data={"dry_run": True, **_data(found)}, show=lambda: _show(found))
 
 

@@ -60,7 +60,8 @@ class FileLock:
     It waits as `waiting` says, raises NotNowError when that was in vain, and keeps Ctrl-Z off as long as it is held.
     Two objects exclude each other, in one process too; one object is for one thread. Taking a lock that the
     object already holds succeeds at once, so that clean-up after a signal cannot block on itself. The
-    descriptor stays open between uses, which makes the next use cost two system calls; `close` ends that.
+    descriptor stays open between uses, which makes the next use cost two system calls; `close` ends that, or the
+    end of the object, as for Python's own files.
     The file is never removed: whoever waited for it would then hold a lock that nobody else sees.
     """
 
@@ -94,6 +95,9 @@ class FileLock:
         descriptor, self.fd = self.fd, -1
         if descriptor >= 0:
             os.close(descriptor)
+
+    def __del__(self) -> None:
+        self.close()
 
     def __enter__(self) -> Self:
         SUSPENSION.hold()

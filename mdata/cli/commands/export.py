@@ -1,27 +1,19 @@
 """`mdata export`."""
 
-import os
-import signal
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from mdata.cli import options as common
 from mdata.cli.completion import one_of
 from mdata.cli.entry import Answer, Kit, Options, conduct, instant
-from mdata.errors import NotPermittedError, Stopped, StorageError
 from mdata.exit_codes import OK, WORK_REMAINS
 from mdata.reading.kinds import FORMATS
 
 if TYPE_CHECKING:
     from mdata.domain.timeframe import Timeframe
     from mdata.jobs.export import Asked, Exported
-    from mdata.jobs.wanted import Target
-    from mdata.reading.kinds import Kind
 
 _ADVICE = "`mdata backfill` (with --since for what is older), `mdata detect-gaps` and `mdata repair` bring them"
 
@@ -98,19 +90,18 @@ def export(
 
 
 def _export(kit: Kit, wish: _Wish) -> Answer:
+    from mdata.cli.export_files import into_file, into_folder, row, to_stdout
     from mdata.jobs.wanted import targets
 
     asked, wanted = _asked(kit, wish), targets(kit.loaded.settings)
     if wish.output is None and wish.format != "freqtrade":
-        found = _to_stdout(kit, wish, asked, wanted)
+        found = to_stdout(kit, wish.format, asked, wanted)
         return Answer(*_verdict(kit, found))
     if wish.output is None or wish.is_folder or wish.format == "freqtrade":
-        found = _into_folder(kit, wish, asked, wanted)
+        found = into_folder(kit, wish.output, wish.format, asked, wanted)
     else:
-        kind = _kind(wish.output.name, wish.format)
-        file = _file(wish.output, kit.loaded.settings.database_path)
-        found = _into_file(kit, file, kind, asked, wanted)
-    return Answer(*_verdict(kit, found), {"output": str(wish.output), "series": [_row(one) for one in found]})
+        found = into_file(kit, wish.output, wish.format, asked, wanted)
+    return Answer(*_verdict(kit, found), {"output": str(wish.output), "series": [row(one) for one in found]})
 
 
 def _asked(kit: Kit, wish: _Wish) -> "Asked":
@@ -135,135 +126,11 @@ def _coarse(text: str, sources: "tuple[Timeframe, ...]") -> "Timeframe":
         raise typer.BadParameter(str(error), param_hint="--resample") from error
 
 
-def _kind(name: str, given: str | None) -> "Kind":
-    from mdata.reading.kinds import kind_of
-
-    try:
-        return kind_of(name, given)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--output") from error
-
-
-def _to_stdout(kit: Kit, wish: _Wish, asked: "Asked", wanted: "list[Target]") -> "list[Exported]":
-    from mdata.jobs.export import export as work
-    from mdata.reading.formats import text_writer
-
-    kind = _kind("", wish.format)
-    if not kind.is_text:
-        raise typer.BadParameter(f"{kind.format} is nothing for stdout: name a file with --output")
-    with _stdout() as stream, text_writer(kind, stream, fill=asked.fill) as writer:
-        found = work(kit.loaded.settings.database_path, wanted, asked, writer.write, kit.log.info)
-        writer.close({})
-    return found
-
-
-def _into_file(kit: Kit, file: Path, kind: "Kind", asked: "Asked", wanted: "list[Target]") -> "list[Exported]":
-    from mdata.files import whole_bytes
-    from mdata.jobs.export import export as work
-    from mdata.reading.formats import writer
-
-    with whole_bytes(file, _plain_mode()) as stream, writer(kind, stream, fill=asked.fill) as written:
-        found = work(kit.loaded.settings.database_path, wanted, asked, written.write, kit.log.info)
-        written.close({"series": [_described(one) for one in found]})
-    return found
-
-
 def _is_dir(path: Path) -> bool:
     try:
         return path.is_dir()
     except OSError:
         return False
-
-
-def _into_folder(kit: Kit, wish: _Wish, asked: "Asked", wanted: "list[Target]") -> "list[Exported]":
-    from mdata.reading.kinds import Kind
-
-    kind = Kind(wish.format or "csv")
-    names = [_name(target, kind, asked) for target in wanted]
-    if double := next((name for name in names if names.count(name) > 1), None):
-        raise typer.BadParameter(f"two series would be written to {double}: export one of them elsewhere")
-    folder = _folder(wish.output, kind)
-    found = []
-    for target, name in zip(wanted, names, strict=True):
-        file = _file(folder / name, kit.loaded.settings.database_path)
-        found += _into_file(kit, file, kind, asked, [target])
-    return found
-
-
-def _name(target: "Target", kind: "Kind", asked: "Asked") -> str:
-    from mdata.domain.ccxt import freqtrade_name
-    from mdata.reading.kinds import file_name
-    from mdata.store.series import EXCHANGE
-
-    timeframe = (asked.resample or target.timeframe).name
-    if kind.format != "freqtrade":
-        return file_name(EXCHANGE, target.symbol, timeframe, kind)
-    try:
-        return freqtrade_name(target.symbol, timeframe)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
-
-
-def _folder(output: Path | None, kind: "Kind") -> Path:
-    from mdata.store.series import EXCHANGE
-
-    if output is None or (output.exists() and not output.is_dir()):
-        raise typer.BadParameter("freqtrade reads a folder, its datadir: name one with --output")
-    # What freqtrade calls its datadir has a folder for each exchange.
-    folder = output / EXCHANGE if kind.format == "freqtrade" else output
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except PermissionError as error:
-        message = f"cannot write {folder}: {error.strerror}; check the owner and mode of its folder"
-        raise NotPermittedError(message) from error
-    except OSError as error:
-        raise typer.BadParameter(f"{folder} can be no folder: {error.strerror}", param_hint="--output") from error
-    return folder
-
-
-@contextmanager
-def _stdout() -> Iterator[TextIO]:
-    """Give stdout; whoever reads it may leave, or be slow when a signal comes, and the disk behind it may be full."""
-    try:
-        yield sys.stdout
-        sys.stdout.flush()
-    except (OSError, Stopped) as error:
-        # What Python holds still must neither fail once more at its exit nor be waited for.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if isinstance(error, Stopped):
-            raise
-        if isinstance(error, BrokenPipeError):
-            raise Stopped(signal.SIGPIPE) from None
-        raise StorageError(f"the candles could not be written: {error.strerror}") from error
-
-
-def _file(output: Path, store: Path) -> Path:
-    """Return the file that is to be replaced; refuse what is none, a device above all, and the store itself."""
-    from mdata.files import without_planted_links
-
-    try:
-        # What it is comes first: a pipe behind /dev/stdout has no place.
-        if output.exists() and not output.is_file():
-            raise typer.BadParameter(f"{output} is no file; without --output the candles go to stdout")
-        found = without_planted_links(output)
-        if not found.parent.is_dir():
-            raise typer.BadParameter(f"{found.parent} is no folder", param_hint="--output")
-    except PermissionError as error:
-        message = f"cannot write {output}: {error.strerror}; check the owner and mode of its folder"
-        raise NotPermittedError(message) from error
-    except (OSError, RuntimeError) as error:
-        # Too long, or links in a circle.
-        raise typer.BadParameter(f"{output} can be no file: {error}", param_hint="--output") from error
-    if found == store.resolve():
-        raise typer.BadParameter(f"{output} is the store itself", param_hint="--output")
-    return found
-
-
-def _plain_mode() -> int:
-    """Return the mode of a file that a person makes: candles are no secret."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return 0o666 & ~mask
 
 
 def _verdict(kit: Kit, found: "list[Exported]") -> tuple[int, str | None]:
@@ -292,21 +159,3 @@ def _complete(name: str, one: "Exported") -> str:
         return f"no interval of {name} that has closed lies in this range"
     counts = f"intervals={one.intervals} candles={one.candles} provisional={one.provisional}"
     return f"{name} is complete from {iso(one.start)} to {iso(one.end)}: {counts}"
-
-
-def _row(one: "Exported") -> dict[str, Any]:
-    from dataclasses import asdict
-
-    from mdata.domain.moment import iso
-
-    times = {name: time and iso(time) for name, time in (("start", one.start), ("end", one.end))}
-    found = {**asdict(one), **times, "complete": one.is_complete}
-    del found["unknown_ranges"]
-    return found
-
-
-def _described(one: "Exported") -> dict[str, Any]:
-    """Return what a file says of a series, the unknown ranges too."""
-    from mdata.domain.moment import iso
-
-    return {**_row(one), "unknown_ranges": [[iso(start), iso(end)] for start, end in one.unknown_ranges]}

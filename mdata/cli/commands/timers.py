@@ -1,8 +1,7 @@
 """`mdata timers install`, `uninstall` and `show`."""
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,9 +12,6 @@ if TYPE_CHECKING:
     from mdata.config import Settings
     from mdata.logs import StderrLog
     from mdata.units.install import Changes
-    from mdata.units.manager import Elapse
-    from mdata.units.marker import Marker
-    from mdata.units.timetable import Scheduled
 
 # More files than this are counted, not named.
 _MANY = 10
@@ -71,7 +67,7 @@ def show(
 
     And where its log is. With --cron: the crontab that does the same.
     """
-    conduct("timers", Options(env_file, json=json), _crontab if cron else _show)
+    conduct("timers", Options(env_file, json=json), _crontab if cron else _table)
 
 
 def _manager(*, user: bool, system: bool) -> str:
@@ -182,83 +178,7 @@ def _crontab(kit: Kit) -> Answer:
     return Answer(data={"crontab": text}, show=lambda: typer.echo(text, nl=False))
 
 
-def _show(kit: Kit) -> Answer:
-    from mdata.units import marker as notes
-    from mdata.units.manager import elapses
-    from mdata.units.timetable import timetable
+def _table(kit: Kit) -> Answer:
+    from mdata.cli.timers_table import table
 
-    settings = kit.loaded.settings
-    marker = notes.read(settings.database_path)
-    found = elapses(marker) if marker else None
-    if marker is None:
-        kit.log.warning("no timers are installed for this store: `mdata timers install`")
-    elif found is None:
-        kit.log.warning(f"the {marker.manager} manager of {marker.user} does not answer here")
-    elif marker.is_outdated():
-        kit.log.warning(f"the units are of mdata {marker.version}: run `mdata timers install` again")
-    next_runs = {one.job: one for one in found or ()}
-    rows = [_row(kit, one, marker, next_runs.get(one.job)) for one in timetable(settings)]
-    return Answer(
-        data={**_about(marker), "answers": found is not None, "timers": rows},
-        show=lambda: _show_rows(rows, kit.clock.now()),
-    )
-
-
-def _about(marker: "Marker | None") -> dict[str, str | None]:
-    if marker is None:
-        return dict.fromkeys(("manager", "user", "unit_folder", "env_file", "version"))
-    env_file = str(marker.env_file) if marker.env_file else None
-    return {"manager": marker.manager, "user": marker.user, "unit_folder": str(marker.unit_folder),
-            "env_file": env_file, "version": marker.version}  # fmt: skip
-
-
-def _row(kit: Kit, one: "Scheduled", marker: "Marker | None", elapse: "Elapse | None") -> dict[str, Any]:
-    from mdata import shapes
-    from mdata.domain.cadence import on_calendar
-    from mdata.domain.moment import iso
-    from mdata.units.manager import journal, journal_of_run
-
-    (last,) = shapes.find_jobs(kit.loaded.settings, one.job, None, 1) or (None,)
-    run = last["invocation_id"] if last else None
-    manager = marker.manager if marker else None
-    log = journal_of_run(manager, run) if run else journal(manager, one.job)
-    return {
-        "job": one.job,
-        "unit": f"mdata-{one.job}.timer",
-        "enabled": one.is_enabled,
-        "switch": one.switch,
-        "cadence_seconds": one.cadence,
-        "calendar": [on_calendar(times) for times in one.times],
-        "max_runtime_seconds": one.run_seconds,
-        "next_at": iso(elapse.next_at) if elapse and elapse.next_at is not None else None,
-        "last_at": iso(elapse.last_at) if elapse and elapse.last_at is not None else None,
-        "last_job": last,
-        "journal": " ".join(log),
-    }
-
-
-def _show_rows(rows: list[dict[str, Any]], now: int) -> None:
-    """Print a line per job; for a person with times as distances, and the commands for the logs below."""
-    from mdata import render
-    from mdata.domain.moment import human_duration, parse_instant
-
-    is_person = sys.stdout.isatty()
-
-    def when(instant: str | None) -> str | None:
-        if instant is None or not is_person:
-            return instant
-        seconds = (parse_instant(instant, now) - now) / 1000
-        return f"in {human_duration(seconds)}" if seconds > 0 else f"{human_duration(-seconds)} ago"
-
-    columns = ["job", "every", "next", "last", "outcome", "exit", *([] if is_person else ["log"])]
-    shown = []
-    for row in rows:
-        last = row["last_job"] or {"started_at": None, "outcome": None, "exit": None}
-        every = human_duration(row["cadence_seconds"]) if row["enabled"] else f"off ({row['switch']})"
-        times = when(row["next_at"]), when(row["last_at"] or last["started_at"])
-        log = [] if is_person else [row["journal"]]
-        shown.append([row["job"], every, *times, last["outcome"], last["exit"], *log])
-    render.table(columns, shown)
-    if is_person:
-        for row in rows:
-            render.line(f"{row['job']:11}  {row['journal']}")
+    return table(kit)

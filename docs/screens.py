@@ -30,7 +30,8 @@ from mdata.domain.moment import parse_instant
 from mdata.exit_codes import EXIT_CODES, worst
 from mdata.sandbox.market import Market, Pair
 from mdata.sandbox.server import RateRule, Sandbox
-from mdata.store.engine import open_store, sqlite3
+from mdata.store.opening import open_store
+from mdata.store.sqlite import sqlite3
 
 NOW = "2026-11-02T12:04:03Z"
 HOME = "/home/you"

@@ -17,7 +17,8 @@ from mdata.domain import moment
 from mdata.jobs import JOBS
 from mdata.jobs.status import SeriesState, Status, collect, outcome
 from mdata.ratelimit import BudgetView, RateLimit
-from mdata.store.engine import Store, open_for_reading, unheard
+from mdata.store.engine import Store
+from mdata.store.opening import open_for_reading, unheard
 
 if TYPE_CHECKING:
     from mdata.jobs.health import Limits

@@ -28,8 +28,10 @@ from mdata.jobs.health import Limits, complaints
 from mdata.jobs.status import Status, collect
 from mdata.store import candles, coverage, doubts, gaps, overview, silences
 from mdata.store import series as table
-from mdata.store.engine import Connection, Store, open_store, sqlite3
-from mdata.store.sqlite import has_wal_reset_bug
+from mdata.store.connection import Connection
+from mdata.store.engine import Store
+from mdata.store.opening import open_store
+from mdata.store.sqlite import has_wal_reset_bug, sqlite3
 
 M1 = TIMEFRAMES["1m"]
 SETTLE = 120_000

@@ -21,7 +21,8 @@ from mdata.jobs.repair import repair
 from mdata.jobs.status import collect
 from mdata.jobs.verify import verify
 from mdata.sandbox.server import Sandbox
-from mdata.store.engine import open_for_reading, open_store, sqlite3
+from mdata.store.opening import open_for_reading, open_store
+from mdata.store.sqlite import sqlite3
 
 MakeContext = Callable[..., Context]
 

@@ -27,7 +27,8 @@ from mdata.jobs.verify import plan, verify
 from mdata.sandbox.server import Sandbox
 from mdata.store import audit, coverage
 from mdata.store import series as table
-from mdata.store.engine import open_store, sqlite3
+from mdata.store.opening import open_store
+from mdata.store.sqlite import sqlite3
 
 MakeContext = Callable[..., Context]
 MINUTE = 60_000

@@ -82,7 +82,7 @@ def _listed_symbols(ctx: typer.Context) -> Iterable[str]:
 
 def _stored(ctx: typer.Context) -> "Iterator[Series]":
     from mdata.store import series as table
-    from mdata.store.engine import open_for_reading
+    from mdata.store.opening import open_for_reading
 
     store = open_for_reading(_settings(ctx).database_path)
     if store is not None:

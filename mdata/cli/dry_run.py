@@ -10,7 +10,8 @@ from mdata.config import Settings
 from mdata.domain.budget import Priority
 from mdata.domain.estimate import estimate, in_turn
 from mdata.shapes import budget
-from mdata.store.engine import Store, open_for_reading
+from mdata.store.engine import Store
+from mdata.store.opening import open_for_reading
 
 if TYPE_CHECKING:
     from mdata.jobs.wanted import Planned

@@ -18,7 +18,8 @@ from mdata.jobs import forget as job
 from mdata.jobs.cleanup import Removed
 from mdata.jobs.context import Context, Limits, Log
 from mdata.jobs.result import JobResult
-from mdata.store.engine import Store, open_for_reading
+from mdata.store.engine import Store
+from mdata.store.opening import open_for_reading
 
 
 def forget(

@@ -14,8 +14,8 @@ from mdata.jobs.context import Context, Exchange, Limits, Progress
 from mdata.jobs.result import JobResult
 from mdata.locks import command_lock
 from mdata.mounts import refuse_remote
-from mdata.store.engine import open_store
 from mdata.store.jobs import Origin
+from mdata.store.opening import open_store
 
 if TYPE_CHECKING:
     from mdata.ratelimit import RateLimit

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 def opened(kit: Kit) -> "Store | None":
     """Open the store for reading; where there is none yet, say so and return None."""
-    from mdata.store.engine import open_for_reading
+    from mdata.store.opening import open_for_reading
 
     store = open_for_reading(kit.loaded.settings.database_path, kit.log.info)
     if store is None:

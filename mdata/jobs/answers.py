@@ -10,7 +10,7 @@ from mdata.errors import RowsRefusedError
 from mdata.jobs.job import Job
 from mdata.store import candles, coverage, doubts
 from mdata.store import series as table
-from mdata.store.engine import Connection
+from mdata.store.connection import Connection
 
 
 class Stored(NamedTuple):

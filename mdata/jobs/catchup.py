@@ -12,7 +12,7 @@ from mdata.jobs.job import Job
 from mdata.jobs.passes import Passes
 from mdata.jobs.wanted import Target
 from mdata.jobs.worker import Worker
-from mdata.store.engine import open_store
+from mdata.store.opening import open_store
 
 # A request that failed after all retries is made again so much later (s).
 _RETRY_SECONDS = 60.0

@@ -13,7 +13,8 @@ from mdata.jobs import JOBS
 from mdata.processes import Process, holders
 from mdata.store import audit, identity, mending
 from mdata.store import series as table
-from mdata.store.engine import Store, open_for_reading
+from mdata.store.engine import Store
+from mdata.store.opening import open_for_reading
 from mdata.store.users import users
 from mdata.store.watch import file_status
 

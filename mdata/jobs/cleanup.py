@@ -15,7 +15,8 @@ from mdata.jobs.result import JobResult
 from mdata.jobs.wanted import cut_off
 from mdata.store import candles, coverage, digests, doubts, gaps, housekeeping, silences
 from mdata.store import series as table
-from mdata.store.engine import Connection, Store
+from mdata.store.connection import Connection
+from mdata.store.engine import Store
 
 COMMAND = "cleanup"
 

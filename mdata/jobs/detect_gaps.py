@@ -8,7 +8,7 @@ from mdata.jobs.job import Job, run
 from mdata.jobs.result import JobResult
 from mdata.jobs.wanted import find, stored, targets
 from mdata.store import candles, coverage, doubts, gaps
-from mdata.store.engine import Connection
+from mdata.store.connection import Connection
 from mdata.store.overview import find_holes
 
 COMMAND = "detect-gaps"

@@ -17,7 +17,7 @@ from mdata.jobs.checkup import NOTE, OK, PROBLEM, Finding
 from mdata.jobs.context import Budget, Exchange
 from mdata.mounts import refuse_remote
 from mdata.store import mending
-from mdata.store.engine import open_store
+from mdata.store.opening import open_store
 from mdata.store.sqlite import SQLITE_VERSION, has_wal_reset_bug
 from mdata.store.watch import file_status
 from mdata.units import marker

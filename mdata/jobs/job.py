@@ -24,7 +24,7 @@ from mdata.jobs.context import Context, Exchange
 from mdata.jobs.result import JobResult
 from mdata.ratelimit import Wait
 from mdata.store import jobs as table
-from mdata.store.engine import Connection
+from mdata.store.connection import Connection
 from mdata.store.jobs import Ending, Tally
 
 if TYPE_CHECKING:

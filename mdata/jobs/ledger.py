@@ -9,7 +9,8 @@ from mdata.domain.series import Series
 from mdata.domain.silence import NEARBY
 from mdata.store import candles, coverage, doubts
 from mdata.store import series as table
-from mdata.store.engine import Connection, Store
+from mdata.store.connection import Connection
+from mdata.store.engine import Store
 
 
 def read_ledger(store: Store, series: Series, now: int, settle: int) -> Ledger:

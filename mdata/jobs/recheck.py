@@ -20,7 +20,8 @@ from mdata.jobs.result import JobResult
 from mdata.jobs.wanted import find, stored, targets
 from mdata.store import candles, coverage, hints
 from mdata.store import series as table
-from mdata.store.engine import Connection, Store
+from mdata.store.connection import Connection
+from mdata.store.engine import Store
 
 COMMAND = "verify"
 # Rows of a page that are stored candles: the others are for those that are added, and for witnesses.

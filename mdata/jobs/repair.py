@@ -20,7 +20,8 @@ from mdata.jobs.ledger import ledger_of, newest_page, reaching
 from mdata.jobs.result import JobResult
 from mdata.jobs.wanted import stored
 from mdata.store import candles, doubts, gaps, silences
-from mdata.store.engine import Connection, Store
+from mdata.store.connection import Connection
+from mdata.store.engine import Store
 
 COMMAND = "repair"
 # How often one run asks about the same range: a doubt takes three answers at most.

@@ -12,8 +12,10 @@ from mdata.jobs import JOBS
 from mdata.locks import holder
 from mdata.store import overview
 from mdata.store import series as table
-from mdata.store.engine import SCHEMA_VERSION, Connection, Store
+from mdata.store.connection import Connection
+from mdata.store.engine import Store
 from mdata.store.overview import Counts, Gaps, LastRun
+from mdata.store.schema import SCHEMA_VERSION
 from mdata.store.sqlite import SQLITE_VERSION, has_wal_reset_bug
 from mdata.store.watch import file_status
 from mdata.units import marker as note

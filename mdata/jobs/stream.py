@@ -33,7 +33,7 @@ from mdata.jobs.standing import Standing, View
 from mdata.jobs.wanted import Target, find, stored, targets
 from mdata.jobs.worker import Worker
 from mdata.store import series as table
-from mdata.store.engine import Connection
+from mdata.store.connection import Connection
 from mdata.store.pages import apply_live, keep_refused
 
 COMMAND = "stream"

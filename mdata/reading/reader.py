@@ -21,7 +21,7 @@ from mdata.reading.candles import Candles
 from mdata.reading.look import at_hand, read
 from mdata.store import coverage
 from mdata.store import series as table
-from mdata.store.engine import Connection
+from mdata.store.connection import Connection
 from mdata.store.snapshot import look
 
 Instant = str | datetime | SupportsIndex

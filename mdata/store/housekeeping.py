@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from mdata.store.engine import Connection
+from mdata.store.connection import Connection
 from mdata.store.series import take_back
 
 _OLD = (

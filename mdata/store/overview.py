@@ -10,8 +10,8 @@ from mdata.domain.series import Series
 from mdata.domain.strip import Known
 from mdata.domain.timeframe import DAY
 from mdata.store import candles, coverage, doubts, silences
+from mdata.store.connection import Connection
 from mdata.store.coverage import Segment
-from mdata.store.engine import Connection
 
 # Silences shorter than this share of the wanted range fill no cell of any strip, and are not read.
 _CELLS = 400

@@ -4,7 +4,7 @@ from mdata.domain.quote import quote
 from mdata.domain.series import Series
 from mdata.domain.timeframe import TIMEFRAMES, Timeframe
 from mdata.errors import StorageError
-from mdata.store.engine import Connection
+from mdata.store.connection import Connection
 
 EXCHANGE = "bitfinex"
 

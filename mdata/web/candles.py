@@ -17,7 +17,8 @@ from mdata.errors import MdataError
 from mdata.exit_codes import USAGE
 from mdata.jobs.result import envelope
 from mdata.store import series as table
-from mdata.store.engine import Connection, open_for_reading
+from mdata.store.connection import Connection
+from mdata.store.opening import open_for_reading
 from mdata.store.view import span, state, view
 from mdata.web.parameters import Parameters, one, refuse_others
 

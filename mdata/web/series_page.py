@@ -13,7 +13,8 @@ from mdata.domain.moment import iso
 from mdata.domain.series import Series
 from mdata.store import gaps, overview, revisions
 from mdata.store import series as table
-from mdata.store.engine import Connection, open_for_reading
+from mdata.store.connection import Connection
+from mdata.store.opening import open_for_reading
 from mdata.store.view import span
 from mdata.web.calendar import SIGNS, calendar
 from mdata.web.metadata import DATABASE

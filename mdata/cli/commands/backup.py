@@ -38,7 +38,7 @@ def _backup(kit: Kit, file: Path, force: bool) -> Answer:
     from mdata.exit_codes import OK, WORK_REMAINS
     from mdata.jobs.backup import backup as work
     from mdata.jobs.context import Progress
-    from mdata.store.engine import open_for_reading
+    from mdata.store.opening import open_for_reading
 
     path = kit.loaded.settings.database_path
     store = open_for_reading(path, kit.log.info)

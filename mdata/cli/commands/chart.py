@@ -51,7 +51,7 @@ def chart(
 
 def _chart(kit: Kit, timeframe: str | None, since: str | None, until: str | None) -> Answer:
     from mdata.jobs.chart import look
-    from mdata.store.engine import open_for_reading
+    from mdata.store.opening import open_for_reading
 
     settings, found, missing = kit.loaded.settings, [], []
     wish = _wish(kit, timeframe, since, until)

@@ -122,7 +122,7 @@ def _plan(kit: Kit) -> Answer:
     from dataclasses import asdict
 
     from mdata.jobs.cleanup import Removed, plan
-    from mdata.store.engine import open_for_reading
+    from mdata.store.opening import open_for_reading
 
     if kit.loaded.strange_retention:
         kit.log.warning(_strange(kit))

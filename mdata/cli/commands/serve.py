@@ -152,7 +152,7 @@ def _want_server() -> None:
 
 def _look(kit: Kit) -> None:
     """Refuse a store that cannot be read; one that is not there yet is waited for."""
-    from mdata.store.engine import open_for_reading
+    from mdata.store.opening import open_for_reading
 
     path = kit.loaded.settings.database_path
     store = open_for_reading(path, kit.log.info)

@@ -30,7 +30,7 @@ def _symbols(kit: Kit, text: str, *, refresh: bool) -> Answer:
     from mdata.domain.moment import iso
     from mdata.domain.near import did_you_mean
     from mdata.jobs import symbols as job
-    from mdata.store.engine import open_for_reading
+    from mdata.store.opening import open_for_reading
 
     listing = _listing(kit, refresh=refresh)
     store = open_for_reading(kit.loaded.settings.database_path, kit.log.info)

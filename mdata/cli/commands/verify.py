@@ -64,7 +64,7 @@ def _plan_exchange(kit: Kit) -> Answer:
 
     from mdata import render
     from mdata.jobs.recheck import Compared, plan
-    from mdata.store.engine import open_for_reading
+    from mdata.store.opening import open_for_reading
 
     store, found = open_for_reading(kit.loaded.settings.database_path), Compared()
     if store is not None:
@@ -85,8 +85,8 @@ def _work(context: "Context") -> "tuple[JobResult, More]":
 
 def _plan(kit: Kit) -> Answer:
     from mdata.jobs.verify import Verified, plan
-    from mdata.store.engine import open_for_reading
     from mdata.store.mending import missing_triggers
+    from mdata.store.opening import open_for_reading
 
     store, found = open_for_reading(kit.loaded.settings.database_path, kit.log.info), Verified()
     if store is not None:

@@ -2,56 +2,21 @@
 
 import fcntl
 import os
-import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from struct import Struct
 from types import TracebackType
 from typing import Self
 
 from mdata.errors import NEXT_ATTEMPT, ConfigurationError, NotNowError, NotPermittedError, StorageError
 from mdata.files import open_shared
+from mdata.flock.suspension import SUSPENSION
 from mdata.processes import holders
 from mdata.waiting import Wait, named
 
 # Seconds between two looks, while waiting, at the time and at what is asked of this process.
 POLL = 0.05
-
-
-class Suspension:
-    """Ctrl-Z, put off while a lock is held that others wait for: a stopped process would hold it for ever.
-
-    `hold` and `free` surround the holding; `allows` is for the signal's handler, which stops the process inside of
-    `guard`, so that no thread takes a lock meanwhile.
-    """
-
-    def __init__(self) -> None:
-        self.guard = threading.RLock()  # the handler may interrupt whoever has it
-        self.is_wanted = False
-        self._held = 0
-
-    def hold(self) -> None:
-        """Begin to hold a lock, or to wait in the queue for one."""
-        with self.guard:
-            self._held += 1
-
-    def free(self) -> None:
-        """End to hold it; a signal that came meanwhile is sent again."""
-        with self.guard:
-            self._held -= 1
-            is_due = self.is_wanted and not self._held
-        if is_due:
-            os.kill(os.getpid(), signal.SIGTSTP)
-
-    def allows(self) -> bool:
-        """Whether the process may be stopped now; if not, it is as soon as it may."""
-        self.is_wanted = bool(self._held)
-        return not self._held
-
-
-SUSPENSION = Suspension()
 
 
 class FileLock:
@@ -228,44 +193,3 @@ def _turn(descriptor: int) -> threading.Event:
     except RuntimeError:  # the system has no thread left: the lock is tried again from time to time
         os.close(own)
     return turn
-
-
-def is_locked(path: Path) -> bool:
-    """Whether somebody holds the lock on `path` now; creates nothing, and says no where the file cannot be read."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        # Shared, so that those who look do not take one another for a holder.
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
-    return False
-
-
-# What fcntl(2) fills in: type, whence, start, length, pid.
-_RECORD_LOCK = Struct("hhqqi4x")
-
-
-def lock_owner(path: Path, part: range) -> int | None:
-    """Return the process that has a POSIX lock on a part of the file at `path`, None where nobody has.
-
-    Only for a file that this process has not open: closing it here drops the process's own locks on it.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        asked = _RECORD_LOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, part.start, len(part), 0)
-        kind, _, _, _, pid = _RECORD_LOCK.unpack(fcntl.fcntl(descriptor, fcntl.F_GETLK, asked))
-    except OSError:
-        return None
-    finally:
-        os.close(descriptor)
-    return None if kind == fcntl.F_UNLCK else int(pid)

@@ -172,7 +172,7 @@ def _serve(server: socket.socket, packed: bytes) -> None:
 
 def start(store: Generated, rounds: int) -> list[list[str]]:
     """Return the stages of a `status`: processes that go a step farther each, in turn; medians."""
-    modules = "import mdata.cli.main, mdata.cli.commands.status, mdata.jobs.status, mdata.shapes, json"
+    modules = "import mdata.cli.main, mdata.cli.commands.status, mdata.jobs.status, mdata.json_views, json"
     steps: dict[str, Callable[[], Cost]] = {
         "Python itself (`python -c pass`)": nothing,
         "import typer": _code("import typer"),

@@ -26,7 +26,7 @@ from mdata.cli import entry
 from mdata.cli.main import COMMANDS, HIDDEN, app
 from mdata.config.table import CATEGORIES
 from mdata.domain.interval import Range
-from mdata.domain.moment import parse_instant
+from mdata.domain.times import parse_instant
 from mdata.exit_codes import EXIT_CODES, worst
 from mdata.sandbox.market import Market, Pair
 from mdata.sandbox.server import RateRule, Sandbox

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mdata.clock import Clock
-from mdata.domain.moment import iso
+from mdata.domain.times import iso
 from mdata.errors import NEXT_ATTEMPT, NotNowError
 from mdata.flock.lock import POLL, FileLock
 from mdata.flock.looking import is_locked

@@ -20,8 +20,8 @@ from conftest import DAY, NOW, Ended, Folder, SetClock, stored
 from mdata.cli.main import app
 from mdata.clock import SystemClock
 from mdata.domain.interval import Range
-from mdata.domain.moment import parse_instant
 from mdata.domain.timeframe import HOUR, MINUTE, TIMEFRAMES
+from mdata.domain.times import parse_instant
 from mdata.exchange.rest import Rest
 from mdata.sandbox.market import Market, Pair
 from mdata.sandbox.server import RateRule, Sandbox, parse_fault

@@ -22,8 +22,8 @@ from mdata.config import load
 from mdata.domain.interval import Range
 from mdata.domain.timeframe import TIMEFRAMES
 from mdata.exchange.rest import Rest
-from mdata.jobs.context import Context, Limits
 from mdata.ratelimit import RateLimit
+from mdata.running.context import Context, Limits
 from mdata.sandbox.market import Market, Pair
 from mdata.sandbox.server import RateRule, Sandbox
 from mdata.store.jobs import Origin

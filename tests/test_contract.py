@@ -19,8 +19,8 @@ from conftest import DAY, MDATA, UNPRIVILEGED, Ended, Folder, stored
 
 from mdata.clock import SystemClock
 from mdata.exit_codes import EXIT_CODES, worst
-from mdata.jobs import JOBS
 from mdata.locks import command_lock
+from mdata.running.commands import JOBS
 from mdata.sandbox.faults import Fault
 
 ENVELOPE = {"mdata", "command", "outcome", "exit", "reason", "retryable"}

@@ -15,11 +15,11 @@ from mdata.domain.interval import Range
 from mdata.domain.query import Page, Query
 from mdata.domain.timeframe import MINUTE, TIMEFRAMES
 from mdata.jobs.backfill import backfill
-from mdata.jobs.context import Context
 from mdata.jobs.detect_gaps import detect_gaps
 from mdata.jobs.repair import plan
 from mdata.jobs.status import collect
 from mdata.jobs.update import update
+from mdata.running.context import Context
 from mdata.store import candles, coverage
 from mdata.store import series as table
 from mdata.store.engine import Store

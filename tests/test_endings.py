@@ -7,8 +7,8 @@ import pytest
 from conftest import NOW, Folder
 
 from mdata.cli.closing import sentence
-from mdata.jobs.result import JobResult
 from mdata.logs import StderrLog
+from mdata.running.result import JobResult
 from mdata.store.jobs import Tally
 
 

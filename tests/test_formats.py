@@ -16,8 +16,8 @@ from test_export import rows_of
 
 import mdata
 from mdata.domain.ccxt import ccxt_pair, freqtrade_name
-from mdata.domain.moment import iso
 from mdata.domain.timeframe import MINUTE
+from mdata.domain.times import iso
 from mdata.reading.kinds import Kind, file_name, kind_of
 from mdata.store.candles import PUBLIC
 

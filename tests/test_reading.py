@@ -16,8 +16,8 @@ from conftest import DAY, UNPRIVILEGED, Folder, stored
 import mdata
 from mdata.clock import SystemClock
 from mdata.domain.interval import Range, count_within
-from mdata.domain.moment import iso
 from mdata.domain.timeframe import MINUTE, TIMEFRAMES
+from mdata.domain.times import iso
 
 HOUR = 60 * MINUTE
 M1 = TIMEFRAMES["1m"]

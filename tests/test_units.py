@@ -12,8 +12,8 @@ from mdata.cli.main import COMMANDS
 from mdata.config import load
 from mdata.domain.cadence import on_calendar
 from mdata.errors import ConfigurationError
-from mdata.units.texts import SIGNATURE, Place, arguments, shipped, texts
-from mdata.units.timetable import JOBS, Scheduled, timetable
+from mdata.timers.timetable import SCHEDULED, Scheduled, timetable
+from mdata.timers.unit_files import SIGNATURE, Place, arguments, shipped, texts
 
 ROOT = Path(__file__).parents[1]
 needs_analyze = pytest.mark.skipif(
@@ -41,13 +41,13 @@ def value(text: str, key: str) -> list[str]:
 
 
 def test_one_name_for_subcommand_module_and_units() -> None:
-    services = {f"mdata-{job}.service" for job in JOBS} | {"mdata-notify@.service", "mdata-serve.service"}
-    assert set(shipped()) == services | {f"mdata-{job}.timer" for job in JOBS}
+    services = {f"mdata-{job}.service" for job in SCHEDULED} | {"mdata-notify@.service", "mdata-serve.service"}
+    assert set(shipped()) == services | {f"mdata-{job}.timer" for job in SCHEDULED}
     # The one unit that is not named after its subcommand: `verify` itself has none.
-    commands = {job: "verify" if job == "recheck" else job for job in JOBS}
+    commands = {job: "verify" if job == "recheck" else job for job in SCHEDULED}
     assert set(commands.values()) <= set(COMMANDS)
     for job, command in commands.items():
-        assert (ROOT / "mdata" / "jobs" / f"{job.replace('-', '_')}.py").exists()
+        assert (ROOT / "mdata" / "jobs" / f"{command.replace('-', '_')}.py").exists()
         assert arguments(next(one for one in table() if one.job == job)).split()[0] == command
 
 
@@ -121,7 +121,7 @@ def test_missed_runs() -> None:
             assert "DeferReactivation=" not in value(text, "DeferReactivation")
     deferring = Place("user", Path("/bin/true"), None, DATABASE, knows_deferring=True)
     found = {name for name, text in texts(deferring, table()).items() if value(text, "DeferReactivation")}
-    assert found == {f"mdata-{job}.timer.d/50-mdata.conf" for job in JOBS if job != "stream"}
+    assert found == {f"mdata-{job}.timer.d/50-mdata.conf" for job in SCHEDULED if job != "stream"}
 
 
 def test_paths_are_written_as_systemd_reads_them() -> None:
@@ -162,7 +162,7 @@ def test_verify_prints_nothing(tmp_path: Path, place: Place, settings: dict[str,
 
 
 @needs_analyze
-@pytest.mark.parametrize("job", [*JOBS, "serve"])
+@pytest.mark.parametrize("job", [*SCHEDULED, "serve"])
 def test_exposure(tmp_path: Path, job: str) -> None:
     online = Place("system", Path("/bin/true"), ENV_FILE, DATABASE, status_is_offline=False)
     written_to(tmp_path, online, table())

@@ -11,8 +11,8 @@ from types import TracebackType
 from typing import Self
 
 from mdata.domain.candle import Candle
-from mdata.domain.moment import iso
-from mdata.jobs.wanted import Target
+from mdata.domain.times import iso
+from mdata.fetching.wanted import Target
 
 # Bytes that may wait for the reader: tens of thousands of candles.
 MOST_WAITING = 8 * 1024 * 1024

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from mdata import config
 from mdata.cli.entry import Kit
-from mdata.jobs.result import JobResult
+from mdata.running.result import JobResult
 
 if TYPE_CHECKING:
     from mdata.jobs.status import SeriesState
@@ -80,7 +80,7 @@ def _complete(states: "list[SeriesState]", now: int) -> str:
 
 def _date(instant: int, now: int) -> str:
     """Return a date as `27 Oct`, with its year where that is not this one."""
-    from mdata.domain.moment import iso
+    from mdata.domain.times import iso
 
     months = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
     year, month, day = iso(instant)[:10].split("-")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from mdata.domain.near import did_you_mean
+from mdata.domain.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from mdata.domain.series import Series

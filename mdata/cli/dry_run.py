@@ -9,12 +9,12 @@ from mdata.cli.entry import Answer, Kit
 from mdata.config import Settings
 from mdata.domain.budget import Priority
 from mdata.domain.estimate import estimate, in_turn
-from mdata.shapes import budget
+from mdata.json_views import budget
 from mdata.store.engine import Store
 from mdata.store.opening import open_for_reading
 
 if TYPE_CHECKING:
-    from mdata.jobs.wanted import Planned
+    from mdata.fetching.wanted import Planned
 
 
 def cost_of(kit: Kit, priority: Priority, plan: "Callable[[Settings, Store | None, int], list[Planned]]") -> Answer:

@@ -20,7 +20,7 @@ from mdata.exit_codes import WORK_REMAINS, find, worst
 from mdata.logs import StderrLog, harmless
 
 if TYPE_CHECKING:
-    from mdata.jobs.result import JobResult
+    from mdata.running.result import JobResult
 
 
 class Options(NamedTuple):
@@ -123,11 +123,11 @@ def _remember_for_alarm(answer: Answer) -> None:
     run = config.invocation_id()
     if run is None:
         return
-    from mdata.units.endings import noteworthy
+    from mdata.timers.endings import noteworthy
 
     place = noteworthy(answer.exit)
     if place is not None:
-        from mdata.units import alarm
+        from mdata.timers import alarm
 
         alarm.note_ending(*place, answer.exit, answer.reason, run)
 
@@ -163,14 +163,14 @@ def _print(command: str, options: Options, answer: Answer) -> None:
         return
     import json
 
-    from mdata.jobs.result import envelope
+    from mdata.running.result import envelope
 
     print(json.dumps(envelope(command, answer.exit, answer.reason, answer.data), default=str))  # noqa: T201 - stdout is where data goes
 
 
 def duration(text: str, option: str) -> int:
     """Return the seconds that an option's text stands for; anything else is a usage error."""
-    from mdata.domain.moment import parse_duration
+    from mdata.domain.times import parse_duration
 
     try:
         return parse_duration(text)
@@ -180,7 +180,7 @@ def duration(text: str, option: str) -> int:
 
 def instant(text: str | None, option: str, clock: Clock) -> int | None:
     """Return the instant (ms UTC) that an option's text stands for; anything else is a usage error."""
-    from mdata.domain.moment import parse_instant
+    from mdata.domain.times import parse_instant
 
     try:
         return None if text is None else parse_instant(text, clock.now())
@@ -194,7 +194,7 @@ def job_answer(
     """Return the answer that a finished job gives."""
     from dataclasses import asdict
 
-    from mdata.domain.moment import iso
+    from mdata.domain.times import iso
 
     data = {
         "outcome": result.outcome,

@@ -13,12 +13,12 @@ import typer
 
 from mdata.cli.entry import Kit
 from mdata.domain.ccxt import freqtrade_name
-from mdata.domain.moment import iso
+from mdata.domain.times import iso
 from mdata.errors import NotPermittedError, Stopped, StorageError
+from mdata.fetching.wanted import Target
 from mdata.files import whole_bytes, without_planted_links
 from mdata.jobs.export import Asked, Exported
 from mdata.jobs.export import export as work
-from mdata.jobs.wanted import Target
 from mdata.reading.kinds import Kind, file_name, kind_of
 from mdata.store.series import EXCHANGE
 

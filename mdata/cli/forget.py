@@ -10,14 +10,14 @@ from mdata.cli.asking import be_sure
 from mdata.cli.entry import Answer, Kit, Options, conduct, duration
 from mdata.cli.job_run import More, run_job_with_more
 from mdata.config.values import timeframe as parse_timeframe
-from mdata.domain.near import did_you_mean
 from mdata.domain.series import Series
+from mdata.domain.suggest import did_you_mean
 from mdata.domain.symbol import parse_symbol
 from mdata.domain.timeframe import Timeframe
-from mdata.jobs import forget as job
+from mdata.jobs import cleanup as job
 from mdata.jobs.cleanup import Removed
-from mdata.jobs.context import Context, Limits, Log
-from mdata.jobs.result import JobResult
+from mdata.running.context import Context, Limits, Log
+from mdata.running.result import JobResult
 from mdata.store.engine import Store
 from mdata.store.opening import open_for_reading
 
@@ -37,7 +37,7 @@ def forget(
         doomed = _find(context.store, context.log, wanted, grids)
         if doomed and not is_sure:
             _tell(context.log, job.still_wanted(context.settings, doomed))
-            question = f"Forget {_named(doomed)}, {job.plan(context.store, doomed).candles} candles?"
+            question = f"Forget {_named(doomed)}, {job.plan_forgetting(context.store, doomed).candles} candles?"
             be_sure(question, "cleanup", "deleted")
         result, removed = job.forget(context, doomed, patience)
         return result, tell(removed)
@@ -59,14 +59,14 @@ def _plan(kit: Kit, symbols: list[str], grids: list[Timeframe]) -> Answer:
     if store is not None:
         with store:
             doomed = _find(store, kit.log, symbols, grids)
-            removed, names = job.plan(store, doomed), _named(doomed) or "nothing"
+            removed, names = job.plan_forgetting(store, doomed), _named(doomed) or "nothing"
         _tell(kit.log, job.still_wanted(kit.loaded.settings, doomed))
     line = f"would forget {names}: {removed.candles} candles, {removed.gaps} gaps, {removed.revisions} revisions"
     return Answer(data={"dry_run": True, "removed": asdict(removed)}, show=lambda: render.line(line))
 
 
 def _find(store: Store, log: Log, symbols: list[str], grids: list[Timeframe]) -> list[Series]:
-    known = job.find(store, symbols, grids)
+    known = job.stored(store, symbols, grids)
     for symbol in symbols:
         if symbol not in {series.symbol for series in known}:
             log.warning(f"nothing of {symbol} is stored{did_you_mean(symbol, job.stored_symbols(store))}")

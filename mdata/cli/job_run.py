@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from mdata import __version__, config, waiting
 from mdata.cli.closing import ending
 from mdata.cli.entry import Answer, Kit, Options, closing_line, conduct, duration, job_answer
-from mdata.jobs.context import Context, Exchange, Limits, Progress
-from mdata.jobs.result import JobResult
 from mdata.locks import command_lock
 from mdata.mounts import refuse_remote
+from mdata.running.context import Context, Exchange, Limits, Progress
+from mdata.running.result import JobResult
 from mdata.store.jobs import Origin
 from mdata.store.opening import open_store
 

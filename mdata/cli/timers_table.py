@@ -3,14 +3,14 @@
 import sys
 from typing import Any
 
-from mdata import render, shapes
+from mdata import json_views, render
 from mdata.cli.entry import Answer, Kit
 from mdata.domain.cadence import on_calendar
-from mdata.domain.moment import human_duration, iso, parse_instant
-from mdata.units import marker as notes
-from mdata.units.manager import Elapse, elapses, journal, journal_of_run
-from mdata.units.marker import Marker
-from mdata.units.timetable import Scheduled, timetable
+from mdata.domain.times import human_duration, iso, parse_instant
+from mdata.timers import owner as notes
+from mdata.timers.manager import Elapse, elapses, journal, journal_of_run
+from mdata.timers.owner import Marker
+from mdata.timers.timetable import Scheduled, timetable
 
 
 def table(kit: Kit) -> Answer:
@@ -41,7 +41,7 @@ def _about(marker: Marker | None) -> dict[str, str | None]:
 
 
 def _row(kit: Kit, one: Scheduled, marker: Marker | None, elapse: Elapse | None) -> dict[str, Any]:
-    (last,) = shapes.find_jobs(kit.loaded.settings, one.job, None, 1) or (None,)
+    (last,) = json_views.find_jobs(kit.loaded.settings, one.job, None, 1) or (None,)
     run = last["invocation_id"] if last else None
     manager = marker.manager if marker else None
     log = journal_of_run(manager, run) if run else journal(manager, one.job)

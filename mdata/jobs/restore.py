@@ -15,11 +15,11 @@ from mdata.domain.lineage import Mark
 from mdata.errors import NEXT_ATTEMPT, ConfigurationError, NotNowError
 from mdata.files import make_folder, shared_mode
 from mdata.flock.lock import FileLock
-from mdata.jobs import JOBS
 from mdata.jobs.backup import Copied, examined
 from mdata.jobs.status import Status, collect
 from mdata.locks import command_lock
 from mdata.mounts import refuse_remote
+from mdata.running.commands import JOBS
 from mdata.store import copying, identity, pairing
 from mdata.store.opening import open_for_reading, open_lone, open_store
 from mdata.store.users import users
@@ -139,7 +139,7 @@ def _free_name(path: Path) -> Path:
 
 
 def _stamp(clock: Clock) -> str:
-    from mdata.domain.moment import iso
+    from mdata.domain.times import iso
 
     return "".join(sign for sign in iso(clock.now()) if sign not in "-:")
 

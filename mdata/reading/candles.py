@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, overload
 from mdata.domain.coarser import parse_coarser
 from mdata.domain.columns import Columns, filled, parts_of, resampled, silent
 from mdata.domain.interval import Range, normal, subtract
-from mdata.domain.moment import iso
 from mdata.domain.timeframe import Timeframe
+from mdata.domain.times import iso
 from mdata.errors import IncompleteError, UsageError
 
 if TYPE_CHECKING:

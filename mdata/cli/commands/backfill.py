@@ -9,8 +9,8 @@ from mdata.cli.entry import Answer, Kit, Options, conduct, instant
 from mdata.domain.budget import Priority
 
 if TYPE_CHECKING:
-    from mdata.jobs.context import Context
-    from mdata.jobs.result import JobResult
+    from mdata.running.context import Context
+    from mdata.running.result import JobResult
 
 
 def backfill(

@@ -37,7 +37,7 @@ def _backup(kit: Kit, file: Path, force: bool) -> Answer:
     from mdata.errors import ConfigurationError
     from mdata.exit_codes import OK, WORK_REMAINS
     from mdata.jobs.backup import backup as work
-    from mdata.jobs.context import Progress
+    from mdata.running.context import Progress
     from mdata.store.opening import open_for_reading
 
     path = kit.loaded.settings.database_path

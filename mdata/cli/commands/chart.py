@@ -114,7 +114,7 @@ def _show(charts: "list[Chart]") -> None:
 
 
 def _told(one: "Chart") -> dict[str, Any]:
-    from mdata.domain.moment import iso
+    from mdata.domain.times import iso
 
     return {
         "symbol": one.series.symbol,

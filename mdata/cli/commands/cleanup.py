@@ -14,8 +14,8 @@ from mdata.errors import ConfigurationError
 if TYPE_CHECKING:
     from mdata.cli.job_run import More
     from mdata.jobs.cleanup import Removed
-    from mdata.jobs.context import Context
-    from mdata.jobs.result import JobResult
+    from mdata.running.context import Context
+    from mdata.running.result import JobResult
 
 
 def cleanup(

@@ -11,7 +11,7 @@ from mdata.cli.entry import Answer, Kit, Options, conduct
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mdata.jobs.checkup import Finding
+    from mdata.checkup import Finding
 
 
 def doctor(
@@ -33,12 +33,12 @@ def doctor(
 
 
 def _doctor(kit: Kit, *, is_deep: bool, fixes: bool) -> Answer:
+    from mdata.checkup import PROBLEM
     from mdata.cli.job_run import rate_limit
     from mdata.errors import NEXT_ATTEMPT
     from mdata.exchange.rest import Rest
     from mdata.exit_codes import OK, WORK_REMAINS
     from mdata.jobs import doctor as job
-    from mdata.jobs.checkup import PROBLEM
 
     opened: list[Rest] = []
 

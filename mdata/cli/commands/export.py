@@ -91,7 +91,7 @@ def export(
 
 def _export(kit: Kit, wish: _Wish) -> Answer:
     from mdata.cli.export_files import into_file, into_folder, row, to_stdout
-    from mdata.jobs.wanted import targets
+    from mdata.fetching.wanted import targets
 
     asked, wanted = _asked(kit, wish), targets(kit.loaded.settings)
     if wish.output is None and wish.format != "freqtrade":
@@ -153,7 +153,7 @@ def _verdict(kit: Kit, found: "list[Exported]") -> tuple[int, str | None]:
 
 
 def _complete(name: str, one: "Exported") -> str:
-    from mdata.domain.moment import iso
+    from mdata.domain.times import iso
 
     if one.start is None or one.end is None or one.start == one.end:
         return f"no interval of {name} that has closed lies in this range"

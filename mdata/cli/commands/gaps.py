@@ -38,13 +38,13 @@ def gaps(
 
 
 def _gaps(kit: Kit, given: Options, status: str | None, since: str | None, limit: int | None) -> Answer:
-    from mdata import shapes
+    from mdata import json_views
 
     start = instant(since, "--since", kit.clock)
     settings = kit.loaded.settings
     symbols = list(settings.symbols) if given.symbols else []
     timeframes = [one.name for one in settings.timeframes] if given.timeframes else []
-    rows = shapes.find_gaps(settings, status, symbols, timeframes, start, limit, kit.log.info)
+    rows = json_views.find_gaps(settings, status, symbols, timeframes, start, limit, kit.log.info)
     if rows is None:
         tell_that_nothing_is_stored(kit)
         return Answer(data={"gaps": []})
@@ -55,8 +55,8 @@ def _gaps(kit: Kit, given: Options, status: str | None, since: str | None, limit
 
 def _tell_what_is_stored(kit: Kit, symbols: list[str]) -> None:
     """Say which of the symbols asked about are not stored at all: they have no gaps either."""
-    from mdata.domain.near import did_you_mean
-    from mdata.jobs.forget import stored_symbols
+    from mdata.domain.suggest import did_you_mean
+    from mdata.jobs.cleanup import stored_symbols
 
     store = opened(kit)
     if store is not None:
@@ -81,7 +81,7 @@ def _show(rows: list[dict[str, Any]]) -> None:
 
 
 def _revisions(kit: Kit) -> Answer:
-    from mdata import render, shapes
+    from mdata import json_views, render
     from mdata.store import revisions as table
 
     store = opened(kit)
@@ -89,7 +89,7 @@ def _revisions(kit: Kit) -> Answer:
         return Answer(data={"revisions": []})
     with store, store.read() as connection:
         found = table.listed(connection)
-    rows = shapes.revisions(found)
+    rows = json_views.revisions(found)
     columns = list(table.COLUMNS)
     return Answer(
         data={"revisions": rows}, show=lambda: render.table(columns, [[row[c] for c in columns] for row in rows])

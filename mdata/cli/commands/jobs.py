@@ -8,7 +8,7 @@ import typer
 from mdata.cli import options as common
 from mdata.cli.completion import one_of
 from mdata.cli.entry import Answer, Kit, Options, conduct, instant
-from mdata.jobs import JOBS, RUN_OUTCOMES
+from mdata.running.commands import JOBS, RUN_OUTCOMES
 
 
 def jobs(
@@ -33,10 +33,10 @@ def jobs(
 
 
 def _jobs(kit: Kit, command: str | None, outcome: str | None, since: str | None, limit: int) -> Answer:
-    from mdata import shapes
+    from mdata import json_views
 
     start = instant(since, "--since", kit.clock)
-    rows = shapes.find_jobs(kit.loaded.settings, command, start, limit, outcome, kit.log.info)
+    rows = json_views.find_jobs(kit.loaded.settings, command, start, limit, outcome, kit.log.info)
     if rows is None:
         kit.log.warning("nothing has run yet: run `mdata backfill`")
         return Answer(data={"jobs": []})
@@ -67,7 +67,7 @@ def _show_jobs(rows: list[dict[str, Any]]) -> None:
 
 
 def _took(row: dict[str, Any]) -> str:
-    from mdata.domain.moment import human_duration, parse_instant
+    from mdata.domain.times import human_duration, parse_instant
 
     if row["finished_at"] is None:
         return ""

@@ -7,10 +7,10 @@ import typer
 from mdata.cli import options as common
 from mdata.cli.completion import one_of
 from mdata.cli.entry import Answer, Kit, Options, conduct
-from mdata.jobs import JOBS
+from mdata.running.commands import JOBS
 
 if TYPE_CHECKING:
-    from mdata.units.marker import Marker
+    from mdata.timers.owner import Marker
 
 
 def logs(
@@ -30,11 +30,11 @@ def logs(
 
 
 def _logs(kit: Kit, command: str | None, *, is_json: bool) -> Answer:
-    from mdata import shapes
-    from mdata.units import marker
+    from mdata import json_views
+    from mdata.timers import owner
 
     settings = kit.loaded.settings
-    rows = shapes.find_jobs(settings, command, None, 1)
+    rows = json_views.find_jobs(settings, command, None, 1)
     if not rows:
         kit.log.warning(f"there is no run of {command or 'any job'} yet: `mdata {command or 'backfill'}` starts one")
         return Answer(data={"job": None, "lines": None})
@@ -44,11 +44,11 @@ def _logs(kit: Kit, command: str | None, *, is_json: bool) -> Answer:
             f"the last run of {row['command']} was started by hand: it spoke there, and left this row only"
         )
         return Answer(data={"job": row, "lines": None}, show=lambda: _show(row))
-    return _journal(kit, row, marker.read(settings.database_path), is_json=is_json)
+    return _journal(kit, row, owner.read(settings.database_path), is_json=is_json)
 
 
 def _journal(kit: Kit, row: dict[str, Any], who: "Marker | None", *, is_json: bool) -> Answer:
-    from mdata.units import manager
+    from mdata.timers import manager
 
     call = manager.journal_of_run(who.manager if who else None, row["invocation_id"])
     if not is_json:

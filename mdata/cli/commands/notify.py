@@ -24,7 +24,7 @@ def _notify(log: "StderrLog", unit: str, env_file: Path | None) -> Answer:
     from mdata.clock import SystemClock
     from mdata.config.systemd import failed_run, state_folder, this_manager
     from mdata.errors import ConfigurationError
-    from mdata.units import alarm
+    from mdata.timers import alarm
 
     failure = alarm.Failure(*failed_run())
     try:

@@ -44,9 +44,9 @@ def _plan(kit: Kit, *, retry_failed: bool) -> Answer:
 
     from mdata import render
     from mdata.domain.budget import Priority
-    from mdata.domain.moment import human_duration
+    from mdata.domain.times import human_duration
     from mdata.jobs.repair import NOTHING, plan
-    from mdata.shapes import budget
+    from mdata.json_views import budget
 
     settings, store, found = kit.loaded.settings, opened(kit), NOTHING
     if store is not None:

@@ -46,9 +46,9 @@ def restore(
 def _restore(kit: Kit, file: Path, patience: float, *, is_plan: bool, is_sure: bool, is_forced: bool) -> Answer:
     from mdata.cli.job_run import progress
     from mdata.errors import ConfigurationError
-    from mdata.jobs.context import Progress
     from mdata.jobs.restore import offer, standing
     from mdata.jobs.restore import restore as work
+    from mdata.running.context import Progress
 
     settings = kit.loaded.settings
     offered = offer(settings, file)

@@ -83,7 +83,7 @@ def _clock(speed: float) -> "tuple[Clock, str]":
 
 
 def _market(pairs: list[str] | None, since: str, seed: int, now: int) -> "Market":
-    from mdata.domain.moment import parse_instant
+    from mdata.domain.times import parse_instant
     from mdata.sandbox.market import Market
     from mdata.sandbox.options import parse_pair
 

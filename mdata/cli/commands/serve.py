@@ -85,7 +85,7 @@ def serve(
 def _serve(kit: Kit, place: Place, names: list[str], token_file: Path | None) -> Answer:
     from mdata.config.systemd import notify_socket
     from mdata.errors import Stopped
-    from mdata.notify import Notifier
+    from mdata.service_manager import Notifier
 
     _want_server()
     from mdata.web.guard import Access

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import threading
 
     from mdata.cli.candle_lines import Lines
-    from mdata.jobs.standing import View
     from mdata.jobs.stream import Outside
+    from mdata.streaming.stream_view import View
 
 
 def stream(
@@ -61,9 +61,9 @@ def _stream(kit: Kit, patience: int, seconds: int | None, wants_table: bool, *, 
     from mdata.cli.entry import closing_line, job_answer
     from mdata.cli.job_run import context
     from mdata.clock import HaltingClock
-    from mdata.jobs.context import Limits
     from mdata.jobs.stream import stream as work
     from mdata.locks import command_lock
+    from mdata.running.context import Limits
 
     settings, halt = kit.loaded.settings, threading.Event()
     lasting = settings.stream_duration_minutes * 60 if seconds is None else seconds
@@ -86,7 +86,7 @@ def _outside(kit: Kit, halt: "threading.Event", show: "Callable[[View], None]", 
     from mdata.config.systemd import notify_socket
     from mdata.exchange.socket import connect
     from mdata.jobs.stream import Outside
-    from mdata.notify import Notifier
+    from mdata.service_manager import Notifier
 
     url, clock = kit.loaded.settings.bitfinex_ws_url, kit.clock
     tell = (lambda *_: None) if printed is None else printed.tell

@@ -27,8 +27,8 @@ def symbols(
 
 
 def _symbols(kit: Kit, text: str, *, refresh: bool) -> Answer:
-    from mdata.domain.moment import iso
-    from mdata.domain.near import did_you_mean
+    from mdata.domain.suggest import did_you_mean
+    from mdata.domain.times import iso
     from mdata.jobs import symbols as job
     from mdata.store.opening import open_for_reading
 

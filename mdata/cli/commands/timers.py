@@ -11,7 +11,7 @@ from mdata.cli.entry import Answer, Kit, Options, conduct, perform
 if TYPE_CHECKING:
     from mdata.config import Settings
     from mdata.logs import StderrLog
-    from mdata.units.install import Changes
+    from mdata.timers.install import Changes
 
 # More files than this are counted, not named.
 _MANY = 10
@@ -80,22 +80,22 @@ def _manager(*, user: bool, system: bool) -> str:
 
 def _install(kit: Kit, manager: str, *, dry_run: bool) -> Answer:
     from mdata.errors import ConfigurationError
-    from mdata.units import install as installer
-    from mdata.units import manager as systemd
-    from mdata.units import place
-    from mdata.units.timetable import timetable
+    from mdata.timers import install as installer
+    from mdata.timers import manager as systemd
+    from mdata.timers import preflight
+    from mdata.timers.timetable import timetable
 
     if not dry_run:
-        place.refuse_without_root(manager, "install")
+        preflight.refuse_without_root(manager, "install")
     version = systemd.systemd_version(manager)
     if version is None:
         if not dry_run:
             raise ConfigurationError(systemd.no_answer(manager))
         kit.log.warning(systemd.no_answer(manager))
-    seen = place.settings_in_units(kit.loaded, manager)
+    seen = preflight.settings_in_units(kit.loaded, manager)
     table = timetable(seen)
-    where = place.place_of(manager, kit.loaded, seen, version)
-    folder = place.unit_folder(manager)
+    where = preflight.place_of(manager, kit.loaded, seen, version)
+    folder = preflight.unit_folder(manager)
     if version is not None and not systemd.searches(manager, folder):
         raise ConfigurationError(
             f"your systemd does not look for units in {folder}; is XDG_CONFIG_HOME set here only?"
@@ -115,7 +115,7 @@ def _install(kit: Kit, manager: str, *, dry_run: bool) -> Answer:
 
 
 def _warn(kit: Kit, seen: "Settings") -> None:
-    from mdata.units.timetable import doubts
+    from mdata.timers.timetable import doubts
 
     here_only = [name for name, origin in kit.loaded.origins.items() if origin == "environment"]
     if here_only:
@@ -125,11 +125,11 @@ def _warn(kit: Kit, seen: "Settings") -> None:
 
 
 def _uninstall(log: "StderrLog", manager: str) -> Answer:
-    from mdata.units import install as installer
-    from mdata.units import place
+    from mdata.timers import install as installer
+    from mdata.timers import preflight
 
-    place.refuse_without_root(manager, "uninstall")
-    folder = place.unit_folder(manager)
+    preflight.refuse_without_root(manager, "uninstall")
+    folder = preflight.unit_folder(manager)
     changes = installer.uninstall(manager, folder)
     if not changes.removed:
         log.notice(f"there are no units of mdata in {folder}")
@@ -170,9 +170,9 @@ def _show_changes(changes: "Changes", folder: Path, listing: str = "", *, dry_ru
 
 
 def _crontab(kit: Kit) -> Answer:
-    from mdata.units.cron import crontab
-    from mdata.units.place import this_program
-    from mdata.units.timetable import timetable
+    from mdata.timers.cron import crontab
+    from mdata.timers.preflight import this_program
+    from mdata.timers.timetable import timetable
 
     text = crontab(this_program(), kit.loaded.env_file, timetable(kit.loaded.settings))
     return Answer(data={"crontab": text}, show=lambda: typer.echo(text, nl=False))

@@ -9,9 +9,9 @@ from mdata.cli.entry import Answer, Kit, Options, conduct
 
 if TYPE_CHECKING:
     from mdata.cli.job_run import More
-    from mdata.jobs.context import Context
-    from mdata.jobs.result import JobResult
     from mdata.jobs.verify import Verified
+    from mdata.running.context import Context
+    from mdata.running.result import JobResult
 
 
 def verify(
@@ -52,7 +52,7 @@ def _compare(context: "Context") -> "tuple[JobResult, More]":
     from dataclasses import asdict
 
     from mdata.cli.job_run import More
-    from mdata.jobs.recheck import recheck
+    from mdata.fetching.recheck import recheck
 
     result, compared = recheck(context)
     words = f"compared={compared.candles} pages={compared.pages}"
@@ -63,7 +63,7 @@ def _plan_exchange(kit: Kit) -> Answer:
     from dataclasses import asdict
 
     from mdata import render
-    from mdata.jobs.recheck import Compared, plan
+    from mdata.fetching.recheck import Compared, plan
     from mdata.store.opening import open_for_reading
 
     store, found = open_for_reading(kit.loaded.settings.database_path), Compared()
@@ -106,7 +106,7 @@ def _data(found: "Verified") -> dict[str, Any]:
 def _doubts(found: "Verified") -> list[dict[str, Any]]:
     from dataclasses import asdict
 
-    from mdata.domain.moment import iso
+    from mdata.domain.times import iso
 
     return [{**asdict(doubt), "start": iso(doubt.start), "end": iso(doubt.end)} for doubt in found.doubts]
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from mdata.domain.moment import iso
 from mdata.domain.timeframe import DAY
+from mdata.domain.times import iso
 from mdata.errors import MdataError
-from mdata.jobs import JOBS
 from mdata.processes import Process, holders
+from mdata.running.commands import JOBS
 from mdata.store import audit, identity, mending
 from mdata.store import series as table
 from mdata.store.engine import Store

@@ -11,13 +11,13 @@ from mdata.domain.query import PAGE_LIMIT, Page, Query
 from mdata.domain.series import Series
 from mdata.errors import BadAnswerError
 from mdata.exit_codes import WORK_REMAINS
-from mdata.jobs.answers import store_page
-from mdata.jobs.context import Context, Progress
-from mdata.jobs.job import Job, run
-from mdata.jobs.ledger import ledger_of, reaching
-from mdata.jobs.passes import ask_again
-from mdata.jobs.result import JobResult
-from mdata.jobs.wanted import find, stored, targets
+from mdata.fetching.answers import store_page
+from mdata.fetching.ledger import ledger_of, reaching
+from mdata.fetching.passes import ask_again
+from mdata.fetching.wanted import find, stored, targets
+from mdata.running.context import Context, Progress
+from mdata.running.job import Job, run
+from mdata.running.result import JobResult
 from mdata.store import candles, coverage, hints
 from mdata.store import series as table
 from mdata.store.connection import Connection

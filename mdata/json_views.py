@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from mdata.clock import Clock
 from mdata.config import Settings
-from mdata.domain import moment
-from mdata.jobs import JOBS
+from mdata.domain import times
 from mdata.jobs.status import SeriesState, Status, collect, outcome
 from mdata.ratelimit import BudgetView, RateLimit
+from mdata.running.commands import JOBS
 from mdata.store.engine import Store
 from mdata.store.opening import open_for_reading, unheard
 
 if TYPE_CHECKING:
-    from mdata.jobs.health import Limits
+    from mdata.health import Limits
     from mdata.store import gaps as gap_table
     from mdata.store import jobs as job_table
 
@@ -99,7 +99,7 @@ def budget(settings: Settings, clock: Clock) -> BudgetView:
 
 def status(state: Status, rate: BudgetView, limits: "Limits | None" = None) -> dict[str, Any]:
     """Return what `status` tells beside the envelope; with `limits` also what is worth saying beside that."""
-    from mdata.jobs.health import notes
+    from mdata.health import notes
 
     return {
         "series": [_series(one) for one in state.series],
@@ -197,4 +197,4 @@ def _row(row: dict[str, Any], *instants: str) -> dict[str, Any]:
 
 
 def _iso(instant: int | None) -> str | None:
-    return None if instant is None else moment.iso(instant)
+    return None if instant is None else times.iso(instant)

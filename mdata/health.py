@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 from mdata.domain.estimate import estimate
 from mdata.domain.interval import Range
-from mdata.domain.moment import human_duration, iso
+from mdata.domain.times import human_duration, iso
 from mdata.errors import NEXT_ATTEMPT
 from mdata.jobs.status import SeriesState, Status, named
-from mdata.store import overview
+from mdata.store import summary
 
 
 class Limits(NamedTuple):
@@ -91,7 +91,7 @@ def _holes(state: Status, judged: list[SeriesState], limits: Limits) -> list[Com
     count = sum(_counts_as_gap(one, hole, before) for one in judged for hole in one.counts.holes)
     if count <= limits.max_gaps:
         return []
-    gaps = overview.together(one.gaps for one in judged)
+    gaps = summary.together(one.gaps for one in judged)
     text = f"{count} {'gap is' if count == 1 else 'gaps are'} open"
     if gaps.failed:
         text += f", {gaps.failed} of them given up"

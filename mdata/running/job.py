@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from mdata.domain.budget import Priority
-from mdata.domain.moment import iso
+from mdata.domain.times import iso
 from mdata.errors import (
     NEXT_ATTEMPT,
     GarbledError,
@@ -20,9 +20,9 @@ from mdata.errors import (
     UnreachableError,
 )
 from mdata.exit_codes import BAD_ANSWER, OK, ROWS_REFUSED, WORK_REMAINS, find, worst
-from mdata.jobs.context import Context, Exchange
-from mdata.jobs.result import JobResult
 from mdata.ratelimit import Wait
+from mdata.running.context import Context, Exchange
+from mdata.running.result import JobResult
 from mdata.store import jobs as table
 from mdata.store.connection import Connection
 from mdata.store.jobs import Ending, Tally

@@ -15,8 +15,8 @@ from mdata import exit_codes
 from mdata.errors import MdataError
 from mdata.files import replace_whole
 from mdata.logs import harmless
-from mdata.units.endings import is_green, note_path
-from mdata.units.manager import journal, journal_of_run
+from mdata.timers.endings import is_green, note_path
+from mdata.timers.manager import journal, journal_of_run
 
 QUIET = 6 * 3600 * 1000
 _COMMAND_SECONDS = 60

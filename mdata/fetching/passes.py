@@ -5,16 +5,16 @@ from collections.abc import Callable
 from mdata.domain import planning
 from mdata.domain.interval import Range
 from mdata.domain.ledger import Ledger
-from mdata.domain.near import did_you_mean
 from mdata.domain.planning import Wish
 from mdata.domain.query import Page, Query
 from mdata.domain.series import Series
+from mdata.domain.suggest import did_you_mean
 from mdata.errors import BadAnswerError, ConfigurationError
-from mdata.jobs.answers import Stored, note_first, store_page
-from mdata.jobs.context import Progress
-from mdata.jobs.job import Job
-from mdata.jobs.ledger import covered_before, ledger_of, newest_page, reaching, read_ledger
-from mdata.jobs.wanted import Target, find, refuse_wrong_clock, start_asked
+from mdata.fetching.answers import Stored, note_first, store_page
+from mdata.fetching.ledger import covered_before, ledger_of, newest_page, reaching, read_ledger
+from mdata.fetching.wanted import Target, find, refuse_wrong_clock, start_asked
+from mdata.running.context import Progress
+from mdata.running.job import Job
 from mdata.store import candles, doubts
 from mdata.store import series as table
 

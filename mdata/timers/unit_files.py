@@ -7,10 +7,10 @@ from pathlib import Path
 
 from mdata import __version__
 from mdata.domain.cadence import on_calendar
-from mdata.domain.quote import quote
+from mdata.domain.escape import quote
 from mdata.errors import ConfigurationError
-from mdata.units.endings import green
-from mdata.units.timetable import Scheduled
+from mdata.timers.endings import green
+from mdata.timers.timetable import Scheduled
 
 SIGNATURE = "# Written by mdata "
 _STORE = "# Store: "

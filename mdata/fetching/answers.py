@@ -7,7 +7,7 @@ from mdata.domain.interval import Range
 from mdata.domain.query import Page
 from mdata.domain.series import Series
 from mdata.errors import RowsRefusedError
-from mdata.jobs.job import Job
+from mdata.running.job import Job
 from mdata.store import candles, coverage, doubts
 from mdata.store import series as table
 from mdata.store.connection import Connection

@@ -17,9 +17,9 @@ from mdata.domain.live import GRACE, Channel, Claim
 from mdata.domain.message import Faulty, Frame, Message, NotSubscribed
 from mdata.domain.session import Session
 from mdata.errors import ConfigurationError, MdataError, RateLimitedError, UnreachableError
-from mdata.jobs.context import Context
-from mdata.jobs.wanted import Target
-from mdata.jobs.worker import Worker
+from mdata.fetching.wanted import Target
+from mdata.running.context import Context
+from mdata.running.worker import Worker
 
 # For how long (s) nobody may connect when the exchange says that there were too many connects.
 _TOO_MANY = 60.0

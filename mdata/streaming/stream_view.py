@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from mdata.domain.candle import Candle
-from mdata.domain.moment import iso
-from mdata.jobs.feed import Due, Feed
-from mdata.jobs.wanted import Target
+from mdata.domain.times import iso
+from mdata.fetching.wanted import Target
+from mdata.streaming.feed import Due, Feed
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from mdata.config.systemd import manager_environment
 from mdata.errors import ConfigurationError, NotPermittedError
-from mdata.units.marker import Marker
+from mdata.timers.owner import Marker
 
 # systemctl answers within milliseconds; a manager that hangs must not take us with it.
 _SECONDS = 30.0

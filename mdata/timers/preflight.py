@@ -12,7 +12,7 @@ from mdata import config
 from mdata.config import Loaded, Settings
 from mdata.config.systemd import home, user_unit_folder
 from mdata.errors import ConfigurationError, NotPermittedError
-from mdata.units.texts import Place
+from mdata.timers.unit_files import Place
 
 SYSTEM_FOLDER = Path("/etc/systemd/system")
 SYSTEM_USER = "mdata"

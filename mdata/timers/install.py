@@ -8,19 +8,19 @@ from mdata import __version__
 from mdata.config.systemd import stamp_folder
 from mdata.errors import ConfigurationError, NotPermittedError
 from mdata.files import replace_whole
-from mdata.units import marker
-from mdata.units.manager import (
+from mdata.timers import owner
+from mdata.timers.manager import (
     current_user,
     quiet_systemctl,
     systemctl,
     timer_states,
     verify,
 )
-from mdata.units.marker import Marker
-from mdata.units.texts import SIGNATURE, Place, store_of, texts
-from mdata.units.timetable import JOBS, Scheduled
+from mdata.timers.owner import Marker
+from mdata.timers.timetable import SCHEDULED, Scheduled
+from mdata.timers.unit_files import SIGNATURE, Place, store_of, texts
 
-TIMERS = tuple(f"mdata-{job}.timer" for job in JOBS)
+TIMERS = tuple(f"mdata-{job}.timer" for job in SCHEDULED)
 # Put in place like the jobs, and turned on by nobody but a person.
 SERVE = "mdata-serve.service"
 
@@ -116,19 +116,19 @@ def uninstall(manager: str, folder: Path) -> Changes:
         quiet_systemctl(manager, "daemon-reload")
         quiet_systemctl(manager, "reset-failed", "mdata-*")
     changes.kept = sorted(path for path in folder.glob("mdata-*.d/*") if path.is_file())
-    if store is not None and _is_of(marker.read(store), manager, folder):
-        marker.remove(store)
+    if store is not None and _is_of(owner.read(store), manager, folder):
+        owner.remove(store)
     return changes
 
 
 def _move_marker(place: Place, folder: Path) -> None:
     """Say beside the store who schedules it now, and no longer beside the one that these units served before."""
     before = store_of(folder)
-    if before is not None and before != place.database and _is_of(marker.read(before), place.manager, folder):
-        marker.remove(before)
+    if before is not None and before != place.database and _is_of(owner.read(before), place.manager, folder):
+        owner.remove(before)
     wanted = Marker(place.manager, current_user(), folder, place.env_file, __version__)
-    if marker.read(place.database) != wanted:
-        marker.write(place.database, wanted)
+    if owner.read(place.database) != wanted:
+        owner.write(place.database, wanted)
 
 
 def _is_of(found: Marker | None, manager: str, folder: Path) -> bool:
@@ -137,7 +137,7 @@ def _is_of(found: Marker | None, manager: str, folder: Path) -> bool:
 
 def _refuse_second_manager(place: Place, folder: Path) -> None:
     """Raise ConfigurationError when another manager schedules the store: two schedules would share one budget."""
-    found = marker.read(place.database)
+    found = owner.read(place.database)
     if found is None or _is_of(found, place.manager, folder):
         return
     try:

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 from mdata.config import Settings
 from mdata.domain.estimate import Estimate
-from mdata.domain.moment import iso
 from mdata.domain.series import Series, days_before
 from mdata.domain.timeframe import DAY, Timeframe
+from mdata.domain.times import iso
 from mdata.errors import ConfigurationError
 from mdata.store import series as table
 from mdata.store.engine import Store

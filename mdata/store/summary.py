@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+from mdata.domain.coverage_bar import Known
 from mdata.domain.doubt import Doubt
 from mdata.domain.gaps import missing
 from mdata.domain.interval import Range, clip, count_within, intersect, normal, subtract
 from mdata.domain.series import Series
-from mdata.domain.strip import Known
 from mdata.domain.timeframe import DAY
 from mdata.store import candles, coverage, doubts, silences
 from mdata.store.connection import Connection

@@ -18,7 +18,7 @@ _OFFSETS = {
     "recheck": 2 * HOUR + 40 * MINUTE,
     "status": 14 * MINUTE,
 }
-JOBS = tuple(_OFFSETS)
+SCHEDULED = tuple(_OFFSETS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from pathlib import Path
 from shlex import quote
 
 from mdata.domain.cadence import MINUTE, crontab_times, times
-from mdata.units.texts import arguments
-from mdata.units.timetable import Scheduled
+from mdata.timers.timetable import Scheduled
+from mdata.timers.unit_files import arguments
 
 _HEAD = """\
 # mdata by cron: add these lines with `crontab -e`. A run that does what it should says nothing; cron mails the rest.

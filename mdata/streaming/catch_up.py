@@ -7,11 +7,11 @@ import threading
 from dataclasses import replace
 
 from mdata.errors import MdataError, StorageError
-from mdata.jobs.context import Context
-from mdata.jobs.job import Job
-from mdata.jobs.passes import Passes
-from mdata.jobs.wanted import Target
-from mdata.jobs.worker import Worker
+from mdata.fetching.passes import Passes
+from mdata.fetching.wanted import Target
+from mdata.running.context import Context
+from mdata.running.job import Job
+from mdata.running.worker import Worker
 from mdata.store.opening import open_store
 
 # A request that failed after all retries is made again so much later (s).

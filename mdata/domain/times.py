@@ -5,7 +5,7 @@ Every parser raises ValueError with a sentence fit to be shown.
 
 import re
 
-from mdata.domain.quote import quote
+from mdata.domain.escape import quote
 from mdata.domain.timeframe import DAY, month_index, month_start
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}

@@ -6,7 +6,7 @@ ISO 8601 with `Z` and counts are intervals. `told` hears it when the store had t
 """
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,18 +18,16 @@ from mdata.jobs.status import SeriesState, Status, collect, outcome
 from mdata.ratelimit import BudgetView, RateLimit
 from mdata.running.commands import JOBS
 from mdata.store.engine import Store
-from mdata.store.opening import open_for_reading, unheard
+from mdata.store.opening import Hear, open_for_reading, unheard
 
 if TYPE_CHECKING:
-    from mdata.health import Limits
+    from mdata.health import Tolerance
     from mdata.store import gaps as gap_table
     from mdata.store import jobs as job_table
 
-Told = Callable[[str], None]
-
 
 def find_status(
-    settings: Settings, clock: Clock, told: Told = unheard, *, narrowed: bool = False, silent: bool = False
+    settings: Settings, clock: Clock, told: Hear = unheard, *, narrowed: bool = False, silent: bool = False
 ) -> Status:
     """Read what is stored, or that nothing is; `narrowed` and `silent` as `collect` has them."""
     with _opened(settings.database_path, told) as store:
@@ -46,7 +44,7 @@ def find_gaps(
     timeframes: list[str],
     since: int | None,
     limit: int | None,
-    told: Told = unheard,
+    told: Hear = unheard,
 ) -> list[dict[str, Any]] | None:
     """Return the newest rows of `gaps` that pass the filters (`since` in ms UTC); None where nothing is stored."""
     from mdata.store.gaps import listed
@@ -64,7 +62,7 @@ def find_jobs(
     since: int | None,
     limit: int,
     outcome: str | None = None,
-    told: Told = unheard,
+    told: Hear = unheard,
 ) -> list[dict[str, Any]] | None:
     """Return the newest rows of `jobs` that pass the filters (`since` in ms UTC); None where nothing is stored."""
     from mdata.locks import holder
@@ -80,7 +78,7 @@ def find_jobs(
 
 
 @contextmanager
-def _opened(path: Path, told: Told) -> Iterator[Store | None]:
+def _opened(path: Path, told: Hear) -> Iterator[Store | None]:
     with open_for_reading(path, told) or nullcontext() as store:
         yield store
 
@@ -97,7 +95,7 @@ def budget(settings: Settings, clock: Clock) -> BudgetView:
     ).peek()
 
 
-def status(state: Status, rate: BudgetView, limits: "Limits | None" = None) -> dict[str, Any]:
+def status(state: Status, rate: BudgetView, limits: "Tolerance | None" = None) -> dict[str, Any]:
     """Return what `status` tells beside the envelope; with `limits` also what is worth saying beside that."""
     from mdata.health import notes
 
@@ -135,12 +133,12 @@ def status(state: Status, rate: BudgetView, limits: "Limits | None" = None) -> d
     }
 
 
-def gaps(found: "Iterable[gap_table.Listed]") -> list[dict[str, Any]]:
+def gaps(found: "Iterable[gap_table.GapRow]") -> list[dict[str, Any]]:
     """Return the rows of `gaps`."""
     return [_row(one._asdict(), "start", "end", "detected_at", "next_attempt_at", "resolved_at") for one in found]
 
 
-def jobs(found: "Iterable[job_table.Listed]") -> list[dict[str, Any]]:
+def jobs(found: "Iterable[job_table.JobRow]") -> list[dict[str, Any]]:
     """Return the rows of `jobs`."""
     return [_row(one._asdict(), "started_at", "finished_at") for one in found]
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from mdata.fetching.wanted import Planned
     from mdata.running.context import Progress
-    from mdata.streaming.stream_view import View
+    from mdata.streaming.stream_view import StreamView
 
 _MINUTE = re.compile(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d):[\d.]+Z$")
 _INSTANT = re.compile(r"^(\d{4}-\d\d-\d\d)T([\d:.]+Z)$")
@@ -157,7 +157,7 @@ def progress_bar() -> "Iterator[Callable[[Progress], None]]":
 
 
 @contextmanager
-def live_table() -> "Iterator[Callable[[View], None]]":
+def live_table() -> "Iterator[Callable[[StreamView], None]]":
     """Show a table on the terminal that follows a stream; what is written to stderr meanwhile appears above it.
 
     A thread of its own draws: a terminal that is held (Ctrl-S) does not hold the stream.
@@ -167,7 +167,7 @@ def live_table() -> "Iterator[Callable[[View], None]]":
     from rich.console import Console
     from rich.live import Live
 
-    latest: list[View] = []
+    latest: list[StreamView] = []
     news, is_over = threading.Event(), threading.Event()
 
     def draw() -> None:
@@ -178,7 +178,7 @@ def live_table() -> "Iterator[Callable[[View], None]]":
                 live.update(_stream_table(view), refresh=True)
             is_over.wait(0.25)
 
-    def show(view: "View") -> None:
+    def show(view: "StreamView") -> None:
         latest[:] = [view]
         news.set()
 
@@ -193,7 +193,7 @@ def live_table() -> "Iterator[Callable[[View], None]]":
             drawer.join(2.0)
 
 
-def _stream_table(view: "View") -> "Group":
+def _stream_table(view: "StreamView") -> "Group":
     from rich import box
     from rich.console import Group
     from rich.table import Table

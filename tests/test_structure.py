@@ -1,6 +1,7 @@
 """How the modules of the package hang together: what import-linter cannot see."""
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,3 +40,13 @@ def test_no_module_imports_one_that_imports_it_inside_of_functions_neither() -> 
 
 def test_a_circle_is_found() -> None:
     assert circles({"a": {"b"}, "b": {"c", "d"}, "c": {"b"}, "d": set(), "e": {"a"}}) == {"b", "c"}
+
+
+def test_no_two_public_classes_have_one_name() -> None:
+    defined = Counter(
+        node.name
+        for tree in TREES.values()
+        for node in tree.body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+    assert [name for name, count in defined.items() if count > 1] == []

@@ -16,7 +16,7 @@ from mdata.domain.timeframe import MINUTE
 # with other values · first: the exchange's first candle, as it was told · unconfirmed: the first page of a series, of
 # which no other answer has brought a row yet · unwitnessed: no stored candle came back · withdrawn: what is stored
 # differs from what the answers had brought, so that they are asked for anew.
-Kind = Literal["silence", "absent", "changed", "first", "unconfirmed", "unwitnessed", "withdrawn"]
+DoubtKind = Literal["silence", "absent", "changed", "first", "unconfirmed", "unwitnessed", "withdrawn"]
 
 # Answers in the same form count as two when they lie so far apart (ms): no cache keeps one for so long.
 INDEPENDENT_AFTER = 1 * MINUTE
@@ -31,7 +31,7 @@ class Doubt(NamedTuple):
     """
 
     range: Range
-    kind: Kind
+    kind: DoubtKind
     form: str
     since: int
     asked_at: int

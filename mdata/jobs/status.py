@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from mdata.config import Settings
-from mdata.domain.coverage_bar import Known
+from mdata.domain.coverage_bar import KnownRanges
 from mdata.domain.doubt import Doubt
 from mdata.domain.ledger import ABSENT_FOR, is_quiet
 from mdata.domain.series import Series
@@ -41,7 +41,7 @@ class SeriesState(NamedTuple):
 
     series: Series
     counts: Counts
-    known: Known
+    known: KnownRanges
     gaps: Gaps
     lag_seconds: int
     is_retired: bool

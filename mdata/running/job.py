@@ -20,7 +20,7 @@ from mdata.errors import (
     UnreachableError,
 )
 from mdata.exit_codes import BAD_ANSWER, OK, ROWS_REFUSED, WORK_REMAINS, find, worst
-from mdata.ratelimit import Wait
+from mdata.ratelimit import SlotWait
 from mdata.running.context import Context, Exchange
 from mdata.running.result import JobResult
 from mdata.store import jobs as table
@@ -201,7 +201,7 @@ class Job:
         except TimeoutError as error:
             raise LimitReachedError(f"the time limit of {limits.max_runtime:.0f} s is near; {error}") from error
 
-    def _say_why(self, wait: Wait) -> None:
+    def _say_why(self, wait: SlotWait) -> None:
         """Say once per block until when nobody asks, and once per run that others are served before it."""
         progress, log = self._progress, self.context.log
         if wait.is_blocked:

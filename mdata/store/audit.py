@@ -29,7 +29,7 @@ _SOUND = f"""coalesce(low > 0 AND volume > 0 AND high < {LARGEST} AND volume < {
 _NO_NUMBERS = {f"NULL value in candles.{column}" for column in candles.COLUMNS[1:]}
 
 
-class Doubt(NamedTuple):
+class Mismatch(NamedTuple):
     """A covered range that cannot be trusted: its candles as the ledger counts them, and as they are."""
 
     segment: coverage.Segment
@@ -45,7 +45,7 @@ class Audit(NamedTuple):
 
     candles: int
     unvouched: int
-    doubts: list[Doubt]
+    doubts: list[Mismatch]
     unsound: list[int]
     lost: int
 
@@ -74,7 +74,7 @@ def audit(connection: Connection, series: Series) -> Audit:
             or (count_within(off_grid, [segment.range]) and f"a candle is off the {grid.name} grid")
         )
         if reason:
-            doubts.append(Doubt(segment, stored, reason))
+            doubts.append(Mismatch(segment, stored, reason))
         else:
             lost += count_within(unsound, [segment.range])
         reached = max(reached, segment.end)
@@ -131,7 +131,7 @@ def _fault(row: Candle, grid: Timeframe) -> str | None:
     return "a value is missing" if None in row else fault(row, grid)
 
 
-def withdraw(connection: Connection, series: Series, doubts: list[Doubt], now: int) -> None:
+def withdraw(connection: Connection, series: Series, doubts: list[Mismatch], now: int) -> None:
     """Vouch no more for what is doubted: it is a gap then, or backlog at an end of the hull.
 
     A segment that another job has made longer or shorter since goes as a whole: its count is wrong by as much. One

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from mdata.domain.coverage_bar import Known
+from mdata.domain.coverage_bar import KnownRanges
 from mdata.domain.doubt import Doubt
 from mdata.domain.gaps import missing
 from mdata.domain.interval import Range, clip, count_within, intersect, normal, subtract
@@ -55,7 +55,7 @@ class Counts(NamedTuple):
 
 def look(
     connection: Connection, series: Series, wanted: Range, *, silent: bool = False
-) -> tuple[Counts, Known, list[Doubt]]:
+) -> tuple[Counts, KnownRanges, list[Doubt]]:
     """Return what is known of a series, counted and in ranges, and its doubts.
 
     `silent`: with its silences, which a strip wants.
@@ -65,7 +65,7 @@ def look(
     doubted, gone = doubts.of(connection, series.id), doubts.unobtainable(connection, series.id)
     covered = normal(segment.range for segment in segments)
     uncovered = subtract([wanted] if wanted.start < wanted.end else [], covered)
-    known = Known(
+    known = KnownRanges(
         normal(segment.range for segment in segments if segment.kind == "final"),
         normal(segment.range for segment in segments if segment.kind == "provisional"),
         _silences(connection, series, wanted, segments) if silent else [],

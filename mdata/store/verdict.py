@@ -10,7 +10,7 @@ from mdata.store.connection import Connection
 _BEGINNING = -(2**62)
 
 
-class Verdict(NamedTuple):
+class RangeParts(NamedTuple):
     """The parts of a range, each ascending and disjoint.
 
     `proven`, `provisional` and `unknown` make up the whole of it; what is `unobtainable` is one of these, too.
@@ -22,7 +22,7 @@ class Verdict(NamedTuple):
     unobtainable: list[Range]
 
 
-def verdict(connection: Connection, series: Series, within: Range) -> Verdict:
+def verdict(connection: Connection, series: Series, within: Range) -> RangeParts:
     """Return what is known of a range that is aligned with the grid of the series."""
     grid, unobtainable = series.timeframe, _unobtainable(connection, series.id, within)
     lost = [Range(grid.floor(time), grid.next(time)) for time in candles.lost(connection, series.id, within)]
@@ -31,7 +31,7 @@ def verdict(connection: Connection, series: Series, within: Range) -> Verdict:
     # What the exchange has served, and serves no more, is there.
     unknown = subtract(normal([*lost, *unanswered]), _stored(connection, series, unobtainable))
     provisional = subtract(coverage.clipped(connection, series.id, within, "provisional"), unknown)
-    return Verdict(subtract([within], normal([*unknown, *provisional])), provisional, unknown, unobtainable)
+    return RangeParts(subtract([within], normal([*unknown, *provisional])), provisional, unknown, unobtainable)
 
 
 def _first(series: Series) -> int:

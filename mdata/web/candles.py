@@ -28,7 +28,7 @@ _PARAMETERS = ("symbol", "timeframe", "start", "end", "bucket")
 _KEPT = 32
 
 
-class Candles:
+class CandleAnswers:
     """Answers requests for candles, and keeps those that took many rows to add up until their series changes."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:

@@ -11,7 +11,7 @@ from mdata.clock import Clock
 from mdata.config import Settings
 from mdata.domain.coverage_bar import draw
 from mdata.domain.times import human_duration
-from mdata.health import Limits, complaints, notes
+from mdata.health import Tolerance, complaints, notes
 from mdata.jobs.status import SeriesState, with_next_runs
 from mdata.web.listing import ORDERS, choose, read
 from mdata.web.metadata import DATABASE
@@ -30,7 +30,7 @@ def home(parameters: Parameters, settings: Settings, clock: Clock) -> dict[str, 
     told = json_views.status(state, json_views.budget(settings, clock))
     database = told["database"]
     told_of = dict(zip((one.series.id for one in state.series), told["series"], strict=True))
-    limits = Limits(settings.status_max_lag_minutes * 60, delay=settings.rate_limit_delay)
+    limits = Tolerance(settings.status_max_lag_minutes * 60, delay=settings.rate_limit_delay)
     listing = choose(state.series, wish)
     return {
         **told,

@@ -107,7 +107,7 @@ def sql_address(series: Series, shown: Range) -> str:
     return f"/{DATABASE}?{urlencode({'sql': sql})}"
 
 
-def _gap(gap: gaps.Listed) -> dict[str, Any]:
+def _gap(gap: gaps.GapRow) -> dict[str, Any]:
     return {
         **gap._asdict(),
         "begins": _minute(gap.start),

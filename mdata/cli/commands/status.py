@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class StatusWish:
     """What was asked for beside the common options."""
 
     check: bool
@@ -61,19 +61,19 @@ def status(
     """
     given = Options(env_file, common.both(symbols, symbol), timeframe, json, quiet, verbose)
     check = check or complete
-    wish = Wish(check, complete, max_lag, max_gaps, prometheus, bool(given.symbols or timeframe), json, quiet)
+    wish = StatusWish(check, complete, max_lag, max_gaps, prometheus, bool(given.symbols or timeframe), json, quiet)
     if watch and (check or json or prometheus):
         raise typer.BadParameter("it goes with neither --check, --json nor --prometheus", param_hint="--watch")
     conduct("status", given, lambda kit: _watch(kit, wish) if watch else _status(kit, wish))
 
 
-def _watch(kit: Kit, wish: Wish) -> Answer:
+def _watch(kit: Kit, wish: StatusWish) -> Answer:
     from mdata.cli.status_screen import watch
 
     return watch(kit, narrowed=wish.narrowed)
 
 
-def _status(kit: Kit, wish: Wish) -> Answer:
+def _status(kit: Kit, wish: StatusWish) -> Answer:
     """Return the answer, and tell the monitor first where it is that of a health check."""
     url = kit.loaded.settings.ping_url
     if not wish.check or url is None:
@@ -89,9 +89,9 @@ def _status(kit: Kit, wish: Wish) -> Answer:
     return answer
 
 
-def _read(kit: Kit, wish: Wish) -> Answer:
+def _read(kit: Kit, wish: StatusWish) -> Answer:
     from mdata import json_views
-    from mdata.health import Limits, complaints, sentence
+    from mdata.health import Tolerance, complaints, sentence
     from mdata.jobs.status import with_next_runs
 
     settings = kit.loaded.settings
@@ -104,7 +104,7 @@ def _read(kit: Kit, wish: Wish) -> Answer:
         if file is not None:
             _write_metrics(kit, file, None, limit, error.exit_code)
         raise
-    limits = Limits(limit, wish.max_gaps, wish.complete, settings.rate_limit_delay)
+    limits = Tolerance(limit, wish.max_gaps, wish.complete, settings.rate_limit_delay)
     reason = "; ".join(complaints(state, limits))
     code = WORK_REMAINS if reason else OK
     if file is not None:
@@ -130,14 +130,14 @@ def _write_metrics(kit: Kit, file: Path, state: "Status | None", max_lag: int, c
         kit.log.warning(f"node_exporter reads only files whose names end in .prom, not {file}")
 
 
-def _say(reason: str, sentence: str, wish: Wish) -> None:
+def _say(reason: str, sentence: str, wish: StatusWish) -> None:
     from mdata import render
 
     if reason or not wish.quiet:
         render.line(sentence)
 
 
-def _show(kit: Kit, state: "Status", wish: Wish) -> None:
+def _show(kit: Kit, state: "Status", wish: StatusWish) -> None:
     from mdata import json_views, render
     from mdata.cli.status_screen import paint
 

@@ -2,10 +2,10 @@
 
 from typing import NamedTuple
 
+from mdata.domain import next_attempt
 from mdata.domain.estimate import estimate
 from mdata.domain.interval import Range
 from mdata.domain.times import human_duration, iso
-from mdata.errors import NEXT_ATTEMPT
 from mdata.jobs.status import SeriesState, Status, named
 from mdata.store import summary
 
@@ -43,8 +43,7 @@ def complaints(state: Status, limits: Tolerance) -> list[str]:
     if not found:
         return []
     instant = max(min(one.not_before for one in found), state.blocked_until or 0)
-    when = f"at {iso(instant)}" if instant > state.now else "at once"
-    return [*(one.text for one in found), f"{NEXT_ATTEMPT} {when}"]
+    return [*(one.text for one in found), next_attempt.at(instant, state.now)]
 
 
 def notes(state: Status, limits: Tolerance) -> list[str]:

@@ -17,8 +17,7 @@ from mdata.jobs.backfill import backfill
 from mdata.jobs.cleanup import cleanup
 from mdata.jobs.status import collect
 from mdata.jobs.update import update
-from mdata.running.context import Context
-from mdata.running.context import Limits
+from mdata.running.context import Context, Limits
 from mdata.sandbox.faults import Fault
 from mdata.sandbox.server import Sandbox
 

@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mdata.clock import Clock
+from mdata.domain import next_attempt
 from mdata.domain.budget import Priority
 from mdata.domain.symbol import parse_symbol
 from mdata.domain.timeframe import DAY
 from mdata.domain.times import iso
-from mdata.errors import NEXT_ATTEMPT, BadAnswerError, MdataError, RateLimitedError, UnreachableError
+from mdata.errors import BadAnswerError, MdataError, RateLimitedError, UnreachableError
 from mdata.files import replace_whole
 from mdata.ratelimit import SlotWait
 from mdata.running.context import Budget, Exchange, JobLog
@@ -54,11 +55,11 @@ def ask(url: str, exchange: Callable[[], Exchange], budget: Budget, clock: Clock
     try:
         pairs = exchange().pairs(budget.sent)
     except RateLimitedError as error:
-        seconds = budget.refused(error.retry_after)
-        raise RateLimitedError(f"{error}; {NEXT_ATTEMPT} at {iso(clock.now() + int(seconds * 1000))}") from error
+        seconds, now = budget.refused(error.retry_after), clock.now()
+        raise RateLimitedError(str(error), next_attempt=next_attempt.at(now + int(seconds * 1000), now)) from error
     except UnreachableError as error:
         free_at = budget.peek().next_request_at
-        raise UnreachableError(f"{error}; {NEXT_ATTEMPT} {f'at {iso(free_at)}' if free_at else 'at once'}") from error
+        raise UnreachableError(str(error), next_attempt=next_attempt.at(free_at, clock.now())) from error
     except BadAnswerError as error:
         raise BadAnswerError(f"{error}; run this again later") from error
     budget.answered()

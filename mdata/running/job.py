@@ -7,10 +7,10 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
+from mdata.domain import next_attempt
 from mdata.domain.budget import Priority
 from mdata.domain.times import iso
 from mdata.errors import (
-    NEXT_ATTEMPT,
     GarbledError,
     MdataError,
     RateLimitedError,
@@ -222,7 +222,8 @@ class Job:
         text = "; ".join(sentences) or None
         if text and code in _ADVICE:
             text += f"; {_ADVICE[code]}"
-        if (find(code).is_retryable or self._not_before) and NEXT_ATTEMPT not in (text or ""):
+        is_said = any(problem.next_attempt for problem in self.problems)
+        if (find(code).is_retryable or self._not_before) and not is_said:
             text = "; ".join(filter(None, (text, self._when(finished_at))))
         self._progress.tally = replace(self.tally, remaining=remaining)
         outcome = "skipped" if code == OK and self._skipped else find(code).outcome
@@ -234,8 +235,7 @@ class Job:
 
     def _when(self, now: int) -> str:
         """Return the sentence that says when the same command may get further."""
-        instant = max(self._not_before, self.context.budget.peek().next_request_at or 0)
-        return f"{NEXT_ATTEMPT} {f'at {iso(instant)}' if instant > now else 'at once'}"
+        return next_attempt.at(max(self._not_before, self.context.budget.peek().next_request_at or 0), now)
 
 
 def _nothing_more(_: Job) -> tuple[int, str | None]:

@@ -12,18 +12,9 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from mdata.clock import Clock
-from mdata.domain.budget import (
-    CONNECTS_PER_MINUTE,
-    GRACE,
-    Priority,
-    State,
-    Waiter,
-    backoff,
-    kept,
-    longest_block,
-    patience,
-)
+from mdata.domain.budget import CONNECTS_PER_MINUTE, GRACE, Priority, State, Waiter, kept, patience
 from mdata.domain.pace import Pace
+from mdata.domain.retries import backoff, longest_block
 from mdata.domain.times import iso
 from mdata.errors import NotNowError, SlotLostError
 from mdata.ratefile import RateFile, is_dead, own_name

@@ -5,9 +5,10 @@ from answers import candle, minute, span
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mdata.domain.doubt import INDEPENDENT_AFTER, MOST_ANSWERS, Doubt, DoubtKind, merged
+from mdata.domain.doubt import Doubt, DoubtKind, merged
 from mdata.domain.interval import Range
 from mdata.domain.query import Query
+from mdata.domain.retries import INDEPENDENT_AFTER, MOST_ANSWERS
 from mdata.domain.timeframe import HOUR, MINUTE, TIMEFRAMES
 
 ABOUT = span(0, 10)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from mdata.config import values
 from mdata.domain.pace import Pace
-from mdata.domain.timeframe import Timeframe
+from mdata.domain.timeframe import MINUTE, Timeframe
 
 
 class Settings(NamedTuple):
@@ -51,6 +51,16 @@ class Settings(NamedTuple):
     def pace(self) -> Pace:
         """How fast the exchange may be asked."""
         return Pace(self.rate_limit_delay, self.rate_limit_burst)
+
+    @property
+    def settle(self) -> int:
+        """For how long an interval must have been closed to be final, ms."""
+        return self.settle_seconds * 1000
+
+    @property
+    def ws_catchup_lookback(self) -> int:
+        """How far back a stream asks for what it missed, ms."""
+        return self.ws_catchup_lookback_minutes * MINUTE
 
 
 class Setting(NamedTuple):

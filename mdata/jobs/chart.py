@@ -37,7 +37,7 @@ def look(store: Store, settings: Settings, symbol: str, wish: ChartWish, now: in
         series = _source(connection, symbol, wish.timeframe)
         if series is None:
             return None
-        whole = span(connection, series, series.wanted(now, settings.settle_seconds * 1000))
+        whole = span(connection, series, series.wanted(now, settings.settle))
         bucket, shown = _frame(series.timeframe, whole, wish)
         return Chart(series, bucket, shown, view(connection, series, whole, shown, bucket))
 

@@ -9,6 +9,7 @@ from mdata.domain.estimate import BYTES_PER_CANDLE, Estimate
 from mdata.domain.gaps import Gap
 from mdata.domain.interval import Range
 from mdata.domain.query import Page, Query
+from mdata.domain.retries import MOST_TRIES
 from mdata.domain.series import Series
 from mdata.errors import BadAnswerError, NotNowError, UnreachableError
 from mdata.exit_codes import WORK_REMAINS
@@ -24,8 +25,6 @@ from mdata.store.connection import Connection
 from mdata.store.engine import Store
 
 COMMAND = "repair"
-# How often one run asks about the same range: a doubt takes three answers at most.
-_MOST_TRIES = 3
 # What an answer may say of a gap that a second one is needed for.
 _DOUBTED = {"silence", "absent", "changed", "unwitnessed"}
 _NO_WITNESS = "the answer had none of the stored candles around the gap"
@@ -164,11 +163,11 @@ class _Repair:
     def _contradicted(self, connection: Connection, series: Series) -> list[Range]:
         ledger = ledger_of(connection, series, self._context.clock.now(), self._context.settle)
         parts, _ = planning.contradicted(ledger)
-        return [part for part in parts if self._tries(series, part) < _MOST_TRIES]
+        return [part for part in parts if self._tries(series, part) < MOST_TRIES]
 
     def _due_silences(self, connection: Connection, series: Series) -> list[Range]:
         due = silences.due(connection, series.id, self._context.clock.now())
-        return [silence for silence in due if self._tries(series, silence) < _MOST_TRIES]
+        return [silence for silence in due if self._tries(series, silence) < MOST_TRIES]
 
     def _tries(self, series: Series, about: Range) -> int:
         """Return how often this run has asked about a range already."""
@@ -227,7 +226,7 @@ def plan(settings: Settings, store: Store, now: int, *, retry_failed: bool = Fal
     found_gaps = found_silences = intervals = requests = 0
     for series in stored(store, settings):
         with store.read() as connection:
-            settle = settings.settle_seconds * 1000
+            settle = settings.settle
             missing = due_gaps(connection, series, now, settle, with_failed=retry_failed)
             silent = silences.due(connection, series.id, now)
             requests += _pages(connection, series, missing) + _pages(connection, series, silent)

@@ -110,7 +110,7 @@ def collect(
 
 def _read(connection: Connection, settings: Settings, state: Status, *, narrowed: bool, silent: bool) -> Status:
     configured = {(symbol, timeframe) for symbol in settings.symbols for timeframe in settings.timeframes}
-    settle, gaps, found = settings.settle_seconds * 1000, summary.gaps(connection), []
+    settle, gaps, found = settings.settle, summary.gaps(connection), []
     for series in table.every(connection):
         is_retired = (series.symbol, series.timeframe) not in configured
         if narrowed and is_retired:

@@ -227,7 +227,7 @@ class _Stream:
 def _remaining(job: Job) -> int:
     """Count what is unknown of the settled intervals that a stream would catch up with."""
     context, left = job.context, 0
-    lookback = context.settings.ws_catchup_lookback_minutes * 60_000
+    lookback = context.settings.ws_catchup_lookback
     for series in stored(context.store, context.settings):
         ledger = read_ledger(context.store, series, context.clock.now(), context.settle)
         before = series.timeframe.closed_end(ledger.now, ledger.settle)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, BinaryIO, Protocol, TextIO
 
-from mdata.domain.timeframe import DAY
+from mdata.domain.timeframe import DAY, HOUR, MINUTE
 from mdata.domain.times import iso
 from mdata.reading.candles import Candles
 from mdata.reading.frames import library
@@ -118,7 +118,7 @@ def _texts(candles: Candles) -> Iterator[str]:
         if day not in days:
             days[day] = iso(day * DAY)[:11]
         if clock not in clocks:
-            clocks[clock] = f"{clock // 3_600_000:02}:{clock // 60_000 % 60:02}:{clock // 1000 % 60:02}Z"
+            clocks[clock] = f"{clock // HOUR:02}:{clock // MINUTE % 60:02}:{clock // 1000 % 60:02}Z"
         yield days[day] + clocks[clock]
 
 

@@ -123,4 +123,4 @@ class Context:
     @property
     def settle(self) -> int:
         """For how long an interval must have been closed to be final, ms."""
-        return self.settings.settle_seconds * 1000
+        return self.settings.settle

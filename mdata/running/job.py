@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from mdata.domain import next_attempt
 from mdata.domain.budget import Priority
+from mdata.domain.retries import GARBLED_TRIES
 from mdata.domain.times import iso
 from mdata.errors import (
     GarbledError,
@@ -42,9 +43,6 @@ _ADVICE = {
 
 # Seconds that a run waits for others without a word.
 _LONG_WAIT = 10.0
-
-# An answer that cannot be read at all is asked for so often; then it is what the exchange says.
-_GARBLED_TRIES = 3
 
 
 class LimitReachedError(Exception):
@@ -160,7 +158,7 @@ class Job:
     def _is_worth_another_try(self, error: BaseException) -> bool:
         if isinstance(error, GarbledError):
             self._garbled += 1
-            return self._garbled < _GARBLED_TRIES
+            return self._garbled < GARBLED_TRIES
         return isinstance(error, UnreachableError | RateLimitedError)
 
     def _try_once(

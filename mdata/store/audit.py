@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from mdata.domain import doubt as domain
 from mdata.domain.candle import LARGEST, Candle, fault
-from mdata.domain.interval import Range, count_within, normal, subtract
+from mdata.domain.interval import BEGINNING_OF_TIME, END_OF_TIME, Range, count_within, normal, subtract
 from mdata.domain.query import RefusedRow
 from mdata.domain.series import Series
 from mdata.domain.timeframe import Timeframe
@@ -205,4 +205,4 @@ def orphans(connection: Connection) -> list[tuple[int, int]]:
         if series_id is None:
             return found
         if connection.execute("SELECT 1 FROM series WHERE id = ?", (series_id,)).fetchone() is None:
-            found.append((series_id, candles.count(connection, series_id, Range(-(2**62), 2**62))))
+            found.append((series_id, candles.count(connection, series_id, Range(BEGINNING_OF_TIME, END_OF_TIME))))

@@ -3,7 +3,7 @@
 from typing import Any
 
 from mdata.domain.candle import Candle
-from mdata.domain.interval import Range
+from mdata.domain.interval import BEGINNING_OF_TIME, END_OF_TIME, Range
 from mdata.domain.series import Series
 from mdata.store.connection import Connection
 
@@ -81,7 +81,7 @@ def last_before(connection: Connection, series_id: int, instant: int) -> int | N
     return found
 
 
-def first_from(connection: Connection, series_id: int, instant: int, before: int = 2**62) -> int | None:
+def first_from(connection: Connection, series_id: int, instant: int, before: int = END_OF_TIME) -> int | None:
     """Return the open time of the oldest candle at or after `instant` (and earlier than `before`), or None."""
     rows = connection.execute(
         "SELECT min(open_time) FROM candles WHERE series_id = ? AND open_time >= ? AND open_time < ?",
@@ -206,4 +206,4 @@ def reach(connection: Connection, series_id: int, instant: int, rows: int) -> in
            ORDER BY open_time DESC LIMIT 1 OFFSET ?""",
         (series_id, instant, max(0, rows)),
     ).fetchone()
-    return int(found[0]) if found else -(2**62)
+    return int(found[0]) if found else BEGINNING_OF_TIME

@@ -2,14 +2,14 @@
 
 from mdata.domain.candle import Candle
 from mdata.domain.doubt import Doubt
-from mdata.domain.interval import Range, normal, subtract
+from mdata.domain.interval import BEGINNING_OF_TIME, END_OF_TIME, Range, normal, subtract
 from mdata.store.connection import Connection
 
 # The unobtainable range of a pair that is listed no more has no end.
 NO_END = 2**53
 
 _COLUMNS = "start_time, end_time, kind, form, since, asked_at, answers, open, high, low, close, volume"
-_ALL = Range(-(2**62), 2**62)
+_ALL = Range(BEGINNING_OF_TIME, END_OF_TIME)
 
 
 def of(connection: Connection, series_id: int, within: Range = _ALL) -> list[Doubt]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from mdata.domain.candle import Candle, is_older
 from mdata.domain.contradiction import within
 from mdata.domain.evidence import Verdict, judge
-from mdata.domain.interval import Range, normal, subtract
+from mdata.domain.interval import END_OF_TIME, Range, normal, subtract
 from mdata.domain.live import Claim
 from mdata.domain.message import Faulty
 from mdata.domain.query import Page, RefusedRow
@@ -100,7 +100,7 @@ def _keep_a_witness(connection: Connection, series: Series, page: Page) -> None:
     """Store the newest candle of a series of which none is wanted: later answers are known by it."""
     grid = page.query.timeframe
     closed = [row for row in page.candles if grid.next(row[0]) <= page.asked_at]
-    if closed and candles.last_before(connection, series.id, 2**62) is None:
+    if closed and candles.last_before(connection, series.id, END_OF_TIME) is None:
         candles.upsert(connection, series.id, closed[-1:])
 
 

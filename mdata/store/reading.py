@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mdata.domain.next_attempt import AT_ONCE, when
+from mdata.domain.retries import READ_TRIES
 from mdata.errors import MdataError, NotNowError, NotPermittedError, StorageError
 from mdata.store.sqlite_errors import missing_group
 
 _PART = 4 * 1024 * 1024
-_TRIES = 3
 # What a copy leaves free, for others and for the index of its log.
 _SPARE = 16 * 1024 * 1024
 
@@ -147,7 +147,7 @@ def _copied(path: Path, cause: MdataError) -> Detour:
     """Copy the database and its log to a folder of our own; again while somebody writes to them."""
     folder = Path(tempfile.mkdtemp(prefix="mdata-"))
     try:
-        for _ in range(_TRIES):
+        for _ in range(READ_TRIES):
             before = stamp(path)
             _want_room(path, folder)
             for source in (path, _log(path)):

@@ -6,7 +6,16 @@ from typing import Any, NamedTuple
 from mdata.domain.coverage_bar import KnownRanges
 from mdata.domain.doubt import Doubt
 from mdata.domain.gaps import missing
-from mdata.domain.interval import Range, clip, count_within, intersect, normal, subtract
+from mdata.domain.interval import (
+    BEGINNING_OF_TIME,
+    END_OF_TIME,
+    Range,
+    clip,
+    count_within,
+    intersect,
+    normal,
+    subtract,
+)
 from mdata.domain.series import Series
 from mdata.domain.timeframe import DAY
 from mdata.store import candles, coverage, doubts, silences
@@ -82,9 +91,9 @@ def look(
     )
     hull = Range(segments[0].start, segments[-1].end) if segments else None
     outside = subtract(subtract(uncovered, [hull] if hull else []), gone)
-    last = candles.last_before(connection, series.id, 2**62)
+    last = candles.last_before(connection, series.id, END_OF_TIME)
     counts = Counts(
-        first=candles.first_from(connection, series.id, -(2**62)),
+        first=candles.first_from(connection, series.id, BEGINNING_OF_TIME),
         last=last,
         candles=sum(segment.candles for segment in segments) + len(restored),
         wanted=wanted,
@@ -115,7 +124,7 @@ def find_holes(
     """Return the gaps that a series has now, by its coverage and its marks of lost candles alone."""
     if hull is None:
         return []
-    kept = Range(series.cleaned_to or 0, 2**62)
+    kept = Range(series.cleaned_to or 0, END_OF_TIME)
     return missing(series.timeframe, hull, subtract([hull], normal([*covered, *gone])), lost, kept)
 
 

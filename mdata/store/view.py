@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from mdata.domain.candle import Candle
-from mdata.domain.interval import Range, clip, normal
+from mdata.domain.interval import END_OF_TIME, Range, clip, normal
 from mdata.domain.series import Series
 from mdata.domain.timeframe import Timeframe
 from mdata.domain.view import LedgerRanges, Stretch, stretches
@@ -82,7 +82,7 @@ def state(connection: Connection, series: Series) -> tuple[Any, ...]:
 
     A value that somebody overwrites by hand is noticed by `verify` at best, and not here.
     """
-    last = candles.last_before(connection, series.id, 2**62)
+    last = candles.last_before(connection, series.id, END_OF_TIME)
     revised = connection.execute("SELECT max(id) FROM candle_revisions WHERE series_id = ?", (series.id,))
     return (
         series,

@@ -57,7 +57,7 @@ class CandleAnswers:
             series = table.find(connection, symbol, timeframe)
             if series is None:
                 raise ValueError(f"nothing is stored of {symbol} {timeframe.name}")
-            wanted = series.wanted(now, self._settings.settle_seconds * 1000)
+            wanted = series.wanted(now, self._settings.settle)
             whole = span(connection, series, wanted)
             shown = Range(*(end if given is None else given for end, given in zip(whole, asked, strict=True)))
             bucket = _bucket(parameters, timeframe, shown)

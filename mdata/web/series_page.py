@@ -45,7 +45,7 @@ def series_page(
         series = table.find(connection, symbol, timeframe)
         if series is None:
             return None
-        wanted = series.wanted(clock.now(), settings.settle_seconds * 1000)
+        wanted = series.wanted(clock.now(), settings.settle)
         return _told(connection, series, wanted, year)
 
 

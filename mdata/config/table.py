@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from mdata.config import values
 from mdata.domain.pace import Pace
-from mdata.domain.timeframe import MINUTE, Timeframe
+from mdata.domain.timeframe import MINUTE, TIMEFRAMES, Timeframe
 
 
 class Settings(NamedTuple):
@@ -68,7 +68,7 @@ class Setting(NamedTuple):
 
     name: str
     default: str
-    parse: Callable[[str], Any]
+    parse: Callable[[str], object]
     help: str
     is_secret: bool = False
 
@@ -79,7 +79,7 @@ _DAYS = values.whole(0, 36_525)
 CATEGORIES: dict[str, tuple[Setting, ...]] = {
     "What to keep": (
         Setting("SYMBOLS", "BTCUSD,ETHUSD", values.symbols, "Trading pairs, separated by commas."),
-        Setting("TIMEFRAMES", "1m", values.timeframes, "Any of 1m 5m 15m 30m 1h 3h 6h 12h 1D 1W 1M (1m is not 1M)."),
+        Setting("TIMEFRAMES", "1m", values.timeframes, f"Any of {' '.join(TIMEFRAMES)} (1m is not 1M)."),
         Setting("DATABASE_PATH", "", values.real_path, "The store; empty: ~/.local/share/mdata/mdata.db."),
     ),
     "Backfill": (

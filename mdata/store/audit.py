@@ -8,7 +8,7 @@ from json import dumps
 from typing import NamedTuple
 
 from mdata.domain import doubt as domain
-from mdata.domain.candle import LARGEST, Candle, fault
+from mdata.domain.candle import COLUMNS, LARGEST, Candle, fault
 from mdata.domain.interval import BEGINNING_OF_TIME, END_OF_TIME, Range, count_within, normal, subtract
 from mdata.domain.query import RefusedRow
 from mdata.domain.series import Series
@@ -26,7 +26,7 @@ from mdata.store.sqlite_errors import damaged
 _SOUND = f"""coalesce(low > 0 AND volume > 0 AND high < {LARGEST} AND volume < {LARGEST}
                       AND open BETWEEN low AND high AND close BETWEEN low AND high, 0)"""
 # What SQLite says of a NaN: a row that breaks a rule of its table, in a file that is whole.
-_NO_NUMBERS = {f"NULL value in candles.{column}" for column in candles.COLUMNS[1:]}
+_NO_NUMBERS = {f"NULL value in candles.{column}" for column in COLUMNS[1:]}
 
 
 class Mismatch(NamedTuple):
@@ -120,7 +120,7 @@ def find_unsound(connection: Connection, series: Series) -> list[int]:
     # Months have no constant step, and there are few of them.
     off_grid = f"(open_time - {grid.anchor}) % {grid.step} <> 0" if grid.step else "1"
     rows = connection.execute(
-        f"""SELECT {", ".join(candles.COLUMNS)} FROM candles
+        f"""SELECT {", ".join(COLUMNS)} FROM candles
             WHERE series_id = ? AND (NOT {_SOUND} OR {off_grid}) ORDER BY open_time""",
         (series.id,),
     )
@@ -169,7 +169,7 @@ def set_aside(connection: Connection, series: Series, times: list[int], now: int
     for row in filter(None, (candles.at(connection, series.id, time) for time in times)):
         reason = _fault(row, series.timeframe)
         if reason is not None:
-            text = dumps(dict(zip(candles.COLUMNS, row, strict=True)))
+            text = dumps(dict(zip(COLUMNS, row, strict=True)))
             refused[row[0]] = RefusedRow(row[0], text, f"found in the store: {reason}", None)
     keep_refused(connection, series, refused.values(), now, source)
     candles.delete(connection, series.id, [*refused])

@@ -6,6 +6,8 @@ and the number of a series: they read a slice of its key, however large the stor
 
 from dataclasses import dataclass
 
+from mdata.domain.candle import VALUES
+
 
 @dataclass(frozen=True, slots=True)
 class SampleQuery:
@@ -27,7 +29,7 @@ QUERIES: dict[str, SampleQuery] = {
         "Latest candles",
         "The newest 100 candles of a series: symbol like tBTCUSD, timeframe like 1m; empty for the first series.",
         f"""SELECT symbol, timeframe, strftime('%Y-%m-%d %H:%M', open_time / 1000, 'unixepoch') AS time,
-    open, high, low, close, volume
+    {", ".join(VALUES)}
 FROM candles JOIN series ON series.id = series_id
 WHERE series_id = {_SERIES}
 ORDER BY open_time DESC LIMIT 100""",

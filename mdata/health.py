@@ -7,7 +7,7 @@ from mdata.domain.estimate import estimate
 from mdata.domain.interval import Range
 from mdata.domain.times import human_duration, iso
 from mdata.jobs.status import SeriesState, Status, named
-from mdata.store import summary
+from mdata.store import gap_counts
 
 
 class Tolerance(NamedTuple):
@@ -90,7 +90,7 @@ def _holes(state: Status, judged: list[SeriesState], limits: Tolerance) -> list[
     count = sum(_counts_as_gap(one, hole, before) for one in judged for hole in one.counts.holes)
     if count <= limits.max_gaps:
         return []
-    gaps = summary.together(one.gaps for one in judged)
+    gaps = gap_counts.together(one.gaps for one in judged)
     text = f"{count} {'gap is' if count == 1 else 'gaps are'} open"
     if gaps.failed:
         text += f", {gaps.failed} of them given up"

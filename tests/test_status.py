@@ -17,7 +17,7 @@ from conftest import DAY, NOW, Folder, SetClock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mdata import extras, json_views
+from mdata import extras, lookups
 from mdata.config import Settings, load
 from mdata.domain.doubt import Doubt
 from mdata.domain.interval import Range, normal
@@ -414,7 +414,7 @@ def test_another_user_is_told_which_group_is_missing(folder: Folder) -> None:
         adm = grp.getgrnam("adm").gr_gid
         os.chown(shared, 0, adm)
         shared.chmod(0o2775)
-        said = as_nobody(lambda: json_views.find_status(settings_of(shared / "mdata.db"), SetClock()))
+        said = as_nobody(lambda: lookups.find_status(settings_of(shared / "mdata.db"), SetClock()))
     assert "NotPermittedError" in said
     assert "it belongs to the group adm: ask for `usermod -aG adm USER`" in said
 

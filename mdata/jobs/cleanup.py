@@ -19,7 +19,7 @@ from mdata.running.commands import JOBS
 from mdata.running.context import Context
 from mdata.running.job import Job, run
 from mdata.running.result import JobResult
-from mdata.store import candles, coverage, digests, doubts, gaps, retention, silences
+from mdata.store import candles, coverage, digests, doubts, forgetting, gaps, retention, silences
 from mdata.store import series as table
 from mdata.store.connection import Connection
 from mdata.store.engine import Store
@@ -139,7 +139,7 @@ def stored_symbols(store: Store) -> list[str]:
 def plan_forgetting(store: Store, doomed: list[Series]) -> Removed:
     """Return what forgetting these series would remove."""
     with store.read() as connection:
-        found = [retention.count_series(connection, series.id) for series in doomed]
+        found = [forgetting.count_series(connection, series.id) for series in doomed]
     return Removed(
         candles=sum(rows["candles"] for rows in found),
         gaps=sum(rows["data_gaps"] for rows in found),
@@ -183,10 +183,10 @@ def forget(context: Context, doomed: list[Series], wait: float) -> tuple[JobResu
 def _forget(job: Job, series: Series) -> None:
     """Forget the ledger first: candles without it are unknown, wherever a crash leaves them, and not lost."""
     with job.write() as connection:
-        retention.forget_ledger(connection, series.id)
+        forgetting.forget_ledger(connection, series.id)
     is_left = True
     while is_left:
         with job.write() as connection:
             is_left = candles.delete_before(connection, series.id, END_OF_TIME, _SLICE) > 0
     with job.write() as connection:
-        retention.forget_series(connection, series.id)
+        forgetting.forget_series(connection, series.id)

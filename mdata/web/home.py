@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import Any
 from urllib.parse import urlencode
 
-from mdata import json_views
+from mdata import json_views, lookups
 from mdata.clock import Clock
 from mdata.config import Settings
 from mdata.domain.coverage_bar import draw
@@ -26,8 +26,8 @@ _INSTANT = re.compile(r"\b(\d{4}-\d\d-\d\d)T(\d\d:\d\d):[\d.]+Z")
 def home(parameters: Parameters, settings: Settings, clock: Clock) -> dict[str, Any]:
     """Return what the home page shows; raise MdataError where the store cannot be read, ValueError for nonsense."""
     wish = read(parameters)
-    state = with_next_runs(json_views.find_status(settings, clock, silent=True))
-    told = json_views.status(state, json_views.budget(settings, clock))
+    state = with_next_runs(lookups.find_status(settings, clock, silent=True))
+    told = json_views.status(state, lookups.budget(settings, clock))
     database = told["database"]
     told_of = dict(zip((one.series.id for one in state.series), told["series"], strict=True))
     limits = Tolerance(settings.status_max_lag_minutes * 60, delay=settings.rate_limit_delay)

@@ -90,7 +90,7 @@ def _status(kit: Kit, wish: StatusWish) -> Answer:
 
 
 def _read(kit: Kit, wish: StatusWish) -> Answer:
-    from mdata import json_views
+    from mdata import json_views, lookups
     from mdata.health import Tolerance, complaints, sentence
     from mdata.jobs.status import with_next_runs
 
@@ -99,7 +99,7 @@ def _read(kit: Kit, wish: StatusWish) -> Answer:
     file = wish.prometheus or (settings.prometheus_textfile if wish.check else None)
     is_screen = sys.stdout.isatty() and not (wish.json or wish.check or wish.prometheus)
     try:
-        state = json_views.find_status(settings, kit.clock, kit.log.info, narrowed=wish.narrowed, silent=is_screen)
+        state = lookups.find_status(settings, kit.clock, kit.log.info, narrowed=wish.narrowed, silent=is_screen)
     except MdataError as error:
         if file is not None:
             _write_metrics(kit, file, None, limit, error.exit_code)
@@ -111,19 +111,19 @@ def _read(kit: Kit, wish: StatusWish) -> Answer:
         _write_metrics(kit, file, state, limit, code)
     if is_screen or (wish.json and not wish.check):
         state = with_next_runs(state)
-    data = json_views.status(state, json_views.budget(settings, kit.clock), limits)
+    data = json_views.status(state, lookups.budget(settings, kit.clock), limits)
     if not wish.check:
         return Answer(OK, None, data, lambda: _show(kit, state, wish))
     return Answer(code, reason or None, data, lambda: _say(reason, sentence(state, limits), wish))
 
 
 def _write_metrics(kit: Kit, file: Path, state: "Status | None", max_lag: int, code: int) -> None:
-    from mdata import json_views, metrics
+    from mdata import lookups, metrics
 
     if state is None:
         families = metrics.of_a_check(kit.clock.now(), code)
     else:
-        rate = json_views.budget(kit.loaded.settings, kit.clock)
+        rate = lookups.budget(kit.loaded.settings, kit.clock)
         families = metrics.of_a_store(state, rate, max_lag, code)
     metrics.write(file, families)
     if file.suffix != ".prom":
@@ -138,7 +138,7 @@ def _say(reason: str, sentence: str, wish: StatusWish) -> None:
 
 
 def _show(kit: Kit, state: "Status", wish: StatusWish) -> None:
-    from mdata import json_views, render
+    from mdata import json_views, lookups, render
     from mdata.cli.status_screen import paint
 
     if wish.prometheus is not None:
@@ -148,6 +148,6 @@ def _show(kit: Kit, state: "Status", wish: StatusWish) -> None:
     elif sys.stdout.isatty():
         sys.stdout.write(paint(kit, state))
     else:
-        render.status(json_views.status(state, json_views.budget(kit.loaded.settings, kit.clock)))
+        render.status(json_views.status(state, lookups.budget(kit.loaded.settings, kit.clock)))
         for warning in state.warnings:
             kit.log.warning(warning)

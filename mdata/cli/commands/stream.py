@@ -106,8 +106,8 @@ def _table(kit: Kit, *, wanted: bool) -> "Iterator[tuple[Kit, Callable[[StreamVi
         yield kit, lambda _: None
         return
 
+    from mdata.live_display import live_table
     from mdata.logs import StderrLog
-    from mdata.render import live_table
 
     with live_table() as show:
         # The table moves what is written to stderr above itself.

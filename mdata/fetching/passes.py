@@ -9,16 +9,15 @@ from mdata.domain.planning import Wish
 from mdata.domain.query import Page, Query
 from mdata.domain.retries import MOST_WITHOUT_NEWS
 from mdata.domain.series import Series
-from mdata.domain.suggest import did_you_mean
 from mdata.domain.timeframe import HOUR
-from mdata.errors import BadAnswerError, ConfigurationError
-from mdata.fetching.answers import Stored, note_first, store_page
+from mdata.errors import BadAnswerError
+from mdata.fetching.answers import Stored, store_page
 from mdata.fetching.ledger import covered_before, ledger_of, newest_page, reaching, read_ledger
-from mdata.fetching.wanted import Target, find, refuse_wrong_clock, start_asked
+from mdata.fetching.new_series import NewSeries
+from mdata.fetching.wanted import Target
 from mdata.running.context import Progress
 from mdata.running.job import Job
 from mdata.store import candles, doubts
-from mdata.store import series as table
 
 Plan = Callable[[Ledger], Wish | None]
 
@@ -29,67 +28,13 @@ class Passes:
     def __init__(self, job: Job, expected_requests: int) -> None:
         self._job, self._context = job, job.context
         self._expected = expected_requests
-        self._listed: set[str] | None = None
-        self._asked_first: set[Target] = set()
+        self._new = NewSeries(job)
         # What is asked of the exchange once more about these series comes out as badly.
         self._badly_answered: set[int] = set()
 
     def introduce(self, target: Target) -> Series | None:
-        """Return the stored series of a target; a new one is asked for its newest page.
-
-        None when the exchange does not know the symbol, or answers nonsense about a new one: that is noted as a
-        problem, and nothing is stored.
-        """
-        known = find(self._context.store, target)
-        if known is not None:
-            return known
-        try:
-            return self._introduce(target)
-        except BadAnswerError as error:
-            self._job.has_problem(BadAnswerError(f"{target.name}: {error}"))
-            return find(self._context.store, target)
-
-    def _introduce(self, target: Target) -> Series | None:
-        context = self._context
-        page = self._job.ask(
-            lambda: self._first_query(target), lambda exchange, query, sent: exchange.candles(query, sent)
-        )
-        if page is None:
-            return find(context.store, target)
-        if not page.rows and not self._is_listed(target.symbol):
-            self._job.has_problem(
-                ConfigurationError(
-                    f"the exchange knows no pair {target.symbol}: no candle, and not in its list of pairs; "
-                    f"correct SYMBOLS{did_you_mean(target.symbol, sorted(self._listed or ()))}"
-                )
-            )
-            return None
-        # An exchange that has candles after all contradicts an empty answer, or the local clock is years behind.
-        first = None if page.rows else self._first_candle(target, lambda: True)
-        start = start_asked(context.settings, target.timeframe, page.asked_at)
-        with self._job.write() as connection:
-            table.introduce(connection, target.symbol, target.timeframe, start)
-        series = find(context.store, target)
-        if series is not None and first is not None and first.candles:
-            self._note_first(series, first)
-        elif series is not None:
-            store_page(self._job, series, page, is_forward=True)
-        return series
-
-    def _first_query(self, target: Target) -> Query | None:
-        """Return the first request about a series, or None when another job has made it meanwhile."""
-        store, now = self._context.store, self._context.clock.now()
-        if find(store, target) is not None:
-            return None
-        start = start_asked(self._context.settings, target.timeframe, now)
-        new = Series(0, "", *target, None, 0, start, None, None, None, None)
-        with store.read() as connection:
-            return reaching(connection, new, planning.first_page(target.timeframe, start, now))
-
-    def _is_listed(self, symbol: str) -> bool:
-        if self._listed is None:
-            self._listed = self._job.ask(lambda: symbol, lambda exchange, _, sent: exchange.pairs(sent))
-        return symbol in (self._listed or ())
+        """Return the stored series of a target; a new one is asked for its newest page."""
+        return self._new.introduce(target)
 
     def forward(self, series: Series, *, confirm: bool) -> None:
         """Ask for everything from the frontier to the newest closed interval, and move the frontier along.
@@ -130,11 +75,11 @@ class Passes:
             first = ledger.doubt("first")
             # What is stored has come to where the exchange said that it begins: asked again, it is believed.
             is_reached = first is not None and ledger.hull is not None and first.range.start == ledger.hull.start
-            if not planning.asks_first(ledger) or (target in self._asked_first and not is_reached):
+            if not planning.asks_first(ledger) or (target in self._new.asked_first and not is_reached):
                 return
-            page = self._first_candle(target, lambda: planning.asks_first(self._ledger(series)))
+            page = self._new.first_candle(target, lambda: planning.asks_first(self._ledger(series)))
             if page is not None:
-                self._note_first(series, page)
+                self._new.note_first(series, page)
             ledger = self._ledger(series)
             if ledger.last_candle is None and not ledger.doubt("silence"):
                 self.forward(series, confirm=True)
@@ -193,38 +138,22 @@ class Passes:
             return None
         stored = store_page(self._job, series, page, is_forward=is_forward)
         if not stored.counts:
-            self._is_unwitnessed(series, page)
+            self._distrust(series, page)
         return stored
 
-    def _is_unwitnessed(self, series: Series, page: Page) -> None:
+    def _distrust(self, series: Series, page: Page) -> None:
         """Say that an answer has none of the stored candles; a pair that is listed no more has no others to come."""
         self._job.context.log.warning(
             f"{series.name}: the exchange's answer has none of the stored candles that it should have; "
             "nothing of it was believed"
         )
-        if page.rows or self._is_listed(series.symbol):
+        if page.rows or self._new.is_listed(series.symbol):
             return
         with self._job.write() as connection:
             last = candles.last_before(connection, series.id, END_OF_TIME)
             if last is not None:
                 part = Range(series.timeframe.next(last), doubts.NO_END)
                 doubts.cannot_be_had(connection, series.id, [part], page.asked_at)
-
-    def _first_candle(self, target: Target, is_due: Callable[[], bool]) -> Page | None:
-        """Ask which the exchange's first candle is, once in a run."""
-        self._asked_first.add(target)
-        page = self._job.ask(
-            lambda: target if is_due() else None,
-            lambda exchange, asked, sent: exchange.first_candle(asked.symbol, asked.timeframe, sent),
-        )
-        if page is not None and page.candles:
-            refuse_wrong_clock(page.asked_at, page.candles[0][0])
-        return page
-
-    def _note_first(self, series: Series, page: Page) -> None:
-        with self._job.write() as connection:
-            current = table.find(connection, series.symbol, series.timeframe) or series
-            note_first(connection, current, page, self._context.settle)
 
     def _report(self, series: Series) -> None:
         done = self._job.tally.requests

@@ -16,8 +16,9 @@ from mdata.fetching.ledger import ledger_of, reaching
 from mdata.fetching.passes import ask_again
 from mdata.fetching.wanted import find, stored, targets
 from mdata.running.context import Context, Progress
-from mdata.running.job import Job, run
+from mdata.running.job import Job
 from mdata.running.result import JobResult
+from mdata.running.run import run
 from mdata.store import candles, coverage, hints
 from mdata.store import series as table
 from mdata.store.connection import Connection

@@ -13,8 +13,9 @@ from mdata.fetching.ledger import read_ledger
 from mdata.fetching.passes import Passes
 from mdata.fetching.wanted import Planned, Target, cut_off, find, refuse_wrong_clock, start_asked, stored, targets
 from mdata.running.context import Context
-from mdata.running.job import Job, run
+from mdata.running.job import Job
 from mdata.running.result import JobResult
+from mdata.running.run import run
 from mdata.store import coverage
 from mdata.store import series as table
 from mdata.store.engine import Store

@@ -17,8 +17,9 @@ from mdata.fetching.wanted import cut_off, targets
 from mdata.locks import command_lock
 from mdata.running.commands import JOBS
 from mdata.running.context import Context
-from mdata.running.job import Job, run
+from mdata.running.job import Job
 from mdata.running.result import JobResult
+from mdata.running.run import run
 from mdata.store import candles, coverage, digests, doubts, forgetting, gaps, retention, silences
 from mdata.store import series as table
 from mdata.store.connection import Connection

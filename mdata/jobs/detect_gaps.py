@@ -5,8 +5,9 @@ from mdata.domain.interval import Range, normal, subtract
 from mdata.domain.series import Series
 from mdata.fetching.wanted import find, stored, targets
 from mdata.running.context import Context
-from mdata.running.job import Job, run
+from mdata.running.job import Job
 from mdata.running.result import JobResult
+from mdata.running.run import run
 from mdata.store import candles, coverage, doubts, gaps
 from mdata.store.connection import Connection
 from mdata.store.summary import find_holes

@@ -18,8 +18,9 @@ from mdata.fetching.ledger import ledger_of, newest_page, reaching
 from mdata.fetching.wanted import stored
 from mdata.jobs.detect_gaps import find_missing, unknown_in_gaps
 from mdata.running.context import Context, Progress
-from mdata.running.job import Job, LimitReachedError, run
+from mdata.running.job import Job, LimitReachedError
 from mdata.running.result import JobResult
+from mdata.running.run import run
 from mdata.store import candles, doubts, gaps, silences
 from mdata.store.connection import Connection
 from mdata.store.engine import Store

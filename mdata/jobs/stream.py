@@ -26,8 +26,9 @@ from mdata.exchange.messages import key_of
 from mdata.fetching.ledger import covered_before, read_ledger
 from mdata.fetching.wanted import Target, find, stored, targets
 from mdata.running.context import Context
-from mdata.running.job import Job, run
+from mdata.running.job import Job
 from mdata.running.result import JobResult
+from mdata.running.run import run
 from mdata.running.worker import Worker
 from mdata.store import series as table
 from mdata.store.connection import Connection

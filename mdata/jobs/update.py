@@ -10,8 +10,9 @@ from mdata.fetching.passes import Passes
 from mdata.fetching.wanted import Planned, Target, find, start_asked, stored, targets
 from mdata.jobs.backfill import newest_first
 from mdata.running.context import Context
-from mdata.running.job import Job, run
+from mdata.running.job import Job
 from mdata.running.result import JobResult
+from mdata.running.run import run
 from mdata.store.engine import Store
 
 COMMAND = "update"

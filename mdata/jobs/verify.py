@@ -8,8 +8,9 @@ from mdata.domain.series import Series
 from mdata.exit_codes import OK, WORK_REMAINS
 from mdata.fetching.wanted import find, stored, targets
 from mdata.running.context import Context
-from mdata.running.job import Job, run
+from mdata.running.job import Job
 from mdata.running.result import JobResult
+from mdata.running.run import run
 from mdata.store import audit, digests
 from mdata.store.engine import Store
 

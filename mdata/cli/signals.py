@@ -15,7 +15,7 @@ from types import FrameType
 
 from mdata import waiting
 from mdata.errors import Stopped
-from mdata.flock import SUSPENSION
+from mdata.flock.suspension import SUSPENSION
 
 ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 

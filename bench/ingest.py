@@ -17,7 +17,9 @@ from mdata.domain.timeframe import MINUTE
 from mdata.exchange import wire
 from mdata.store import candles, pages
 from mdata.store import series as table
-from mdata.store.engine import Store, open_store, sqlite3
+from mdata.store.engine import Store
+from mdata.store.opening import open_store
+from mdata.store.sqlite import sqlite3
 
 T = TypeVar("T")
 

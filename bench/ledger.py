@@ -9,7 +9,8 @@ from bench.table import Row
 from mdata.jobs.detect_gaps import find_missing
 from mdata.store import series as table
 from mdata.store.audit import count_segments
-from mdata.store.engine import open_for_reading, sqlite3
+from mdata.store.opening import open_for_reading
+from mdata.store.sqlite import sqlite3
 
 _LAG = """SELECT count(*) FROM (SELECT open_time - lag(open_time) OVER (ORDER BY open_time) AS step
           FROM candles WHERE series_id = ?) WHERE step <> 60000"""

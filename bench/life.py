@@ -24,8 +24,9 @@ from mdata.exchange import wire
 from mdata.exchange.rest import Rest
 from mdata.store import candles, pages
 from mdata.store import series as table
-from mdata.store.engine import Store, sqlite3
+from mdata.store.engine import Store
 from mdata.store.known import read_known
+from mdata.store.sqlite import sqlite3
 
 PAGE_HEAD = ["a page of 10,000 candles", "ms", "floor, ms", "what the floor is"]
 START_HEAD = ["`status --json`, 20 series, 1,000 gaps", "processor, ms", "in all", "÷ pass"]
@@ -171,7 +172,7 @@ def _serve(server: socket.socket, packed: bytes) -> None:
 
 def start(store: Generated, rounds: int) -> list[list[str]]:
     """Return the stages of a `status`: processes that go a step farther each, in turn; medians."""
-    modules = "import mdata.cli.main, mdata.cli.status, mdata.jobs.status, mdata.shapes, json"
+    modules = "import mdata.cli.main, mdata.cli.commands.status, mdata.jobs.status, mdata.json_views, json"
     steps: dict[str, Callable[[], Cost]] = {
         "Python itself (`python -c pass`)": nothing,
         "import typer": _code("import typer"),

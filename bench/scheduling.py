@@ -20,7 +20,7 @@ from mdata.domain.budget import Priority
 from mdata.ratelimit import RateLimit
 from mdata.sandbox.market import Market, Pair
 from mdata.sandbox.server import Sandbox
-from mdata.store.engine import sqlite3
+from mdata.store.sqlite import sqlite3
 
 MDATA = str(Path(sys.executable).with_name("mdata"))
 PAIRS = [f"t{name}USD" for name in ("BTC", "ETH", "SOL", "LTC")]

@@ -16,7 +16,7 @@ from mdata.domain.query import PAGE_LIMIT
 from mdata.domain.timeframe import DAY, HOUR, MINUTE
 from mdata.sandbox.market import Market, Pair
 from mdata.sandbox.server import RateRule, Sandbox
-from mdata.store.engine import sqlite3
+from mdata.store.sqlite import sqlite3
 
 _SPEED = 5
 # What Bitfinex documents: 30 requests in any minute.

@@ -18,7 +18,8 @@ from mdata.domain.query import PAGE_LIMIT
 from mdata.domain.timeframe import MINUTE
 from mdata.errors import NotNowError
 from mdata.store import candles, coverage
-from mdata.store.engine import Store, open_store
+from mdata.store.engine import Store
+from mdata.store.opening import open_store
 
 _SERIES = [f"tA{letter}AUSD" for letter in "ABCDEFGHIJKLMNOPQRST"]
 _PAUSE = 0.05

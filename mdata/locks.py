@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mdata.clock import Clock
-from mdata.domain.moment import iso
+from mdata.domain.times import iso
 from mdata.errors import NEXT_ATTEMPT, NotNowError
-from mdata.flock import POLL, FileLock, is_locked
+from mdata.flock.lock import POLL, FileLock
+from mdata.flock.looking import is_locked
 from mdata.processes import process
 
 # Every note is written over the whole of the one before it, in one piece: nobody reads half of one.

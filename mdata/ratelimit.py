@@ -23,8 +23,8 @@ from mdata.domain.budget import (
     longest_block,
     patience,
 )
-from mdata.domain.moment import iso
 from mdata.domain.pace import Pace
+from mdata.domain.times import iso
 from mdata.errors import NotNowError, SlotLostError
 from mdata.ratefile import RateFile, is_dead, own_name
 

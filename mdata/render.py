@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from mdata.domain.moment import human_duration, iso
+from mdata.domain.times import human_duration, iso
 from mdata.logs import harmless
 
 if TYPE_CHECKING:
     from rich.console import Group
     from rich.text import Text
 
-    from mdata.jobs.context import Progress
-    from mdata.jobs.standing import View
-    from mdata.jobs.wanted import Planned
+    from mdata.fetching.wanted import Planned
+    from mdata.running.context import Progress
+    from mdata.streaming.stream_view import View
 
 _MINUTE = re.compile(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d):[\d.]+Z$")
 _INSTANT = re.compile(r"^(\d{4}-\d\d-\d\d)T([\d:.]+Z)$")

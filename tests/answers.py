@@ -10,7 +10,7 @@ from mdata.domain.query import Page, Query, RefusedRow
 from mdata.domain.timeframe import MINUTE, TIMEFRAMES
 from mdata.store import candles, coverage, doubts
 from mdata.store import series as table
-from mdata.store.engine import open_store
+from mdata.store.opening import open_store
 from mdata.store.pages import Applied, apply_live, apply_page
 
 M1 = TIMEFRAMES["1m"]

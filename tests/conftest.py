@@ -22,14 +22,15 @@ from mdata.config import load
 from mdata.domain.interval import Range
 from mdata.domain.timeframe import TIMEFRAMES
 from mdata.exchange.rest import Rest
-from mdata.jobs.context import Context, Limits
 from mdata.ratelimit import RateLimit
+from mdata.running.context import Context, Limits
 from mdata.sandbox.market import Market, Pair
 from mdata.sandbox.server import RateRule, Sandbox
+from mdata.store.jobs import Origin
+from mdata.store.opening import open_store
 
 # The engine that mdata itself uses: two copies of SQLite in one process undo each other's file locks.
-from mdata.store.engine import open_store, sqlite3
-from mdata.store.jobs import Origin
+from mdata.store.sqlite import sqlite3
 
 # Commands that run inside of a test's process leave descriptors open, as a process that ends would not.
 _, _most = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 from adversary import Life
 from conftest import DAY, NOW, SetClock, stored
 
-from mdata.domain.moment import human_duration
 from mdata.domain.timeframe import HOUR, MINUTE
+from mdata.domain.times import human_duration
 from mdata.sandbox.limit import RateRule
 from mdata.sandbox.market import Market, Pair
 from mdata.sandbox.server import Sandbox

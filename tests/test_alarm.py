@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from test_hostile import is_harmless
 
 from mdata.logs import harmless
-from mdata.units import alarm
-from mdata.units.alarm import QUIET, Failure, Note
+from mdata.timers import alarm
+from mdata.timers.alarm import QUIET, Failure, Note
 
 HOUR = 3_600_000
 START = 1_700_000_000_000

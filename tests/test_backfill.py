@@ -12,13 +12,13 @@ from conftest import DAY, NOW, Folder, SetClock, stored, truth, with_settings
 from mdata.domain.interval import Range
 from mdata.domain.timeframe import TIMEFRAMES
 from mdata.exchange.rest import Rest
+from mdata.health import Limits, complaints
 from mdata.jobs.backfill import backfill
 from mdata.jobs.cleanup import cleanup
-from mdata.jobs.context import Context
-from mdata.jobs.context import Limits as RunLimits
-from mdata.jobs.health import Limits, complaints
 from mdata.jobs.status import collect
 from mdata.jobs.update import update
+from mdata.running.context import Context
+from mdata.running.context import Limits as RunLimits
 from mdata.sandbox.faults import Fault
 from mdata.sandbox.server import Sandbox
 

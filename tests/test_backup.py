@@ -13,7 +13,7 @@ from conftest import UNPRIVILEGED, Folder
 from test_kill import assert_sound
 
 import mdata
-from mdata.store.engine import sqlite3
+from mdata.store.sqlite import sqlite3
 
 Wait = Callable[..., None]
 TABLES = ("series", "candles", "coverage", "ingestion_jobs")

@@ -16,12 +16,13 @@ from test_serve import Answered, Served, with_gaps
 from mdata.clock import SystemClock
 from mdata.domain.calendar import days
 from mdata.domain.candle import aggregate
+from mdata.domain.coverage_bar import Known
 from mdata.domain.interval import Range, normal, subtract
-from mdata.domain.strip import Known
 from mdata.domain.timeframe import DAY, HOUR, MINUTE, TIMEFRAMES
 from mdata.domain.view import MOST, VERDICTS, Ledger, buckets, choose, count, stretches
 from mdata.store import coverage
-from mdata.store.engine import open_store, sqlite3
+from mdata.store.opening import open_store
+from mdata.store.sqlite import sqlite3
 
 M1, H1, D1 = TIMEFRAMES["1m"], TIMEFRAMES["1h"], TIMEFRAMES["1D"]
 NONE = Ledger([], [], [], [], [])

@@ -10,7 +10,7 @@ from conftest import MDATA, Folder
 
 from mdata.clock import RehearsalClock, SystemClock
 from mdata.domain.cadence import DAY, MINUTE
-from mdata.flock import FileLock
+from mdata.flock.lock import FileLock
 from mdata.sandbox.market import Market, Pair
 from mdata.sandbox.server import Sandbox
 

@@ -13,10 +13,10 @@ import pytest
 from conftest import DAY, MDATA, UNPRIVILEGED, Ended, Folder, stored
 
 from mdata.clock import SystemClock
-from mdata.domain.moment import iso
 from mdata.domain.timeframe import TIMEFRAMES
+from mdata.domain.times import iso
+from mdata.fetching.wanted import Target
 from mdata.jobs.export import Asked, export
-from mdata.jobs.wanted import Target
 from mdata.reading.candles import Candles
 from mdata.store.candles import PUBLIC
 

@@ -16,8 +16,8 @@ from conftest import DAY, UNPRIVILEGED, Folder, stored
 import mdata
 from mdata.clock import SystemClock
 from mdata.domain.interval import Range, count_within
-from mdata.domain.moment import iso
 from mdata.domain.timeframe import MINUTE, TIMEFRAMES
+from mdata.domain.times import iso
 
 HOUR = 60 * MINUTE
 M1 = TIMEFRAMES["1m"]
@@ -355,11 +355,11 @@ def test_a_writer_in_the_same_process_keeps_its_lock(filled: Folder, tmp_path: P
 import sys, subprocess
 from pathlib import Path
 import mdata
-from mdata.store.engine import open_store
+from mdata.store.opening import open_store
 path = Path(sys.argv[1])
 other = '''
 import sys
-from mdata.store.engine import sqlite3
+from mdata.store.sqlite import sqlite3
 connection = sqlite3.connect(sys.argv[1], timeout=0.1, isolation_level=None)
 try:
     connection.execute("BEGIN IMMEDIATE")

@@ -13,9 +13,9 @@ from test_gaps import delete, repair_fully
 
 from mdata.domain.timeframe import DAY, TIMEFRAMES
 from mdata.jobs.backfill import backfill
-from mdata.jobs.context import Context
 from mdata.jobs.detect_gaps import detect_gaps
 from mdata.jobs.status import collect
+from mdata.running.context import Context
 from mdata.sandbox.replay import read_recording
 from mdata.sandbox.server import Sandbox
 

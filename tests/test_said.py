@@ -8,7 +8,7 @@ from conftest import DAY, NOW, SetClock, stored
 from test_verify import tamper
 
 from mdata.domain.timeframe import HOUR, MINUTE
-from mdata.store.engine import sqlite3
+from mdata.store.sqlite import sqlite3
 
 __all__ = ["exchange", "life"]
 

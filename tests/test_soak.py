@@ -22,7 +22,7 @@ from mdata.sandbox.limit import RateRule
 from mdata.sandbox.market import Market, Pair
 from mdata.sandbox.server import Sandbox
 from mdata.sandbox.wsfaults import StreamFault
-from mdata.store.engine import sqlite3
+from mdata.store.sqlite import sqlite3
 
 HOUR = 3600
 # 2024-06-01 02:00 UTC: what is wanted since midnight lies within the first snapshot, and ten hours later it is noon.

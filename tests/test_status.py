@@ -17,19 +17,21 @@ from conftest import DAY, NOW, Folder, SetClock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mdata import extras, shapes
+from mdata import extras, json_views
 from mdata.config import Settings, load
 from mdata.domain.doubt import Doubt
 from mdata.domain.interval import Range, normal
 from mdata.domain.series import Series
 from mdata.domain.timeframe import HOUR, MINUTE, TIMEFRAMES
-from mdata.jobs.context import Context
-from mdata.jobs.health import Limits, complaints
+from mdata.health import Limits, complaints
 from mdata.jobs.status import Status, collect
-from mdata.store import candles, coverage, doubts, gaps, overview, silences
+from mdata.running.context import Context
+from mdata.store import candles, coverage, doubts, gaps, silences, summary
 from mdata.store import series as table
-from mdata.store.engine import Connection, Store, open_store, sqlite3
-from mdata.store.sqlite import has_wal_reset_bug
+from mdata.store.connection import Connection
+from mdata.store.engine import Store
+from mdata.store.opening import open_store
+from mdata.store.sqlite import has_wal_reset_bug, sqlite3
 
 M1 = TIMEFRAMES["1m"]
 SETTLE = 120_000
@@ -94,7 +96,7 @@ def test_counts_are_those_of_a_count_by_hand(
         candles.delete(connection, series.id, gone)
         back = [time for time, case in zip(times, cases, strict=True) if CASES[case][1] == "restored"]
         candles.upsert(connection, series.id, [(time, 2.0, 3.0, 1.0, 2.0, 5.0) for time in back])
-        counts, known, _ = overview.look(connection, series, wanted, silent=True)
+        counts, known, _ = summary.look(connection, series, wanted, silent=True)
         raise UndoError
     inside = [case for time, case in zip(times, cases, strict=True) if wanted.start <= time < wanted.end]
     outside = grid.count(*wanted) - len(inside)
@@ -119,8 +121,8 @@ def test_only_silences_that_can_fill_a_cell_are_read(store: Store) -> None:
         times = [year.start, year.start + 2 * HOUR, year.start + 4 * HOUR, year.start + 100 * HOUR, year.end - MINUTE]
         cover(connection, series, year, "final", times)
         silences.remember(connection, series, year, times, NOW)
-        _, known, _ = overview.look(connection, series, year, silent=True)
-        _, without, _ = overview.look(connection, series, year)
+        _, known, _ = summary.look(connection, series, year, silent=True)
+        _, without, _ = summary.look(connection, series, year)
         raise UndoError
     assert known.silent == [Range(times[2] + MINUTE, times[3]), Range(times[3] + MINUTE, times[4])]
     assert without.silent == []
@@ -412,7 +414,7 @@ def test_another_user_is_told_which_group_is_missing(folder: Folder) -> None:
         adm = grp.getgrnam("adm").gr_gid
         os.chown(shared, 0, adm)
         shared.chmod(0o2775)
-        said = as_nobody(lambda: shapes.find_status(settings_of(shared / "mdata.db"), SetClock()))
+        said = as_nobody(lambda: json_views.find_status(settings_of(shared / "mdata.db"), SetClock()))
     assert "NotPermittedError" in said
     assert "it belongs to the group adm: ask for `usermod -aG adm USER`" in said
 

@@ -19,7 +19,7 @@ from mdata.ratelimit import RateLimit
 from mdata.sandbox.market import Market, Pair
 from mdata.sandbox.wsfaults import StreamFault
 from mdata.store import coverage
-from mdata.store.engine import open_store
+from mdata.store.opening import open_store
 
 SPEED = 30.0
 PAIRS = {"tBTCUSD": Pair("tBTCUSD"), "tSPAUSD": Pair("tSPAUSD", density=0.3)}

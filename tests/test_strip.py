@@ -5,8 +5,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mdata.domain.coverage_bar import Known, draw
 from mdata.domain.interval import Range, normal
-from mdata.domain.strip import Known, draw
 from mdata.domain.timeframe import TIMEFRAMES, Timeframe
 
 NOW = 1_717_243_380_000

@@ -14,7 +14,7 @@ import pytest
 from conftest import stored, truth
 from systemd_host import MDATA_UID, Host, booted
 
-from mdata.flock import FileLock
+from mdata.flock.lock import FileLock
 from mdata.sandbox.server import Sandbox
 
 SLOW = {"RATE_LIMIT_DELAY": "1", "RATE_LIMIT_BURST": "1", "BACKFILL_DAYS": "30"}  # five pages, a second apart

@@ -6,7 +6,7 @@ import pytest
 
 from mdata.config import load
 from mdata.errors import ConfigurationError
-from mdata.units.timetable import JOBS, Scheduled, doubts, timetable
+from mdata.timers.timetable import SCHEDULED, Scheduled, doubts, timetable
 
 
 def scheduled(**settings: str) -> dict[str, Scheduled]:
@@ -18,7 +18,7 @@ def scheduled(**settings: str) -> dict[str, Scheduled]:
 
 def test_the_defaults() -> None:
     found = scheduled()
-    assert tuple(found) == JOBS
+    assert tuple(found) == SCHEDULED
     assert {one.job: (one.cadence, one.run_seconds, one.is_enabled) for one in found.values()} == {
         "backfill": (3600, 3240, True), "update": (60, 48, False), "detect-gaps": (3600, 300, True),
         "repair": (3600, 3240, True), "stream": (60, None, True), "cleanup": (86_400, 1800, False),

@@ -19,15 +19,16 @@ from mdata.domain.interval import Range
 from mdata.domain.timeframe import TIMEFRAMES
 from mdata.errors import StorageError
 from mdata.jobs.backfill import backfill
-from mdata.jobs.context import Context, Limits
 from mdata.jobs.detect_gaps import detect_gaps
 from mdata.jobs.repair import repair
 from mdata.jobs.update import update
 from mdata.jobs.verify import plan, verify
+from mdata.running.context import Context, Limits
 from mdata.sandbox.server import Sandbox
 from mdata.store import audit, coverage
 from mdata.store import series as table
-from mdata.store.engine import open_store, sqlite3
+from mdata.store.opening import open_store
+from mdata.store.sqlite import sqlite3
 
 MakeContext = Callable[..., Context]
 MINUTE = 60_000

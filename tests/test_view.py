@@ -11,8 +11,10 @@ from mdata.domain.timeframe import TIMEFRAMES
 from mdata.store import candles
 from mdata.store import series as table
 from mdata.store.candles import PUBLIC
-from mdata.store.engine import APPLICATION_ID, SCHEMA_VERSION, open_store, sqlite3
 from mdata.store.migrations import migrations
+from mdata.store.opening import open_store
+from mdata.store.schema import APPLICATION_ID, SCHEMA_VERSION
+from mdata.store.sqlite import sqlite3
 
 RECIPES = Path(__file__).parent.parent / ".envs" / "recipes" / "bin" / "python"
 ROWS = [(60_000 * minute, 1.5, 2.5, 0.5, 1.25, 9.0 + minute) for minute in range(3)]

@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
+from mdata.domain.coverage_bar import Cell, Known, draw
 from mdata.domain.interval import Range
-from mdata.domain.strip import Cell, Known, draw
 from mdata.domain.timeframe import DAY, Timeframe
 
 

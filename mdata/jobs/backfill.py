@@ -8,13 +8,13 @@ from mdata.domain.ledger import backlog, doubted_outside
 from mdata.domain.query import PAGE_LIMIT
 from mdata.domain.series import Series
 from mdata.domain.timeframe import Timeframe
-from mdata.errors import WORK_REMAINS
-from mdata.jobs.context import Context
-from mdata.jobs.job import Job, run
-from mdata.jobs.ledger import read_ledger
-from mdata.jobs.passes import Passes
-from mdata.jobs.result import JobResult
-from mdata.jobs.wanted import Planned, Target, cut_off, find, refuse_wrong_clock, start_asked, stored, targets
+from mdata.exit_codes import WORK_REMAINS
+from mdata.fetching.ledger import read_ledger
+from mdata.fetching.passes import Passes
+from mdata.fetching.wanted import Planned, Target, cut_off, find, refuse_wrong_clock, start_asked, stored, targets
+from mdata.running.context import Context
+from mdata.running.job import Job, run
+from mdata.running.result import JobResult
 from mdata.store import coverage
 from mdata.store import series as table
 from mdata.store.engine import Store

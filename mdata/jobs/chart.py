@@ -8,7 +8,8 @@ from mdata.domain.series import Series
 from mdata.domain.timeframe import Timeframe
 from mdata.domain.view import aligned, buckets, choose
 from mdata.store import series as table
-from mdata.store.engine import Connection, Store
+from mdata.store.connection import Connection
+from mdata.store.engine import Store
 from mdata.store.view import View, span, view
 
 

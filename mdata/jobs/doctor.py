@@ -6,21 +6,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mdata import extras
+from mdata import checkup, extras
+from mdata.checkup import NOTE, OK, PROBLEM, Finding
 from mdata.clock import Clock
 from mdata.config import Loaded, Settings
 from mdata.domain.budget import Priority
-from mdata.domain.moment import human_duration, iso
+from mdata.domain.times import human_duration, iso
 from mdata.errors import ConfigurationError, MdataError, RateLimitedError, UnreachableError
-from mdata.jobs import checkup
-from mdata.jobs.checkup import NOTE, OK, PROBLEM, Finding
-from mdata.jobs.context import Budget, Exchange
 from mdata.mounts import refuse_remote
+from mdata.running.context import Budget, Exchange
 from mdata.store import mending
-from mdata.store.engine import open_store
+from mdata.store.opening import open_store
 from mdata.store.sqlite import SQLITE_VERSION, has_wal_reset_bug
 from mdata.store.watch import file_status
-from mdata.units import marker
+from mdata.timers import owner
 
 _LITTLE_ROOM = 256 * 1024 * 1024
 # How long (s) to wait for a turn to ask the exchange for its time.
@@ -156,7 +155,7 @@ def _exchange(patient: Patient) -> Finding:
 
 
 def _units(patient: Patient) -> Finding:
-    note = marker.read(patient.database)
+    note = owner.read(patient.database)
     if note is None:
         return Finding("units", OK, "no timers of systemd work on this store")
     text = f"timers of the {note.manager} manager, written by mdata {note.version}"

@@ -9,11 +9,12 @@ from typing import NamedTuple
 from mdata.domain.interval import Range, normal
 from mdata.domain.timeframe import Timeframe
 from mdata.errors import NotThereError
-from mdata.jobs.wanted import Target
+from mdata.fetching.wanted import Target
 from mdata.reading.candles import Candles
 from mdata.reading.look import at_hand, read
 from mdata.store import series as table
-from mdata.store.engine import Connection, unheard
+from mdata.store.connection import Connection
+from mdata.store.opening import unheard
 from mdata.store.reading import kept
 from mdata.store.snapshot import look
 

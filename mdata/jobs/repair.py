@@ -10,16 +10,18 @@ from mdata.domain.gaps import Gap
 from mdata.domain.interval import Range
 from mdata.domain.query import Page, Query
 from mdata.domain.series import Series
-from mdata.errors import WORK_REMAINS, BadAnswerError, NotNowError, UnreachableError
-from mdata.jobs.answers import store_page
-from mdata.jobs.context import Context, Progress
+from mdata.errors import BadAnswerError, NotNowError, UnreachableError
+from mdata.exit_codes import WORK_REMAINS
+from mdata.fetching.answers import store_page
+from mdata.fetching.ledger import ledger_of, newest_page, reaching
+from mdata.fetching.wanted import stored
 from mdata.jobs.detect_gaps import find_missing, unknown_in_gaps
-from mdata.jobs.job import Job, LimitReachedError, run
-from mdata.jobs.ledger import ledger_of, newest_page, reaching
-from mdata.jobs.result import JobResult
-from mdata.jobs.wanted import stored
+from mdata.running.context import Context, Progress
+from mdata.running.job import Job, LimitReachedError, run
+from mdata.running.result import JobResult
 from mdata.store import candles, doubts, gaps, silences
-from mdata.store.engine import Connection, Store
+from mdata.store.connection import Connection
+from mdata.store.engine import Store
 
 COMMAND = "repair"
 # How often one run asks about the same range: a doubt takes three answers at most.

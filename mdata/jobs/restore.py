@@ -14,14 +14,14 @@ from mdata.config import Settings
 from mdata.domain.lineage import Mark
 from mdata.errors import NEXT_ATTEMPT, ConfigurationError, NotNowError
 from mdata.files import make_folder, shared_mode
-from mdata.flock import FileLock
-from mdata.jobs import JOBS
+from mdata.flock.lock import FileLock
 from mdata.jobs.backup import Copied, examined
 from mdata.jobs.status import Status, collect
 from mdata.locks import command_lock
 from mdata.mounts import refuse_remote
-from mdata.store import copying, identity
-from mdata.store.engine import open_for_reading, open_lone, open_store
+from mdata.running.commands import JOBS
+from mdata.store import copying, identity, pairing
+from mdata.store.opening import open_for_reading, open_lone, open_store
 from mdata.store.users import users
 from mdata.store.watch import file_status
 
@@ -58,7 +58,7 @@ def offer(settings: Settings, file: Path) -> Offer:
     with closing(open_lone(file)) as connection:
         mark = identity.read(connection)
     there = file_status(database)
-    replaced = identity.read_file(database) if there and there.st_size else None
+    replaced = pairing.read_file(database) if there and there.st_size else None
     return Offer(file, mark, there is not None, replaced.mark if replaced else None)
 
 
@@ -97,7 +97,7 @@ def restore(
 
 def _prepared(path: Path, database: Path, warn: Callable[[str], None]) -> Copied:
     """Bring a copy up to this mdata's schema, examine it, and give it a generation after all that there were."""
-    replaced = identity.read_file(database) if file_status(database) else None
+    replaced = pairing.read_file(database) if file_status(database) else None
     with open_store(path, warn) as store:
         found = examined(store, database)
         with store.write() as connection:
@@ -139,7 +139,7 @@ def _free_name(path: Path) -> Path:
 
 
 def _stamp(clock: Clock) -> str:
-    from mdata.domain.moment import iso
+    from mdata.domain.times import iso
 
     return "".join(sign for sign in iso(clock.now()) if sign not in "-:")
 

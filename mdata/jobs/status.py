@@ -4,20 +4,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from mdata.config import Settings
+from mdata.domain.coverage_bar import Known
 from mdata.domain.doubt import Doubt
 from mdata.domain.ledger import ABSENT_FOR, is_quiet
 from mdata.domain.series import Series
-from mdata.domain.strip import Known
-from mdata.jobs import JOBS
 from mdata.locks import holder
-from mdata.store import overview
+from mdata.running.commands import JOBS
 from mdata.store import series as table
-from mdata.store.engine import SCHEMA_VERSION, Connection, Store
-from mdata.store.overview import Counts, Gaps, LastRun
+from mdata.store import summary
+from mdata.store.connection import Connection
+from mdata.store.engine import Store
+from mdata.store.schema import SCHEMA_VERSION
 from mdata.store.sqlite import SQLITE_VERSION, has_wal_reset_bug
+from mdata.store.summary import Counts, Gaps, LastRun
 from mdata.store.watch import file_status
-from mdata.units import marker as note
-from mdata.units.marker import Marker
+from mdata.timers import owner as note
+from mdata.timers.owner import Marker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -108,12 +110,12 @@ def collect(
 
 def _read(connection: Connection, settings: Settings, state: Status, *, narrowed: bool, silent: bool) -> Status:
     configured = {(symbol, timeframe) for symbol in settings.symbols for timeframe in settings.timeframes}
-    settle, gaps, found = settings.settle_seconds * 1000, overview.gaps(connection), []
+    settle, gaps, found = settings.settle_seconds * 1000, summary.gaps(connection), []
     for series in table.every(connection):
         is_retired = (series.symbol, series.timeframe) not in configured
         if narrowed and is_retired:
             continue
-        counts, known, doubts = overview.look(connection, series, series.wanted(state.now, settle), silent=silent)
+        counts, known, doubts = summary.look(connection, series, series.wanted(state.now, settle), silent=silent)
         found.append(
             SeriesState(
                 series, counts, known, gaps.get(series.id, Gaps()), _lag(series, counts, state.now - settle),
@@ -125,9 +127,9 @@ def _read(connection: Connection, settings: Settings, state: Status, *, narrowed
     wal = file_status(state.path.with_name(f"{state.path.name}-wal"))
     return state._replace(
         series=found,
-        gaps=overview.together(one.gaps for one in found),
-        jobs=overview.last_runs(connection),
-        bytes=overview.file_size(connection),
+        gaps=summary.together(one.gaps for one in found),
+        jobs=summary.last_runs(connection),
+        bytes=summary.file_size(connection),
         wal_bytes=wal.st_size if wal else 0,
         schema_version=SCHEMA_VERSION,
     )
@@ -165,7 +167,7 @@ def with_next_runs(state: Status) -> Status:
     """
     if state.marker is None:
         return state
-    from mdata.units import manager
+    from mdata.timers import manager
 
     found = manager.elapses(state.marker, _PATIENCE)
     return state if found is None else state._replace(next_runs={one.job: one.next_at for one in found})

@@ -12,7 +12,7 @@ from typing import NoReturn
 from mdata.domain import planning
 from mdata.domain.budget import Priority
 from mdata.domain.candle import Candle
-from mdata.domain.quote import quote
+from mdata.domain.escape import quote
 from mdata.errors import (
     BadAnswerError,
     ConfigurationError,
@@ -23,18 +23,18 @@ from mdata.errors import (
     UnreachableError,
 )
 from mdata.exchange.messages import key_of
-from mdata.jobs.catchup import CatchUp
-from mdata.jobs.context import Context
-from mdata.jobs.feed import Connect, Due, ExchangeTime, Feed
-from mdata.jobs.job import Job, run
-from mdata.jobs.ledger import covered_before, read_ledger
-from mdata.jobs.result import JobResult
-from mdata.jobs.standing import Standing, View
-from mdata.jobs.wanted import Target, find, stored, targets
-from mdata.jobs.worker import Worker
+from mdata.fetching.ledger import covered_before, read_ledger
+from mdata.fetching.wanted import Target, find, stored, targets
+from mdata.running.context import Context
+from mdata.running.job import Job, run
+from mdata.running.result import JobResult
+from mdata.running.worker import Worker
 from mdata.store import series as table
-from mdata.store.engine import Connection
+from mdata.store.connection import Connection
 from mdata.store.pages import apply_live, keep_refused
+from mdata.streaming.catch_up import CatchUp
+from mdata.streaming.feed import Connect, Due, ExchangeTime, Feed
+from mdata.streaming.stream_view import Standing, View
 
 COMMAND = "stream"
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from mdata.clock import Clock
 from mdata.domain.budget import Priority
-from mdata.domain.moment import iso
 from mdata.domain.symbol import parse_symbol
 from mdata.domain.timeframe import DAY
+from mdata.domain.times import iso
 from mdata.errors import NEXT_ATTEMPT, BadAnswerError, MdataError, RateLimitedError, UnreachableError
 from mdata.files import replace_whole
-from mdata.jobs.context import Budget, Exchange, Log
 from mdata.ratelimit import Wait
+from mdata.running.context import Budget, Exchange, Log
 from mdata.store import series as table
 from mdata.store.engine import Store
 

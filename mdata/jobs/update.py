@@ -5,13 +5,13 @@ from mdata.domain import planning
 from mdata.domain.budget import Priority
 from mdata.domain.estimate import estimate
 from mdata.domain.query import PAGE_LIMIT
+from mdata.fetching.ledger import read_ledger
+from mdata.fetching.passes import Passes
+from mdata.fetching.wanted import Planned, Target, find, start_asked, stored, targets
 from mdata.jobs.backfill import newest_first
-from mdata.jobs.context import Context
-from mdata.jobs.job import Job, run
-from mdata.jobs.ledger import read_ledger
-from mdata.jobs.passes import Passes
-from mdata.jobs.result import JobResult
-from mdata.jobs.wanted import Planned, Target, find, start_asked, stored, targets
+from mdata.running.context import Context
+from mdata.running.job import Job, run
+from mdata.running.result import JobResult
 from mdata.store.engine import Store
 
 COMMAND = "update"

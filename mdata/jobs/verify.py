@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from mdata.config import Settings
 from mdata.domain.budget import Priority
 from mdata.domain.series import Series
-from mdata.errors import OK, WORK_REMAINS
-from mdata.jobs.context import Context
-from mdata.jobs.job import Job, run
-from mdata.jobs.result import JobResult
-from mdata.jobs.wanted import find, stored, targets
+from mdata.exit_codes import OK, WORK_REMAINS
+from mdata.fetching.wanted import find, stored, targets
+from mdata.running.context import Context
+from mdata.running.job import Job, run
+from mdata.running.result import JobResult
 from mdata.store import audit, digests
 from mdata.store.engine import Store
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, BinaryIO, Protocol, TextIO
 
-from mdata.domain.moment import iso
 from mdata.domain.timeframe import DAY
+from mdata.domain.times import iso
 from mdata.reading.candles import Candles
 from mdata.reading.frames import library
 from mdata.reading.kinds import Kind

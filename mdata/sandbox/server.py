@@ -11,8 +11,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from mdata.clock import Clock, SystemClock
 from mdata.domain.candle import Candle
+from mdata.domain.escape import quote
 from mdata.domain.interval import Range
-from mdata.domain.quote import quote
 from mdata.domain.timeframe import TIMEFRAMES
 from mdata.sandbox import rest, websocket
 from mdata.sandbox.channels import Revision, Subject

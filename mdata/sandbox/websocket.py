@@ -17,7 +17,7 @@ from websockets.server import ServerProtocol
 
 from mdata.sandbox.session import Session
 from mdata.sandbox.stream import Stream
-from mdata.sandbox.unkind import Unkind
+from mdata.sandbox.ws_fault_player import Unkind
 
 # How much is done before what came in is looked at; for how long a client may take to close.
 _BATCH, _CLOSING_SECONDS = 256, 5.0

@@ -16,10 +16,11 @@ from mdata.domain.timeframe import Timeframe
 from mdata.store import candles, coverage, digests, gaps, silences
 from mdata.store import doubts as table_of_doubts
 from mdata.store import series as table
+from mdata.store.connection import Connection
 from mdata.store.digests import Digest
-from mdata.store.engine import Connection, Store
+from mdata.store.engine import Store
 from mdata.store.pages import keep_refused
-from mdata.store.sqlite import damaged
+from mdata.store.sqlite_errors import damaged
 
 # What `domain.candle.fault` accepts, so that only suspects come to it; SQLite reads a NaN as NULL.
 _SOUND = f"""coalesce(low > 0 AND volume > 0 AND high < {LARGEST} AND volume < {LARGEST}

@@ -5,7 +5,7 @@ from typing import Any
 from mdata.domain.candle import Candle
 from mdata.domain.interval import Range
 from mdata.domain.series import Series
-from mdata.store.engine import Connection
+from mdata.store.connection import Connection
 
 COLUMNS = ("open_time", "open", "high", "low", "close", "volume")
 # Those of the view `ohlcv`.

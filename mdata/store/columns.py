@@ -6,7 +6,7 @@ from typing import Any
 
 from mdata.domain.columns import Columns
 from mdata.domain.interval import Range
-from mdata.store.engine import Connection
+from mdata.store.connection import Connection
 
 # More are no faster, and take memory.
 _ROWS_AT_A_TIME = 2_000

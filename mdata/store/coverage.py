@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from mdata.domain.interval import Range, subtract
 from mdata.store import candles
-from mdata.store.engine import Connection
+from mdata.store.connection import Connection
 
 Kind = Literal["final", "provisional"]
 

@@ -14,7 +14,7 @@ from mdata.domain.interval import Range, count_within
 from mdata.domain.series import Series
 from mdata.domain.timeframe import month_index, month_start
 from mdata.store import candles, coverage
-from mdata.store.engine import Connection
+from mdata.store.connection import Connection
 
 _ROW = Struct("<q5d")
 _ROWS_AT_A_TIME = 10_000

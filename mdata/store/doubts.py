@@ -3,7 +3,7 @@
 from mdata.domain.candle import Candle
 from mdata.domain.doubt import Doubt
 from mdata.domain.interval import Range, normal, subtract
-from mdata.store.engine import Connection
+from mdata.store.connection import Connection
 
 # The unobtainable range of a pair that is listed no more has no end.
 NO_END = 2**53

@@ -8,7 +8,7 @@ from mdata.domain.gaps import Gap, Judgement, after_attempt, judge
 from mdata.domain.interval import Range, normal, subtract
 from mdata.domain.series import Series
 from mdata.store import candles
-from mdata.store.engine import Connection
+from mdata.store.connection import Connection
 
 
 @dataclass(frozen=True, slots=True)

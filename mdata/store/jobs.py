@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from mdata.store.engine import Connection
+from mdata.store.connection import Connection
 
 
 @dataclass(frozen=True, slots=True)

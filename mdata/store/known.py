@@ -6,7 +6,7 @@ from mdata.domain.query import PAGE_LIMIT, Page
 from mdata.domain.series import Series
 from mdata.domain.silence import NEARBY, NOTHING_NEARBY, Density
 from mdata.store import candles, coverage, doubts
-from mdata.store.engine import Connection
+from mdata.store.connection import Connection
 
 # An answer whose rows span more stored candles than this leaves out more than any market would: it is not compared.
 _MOST_STORED = 4 * PAGE_LIMIT

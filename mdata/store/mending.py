@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mdata.store import identity
-from mdata.store.sqlite import Connection
+from mdata.store.connection import Connection
 
 if TYPE_CHECKING:
     from mdata.store.engine import Store

@@ -17,7 +17,7 @@ from mdata.domain.query import Page, RefusedRow
 from mdata.domain.series import Series
 from mdata.store import candles, coverage, digests, doubts, silences
 from mdata.store import series as table
-from mdata.store.engine import Connection
+from mdata.store.connection import Connection
 from mdata.store.gaps import close_answered
 from mdata.store.known import read_known
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mdata.errors import NEXT_ATTEMPT, MdataError, NotNowError, NotPermittedError, StorageError
-from mdata.store.sqlite import missing_group
+from mdata.store.sqlite_errors import missing_group
 
 _PART = 4 * 1024 * 1024
 _TRIES = 3

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mdata.store.engine import Connection
+from mdata.store.connection import Connection
 
 COLUMNS = ("symbol", "timeframe", "open_time", "kind", "open", "high", "low", "close", "volume", "seen_at", "source")
 

@@ -4,7 +4,7 @@ from mdata.domain.interval import Range
 from mdata.domain.series import Series
 from mdata.domain.silence import NEARBY, density_beside, is_remarkable, recheck_at, silent_runs
 from mdata.store import candles, coverage
-from mdata.store.engine import Connection
+from mdata.store.connection import Connection
 
 
 def remember(connection: Connection, series: Series, answered: Range, open_times: list[int], now: int) -> None:

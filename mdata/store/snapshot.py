@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from mdata.errors import NotNowError, NotThereError
-from mdata.store.engine import Connection, open_for_reading, unheard
+from mdata.store.connection import Connection
+from mdata.store.opening import open_for_reading, unheard
 
 T = TypeVar("T")
 

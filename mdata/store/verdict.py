@@ -5,7 +5,7 @@ from typing import NamedTuple
 from mdata.domain.interval import Range, clip, intersect, normal, subtract
 from mdata.domain.series import Series
 from mdata.store import candles, coverage
-from mdata.store.engine import Connection
+from mdata.store.connection import Connection
 
 _BEGINNING = -(2**62)
 

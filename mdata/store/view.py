@@ -8,7 +8,7 @@ from mdata.domain.series import Series
 from mdata.domain.timeframe import Timeframe
 from mdata.domain.view import Ledger, Stretch, stretches
 from mdata.store import candles, coverage
-from mdata.store.engine import Connection
+from mdata.store.connection import Connection
 
 # Beyond so many no chart can tell them apart.
 _MOST_MARKS = 500

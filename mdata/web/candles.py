@@ -8,15 +8,17 @@ from typing import Any
 from mdata.clock import Clock
 from mdata.config import Settings, values
 from mdata.domain import view as charts
+from mdata.domain.escape import quote
 from mdata.domain.interval import Range
-from mdata.domain.moment import parse_instant
-from mdata.domain.quote import quote
 from mdata.domain.series import Series
 from mdata.domain.timeframe import Timeframe
-from mdata.errors import USAGE, MdataError
-from mdata.jobs.result import envelope
+from mdata.domain.times import parse_instant
+from mdata.errors import MdataError
+from mdata.exit_codes import USAGE
+from mdata.running.result import envelope
 from mdata.store import series as table
-from mdata.store.engine import Connection, open_for_reading
+from mdata.store.connection import Connection
+from mdata.store.opening import open_for_reading
 from mdata.store.view import span, state, view
 from mdata.web.parameters import Parameters, one, refuse_others
 

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
-from mdata.domain.quote import quote
-from mdata.jobs.context import Log
+from mdata.domain.escape import quote
+from mdata.running.context import Log
 from mdata.web.workers import Lane, lane
 
 Scope = MutableMapping[str, Any]

@@ -17,10 +17,10 @@ from markupsafe import Markup
 
 from mdata.clock import Clock
 from mdata.config import Settings
-from mdata.domain.moment import iso
+from mdata.domain.times import iso
 from mdata.errors import MdataError
-from mdata.jobs.context import Log
-from mdata.store.dictionary import INSTANT, TABLES
+from mdata.running.context import Log
+from mdata.store.schema_docs import INSTANT, TABLES
 from mdata.web.answers import PATHS, answer
 from mdata.web.candles import PATH as CANDLES
 from mdata.web.candles import Candles

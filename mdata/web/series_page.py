@@ -9,11 +9,12 @@ from mdata.clock import Clock
 from mdata.config import Settings, values
 from mdata.domain import view as charts
 from mdata.domain.interval import Range
-from mdata.domain.moment import iso
 from mdata.domain.series import Series
-from mdata.store import gaps, overview, revisions
+from mdata.domain.times import iso
+from mdata.store import gaps, revisions, summary
 from mdata.store import series as table
-from mdata.store.engine import Connection, open_for_reading
+from mdata.store.connection import Connection
+from mdata.store.opening import open_for_reading
 from mdata.store.view import span
 from mdata.web.calendar import SIGNS, calendar
 from mdata.web.metadata import DATABASE
@@ -49,7 +50,7 @@ def series_page(
 
 
 def _told(connection: Connection, series: Series, wanted: Range, year: int | None) -> dict[str, Any]:
-    counts, known, *_ = overview.look(connection, series, wanted, silent=True)
+    counts, known, *_ = summary.look(connection, series, wanted, silent=True)
     whole = span(connection, series, wanted)
     siblings = [one for one in table.every(connection) if one.symbol == series.symbol]
     symbol, timeframe = series.symbol, series.timeframe.name

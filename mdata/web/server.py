@@ -19,7 +19,7 @@ from datasette.plugins import pm
 from mdata.clock import Clock
 from mdata.config import Settings
 from mdata.errors import Stopped
-from mdata.jobs.context import Log
+from mdata.running.context import Log
 from mdata.web.connections import MOST, Connection
 from mdata.web.database import StoreDatabase
 from mdata.web.guard import Access

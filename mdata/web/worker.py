@@ -19,7 +19,8 @@ from typing import Any, BinaryIO
 
 from mdata.clock import SystemClock
 from mdata.errors import MdataError, NotNowError, NotPermittedError
-from mdata.store.engine import Connection, sqlite3
+from mdata.store.connection import Connection
+from mdata.store.sqlite import sqlite3
 from mdata.web.source import Source
 
 # What a question may use: SQLite's memory, one row, all rows, this process altogether, its files for sorting.

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mdata.errors import NotNowError
-from mdata.jobs.context import Log
+from mdata.running.context import Log
 from mdata.web.worker import packed, unpacked
 
 _HOW_MANY = 4

@@ -9,7 +9,7 @@ import pytest
 from conftest import Folder
 from test_kill import assert_sound
 
-from mdata.store.engine import sqlite3
+from mdata.store.sqlite import sqlite3
 
 Record = Callable[[str, object], None]
 

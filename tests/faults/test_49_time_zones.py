@@ -44,7 +44,7 @@ START, END = at(2013, 1, 1), at(2031, 1, 1)
 
 GRID = """
 import hashlib, sys, time
-from mdata.domain.moment import iso, parse_instant
+from mdata.domain.times import iso, parse_instant
 from mdata.domain.timeframe import TIMEFRAMES
 start, end = int(sys.argv[1]), int(sys.argv[2])
 digest = hashlib.sha256()

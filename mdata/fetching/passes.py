@@ -1,0 +1,255 @@
+"""The passes over one series: slot, plan, ask, store, page by page."""
+
+from collections.abc import Callable
+
+from mdata.domain import planning
+from mdata.domain.interval import Range
+from mdata.domain.ledger import Ledger
+from mdata.domain.planning import Wish
+from mdata.domain.query import Page, Query
+from mdata.domain.series import Series
+from mdata.domain.suggest import did_you_mean
+from mdata.errors import BadAnswerError, ConfigurationError
+from mdata.fetching.answers import Stored, note_first, store_page
+from mdata.fetching.ledger import covered_before, ledger_of, newest_page, reaching, read_ledger
+from mdata.fetching.wanted import Target, find, refuse_wrong_clock, start_asked
+from mdata.running.context import Progress
+from mdata.running.job import Job
+from mdata.store import candles, doubts
+from mdata.store import series as table
+
+Plan = Callable[[Ledger], Wish | None]
+
+# So many answers in a row that brought no news end a pass: what is doubted then is asked about in the next run.
+_MOST_WITHOUT_NEWS = 3
+
+
+class Passes:
+    """The passes of one run over the series it serves."""
+
+    def __init__(self, job: Job, expected_requests: int) -> None:
+        self._job, self._context = job, job.context
+        self._expected = expected_requests
+        self._listed: set[str] | None = None
+        self._asked_first: set[Target] = set()
+        # What is asked of the exchange once more about these series comes out as badly.
+        self._badly_answered: set[int] = set()
+
+    def introduce(self, target: Target) -> Series | None:
+        """Return the stored series of a target; a new one is asked for its newest page.
+
+        None when the exchange does not know the symbol, or answers nonsense about a new one: that is noted as a
+        problem, and nothing is stored.
+        """
+        known = find(self._context.store, target)
+        if known is not None:
+            return known
+        try:
+            return self._introduce(target)
+        except BadAnswerError as error:
+            self._job.has_problem(BadAnswerError(f"{target.name}: {error}"))
+            return find(self._context.store, target)
+
+    def _introduce(self, target: Target) -> Series | None:
+        context = self._context
+        page = self._job.ask(
+            lambda: self._first_query(target), lambda exchange, query, sent: exchange.candles(query, sent)
+        )
+        if page is None:
+            return find(context.store, target)
+        if not page.rows and not self._is_listed(target.symbol):
+            self._job.has_problem(
+                ConfigurationError(
+                    f"the exchange knows no pair {target.symbol}: no candle, and not in its list of pairs; "
+                    f"correct SYMBOLS{did_you_mean(target.symbol, sorted(self._listed or ()))}"
+                )
+            )
+            return None
+        # An exchange that has candles after all contradicts an empty answer, or the local clock is years behind.
+        first = None if page.rows else self._first_candle(target, lambda: True)
+        start = start_asked(context.settings, target.timeframe, page.asked_at)
+        with self._job.write() as connection:
+            table.introduce(connection, target.symbol, target.timeframe, start)
+        series = find(context.store, target)
+        if series is not None and first is not None and first.candles:
+            self._note_first(series, first)
+        elif series is not None:
+            store_page(self._job, series, page, is_forward=True)
+        return series
+
+    def _first_query(self, target: Target) -> Query | None:
+        """Return the first request about a series, or None when another job has made it meanwhile."""
+        store, now = self._context.store, self._context.clock.now()
+        if find(store, target) is not None:
+            return None
+        start = start_asked(self._context.settings, target.timeframe, now)
+        new = Series(0, "", *target, None, 0, start, None, None, None, None)
+        with store.read() as connection:
+            return reaching(connection, new, planning.first_page(target.timeframe, start, now))
+
+    def _is_listed(self, symbol: str) -> bool:
+        if self._listed is None:
+            self._listed = self._job.ask(lambda: symbol, lambda exchange, _, sent: exchange.pairs(sent))
+        return symbol in (self._listed or ())
+
+    def forward(self, series: Series, *, confirm: bool) -> None:
+        """Ask for everything from the frontier to the newest closed interval, and move the frontier along.
+
+        With `confirm` what is in doubt is asked about a second time, and the last day is looked at once more.
+        """
+        hours = self._context.settings.revisit_hours if confirm else 0
+        before = self._job.tally.requests
+
+        def plan(ledger: Ledger) -> Wish | None:
+            # Once: where an answer ends before it comes to what is new, the next one begins there.
+            revisit = hours * 3_600_000 if self._job.tally.requests == before else 0
+            return planning.forward(ledger, confirm=confirm, revisit=revisit)
+
+        self._go(
+            series,
+            plan,
+            is_forward=True,
+            most=None if confirm else 1,
+        )
+
+    def backward(self, series: Series) -> None:
+        """Ask for everything from the hull's old end back to the wanted start, or to the exchange's first candle.
+
+        The first page of a series is believed when another answer has some of its rows: where nothing more was to be
+        asked, that is asked for.
+        """
+        self._go_back(series)
+        self._go(series, planning.second_answer, is_forward=True)
+        self._go_back(series)  # where the first page was not what it seemed
+        ask_again(self._job, series)
+
+    def _go_back(self, series: Series) -> None:
+        for _ in range(_MOST_WITHOUT_NEWS):
+            self._go(series, planning.backward)
+            target = Target(series.symbol, series.timeframe)
+            ledger = self._ledger(series)
+            first = ledger.doubt("first")
+            # What is stored has come to where the exchange said that it begins: asked again, it is believed.
+            is_reached = first is not None and ledger.hull is not None and first.range.start == ledger.hull.start
+            if not planning.asks_first(ledger) or (target in self._asked_first and not is_reached):
+                return
+            page = self._first_candle(target, lambda: planning.asks_first(self._ledger(series)))
+            if page is not None:
+                self._note_first(series, page)
+            ledger = self._ledger(series)
+            if ledger.last_candle is None and not ledger.doubt("silence"):
+                self.forward(series, confirm=True)
+            elif planning.backward(ledger) is None:
+                return
+
+    def catch_up(self, series: Series, before: int, lookback: int) -> None:
+        """Ask for what a stream's snapshot, which begins at `before` (ms UTC), does not reach; `lookback` in ms."""
+
+        def plan(ledger: Ledger) -> Wish | None:
+            covered = covered_before(self._context.store, series, before, lookback)
+            return planning.catch_up(ledger, covered, before, lookback)
+
+        self._go(series, plan)
+
+    def _ledger(self, series: Series) -> Ledger:
+        return read_ledger(self._context.store, series, self._context.clock.now(), self._context.settle)
+
+    def _go(self, series: Series, plan: Plan, *, is_forward: bool = False, most: int | None = None) -> None:
+        """Ask for page after page, until there is nothing to ask, or nothing new comes.
+
+        `most`: so many requests, unless pages are full.
+        """
+        last: Query | None = None
+        without_news = asked = 0
+        try:
+            while series.id not in self._badly_answered and self._query(series, plan) not in {None, last}:
+                stored = self._ask(series, plan, is_forward=is_forward)
+                if stored is None:
+                    return
+                last = stored.page.query
+                asked += not stored.page.is_full
+                without_news = 0 if stored.is_news else without_news + 1
+                if without_news >= _MOST_WITHOUT_NEWS or asked == most:
+                    return
+        except BadAnswerError as error:
+            self._badly_answered.add(series.id)
+            self._job.has_problem(BadAnswerError(f"{series.name}: {error}"))
+
+    def _query(self, series: Series, plan: Plan) -> Query | None:
+        ledger = self._ledger(series)
+        wish = plan(ledger)
+        if wish is not None:
+            wish = planning.whole_first_page(ledger) or wish
+            with self._context.store.read() as connection:
+                return reaching(connection, ledger.series, wish)
+        return None
+
+    def _ask(self, series: Series, plan: Plan, *, is_forward: bool) -> Stored | None:
+        """Ask for one page and store it; None when there was nothing to ask any more."""
+        self._report(series)
+        page = self._job.ask(
+            lambda: self._query(series, plan), lambda exchange, query, sent: exchange.candles(query, sent)
+        )
+        if page is None:
+            return None
+        stored = store_page(self._job, series, page, is_forward=is_forward)
+        if not stored.counts:
+            self._is_unwitnessed(series, page)
+        return stored
+
+    def _is_unwitnessed(self, series: Series, page: Page) -> None:
+        """Say that an answer has none of the stored candles; a pair that is listed no more has no others to come."""
+        self._job.context.log.warning(
+            f"{series.name}: the exchange's answer has none of the stored candles that it should have; "
+            "nothing of it was believed"
+        )
+        if page.rows or self._is_listed(series.symbol):
+            return
+        with self._job.write() as connection:
+            last = candles.last_before(connection, series.id, 2**62)
+            if last is not None:
+                part = Range(series.timeframe.next(last), doubts.NO_END)
+                doubts.cannot_be_had(connection, series.id, [part], page.asked_at)
+
+    def _first_candle(self, target: Target, is_due: Callable[[], bool]) -> Page | None:
+        """Ask which the exchange's first candle is, once in a run."""
+        self._asked_first.add(target)
+        page = self._job.ask(
+            lambda: target if is_due() else None,
+            lambda exchange, asked, sent: exchange.first_candle(asked.symbol, asked.timeframe, sent),
+        )
+        if page is not None and page.candles:
+            refuse_wrong_clock(page.asked_at, page.candles[0][0])
+        return page
+
+    def _note_first(self, series: Series, page: Page) -> None:
+        with self._job.write() as connection:
+            current = table.find(connection, series.symbol, series.timeframe) or series
+            note_first(connection, current, page, self._context.settle)
+
+    def _report(self, series: Series) -> None:
+        done = self._job.tally.requests
+        expected = max(self._expected, done + 1)
+        seconds = self._context.budget.peek().seconds_for(expected - done, self._job.priority)
+        self._context.report(Progress(done, expected, series.name, seconds))
+
+
+def ask_again(job: Job, series: Series) -> None:
+    """Ask a second time about what answers have contradicted, until none contradicts any more, or three have."""
+    context = job.context
+
+    def plan() -> Query | None:
+        with context.store.read() as connection:
+            ledger = ledger_of(connection, series, context.clock.now(), context.settle)
+            parts, newest_first = planning.contradicted(ledger)
+            if not parts:
+                return None
+            return reaching(connection, ledger.series, Wish(newest_page(connection, series, parts), newest_first))
+
+    last: Query | None = None
+    while plan() not in {None, last}:
+        page = job.ask(plan, lambda exchange, query, sent: exchange.candles(query, sent))
+        if page is None:
+            return
+        store_page(job, series, page)
+        last = page.query

@@ -66,7 +66,7 @@ _FAULTS = (
 
 
 def main() -> None:
-    parts = ["# Beside other tools", _INTRODUCTION]
+    parts = ["# Compared with other tools", _INTRODUCTION]
     with tempfile.TemporaryDirectory(prefix="mdata-peers-") as name:
         folder = Path(name)
         for title, text, faults in (("Calm", _CALM, ()), ("Trouble", _TROUBLE, _FAULTS)):

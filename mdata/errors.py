@@ -21,14 +21,15 @@ from typing import ClassVar
 
 from mdata import exit_codes
 
-# How a sentence says when the same command may get further.
-NEXT_ATTEMPT = "the next attempt may be made"
-
 
 class MdataError(Exception):
-    """Anything mdata reports in one sentence."""
+    """Anything mdata reports in one sentence; `next_attempt` ends it where it says when to try again."""
 
     exit_code: ClassVar[int] = exit_codes.BUG
+
+    def __init__(self, message: str = "", *, next_attempt: str | None = None) -> None:
+        super().__init__(message if next_attempt is None else f"{message}; {next_attempt}")
+        self.next_attempt = next_attempt
 
     def __init_subclass__(cls) -> None:
         # Only bugs end with 1: a kind of error without a code of its own could not be told from one.
@@ -107,8 +108,8 @@ class MissingExtraError(ConfigurationError):
 class RateLimitedError(NotNowError):
     """The exchange refused a request because there were too many; `retry_after` is its own wish in seconds."""
 
-    def __init__(self, message: str, retry_after: float | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, retry_after: float | None = None, *, next_attempt: str | None = None) -> None:
+        super().__init__(message, next_attempt=next_attempt)
         self.retry_after = retry_after
 
 

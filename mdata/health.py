@@ -2,15 +2,15 @@
 
 from typing import NamedTuple
 
+from mdata.domain import next_attempt
 from mdata.domain.estimate import estimate
 from mdata.domain.interval import Range
 from mdata.domain.times import human_duration, iso
-from mdata.errors import NEXT_ATTEMPT
 from mdata.jobs.status import SeriesState, Status, named
-from mdata.store import summary
+from mdata.store import gap_counts
 
 
-class Limits(NamedTuple):
+class Tolerance(NamedTuple):
     """What is tolerated: seconds behind, gaps (and what is unknown in them), and whether something may be missing.
 
     `delay` is how many seconds a request takes on average: by that it is told how long a backfill takes.
@@ -29,7 +29,7 @@ class Complaint(NamedTuple):
     not_before: int = 0
 
 
-def complaints(state: Status, limits: Limits) -> list[str]:
+def complaints(state: Status, limits: Tolerance) -> list[str]:
     """Return why the store is not healthy, what to do and when, a sentence each; nothing when it is healthy."""
     judged = [one for one in state.series if not one.is_retired]
     found = [
@@ -43,11 +43,10 @@ def complaints(state: Status, limits: Limits) -> list[str]:
     if not found:
         return []
     instant = max(min(one.not_before for one in found), state.blocked_until or 0)
-    when = f"at {iso(instant)}" if instant > state.now else "at once"
-    return [*(one.text for one in found), f"{NEXT_ATTEMPT} {when}"]
+    return [*(one.text for one in found), next_attempt.at(instant, state.now)]
 
 
-def notes(state: Status, limits: Limits) -> list[str]:
+def notes(state: Status, limits: Tolerance) -> list[str]:
     """Return what is said of a store beside that it is healthy: a backlog, silences, what cannot be had."""
     judged = [one for one in state.series if not one.is_retired]
     found = [*_backlog(judged, limits)]
@@ -63,7 +62,7 @@ def notes(state: Status, limits: Limits) -> list[str]:
     return found
 
 
-def sentence(state: Status, limits: Limits) -> str:
+def sentence(state: Status, limits: Tolerance) -> str:
     """Return the one line that says whether a store is healthy, and why not."""
     return "; ".join(complaints(state, limits)) or "; ".join(["healthy", *notes(state, limits)])
 
@@ -75,7 +74,7 @@ def _without_data(state: Status, judged: list[SeriesState]) -> list[Complaint]:
     return [Complaint(f"{named(missing)} {'has' if len(missing) == 1 else 'have'} no data: run `mdata backfill`")]
 
 
-def _stale(judged: list[SeriesState], limits: Limits) -> list[Complaint]:
+def _stale(judged: list[SeriesState], limits: Tolerance) -> list[Complaint]:
     stale = sorted((one for one in judged if one.is_stale(limits.max_lag)), key=lambda one: -one.lag_seconds)
     if not stale:
         return []
@@ -85,13 +84,13 @@ def _stale(judged: list[SeriesState], limits: Limits) -> list[Complaint]:
     return [Complaint(f"{names} {behind} (limit {limit}): run `mdata update`")]
 
 
-def _holes(state: Status, judged: list[SeriesState], limits: Limits) -> list[Complaint]:
+def _holes(state: Status, judged: list[SeriesState], limits: Tolerance) -> list[Complaint]:
     """Complain of gaps as the ledger has them, whether or not `detect-gaps` has listed them yet."""
     before = state.now - limits.max_lag * 1000
     count = sum(_counts_as_gap(one, hole, before) for one in judged for hole in one.counts.holes)
     if count <= limits.max_gaps:
         return []
-    gaps = summary.together(one.gaps for one in judged)
+    gaps = gap_counts.together(one.gaps for one in judged)
     text = f"{count} {'gap is' if count == 1 else 'gaps are'} open"
     if gaps.failed:
         text += f", {gaps.failed} of them given up"
@@ -137,7 +136,7 @@ def _incomplete(judged: list[SeriesState]) -> list[Complaint]:
     return [Complaint(f"{named(found)} {'is' if len(found) == 1 else 'are'} not complete: run `mdata backfill`")]
 
 
-def _backlog(judged: list[SeriesState], limits: Limits) -> list[str]:
+def _backlog(judged: list[SeriesState], limits: Tolerance) -> list[str]:
     """Tell how far a backfill is, and how long the rest takes at most."""
     left = [one.counts.backlog - one.counts.newer for one in judged]
     wanted = sum(one.series.timeframe.count(*one.counts.wanted) for one in judged)

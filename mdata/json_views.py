@@ -1,103 +1,22 @@
 """The JSON of the commands that only read: one place, so that the terminal and HTTP cannot differ.
 
-The `find_…` functions read the store; the others say what was read in plain dictionaries, where instants are
-ISO 8601 with `Z` and counts are intervals. `told` hears it when the store had to be read in another way (see
-`mdata.store.reading`).
+What was read is said in plain dictionaries, where instants are ISO 8601 with `Z` and counts are intervals.
 """
 
-import random
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from mdata.clock import Clock
-from mdata.config import Settings
 from mdata.domain import times
-from mdata.jobs.status import SeriesState, Status, collect, outcome
-from mdata.ratelimit import BudgetView, RateLimit
-from mdata.running.commands import JOBS
-from mdata.store.engine import Store
-from mdata.store.opening import open_for_reading, unheard
+from mdata.jobs.status import SeriesState, Status, outcome
+from mdata.ratelimit import BudgetView
 
 if TYPE_CHECKING:
-    from mdata.health import Limits
+    from mdata.health import Tolerance
     from mdata.store import gaps as gap_table
     from mdata.store import jobs as job_table
 
-Told = Callable[[str], None]
 
-
-def find_status(
-    settings: Settings, clock: Clock, told: Told = unheard, *, narrowed: bool = False, silent: bool = False
-) -> Status:
-    """Read what is stored, or that nothing is; `narrowed` and `silent` as `collect` has them."""
-    with _opened(settings.database_path, told) as store:
-        state = collect(settings, store, clock.now(), narrowed=narrowed, silent=silent)
-    rate = budget(settings, clock)
-    warnings = (*state.warnings, *filter(None, [rate.problem]))
-    return state._replace(blocked_until=rate.blocked_until, warnings=warnings)
-
-
-def find_gaps(
-    settings: Settings,
-    status: str | None,
-    symbols: list[str],
-    timeframes: list[str],
-    since: int | None,
-    limit: int | None,
-    told: Told = unheard,
-) -> list[dict[str, Any]] | None:
-    """Return the newest rows of `gaps` that pass the filters (`since` in ms UTC); None where nothing is stored."""
-    from mdata.store.gaps import listed
-
-    with _opened(settings.database_path, told) as store:
-        if store is None:
-            return None
-        with store.read() as connection:
-            return gaps(listed(connection, status, symbols, timeframes, since, limit))
-
-
-def find_jobs(
-    settings: Settings,
-    command: str | None,
-    since: int | None,
-    limit: int,
-    outcome: str | None = None,
-    told: Told = unheard,
-) -> list[dict[str, Any]] | None:
-    """Return the newest rows of `jobs` that pass the filters (`since` in ms UTC); None where nothing is stored."""
-    from mdata.locks import holder
-    from mdata.store.jobs import listed
-
-    with _opened(settings.database_path, told) as store:
-        if store is None:
-            return None
-        # Before the rows are read: a run that ends meanwhile has then told how.
-        at_work = [name for name in JOBS if holder(store.path, name) is not None]
-        with store.read() as connection:
-            return jobs(listed(connection, command, since, limit, outcome, at_work))
-
-
-@contextmanager
-def _opened(path: Path, told: Told) -> Iterator[Store | None]:
-    with open_for_reading(path, told) or nullcontext() as store:
-        yield store
-
-
-def budget(settings: Settings, clock: Clock) -> BudgetView:
-    """Return the shared rate budget as it is now; nothing is locked or changed."""
-    return RateLimit(
-        settings.rate_limit_state_path,
-        settings.rate_limit_delay,
-        settings.rate_limit_min_backoff_seconds,
-        clock,
-        random.Random(),  # noqa: S311 - only looks
-        settings.rate_limit_burst,
-    ).peek()
-
-
-def status(state: Status, rate: BudgetView, limits: "Limits | None" = None) -> dict[str, Any]:
+def status(state: Status, rate: BudgetView, limits: "Tolerance | None" = None) -> dict[str, Any]:
     """Return what `status` tells beside the envelope; with `limits` also what is worth saying beside that."""
     from mdata.health import notes
 
@@ -135,12 +54,12 @@ def status(state: Status, rate: BudgetView, limits: "Limits | None" = None) -> d
     }
 
 
-def gaps(found: "Iterable[gap_table.Listed]") -> list[dict[str, Any]]:
+def gaps(found: "Iterable[gap_table.GapRow]") -> list[dict[str, Any]]:
     """Return the rows of `gaps`."""
     return [_row(one._asdict(), "start", "end", "detected_at", "next_attempt_at", "resolved_at") for one in found]
 
 
-def jobs(found: "Iterable[job_table.Listed]") -> list[dict[str, Any]]:
+def jobs(found: "Iterable[job_table.JobRow]") -> list[dict[str, Any]]:
     """Return the rows of `jobs`."""
     return [_row(one._asdict(), "started_at", "finished_at") for one in found]
 

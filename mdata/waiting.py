@@ -21,7 +21,7 @@ _CLOSING = 0.8  # seconds of waiting that are left when the time is over
 _CLOCK = SystemClock()
 
 
-class Log(Protocol):
+class WaitingLog(Protocol):
     """Where a wait is spoken of."""
 
     def notice(self, text: str) -> None:
@@ -37,7 +37,7 @@ class _Run:
     """What bounds all waits of this process; times are seconds of boot time."""
 
     def __init__(self) -> None:
-        self.log: Log | None = None
+        self.log: WaitingLog | None = None
         self.deadline = inf
         self.signal: int | None = None
 
@@ -45,7 +45,7 @@ class _Run:
 _RUN = _Run()
 
 
-def speak_to(log: Log) -> None:
+def speak_to(log: WaitingLog) -> None:
     """Speak of waits to `log` from now on."""
     _RUN.log = log
 

@@ -102,7 +102,7 @@ def introduce(connection: Connection, symbol: str, start: int, end: int) -> int:
     return found.id
 
 
-def _cover(connection: Connection, series_id: int, part: Range, kind: coverage.Kind) -> None:
+def _cover(connection: Connection, series_id: int, part: Range, kind: coverage.CoverageKind) -> None:
     coverage.add(connection, series_id, part, kind, candles.count(connection, series_id, part))
 
 

@@ -16,7 +16,7 @@ from mdata.clock import SystemClock
 from mdata.domain.timeframe import TIMEFRAMES
 from mdata.domain.times import iso
 from mdata.fetching.wanted import Target
-from mdata.jobs.export import Asked, export
+from mdata.jobs.export import Selection, export
 from mdata.reading.candles import Candles
 from mdata.store.candles import PUBLIC
 
@@ -156,7 +156,7 @@ def test_a_series_that_is_forgotten_meanwhile_is_unknown_from_there_on(folder: F
             folder.run("backfill", "-s", "SPAUSD")
         parts.append(len(candles))
 
-    asked = Asked(None, None, SystemClock().now())
+    asked = Selection(None, None, SystemClock().now())
     (found,) = export(folder.database, [Target("tBTCUSD", TIMEFRAMES["1m"])], asked, write)
     assert folder.rows("SELECT id, symbol FROM series") == [(2, "tSPAUSD")], "no number is given twice"
     assert parts[0] == found.candles == 10_000

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mdata.domain.lineage import File, Log, Mark, belong_together, follows
+from mdata.domain.lineage import File, LoggedMarks, Mark, belong_together, follows
 from mdata.errors import StorageError
 from mdata.store import identity, pairing, wal_file
 from mdata.store.engine import Store
@@ -252,7 +252,7 @@ def mark(generation: int, *, id_: str = "a", of: int | None = None) -> Mark:
 
 def test_the_rule() -> None:
     first, newest = mark(5), mark(8)
-    log = Log(first, newest, {50, 60, 70, 80}, {7})
+    log = LoggedMarks(first, newest, {50, 60, 70, 80}, {7})
     unknown = log._replace(cookies=None)
     assert [belong_together(File(mark(number), 7), log) for number in range(3, 10)] == [
         False, True, True, True, True, True, False
@@ -261,7 +261,7 @@ def test_the_rule() -> None:
     assert not belong_together(File(mark(6), 1), log), "made by .backup"
     assert belong_together(File(mark(6), 1), unknown), "another program may have changed the schema"
     assert not belong_together(File(None, 0), log)
-    assert belong_together(File(None, 0), Log(mark(1), mark(2), {10, 20}, {7}))
+    assert belong_together(File(None, 0), LoggedMarks(mark(1), mark(2), {10, 20}, {7}))
 
 
 def test_what_follows() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from answers import M1, SETTLE, candle, minute, span
 
-from mdata.domain.doubt import Doubt, Kind
+from mdata.domain.doubt import Doubt, DoubtKind
 from mdata.domain.estimate import Estimate, estimate
 from mdata.domain.evidence import MORE_WITNESSES, WITNESSES
 from mdata.domain.interval import Range
@@ -31,7 +31,7 @@ SERIES = Series(1, "bitfinex", "tBTCUSD", M1, None, 0, minute(0), None, minute(9
 
 
 def doubt(
-    start: int, end: int, kind: Kind = "silence", form: str = "asc 0", at: float = NOW, answers: int = 1
+    start: int, end: int, kind: DoubtKind = "silence", form: str = "asc 0", at: float = NOW, answers: int = 1
 ) -> Doubt:
     asked_at = int(minute(0) + at * MINUTE)
     told = candle(start) if kind == "first" else None

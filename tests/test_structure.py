@@ -1,8 +1,15 @@
 """How the modules of the package hang together: what import-linter cannot see."""
 
 import ast
+import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+
+from mdata.domain.candle import COLUMNS
+from mdata.domain.columns import Columns
+from mdata.domain.timeframe import TIMEFRAMES
+from mdata.reading import candles as reading
 
 ROOT = Path(__file__).parents[1]
 MODULES = {
@@ -39,3 +46,27 @@ def test_no_module_imports_one_that_imports_it_inside_of_functions_neither() -> 
 
 def test_a_circle_is_found() -> None:
     assert circles({"a": {"b"}, "b": {"c", "d"}, "c": {"b"}, "d": set(), "e": {"a"}}) == {"b", "c"}
+
+
+def test_no_two_public_classes_have_one_name() -> None:
+    defined = Counter(
+        node.name
+        for tree in TREES.values()
+        for node in tree.body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+    assert [name for name, count in defined.items() if count > 1] == []
+
+
+def test_what_lists_the_columns_of_a_candle_derives_them() -> None:
+    """Beside `domain.candle`, which says what a candle has, only released migrations and the digest's format do."""
+    listed = re.compile(r'"?open"?, "?high"?, "?low"?, "?close"?, "?volume')
+    told = {name for name, path in MODULES.items() if listed.search(path.read_text())}
+    assert told == {"mdata.domain.candle", "mdata.store.digests"}
+    assert Columns._fields == reading.Candle._fields == COLUMNS
+
+
+def test_what_lists_the_timeframes_derives_them() -> None:
+    names = "|".join(TIMEFRAMES)
+    listed = re.compile(rf'(({names})"?,? "?){{4}}')
+    assert [name for name, path in MODULES.items() if listed.search(path.read_text())] == []

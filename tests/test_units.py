@@ -13,7 +13,7 @@ from mdata.config import load
 from mdata.domain.cadence import on_calendar
 from mdata.errors import ConfigurationError
 from mdata.timers.timetable import SCHEDULED, Scheduled, timetable
-from mdata.timers.unit_files import SIGNATURE, Place, arguments, shipped, texts
+from mdata.timers.unit_files import SIGNATURE, Installation, arguments, shipped, texts
 
 ROOT = Path(__file__).parents[1]
 needs_analyze = pytest.mark.skipif(
@@ -21,8 +21,8 @@ needs_analyze = pytest.mark.skipif(
 )
 ENV_FILE = Path("/etc/mdata/mdata.env")
 DATABASE = Path("/var/lib/mdata/mdata.db")
-SYSTEM = Place("system", Path("/bin/true"), ENV_FILE, DATABASE)
-USER = Place("user", Path("/bin/true"), None, DATABASE)
+SYSTEM = Installation("system", Path("/bin/true"), ENV_FILE, DATABASE)
+USER = Installation("user", Path("/bin/true"), None, DATABASE)
 
 
 def table(**settings: str) -> list[Scheduled]:
@@ -119,22 +119,22 @@ def test_missed_runs() -> None:
         if name.endswith(".timer"):
             assert value(text, "AccuracySec") == ["1s"]
             assert "DeferReactivation=" not in value(text, "DeferReactivation")
-    deferring = Place("user", Path("/bin/true"), None, DATABASE, knows_deferring=True)
+    deferring = Installation("user", Path("/bin/true"), None, DATABASE, knows_deferring=True)
     found = {name for name, text in texts(deferring, table()).items() if value(text, "DeferReactivation")}
     assert found == {f"mdata-{job}.timer.d/50-mdata.conf" for job in SCHEDULED if job != "stream"}
 
 
 def test_paths_are_written_as_systemd_reads_them() -> None:
-    place = Place("user", Path("/a b/100%/mdata"), Path("/c d/%h.env"), DATABASE)
+    place = Installation("user", Path("/a b/100%/mdata"), Path("/c d/%h.env"), DATABASE)
     written = texts(place, table())
     assert value(written["mdata-status.service"], "ExecStart") == ['"/a b/100%%/mdata" status --check']
     assert 'Environment="MDATA_ENV_FILE=/c d/%%h.env"' in written["mdata-.service.d/20-environment.conf"]
     for bad in ('/a"b/mdata', "/a$b/mdata", "/a\nb/mdata", "/a\\b/mdata"):
         with pytest.raises(ConfigurationError):
-            texts(Place("user", Path(bad), None, DATABASE), table())
+            texts(Installation("user", Path(bad), None, DATABASE), table())
 
 
-def written_to(folder: Path, place: Place, jobs: list[Scheduled]) -> list[str]:
+def written_to(folder: Path, place: Installation, jobs: list[Scheduled]) -> list[str]:
     for name, text in texts(place, jobs).items():
         path = folder / name
         path.parent.mkdir(exist_ok=True)
@@ -149,7 +149,7 @@ def written_to(folder: Path, place: Place, jobs: list[Scheduled]) -> list[str]:
     {"BACKFILL_INTERVAL_MINUTES": "96", "REST_UPDATE_ENABLED": "true", "UPDATE_INTERVAL_SECONDS": "5",
      "RATE_LIMIT_DELAY": "1", "RETENTION_DAYS": "3", "WS_INGESTION_ENABLED": "false"},
 ])  # fmt: skip
-def test_verify_prints_nothing(tmp_path: Path, place: Place, settings: dict[str, str]) -> None:
+def test_verify_prints_nothing(tmp_path: Path, place: Installation, settings: dict[str, str]) -> None:
     units = written_to(tmp_path, place, table(**settings))
     (tmp_path / "run").mkdir(mode=0o700)
     finished = subprocess.run(
@@ -164,7 +164,7 @@ def test_verify_prints_nothing(tmp_path: Path, place: Place, settings: dict[str,
 @needs_analyze
 @pytest.mark.parametrize("job", [*SCHEDULED, "serve"])
 def test_exposure(tmp_path: Path, job: str) -> None:
-    online = Place("system", Path("/bin/true"), ENV_FILE, DATABASE, status_is_offline=False)
+    online = Installation("system", Path("/bin/true"), ENV_FILE, DATABASE, status_is_offline=False)
     written_to(tmp_path, online, table())
     limit = 10 if job in {"detect-gaps", "cleanup"} else 15
     finished = subprocess.run(

@@ -9,7 +9,7 @@ from mdata.cli.entry import Answer, Kit
 from mdata.config import Settings
 from mdata.domain.budget import Priority
 from mdata.domain.estimate import estimate, in_turn
-from mdata.json_views import budget
+from mdata.lookups import budget
 from mdata.store.engine import Store
 from mdata.store.opening import open_for_reading
 

@@ -17,7 +17,7 @@ from mdata.domain.times import iso
 from mdata.errors import NotPermittedError, Stopped, StorageError
 from mdata.fetching.wanted import Target
 from mdata.files import whole_bytes, without_planted_links
-from mdata.jobs.export import Asked, Exported
+from mdata.jobs.export import Exported, Selection
 from mdata.jobs.export import export as work
 from mdata.reading.kinds import Kind, file_name, kind_of
 from mdata.store.series import EXCHANGE
@@ -30,7 +30,7 @@ def _kind(name: str, given: str | None) -> Kind:
         raise typer.BadParameter(str(error), param_hint="--output") from error
 
 
-def to_stdout(kit: Kit, format_: str | None, asked: Asked, wanted: list[Target]) -> list[Exported]:
+def to_stdout(kit: Kit, format_: str | None, asked: Selection, wanted: list[Target]) -> list[Exported]:
     """Write the candles of all series to stdout, one after the other."""
     from mdata.reading.formats import text_writer
 
@@ -43,13 +43,13 @@ def to_stdout(kit: Kit, format_: str | None, asked: Asked, wanted: list[Target])
     return found
 
 
-def into_file(kit: Kit, output: Path, format_: str | None, asked: Asked, wanted: list[Target]) -> list[Exported]:
+def into_file(kit: Kit, output: Path, format_: str | None, asked: Selection, wanted: list[Target]) -> list[Exported]:
     """Write the candles of all series into one file, whole or not at all."""
     kind = _kind(output.name, format_)
     return _into(kit, _file(output, kit.loaded.settings.database_path), kind, asked, wanted)
 
 
-def _into(kit: Kit, file: Path, kind: Kind, asked: Asked, wanted: list[Target]) -> list[Exported]:
+def _into(kit: Kit, file: Path, kind: Kind, asked: Selection, wanted: list[Target]) -> list[Exported]:
     from mdata.reading.formats import writer
 
     with whole_bytes(file, _plain_mode()) as stream, writer(kind, stream, fill=asked.fill) as written:
@@ -59,7 +59,7 @@ def _into(kit: Kit, file: Path, kind: Kind, asked: Asked, wanted: list[Target]) 
 
 
 def into_folder(
-    kit: Kit, output: Path | None, format_: str | None, asked: Asked, wanted: list[Target]
+    kit: Kit, output: Path | None, format_: str | None, asked: Selection, wanted: list[Target]
 ) -> list[Exported]:
     """Write a file for each series into a folder."""
     kind = Kind(format_ or "csv")
@@ -74,7 +74,7 @@ def into_folder(
     return found
 
 
-def _name(target: Target, kind: Kind, asked: Asked) -> str:
+def _name(target: Target, kind: Kind, asked: Selection) -> str:
     timeframe = (asked.resample or target.timeframe).name
     if kind.format != "freqtrade":
         return file_name(EXCHANGE, target.symbol, timeframe, kind)

@@ -16,7 +16,7 @@ from mdata.domain.symbol import parse_symbol
 from mdata.domain.timeframe import Timeframe
 from mdata.jobs import cleanup as job
 from mdata.jobs.cleanup import Removed
-from mdata.running.context import Context, Limits, Log
+from mdata.running.context import Context, JobLog, Limits
 from mdata.running.result import JobResult
 from mdata.store.engine import Store
 from mdata.store.opening import open_for_reading
@@ -65,7 +65,7 @@ def _plan(kit: Kit, symbols: list[str], grids: list[Timeframe]) -> Answer:
     return Answer(data={"dry_run": True, "removed": asdict(removed)}, show=lambda: render.line(line))
 
 
-def _find(store: Store, log: Log, symbols: list[str], grids: list[Timeframe]) -> list[Series]:
+def _find(store: Store, log: JobLog, symbols: list[str], grids: list[Timeframe]) -> list[Series]:
     known = job.stored(store, symbols, grids)
     for symbol in symbols:
         if symbol not in {series.symbol for series in known}:
@@ -73,7 +73,7 @@ def _find(store: Store, log: Log, symbols: list[str], grids: list[Timeframe]) ->
     return known
 
 
-def _tell(log: Log, names: list[str]) -> None:
+def _tell(log: JobLog, names: list[str]) -> None:
     for name in names:
         log.warning(f"{name} is in the settings still: the next `mdata backfill` fetches it anew")
 

@@ -117,7 +117,7 @@ def progress(*, wanted: bool = True) -> Iterator[Callable[[Progress], None]]:
     if not (wanted and sys.stderr.isatty() and config.wants_colour()):
         yield lambda _: None
         return
-    from mdata.render import progress_bar
+    from mdata.live_display import progress_bar
 
     with progress_bar() as report:
         yield report

@@ -59,7 +59,7 @@ def _is_leaving(keys: bytes) -> bool:
 
 def _pictures(kit: Kit, *, narrowed: bool) -> Callable[[], str]:
     """Return what draws the state as it is then, or says why it cannot be read."""
-    from mdata import json_views
+    from mdata import lookups
     from mdata.jobs.status import with_next_runs
 
     drawings, next_runs = 0, None
@@ -67,7 +67,7 @@ def _pictures(kit: Kit, *, narrowed: bool) -> Callable[[], str]:
     def picture() -> str:
         nonlocal drawings, next_runs
         try:
-            state = json_views.find_status(kit.loaded.settings, kit.clock, narrowed=narrowed, silent=True)
+            state = lookups.find_status(kit.loaded.settings, kit.clock, narrowed=narrowed, silent=True)
         except MdataError as error:
             return f"{harmless(str(error))}\n\ntrying again; q leaves\n"
         if drawings % _DRAWINGS_PER_QUESTION == 0:
@@ -80,12 +80,12 @@ def _pictures(kit: Kit, *, narrowed: bool) -> Callable[[], str]:
 
 def paint(kit: Kit, state: "Status", *, height: int | None = None) -> str:
     """Return the screen, as wide as the terminal is; with a `height`, of no more lines than that."""
-    from mdata import json_views, render, screen
+    from mdata import lookups, render, screen
 
     settings, width = kit.loaded.settings, get_terminal_size().columns
     composed = screen.compose(
         state,
-        json_views.budget(settings, kit.clock),
+        lookups.budget(settings, kit.clock),
         settings.status_max_lag_minutes * 60,
         width,
         unicode=config.wants_unicode(sys.stdout),

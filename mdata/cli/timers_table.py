@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-from mdata import json_views, render
+from mdata import lookups, render
 from mdata.cli.entry import Answer, Kit
 from mdata.domain.cadence import on_calendar
 from mdata.domain.times import human_duration, iso, parse_instant
@@ -41,7 +41,7 @@ def _about(marker: Marker | None) -> dict[str, str | None]:
 
 
 def _row(kit: Kit, one: Scheduled, marker: Marker | None, elapse: Elapse | None) -> dict[str, Any]:
-    (last,) = json_views.find_jobs(kit.loaded.settings, one.job, None, 1) or (None,)
+    (last,) = lookups.find_jobs(kit.loaded.settings, one.job, None, 1) or (None,)
     run = last["invocation_id"] if last else None
     manager = marker.manager if marker else None
     log = journal_of_run(manager, run) if run else journal(manager, one.job)

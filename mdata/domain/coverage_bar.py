@@ -14,7 +14,7 @@ from mdata.domain.timeframe import Timeframe
 Cell = Literal["present", "empty", "provisional", "in doubt", "unobtainable", "partly unknown", "unknown", "lost"]
 
 
-class Known(NamedTuple):
+class KnownRanges(NamedTuple):
     """What the ledger says about a series: lists of ranges are normal, `lost` are open times, all in ms UTC.
 
     `silent` are the final ranges that are known to hold no candle. Of what is unknown, `doubted` is what one answer
@@ -29,7 +29,7 @@ class Known(NamedTuple):
     unobtainable: Sequence[Range] = ()
 
 
-def draw(timeframe: Timeframe, wanted: Range, known: Known, width: int) -> list[Cell]:
+def draw(timeframe: Timeframe, wanted: Range, known: KnownRanges, width: int) -> list[Cell]:
     """Return `width` cells for the wanted range, oldest first; none where nothing is wanted.
 
     Every interval lies in exactly one cell; where there are fewer intervals than cells, each fills several.

@@ -8,20 +8,14 @@ as a doubt until another answer agrees or disagrees.
 from typing import Literal, NamedTuple
 
 from mdata.domain.candle import Candle
-from mdata.domain.gaps import RETRY_AFTER
 from mdata.domain.interval import Range
-from mdata.domain.timeframe import MINUTE
+from mdata.domain.retries import INDEPENDENT_AFTER, MOST_ANSWERS, ask_again_after
 
 # silence: no rows came at an end of the answer · absent: stored candles did not come back · changed: one came back
 # with other values · first: the exchange's first candle, as it was told · unconfirmed: the first page of a series, of
 # which no other answer has brought a row yet · unwitnessed: no stored candle came back · withdrawn: what is stored
 # differs from what the answers had brought, so that they are asked for anew.
-Kind = Literal["silence", "absent", "changed", "first", "unconfirmed", "unwitnessed", "withdrawn"]
-
-# Answers in the same form count as two when they lie so far apart (ms): no cache keeps one for so long.
-INDEPENDENT_AFTER = 1 * MINUTE
-# So many answers that left a doubt as it was; after that it waits as a gap does.
-MOST_ANSWERS = 3
+DoubtKind = Literal["silence", "absent", "changed", "first", "unconfirmed", "unwitnessed", "withdrawn"]
 
 
 class Doubt(NamedTuple):
@@ -31,7 +25,7 @@ class Doubt(NamedTuple):
     """
 
     range: Range
-    kind: Kind
+    kind: DoubtKind
     form: str
     since: int
     asked_at: int
@@ -46,7 +40,7 @@ class Doubt(NamedTuple):
         """Whether it may be asked about at `now` (ms UTC)."""
         if self.answers < MOST_ANSWERS:
             return True
-        wait = RETRY_AFTER[min(self.answers - MOST_ANSWERS, len(RETRY_AFTER) - 1)]
+        wait = ask_again_after(self.answers - MOST_ANSWERS + 1)
         # One that was noted down by a clock that ran ahead does not wait for that.
         return not 0 <= now - self.asked_at < wait
 

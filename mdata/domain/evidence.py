@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from mdata.domain import contradiction, tails
 from mdata.domain.candle import Candle
-from mdata.domain.doubt import Doubt, Kind, merged
+from mdata.domain.doubt import Doubt, DoubtKind, merged
 from mdata.domain.interval import Range, clip, normal, subtract
 from mdata.domain.known import Known
 from mdata.domain.query import Page, is_same
@@ -148,7 +148,7 @@ def _proves_nothing(page: Page, known: Known, settle: int) -> Verdict:
     )  # fmt: skip
 
 
-def _doubt(page: Page, known: Known, about: Range, kind: Kind) -> Doubt:
+def _doubt(page: Page, known: Known, about: Range, kind: DoubtKind) -> Doubt:
     return merged(Doubt(about, kind, page.query.form, page.asked_at, page.asked_at), known.doubts)
 
 

@@ -8,6 +8,9 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from typing import NamedTuple
 
+# Earlier and later than any candle, ms: the ends of a range that has none. SQLite's integers have room for them.
+BEGINNING_OF_TIME, END_OF_TIME = -(2**62), 2**62
+
 
 class Range(NamedTuple):
     """A half-open range of time `[start, end)`, ms UTC."""

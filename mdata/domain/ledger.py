@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from mdata.domain.doubt import Doubt, Kind
+from mdata.domain.doubt import Doubt, DoubtKind
 from mdata.domain.evidence import MORE_WITNESSES, WITNESSES
 from mdata.domain.interval import Range, normal, subtract
 from mdata.domain.series import Series
@@ -50,7 +50,7 @@ class Ledger(NamedTuple):
         """Whether the exchange serves nothing of the pair any more, since its last candle."""
         return bool(self.unobtainable) and self.unobtainable[-1].end > self.now
 
-    def doubt(self, kind: Kind, *, since: int | None = None, until: int | None = None) -> Doubt | None:
+    def doubt(self, kind: DoubtKind, *, since: int | None = None, until: int | None = None) -> Doubt | None:
         """Return the newest doubt of this kind, or the one whose range begins, or ends, at an instant."""
         found = (
             doubt

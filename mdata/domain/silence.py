@@ -10,17 +10,13 @@ from math import log
 from typing import NamedTuple
 
 from mdata.domain.interval import Range
-from mdata.domain.timeframe import DAY, HOUR, Timeframe
+from mdata.domain.timeframe import HOUR, Timeframe
 
 # A silence less probable than this is remarkable, when it lasts for an hour and for three intervals at least.
 IMPROBABLE = 1e-6
 _LEAST_TIME, _LEAST_INTERVALS = 1 * HOUR, 3
 # How many covered intervals around a silence tell how busy the market is.
 NEARBY = 500
-# A remarkable silence that was believed is asked about again so long after that. Around outages the exchange has been
-# seen to fill in candles later (2021-06-30 and 2022-10-12: the daily candle holds more volume than the hours
-# downloaded before).
-RECHECK_AFTER = (1 * DAY, 7 * DAY, 30 * DAY)
 
 
 class Density(NamedTuple):
@@ -76,9 +72,3 @@ def silent_runs(timeframe: Timeframe, within: Range, open_times: list[int]) -> l
         if timeframe.count(start, after) >= shortest:
             runs.append(Range(start, after))
     return runs
-
-
-def recheck_at(believed_at: int, asked_at: int) -> int | None:
-    """Return when a silence is due that was believed at `believed_at` and last asked about at `asked_at` (ms UTC)."""
-    age = asked_at - believed_at
-    return next((believed_at + after for after in RECHECK_AFTER if after > age), None)

@@ -8,11 +8,12 @@ import re
 from mdata.domain.escape import quote
 from mdata.domain.timeframe import DAY, month_index, month_start
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+MINUTE_SECONDS, HOUR_SECONDS, DAY_SECONDS, WEEK_SECONDS = 60, 3600, 86_400, 604_800
+_UNITS = {"s": 1, "m": MINUTE_SECONDS, "h": HOUR_SECONDS, "d": DAY_SECONDS}
 _DURATION = re.compile(r"([0-9]{1,9})([smhd]?)")
 _MILLISECONDS = re.compile(r"[0-9]{12,13}")
 # A century: nothing that mdata keeps is older, and no run lasts longer.
-_LONGEST = 36_525 * 86_400
+_LONGEST = 36_525 * DAY_SECONDS
 _END_OF_TIME = month_start(10_000 * 12)
 
 
@@ -69,7 +70,7 @@ def iso(instant: int) -> str:
     day, time = divmod(instant - month_start(index), DAY)
     seconds, milliseconds = divmod(time, 1000)
     fraction = f".{milliseconds:03}" if milliseconds else ""
-    clock = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+    clock = f"{seconds // HOUR_SECONDS:02}:{seconds // MINUTE_SECONDS % 60:02}:{seconds % 60:02}"
     return f"{year:04}-{month + 1:02}-{day + 1:02}T{clock}{fraction}Z"
 
 
@@ -77,7 +78,7 @@ def human_duration(seconds: float) -> str:
     """Return a duration as its two largest units: `45 s`, `1 min 46 s`, `2 h 5 min`, `3 d 4 h`."""
     left = max(0, round(seconds))
     parts: list[str] = []
-    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)):
+    for unit, size in (("d", DAY_SECONDS), ("h", HOUR_SECONDS), ("min", MINUTE_SECONDS), ("s", 1)):
         count, left = divmod(left, size)
         if count:
             parts.append(f"{count} {unit}")

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from mdata.domain.doubt import Doubt
-from mdata.domain.interval import Range
+from mdata.domain.interval import BEGINNING_OF_TIME, Range
 from mdata.domain.query import Page
 from mdata.domain.series import Series
 from mdata.errors import RowsRefusedError
@@ -74,14 +74,14 @@ def note_first(connection: Connection, series: Series, page: Page, settle: int) 
     if told is None or (series.first_candle is not None and told[0] >= series.first_candle):
         table.begins_at(connection, series.id, series.first_candle, asked_at)
         return
-    oldest = candles.first_from(connection, series.id, -(2**62))
+    oldest = candles.first_from(connection, series.id, BEGINNING_OF_TIME)
     known = doubts.of(connection, series.id)
     has_begun = grid.next(told[0]) <= asked_at
     is_settled = grid.next(told[0]) + settle <= asked_at
     if series.first_candle is not None or (oldest is None and not has_begun) or (oldest == told[0] and is_settled):
         table.begins_at(connection, series.id, told[0], asked_at)
         doubts.end(connection, series.id, [one for one in known if one.kind == "first"])
-        doubts.end_answered(connection, series.id, [Range(-(2**62), told[0])])
+        doubts.end_answered(connection, series.id, [Range(BEGINNING_OF_TIME, told[0])])
         return
     if oldest is None:
         # The exchange has candles after all: what came out silent is asked for again.

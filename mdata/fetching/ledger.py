@@ -1,7 +1,7 @@
 """Reading the ledger for a plan, and turning a plan into a request that reaches over stored candles."""
 
 from mdata.domain.evidence import WITNESSES
-from mdata.domain.interval import Range, normal
+from mdata.domain.interval import END_OF_TIME, Range, normal
 from mdata.domain.ledger import Ledger
 from mdata.domain.planning import Wish
 from mdata.domain.query import PAGE_LIMIT, Query
@@ -35,7 +35,7 @@ def ledger_of(connection: Connection, series: Series, now: int, settle: int) -> 
         hull,
         confirmed_to,
         reaches_from if before is None else before,
-        candles.last_before(connection, current.id, 2**62),
+        candles.last_before(connection, current.id, END_OF_TIME),
         tuple(doubts.of(connection, current.id)),
         tuple(doubts.unobtainable(connection, current.id)),
         now,

@@ -3,12 +3,14 @@
 from collections.abc import Callable
 
 from mdata.domain import planning
-from mdata.domain.interval import Range
+from mdata.domain.interval import END_OF_TIME, Range
 from mdata.domain.ledger import Ledger
 from mdata.domain.planning import Wish
 from mdata.domain.query import Page, Query
+from mdata.domain.retries import MOST_WITHOUT_NEWS
 from mdata.domain.series import Series
 from mdata.domain.suggest import did_you_mean
+from mdata.domain.timeframe import HOUR
 from mdata.errors import BadAnswerError, ConfigurationError
 from mdata.fetching.answers import Stored, note_first, store_page
 from mdata.fetching.ledger import covered_before, ledger_of, newest_page, reaching, read_ledger
@@ -19,9 +21,6 @@ from mdata.store import candles, doubts
 from mdata.store import series as table
 
 Plan = Callable[[Ledger], Wish | None]
-
-# So many answers in a row that brought no news end a pass: what is doubted then is asked about in the next run.
-_MOST_WITHOUT_NEWS = 3
 
 
 class Passes:
@@ -102,7 +101,7 @@ class Passes:
 
         def plan(ledger: Ledger) -> Wish | None:
             # Once: where an answer ends before it comes to what is new, the next one begins there.
-            revisit = hours * 3_600_000 if self._job.tally.requests == before else 0
+            revisit = hours * HOUR if self._job.tally.requests == before else 0
             return planning.forward(ledger, confirm=confirm, revisit=revisit)
 
         self._go(
@@ -124,7 +123,7 @@ class Passes:
         ask_again(self._job, series)
 
     def _go_back(self, series: Series) -> None:
-        for _ in range(_MOST_WITHOUT_NEWS):
+        for _ in range(MOST_WITHOUT_NEWS):
             self._go(series, planning.backward)
             target = Target(series.symbol, series.timeframe)
             ledger = self._ledger(series)
@@ -169,7 +168,7 @@ class Passes:
                 last = stored.page.query
                 asked += not stored.page.is_full
                 without_news = 0 if stored.is_news else without_news + 1
-                if without_news >= _MOST_WITHOUT_NEWS or asked == most:
+                if without_news >= MOST_WITHOUT_NEWS or asked == most:
                     return
         except BadAnswerError as error:
             self._badly_answered.add(series.id)
@@ -206,7 +205,7 @@ class Passes:
         if page.rows or self._is_listed(series.symbol):
             return
         with self._job.write() as connection:
-            last = candles.last_before(connection, series.id, 2**62)
+            last = candles.last_before(connection, series.id, END_OF_TIME)
             if last is not None:
                 part = Range(series.timeframe.next(last), doubts.NO_END)
                 doubts.cannot_be_had(connection, series.id, [part], page.asked_at)

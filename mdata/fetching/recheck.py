@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from mdata.config import Settings
 from mdata.domain import planning
 from mdata.domain.budget import Priority
-from mdata.domain.interval import Range
+from mdata.domain.interval import BEGINNING_OF_TIME, Range
 from mdata.domain.planning import Wish
 from mdata.domain.query import PAGE_LIMIT, Page, Query
 from mdata.domain.series import Series
@@ -150,7 +150,7 @@ class _Recheck:
 
 def _next_page(connection: Connection, series: Series) -> Range | None:
     """Return the next stretch of final history to compare, a page of stored candles; None where the round is over."""
-    start = series.compared_to if series.compared_to is not None else -(2**62)
+    start = series.compared_to if series.compared_to is not None else BEGINNING_OF_TIME
     for segment in coverage.beside(connection, series.id, start, is_before=False):
         if segment.kind != "final":
             continue

@@ -9,7 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from mdata.errors import NEXT_ATTEMPT, ConfigurationError, NotNowError, NotPermittedError, StorageError
+from mdata.domain.next_attempt import when
+from mdata.errors import ConfigurationError, NotNowError, NotPermittedError, StorageError
 from mdata.files import open_shared
 from mdata.flock.suspension import SUSPENSION
 from mdata.processes import holders
@@ -98,8 +99,8 @@ class FileLock:
 
     def _busy(self) -> NotNowError:
         return NotNowError(
-            f"{self.path} is held by {named(holders(self.path))}, for too long to wait for it; "
-            f"{NEXT_ATTEMPT} as soon as that has given it back"
+            f"{self.path} is held by {named(holders(self.path))}, for too long to wait for it",
+            next_attempt=when("that has given it back"),
         )
 
     def _acquire(self, timeout: float | None, *, is_brief: bool) -> bool:

@@ -108,7 +108,7 @@ def _planned(settings: Settings, store: Store | None, target: Target, now: int, 
     if store is None or series is None:
         intervals = grid.count(start if named is None else min(start, named), grid.closed_end(now))
         return Planned(target.name, intervals, estimate(intervals, delay, is_new=True))
-    ledger = read_ledger(store, series, now, settings.settle_seconds * 1000)
+    ledger = read_ledger(store, series, now, settings.settle)
     intervals = backlog(ledger._replace(series=ledger.series.wanting(start, named)))
     asks = planning.forward(ledger, confirm=True) is not None
     return Planned(target.name, intervals, estimate(max(intervals, int(asks)), delay))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from mdata.config import Settings
 from mdata.domain.budget import Priority
 from mdata.domain.estimate import BYTES_PER_CANDLE
-from mdata.domain.interval import Range
+from mdata.domain.interval import BEGINNING_OF_TIME, END_OF_TIME, Range
 from mdata.domain.series import Series
 from mdata.domain.timeframe import DAY, Timeframe
 from mdata.fetching.wanted import cut_off, targets
@@ -19,7 +19,7 @@ from mdata.running.commands import JOBS
 from mdata.running.context import Context
 from mdata.running.job import Job, run
 from mdata.running.result import JobResult
-from mdata.store import candles, coverage, digests, doubts, gaps, retention, silences
+from mdata.store import candles, coverage, digests, doubts, forgetting, gaps, retention, silences
 from mdata.store import series as table
 from mdata.store.connection import Connection
 from mdata.store.engine import Store
@@ -49,8 +49,8 @@ def plan(settings: Settings, store: Store, now: int) -> Removed:
         for series in table.every(connection):
             before = cut_off(settings, series.timeframe, until)
             if before is not None:
-                newest = candles.last_before(connection, series.id, 2**62)
-                total += candles.count(connection, series.id, Range(-(2**62), min(before, newest or before)))
+                newest = candles.last_before(connection, series.id, END_OF_TIME)
+                total += candles.count(connection, series.id, Range(BEGINNING_OF_TIME, min(before, newest or before)))
         old = now - settings.jobs_retention_days * DAY
         return Removed(total, *retention.count_old(connection, old), total * BYTES_PER_CANDLE)
 
@@ -95,7 +95,7 @@ def _clean(job: Job, series: Series, before: int, removed: Counter[str]) -> None
     """Forget the ledger before the cut-off first, then delete the candles in slices that nobody misses any more."""
     if (series.cleaned_to or 0) < before and _holds_older(job, series, before):
         with job.write() as connection:
-            older = Range(-(2**62), before)
+            older = Range(BEGINNING_OF_TIME, before)
             table.clean_to(connection, series.id, before)
             candles.forget_restored(connection, series.id, older)
             coverage.cut(connection, series.id, older)
@@ -106,10 +106,10 @@ def _clean(job: Job, series: Series, before: int, removed: Counter[str]) -> None
             digests.forget(connection, series.id, before)
             doubts.forget_before(connection, series.id, before)
     # The newest candle is what later answers are known by: it stays, whatever its age.
-    newest = candles.last_before(job.context.store.connection, series.id, 2**62)
+    newest = candles.last_before(job.context.store.connection, series.id, END_OF_TIME)
     before = min(before, newest if newest is not None else before)
     while True:
-        left = candles.first_from(job.context.store.connection, series.id, -(2**62))
+        left = candles.first_from(job.context.store.connection, series.id, BEGINNING_OF_TIME)
         if left is None or left >= before:
             return
         job.check_time()
@@ -139,7 +139,7 @@ def stored_symbols(store: Store) -> list[str]:
 def plan_forgetting(store: Store, doomed: list[Series]) -> Removed:
     """Return what forgetting these series would remove."""
     with store.read() as connection:
-        found = [retention.count_series(connection, series.id) for series in doomed]
+        found = [forgetting.count_series(connection, series.id) for series in doomed]
     return Removed(
         candles=sum(rows["candles"] for rows in found),
         gaps=sum(rows["data_gaps"] for rows in found),
@@ -183,10 +183,10 @@ def forget(context: Context, doomed: list[Series], wait: float) -> tuple[JobResu
 def _forget(job: Job, series: Series) -> None:
     """Forget the ledger first: candles without it are unknown, wherever a crash leaves them, and not lost."""
     with job.write() as connection:
-        retention.forget_ledger(connection, series.id)
+        forgetting.forget_ledger(connection, series.id)
     is_left = True
     while is_left:
         with job.write() as connection:
-            is_left = candles.delete_before(connection, series.id, 2**62, _SLICE) > 0
+            is_left = candles.delete_before(connection, series.id, END_OF_TIME, _SLICE) > 0
     with job.write() as connection:
-        retention.forget_series(connection, series.id)
+        forgetting.forget_series(connection, series.id)

@@ -11,7 +11,7 @@ from mdata.checkup import NOTE, OK, PROBLEM, Finding
 from mdata.clock import Clock
 from mdata.config import Loaded, Settings
 from mdata.domain.budget import Priority
-from mdata.domain.times import human_duration, iso
+from mdata.domain.times import DAY_SECONDS, human_duration, iso
 from mdata.errors import ConfigurationError, MdataError, RateLimitedError, UnreachableError
 from mdata.mounts import refuse_remote
 from mdata.running.context import Budget, Exchange
@@ -183,7 +183,7 @@ def _risks(settings: Settings) -> Iterator[tuple[str, str]]:
     if settings.settle_seconds < 60:
         yield "SETTLE_SECONDS", f"{settings.settle_seconds}: candles change for longer than that after they close"
     if settings.retention_days:
-        age = human_duration(settings.retention_days * 86_400)
+        age = human_duration(settings.retention_days * DAY_SECONDS)
         yield "RETENTION_DAYS", f"{settings.retention_days}: `mdata cleanup` deletes candles older than {age}"
     for name, days in settings.retention_days_by_timeframe.items():
         yield "RETENTION_DAYS_BY_TIMEFRAME", f"{name}={days}: `mdata cleanup` deletes those that are older"

@@ -12,7 +12,8 @@ from typing import NamedTuple
 from mdata.clock import Clock
 from mdata.config import Settings
 from mdata.domain.lineage import Mark
-from mdata.errors import NEXT_ATTEMPT, ConfigurationError, NotNowError
+from mdata.domain.next_attempt import when
+from mdata.errors import ConfigurationError, NotNowError
 from mdata.files import make_folder, shared_mode
 from mdata.flock.lock import FileLock
 from mdata.jobs.backup import Copied, examined
@@ -79,7 +80,7 @@ def restore(
         lock = FileLock(database.with_name(f"{database.name}.write.lock"))
         held.callback(lock.close)
         if not lock.acquire(clock.real(wait)):
-            raise NotNowError(f"somebody is writing to {database}; {NEXT_ATTEMPT} as soon as that has ended")
+            raise NotNowError(f"somebody is writing to {database}", next_attempt=when("that has ended"))
         _refuse_users(database)
         copying.want_room(database.parent, file.stat().st_size)
         with copying.temporary(database) as path:
@@ -157,8 +158,8 @@ def _refuse_users(database: Path) -> None:
     found = users(database)
     if found:
         raise NotNowError(
-            f"{database} is open elsewhere: {', '.join(map(str, found))}; {NEXT_ATTEMPT} as soon as "
-            f"{'it has' if len(found) == 1 else 'they have'} ended"
+            f"{database} is open elsewhere: {', '.join(map(str, found))}",
+            next_attempt=when(f"{'it has' if len(found) == 1 else 'they have'} ended"),
         )
 
 

@@ -4,19 +4,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from mdata.config import Settings
-from mdata.domain.coverage_bar import Known
+from mdata.domain.coverage_bar import KnownRanges
 from mdata.domain.doubt import Doubt
 from mdata.domain.ledger import ABSENT_FOR, is_quiet
 from mdata.domain.series import Series
 from mdata.locks import holder
 from mdata.running.commands import JOBS
+from mdata.store import gap_counts, summary
 from mdata.store import series as table
-from mdata.store import summary
 from mdata.store.connection import Connection
 from mdata.store.engine import Store
+from mdata.store.gap_counts import GapCounts
+from mdata.store.last_runs import LastRun, last_runs
 from mdata.store.schema import SCHEMA_VERSION
 from mdata.store.sqlite import SQLITE_VERSION, has_wal_reset_bug
-from mdata.store.summary import Counts, Gaps, LastRun
+from mdata.store.summary import Counts
 from mdata.store.watch import file_status
 from mdata.timers import owner as note
 from mdata.timers.owner import Marker
@@ -41,8 +43,8 @@ class SeriesState(NamedTuple):
 
     series: Series
     counts: Counts
-    known: Known
-    gaps: Gaps
+    known: KnownRanges
+    gaps: GapCounts
     lag_seconds: int
     is_retired: bool
     is_quiet: bool
@@ -74,7 +76,7 @@ class Status(NamedTuple):
     now: int
     series: list[SeriesState]
     absent: list[str]
-    gaps: Gaps
+    gaps: GapCounts
     jobs: dict[str, LastRun]
     running: dict[str, str | None]
     path: Path
@@ -97,7 +99,7 @@ def collect(
     """
     path = settings.database_path
     state = Status(
-        now, [], [], Gaps(), {}, _running(path), path, 0, 0, 0, SQLITE_VERSION, marker=note.read(path)
+        now, [], [], GapCounts(), {}, _running(path), path, 0, 0, 0, SQLITE_VERSION, marker=note.read(path)
     )  # fmt: skip
     if store is not None:
         with store.read() as connection:
@@ -110,7 +112,7 @@ def collect(
 
 def _read(connection: Connection, settings: Settings, state: Status, *, narrowed: bool, silent: bool) -> Status:
     configured = {(symbol, timeframe) for symbol in settings.symbols for timeframe in settings.timeframes}
-    settle, gaps, found = settings.settle_seconds * 1000, summary.gaps(connection), []
+    settle, gaps, found = settings.settle, gap_counts.of_every_series(connection), []
     for series in table.every(connection):
         is_retired = (series.symbol, series.timeframe) not in configured
         if narrowed and is_retired:
@@ -118,7 +120,7 @@ def _read(connection: Connection, settings: Settings, state: Status, *, narrowed
         counts, known, doubts = summary.look(connection, series, series.wanted(state.now, settle), silent=silent)
         found.append(
             SeriesState(
-                series, counts, known, gaps.get(series.id, Gaps()), _lag(series, counts, state.now - settle),
+                series, counts, known, gaps.get(series.id, GapCounts()), _lag(series, counts, state.now - settle),
                 is_retired, _is_quiet(series, counts, doubts),
                 is_delisted=bool(known.unobtainable) and known.unobtainable[-1].end == counts.wanted.end,
                 is_confirmed=not any(doubt.kind == "unconfirmed" for doubt in doubts),
@@ -127,8 +129,8 @@ def _read(connection: Connection, settings: Settings, state: Status, *, narrowed
     wal = file_status(state.path.with_name(f"{state.path.name}-wal"))
     return state._replace(
         series=found,
-        gaps=summary.together(one.gaps for one in found),
-        jobs=summary.last_runs(connection),
+        gaps=gap_counts.together(one.gaps for one in found),
+        jobs=last_runs(connection),
         bytes=summary.file_size(connection),
         wal_bytes=wal.st_size if wal else 0,
         schema_version=SCHEMA_VERSION,

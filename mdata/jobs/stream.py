@@ -34,7 +34,7 @@ from mdata.store.connection import Connection
 from mdata.store.pages import apply_live, keep_refused
 from mdata.streaming.catch_up import CatchUp
 from mdata.streaming.feed import Connect, Due, ExchangeTime, Feed
-from mdata.streaming.stream_view import Standing, View
+from mdata.streaming.stream_view import Standing, StreamView
 
 COMMAND = "stream"
 
@@ -62,7 +62,7 @@ class Outside:
     jitter: Callable[[float, float], float]
     halt: threading.Event
     notify: Callable[..., None] = lambda *_: None
-    show: Callable[[View], None] = lambda _: None
+    show: Callable[[StreamView], None] = lambda _: None
     tell: Callable[[Target, tuple[Candle, ...]], None] = lambda *_: None
 
 
@@ -219,7 +219,7 @@ class _Stream:
         self._life_at, self._told_at = max(life_at, self._life_at), now
         self._outside.notify(*alive, f"STATUS={view.summary}")
 
-    def _view(self) -> View:
+    def _view(self) -> StreamView:
         left = self._until - self._context.clock.boottime()
         return self._standing.view(self._feeds, self._time.now(), self._job.tally.candles_written, left)
 
@@ -227,7 +227,7 @@ class _Stream:
 def _remaining(job: Job) -> int:
     """Count what is unknown of the settled intervals that a stream would catch up with."""
     context, left = job.context, 0
-    lookback = context.settings.ws_catchup_lookback_minutes * 60_000
+    lookback = context.settings.ws_catchup_lookback
     for series in stored(context.store, context.settings):
         ledger = read_ledger(context.store, series, context.clock.now(), context.settle)
         before = series.timeframe.closed_end(ledger.now, ledger.settle)

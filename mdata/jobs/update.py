@@ -33,7 +33,7 @@ def _planned(settings: Settings, store: Store | None, target: Target, now: int) 
     if store is None or series is None:
         newest = min(grid.count(start_asked(settings, grid, now), grid.closed_end(now)), PAGE_LIMIT)
         return Planned(target.name, newest, estimate(newest, delay, is_new=True))
-    wish = planning.forward(read_ledger(store, series, now, settings.settle_seconds * 1000), confirm=False)
+    wish = planning.forward(read_ledger(store, series, now, settings.settle), confirm=False)
     intervals = 0 if wish is None else grid.count(*wish.part)
     return Planned(target.name, intervals, estimate(intervals, delay))
 

@@ -4,10 +4,10 @@ from importlib import import_module
 from typing import Any
 
 from mdata import extras
+from mdata.domain.candle import VALUES
 from mdata.domain.columns import Columns
 from mdata.errors import MissingExtraError
 
-_PRICES = ("open", "high", "low", "close", "volume")
 # Library → what to install.
 _WANTED = {"numpy": extras.NUMPY, "pyarrow": extras.PYARROW, "polars": extras.POLARS, "pandas": extras.PANDAS}
 
@@ -26,7 +26,7 @@ def numpy(candles: Columns, is_filled: bytearray | None) -> dict[str, Any]:
     """Return the columns as arrays that share the memory of `candles`; therefore they may not be written to."""
     np = library("numpy")
     found = {"time": np.frombuffer(candles.open_time, "int64").view("datetime64[ms]")}
-    found |= {name: np.frombuffer(getattr(candles, name), "float64") for name in _PRICES}
+    found |= {name: np.frombuffer(getattr(candles, name), "float64") for name in VALUES}
     if is_filled is not None:
         found["is_filled"] = np.frombuffer(is_filled, "bool")
     for array in found.values():
@@ -43,7 +43,7 @@ def arrow(candles: Columns, is_filled: bytearray | None) -> Any:
         return pa.Array.from_buffers(kind, count, [None, pa.py_buffer(column)])
 
     found = {"time": array(pa.timestamp("ms", "UTC"), candles.open_time)}
-    found |= {name: array(pa.float64(), getattr(candles, name)) for name in _PRICES}
+    found |= {name: array(pa.float64(), getattr(candles, name)) for name in VALUES}
     if is_filled is not None:
         found["is_filled"] = array(pa.uint8(), is_filled).cast(pa.bool_())
     return pa.table(found)

@@ -9,7 +9,7 @@ from mdata.config import Settings
 from mdata.domain.budget import Priority
 from mdata.domain.query import Page, Query
 from mdata.domain.timeframe import Timeframe
-from mdata.ratelimit import BudgetView, Wait
+from mdata.ratelimit import BudgetView, SlotWait
 from mdata.store.engine import Store
 from mdata.store.jobs import Origin
 
@@ -40,7 +40,7 @@ class Budget(Protocol):
         priority: Priority,
         plan: Callable[[], T | None],
         deadline: float | None = None,
-        on_wait: Callable[[Wait], None] | None = None,
+        on_wait: Callable[[SlotWait], None] | None = None,
     ) -> T | None:
         """Wait for a slot, then return what `plan` wants to ask; None gives the slot back."""
         ...
@@ -70,7 +70,7 @@ class Budget(Protocol):
         ...
 
 
-class Log(Protocol):
+class JobLog(Protocol):
     """Where a job talks to people: never data, which goes into its result."""
 
     def debug(self, text: str) -> None:
@@ -115,7 +115,7 @@ class Context:
     store: Store
     budget: Budget
     exchange: Callable[[], Exchange]
-    log: Log
+    log: JobLog
     origin: Origin
     limits: Limits = Limits()  # noqa: RUF009 - cannot change
     report: Callable[[Progress], None] = lambda _: None
@@ -123,4 +123,4 @@ class Context:
     @property
     def settle(self) -> int:
         """For how long an interval must have been closed to be final, ms."""
-        return self.settings.settle_seconds * 1000
+        return self.settings.settle

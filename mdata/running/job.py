@@ -7,10 +7,11 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
+from mdata.domain import next_attempt
 from mdata.domain.budget import Priority
+from mdata.domain.retries import GARBLED_TRIES
 from mdata.domain.times import iso
 from mdata.errors import (
-    NEXT_ATTEMPT,
     GarbledError,
     MdataError,
     RateLimitedError,
@@ -20,7 +21,7 @@ from mdata.errors import (
     UnreachableError,
 )
 from mdata.exit_codes import BAD_ANSWER, OK, ROWS_REFUSED, WORK_REMAINS, find, worst
-from mdata.ratelimit import Wait
+from mdata.ratelimit import SlotWait
 from mdata.running.context import Context, Exchange
 from mdata.running.result import JobResult
 from mdata.store import jobs as table
@@ -42,9 +43,6 @@ _ADVICE = {
 
 # Seconds that a run waits for others without a word.
 _LONG_WAIT = 10.0
-
-# An answer that cannot be read at all is asked for so often; then it is what the exchange says.
-_GARBLED_TRIES = 3
 
 
 class LimitReachedError(Exception):
@@ -160,7 +158,7 @@ class Job:
     def _is_worth_another_try(self, error: BaseException) -> bool:
         if isinstance(error, GarbledError):
             self._garbled += 1
-            return self._garbled < _GARBLED_TRIES
+            return self._garbled < GARBLED_TRIES
         return isinstance(error, UnreachableError | RateLimitedError)
 
     def _try_once(
@@ -201,7 +199,7 @@ class Job:
         except TimeoutError as error:
             raise LimitReachedError(f"the time limit of {limits.max_runtime:.0f} s is near; {error}") from error
 
-    def _say_why(self, wait: Wait) -> None:
+    def _say_why(self, wait: SlotWait) -> None:
         """Say once per block until when nobody asks, and once per run that others are served before it."""
         progress, log = self._progress, self.context.log
         if wait.is_blocked:
@@ -222,7 +220,8 @@ class Job:
         text = "; ".join(sentences) or None
         if text and code in _ADVICE:
             text += f"; {_ADVICE[code]}"
-        if (find(code).is_retryable or self._not_before) and NEXT_ATTEMPT not in (text or ""):
+        is_said = any(problem.next_attempt for problem in self.problems)
+        if (find(code).is_retryable or self._not_before) and not is_said:
             text = "; ".join(filter(None, (text, self._when(finished_at))))
         self._progress.tally = replace(self.tally, remaining=remaining)
         outcome = "skipped" if code == OK and self._skipped else find(code).outcome
@@ -234,8 +233,7 @@ class Job:
 
     def _when(self, now: int) -> str:
         """Return the sentence that says when the same command may get further."""
-        instant = max(self._not_before, self.context.budget.peek().next_request_at or 0)
-        return f"{NEXT_ATTEMPT} {f'at {iso(instant)}' if instant > now else 'at once'}"
+        return next_attempt.at(max(self._not_before, self.context.budget.peek().next_request_at or 0), now)
 
 
 def _nothing_more(_: Job) -> tuple[int, str | None]:

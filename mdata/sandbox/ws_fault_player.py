@@ -4,7 +4,7 @@ from collections.abc import Callable
 from itertools import cycle, islice
 
 from mdata.sandbox.channels import NEVER
-from mdata.sandbox.session import Session, Wire
+from mdata.sandbox.session import Conversation, Wire
 from mdata.sandbox.stream import Stream
 from mdata.sandbox.wsfaults import StreamFault
 
@@ -14,7 +14,7 @@ _EVENT = '{"event":"info","version":2}'
 class Unkind:
     """The faults as they strike the connection that was opened at `now` (ms UTC)."""
 
-    def __init__(self, stream: Stream, session: Session, wire: Wire, now: int) -> None:
+    def __init__(self, stream: Stream, session: Conversation, wire: Wire, now: int) -> None:
         self._stream, self._session, self._wire, self._opened = stream, session, wire, now
         self._faults: list[StreamFault] = []
         self._struck: dict[StreamFault, int] = {}

@@ -8,8 +8,8 @@ from json import dumps
 from typing import NamedTuple
 
 from mdata.domain import doubt as domain
-from mdata.domain.candle import LARGEST, Candle, fault
-from mdata.domain.interval import Range, count_within, normal, subtract
+from mdata.domain.candle import COLUMNS, LARGEST, Candle, fault
+from mdata.domain.interval import BEGINNING_OF_TIME, END_OF_TIME, Range, count_within, normal, subtract
 from mdata.domain.query import RefusedRow
 from mdata.domain.series import Series
 from mdata.domain.timeframe import Timeframe
@@ -26,10 +26,10 @@ from mdata.store.sqlite_errors import damaged
 _SOUND = f"""coalesce(low > 0 AND volume > 0 AND high < {LARGEST} AND volume < {LARGEST}
                       AND open BETWEEN low AND high AND close BETWEEN low AND high, 0)"""
 # What SQLite says of a NaN: a row that breaks a rule of its table, in a file that is whole.
-_NO_NUMBERS = {f"NULL value in candles.{column}" for column in candles.COLUMNS[1:]}
+_NO_NUMBERS = {f"NULL value in candles.{column}" for column in COLUMNS[1:]}
 
 
-class Doubt(NamedTuple):
+class Mismatch(NamedTuple):
     """A covered range that cannot be trusted: its candles as the ledger counts them, and as they are."""
 
     segment: coverage.Segment
@@ -45,7 +45,7 @@ class Audit(NamedTuple):
 
     candles: int
     unvouched: int
-    doubts: list[Doubt]
+    doubts: list[Mismatch]
     unsound: list[int]
     lost: int
 
@@ -74,7 +74,7 @@ def audit(connection: Connection, series: Series) -> Audit:
             or (count_within(off_grid, [segment.range]) and f"a candle is off the {grid.name} grid")
         )
         if reason:
-            doubts.append(Doubt(segment, stored, reason))
+            doubts.append(Mismatch(segment, stored, reason))
         else:
             lost += count_within(unsound, [segment.range])
         reached = max(reached, segment.end)
@@ -120,7 +120,7 @@ def find_unsound(connection: Connection, series: Series) -> list[int]:
     # Months have no constant step, and there are few of them.
     off_grid = f"(open_time - {grid.anchor}) % {grid.step} <> 0" if grid.step else "1"
     rows = connection.execute(
-        f"""SELECT {", ".join(candles.COLUMNS)} FROM candles
+        f"""SELECT {", ".join(COLUMNS)} FROM candles
             WHERE series_id = ? AND (NOT {_SOUND} OR {off_grid}) ORDER BY open_time""",
         (series.id,),
     )
@@ -131,7 +131,7 @@ def _fault(row: Candle, grid: Timeframe) -> str | None:
     return "a value is missing" if None in row else fault(row, grid)
 
 
-def withdraw(connection: Connection, series: Series, doubts: list[Doubt], now: int) -> None:
+def withdraw(connection: Connection, series: Series, doubts: list[Mismatch], now: int) -> None:
     """Vouch no more for what is doubted: it is a gap then, or backlog at an end of the hull.
 
     A segment that another job has made longer or shorter since goes as a whole: its count is wrong by as much. One
@@ -169,7 +169,7 @@ def set_aside(connection: Connection, series: Series, times: list[int], now: int
     for row in filter(None, (candles.at(connection, series.id, time) for time in times)):
         reason = _fault(row, series.timeframe)
         if reason is not None:
-            text = dumps(dict(zip(candles.COLUMNS, row, strict=True)))
+            text = dumps(dict(zip(COLUMNS, row, strict=True)))
             refused[row[0]] = RefusedRow(row[0], text, f"found in the store: {reason}", None)
     keep_refused(connection, series, refused.values(), now, source)
     candles.delete(connection, series.id, [*refused])
@@ -205,4 +205,4 @@ def orphans(connection: Connection) -> list[tuple[int, int]]:
         if series_id is None:
             return found
         if connection.execute("SELECT 1 FROM series WHERE id = ?", (series_id,)).fetchone() is None:
-            found.append((series_id, candles.count(connection, series_id, Range(-(2**62), 2**62))))
+            found.append((series_id, candles.count(connection, series_id, Range(BEGINNING_OF_TIME, END_OF_TIME))))

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
 
-from mdata.errors import NEXT_ATTEMPT, NotNowError
+from mdata.domain.next_attempt import when
+from mdata.errors import NotNowError
 from mdata.processes import holders
 from mdata.store.sqlite import OPTIONS, refuse_old_engine, sqlite3
 from mdata.store.sqlite_errors import is_busy, storage_errors
@@ -59,8 +60,8 @@ class Connection(sqlite3.Connection):
         self._since = wait.since
         wait.end_by_signal()
         raise NotNowError(
-            f"another program has held {self.path} for too long to wait for it: {named(holders(self.path, log))}; "
-            f"{NEXT_ATTEMPT} as soon as that has closed it"
+            f"another program has held {self.path} for too long to wait for it: {named(holders(self.path, log))}",
+            next_attempt=when("that has closed it"),
         )
 
 

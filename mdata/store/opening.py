@@ -29,11 +29,15 @@ _PATIENCE_OF_READERS = 5.0
 _WAL_SIZE_LIMIT = 64 * 1024 * 1024
 
 
+# Who is told a sentence about how the store was opened.
+Hear = Callable[[str], None]
+
+
 def unheard(_: str) -> None:
     """Tell nobody."""
 
 
-def open_store(path: Path, told: Callable[[str], None] = unheard) -> Store:
+def open_store(path: Path, told: Hear = unheard) -> Store:
     """Open the database for reading and writing; create or migrate it under the write lock where needed.
 
     What other tools have changed is put back, and `told` gets a sentence about it.
@@ -88,7 +92,7 @@ def _close_untouched(path: Path, connection: Connection) -> None:
     reader.close()
 
 
-def open_for_reading(path: Path, told: Callable[[str], None] = unheard, *, may_copy: bool = True) -> Store | None:
+def open_for_reading(path: Path, told: Hear = unheard, *, may_copy: bool = True) -> Store | None:
     """Open the database for reading only, or return None where there is none yet.
 
     Nothing is created. Raise as `open_store` does, and ConfigurationError for a schema that is older too. Where its

@@ -7,14 +7,13 @@ SQLite's locks on it.
 from pathlib import Path
 
 from mdata.domain.lineage import File, Mark, belong_together
+from mdata.domain.retries import READ_TRIES
 from mdata.errors import NotPermittedError, StorageError
 from mdata.store.connection import connect
 from mdata.store.identity import read
 from mdata.store.sqlite_errors import SQLITE_ERRORS
 from mdata.store.wal_file import read_log, size_of
 
-# How often file and log are read again before they are called strangers: somebody may be writing.
-_TRIES = 3
 _PATIENCE = 5.0  # seconds that the two together are waited for
 
 # What a file is to us that SQLite can make nothing of, or not even open.
@@ -37,7 +36,7 @@ def check(path: Path) -> Mark | None:
             f"{path} is gone, and its log {log_path.name} is there; nothing was changed: put the file back, restore "
             f"a backup with `mdata restore`, or remove {log_path.name} too, to begin anew"
         )
-    for _ in range(_TRIES):
+    for _ in range(READ_TRIES):
         before, log, after = read_file(path), read_log(log_path), read_file(path)
         if log is None or any(file and belong_together(file, log) for file in (before, after)):
             return log.newest if log else None

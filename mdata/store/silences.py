@@ -1,8 +1,9 @@
 """The table `empty_runs`: remarkable final silences, when they were believed, and when they were last asked about."""
 
 from mdata.domain.interval import Range
+from mdata.domain.retries import silence_again_at
 from mdata.domain.series import Series
-from mdata.domain.silence import NEARBY, density_beside, is_remarkable, recheck_at, silent_runs
+from mdata.domain.silence import NEARBY, density_beside, is_remarkable, silent_runs
 from mdata.store import candles, coverage
 from mdata.store.connection import Connection
 
@@ -52,7 +53,7 @@ def due(connection: Connection, series_id: int, now: int) -> list[Range]:
     )
     runs = []
     for start, end, believed_at, asked_at in rows.fetchall():
-        instant = recheck_at(believed_at, asked_at)
+        instant = silence_again_at(believed_at, asked_at)
         if instant is not None and instant <= now:
             runs.append(Range(start, end))
     return runs

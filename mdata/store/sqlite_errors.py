@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mdata.errors import NEXT_ATTEMPT, MdataError, NotNowError, NotPermittedError, StorageError
+from mdata.domain.next_attempt import when
+from mdata.errors import MdataError, NotNowError, NotPermittedError, StorageError
 from mdata.store.sqlite import sqlite3
 
 # So much of what SQLite says about damage stands in a sentence: it may list every page.
@@ -57,7 +58,7 @@ def _explained(path: Path, error: sqlite3.DatabaseError | UnicodeDecodeError) ->
 
 def _held(path: Path, _: str) -> MdataError:
     held = f"another program has held {path} for too long to wait for it"
-    return NotNowError(f"{held}; {NEXT_ATTEMPT} as soon as that has closed it")
+    return NotNowError(held, next_attempt=when("that has closed it"))
 
 
 def _refused(path: Path, text: str) -> MdataError:

@@ -1,12 +1,20 @@
 """What the ledger says about every series, at a cost that grows with its segments and not with its candles."""
 
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from mdata.domain.coverage_bar import Known
+from mdata.domain.coverage_bar import KnownRanges
 from mdata.domain.doubt import Doubt
 from mdata.domain.gaps import missing
-from mdata.domain.interval import Range, clip, count_within, intersect, normal, subtract
+from mdata.domain.interval import (
+    BEGINNING_OF_TIME,
+    END_OF_TIME,
+    Range,
+    clip,
+    count_within,
+    intersect,
+    normal,
+    subtract,
+)
 from mdata.domain.series import Series
 from mdata.domain.timeframe import DAY
 from mdata.store import candles, coverage, doubts, silences
@@ -55,7 +63,7 @@ class Counts(NamedTuple):
 
 def look(
     connection: Connection, series: Series, wanted: Range, *, silent: bool = False
-) -> tuple[Counts, Known, list[Doubt]]:
+) -> tuple[Counts, KnownRanges, list[Doubt]]:
     """Return what is known of a series, counted and in ranges, and its doubts.
 
     `silent`: with its silences, which a strip wants.
@@ -65,7 +73,7 @@ def look(
     doubted, gone = doubts.of(connection, series.id), doubts.unobtainable(connection, series.id)
     covered = normal(segment.range for segment in segments)
     uncovered = subtract([wanted] if wanted.start < wanted.end else [], covered)
-    known = Known(
+    known = KnownRanges(
         normal(segment.range for segment in segments if segment.kind == "final"),
         normal(segment.range for segment in segments if segment.kind == "provisional"),
         _silences(connection, series, wanted, segments) if silent else [],
@@ -82,9 +90,9 @@ def look(
     )
     hull = Range(segments[0].start, segments[-1].end) if segments else None
     outside = subtract(subtract(uncovered, [hull] if hull else []), gone)
-    last = candles.last_before(connection, series.id, 2**62)
+    last = candles.last_before(connection, series.id, END_OF_TIME)
     counts = Counts(
-        first=candles.first_from(connection, series.id, -(2**62)),
+        first=candles.first_from(connection, series.id, BEGINNING_OF_TIME),
         last=last,
         candles=sum(segment.candles for segment in segments) + len(restored),
         wanted=wanted,
@@ -115,7 +123,7 @@ def find_holes(
     """Return the gaps that a series has now, by its coverage and its marks of lost candles alone."""
     if hull is None:
         return []
-    kept = Range(series.cleaned_to or 0, 2**62)
+    kept = Range(series.cleaned_to or 0, END_OF_TIME)
     return missing(series.timeframe, hull, subtract([hull], normal([*covered, *gone])), lost, kept)
 
 
@@ -148,109 +156,6 @@ def _held(connection: Connection, series_id: int, segment: Segment, wanted: Rang
     outside = subtract([segment.range], [inside]) if inside != segment.range else []
     sticking_out = sum(candles.count(connection, series_id, part) for part in outside)
     return segment.candles + count_within(restored, [segment.range]) - sticking_out
-
-
-class Gaps(NamedTuple):
-    """The rows of `data_gaps`, of one series or of all: how many have each status; instants are ms UTC.
-
-    `oldest_at` is when the oldest unresolved one was found, `next_attempt_at` when `repair` may ask next: None
-    where nothing is open, 0 where something is due already.
-    """
-
-    open: int = 0
-    repaired: int = 0
-    empty: int = 0
-    failed: int = 0
-    oldest_at: int | None = None
-    next_attempt_at: int | None = None
-
-    @property
-    def unresolved(self) -> int:
-        """Return how many are open or given up: both count wherever health is judged."""
-        return self.open + self.failed
-
-
-def together(parts: Iterable[Gaps]) -> Gaps:
-    """Return the gaps of several series, or of several statuses, as one."""
-    found = list(parts)
-    return Gaps(
-        open=sum(one.open for one in found),
-        repaired=sum(one.repaired for one in found),
-        empty=sum(one.empty for one in found),
-        failed=sum(one.failed for one in found),
-        oldest_at=_earliest(one.oldest_at for one in found),
-        next_attempt_at=_earliest(one.next_attempt_at for one in found),
-    )
-
-
-def _earliest(instants: Iterable[int | None]) -> int | None:
-    return min((instant for instant in instants if instant is not None), default=None)
-
-
-def gaps(connection: Connection) -> dict[int, Gaps]:
-    """Return the gaps of every series that has had any, by its id."""
-    rows = connection.execute(
-        """SELECT series_id, status, count(*), min(detected_at), min(coalesce(next_attempt_at, 0))
-           FROM data_gaps GROUP BY series_id, status"""
-    )
-    found: dict[int, Gaps] = {}
-    for series_id, status, count, detected_at, next_attempt_at in rows.fetchall():
-        more = Gaps(
-            **{status: count},
-            oldest_at=detected_at if status in {"open", "failed"} else None,
-            next_attempt_at=next_attempt_at if status == "open" else None,
-        )
-        found[series_id] = together((found.get(series_id, Gaps()), more))
-    return found
-
-
-class LastRun(NamedTuple):
-    """The newest run of a command, and the newest one that ended well (ms UTC).
-
-    `exit` is that of the newest run that has ended; `requests` are those of the newest one, so far.
-    """
-
-    started_at: int
-    outcome: str
-    finished_at: int | None
-    success_at: int | None
-    exit: int | None
-    requests: int
-
-
-def last_runs(connection: Connection) -> dict[str, LastRun]:
-    """Return the newest run of every command that has one, without walking through the others."""
-    return {command: _last_run(connection, command) for command in _commands(connection)}
-
-
-def _commands(connection: Connection) -> Iterator[str]:
-    command = ""
-    while True:
-        (command,) = connection.execute(
-            "SELECT min(command) FROM ingestion_jobs WHERE command > ?", (command,)
-        ).fetchone()
-        if command is None:
-            return
-        yield command
-
-
-def _last_run(connection: Connection, command: str) -> LastRun:
-    def newest(column: str, condition: str = "1") -> Any:
-        row = connection.execute(
-            f"SELECT {column} FROM ingestion_jobs WHERE command = ? AND {condition} "
-            "ORDER BY started_at DESC, id DESC LIMIT 1",
-            (command,),
-        ).fetchone()
-        return row[0] if row else None
-
-    return LastRun(
-        started_at=newest("started_at"),
-        outcome=newest("outcome"),
-        finished_at=newest("finished_at"),
-        success_at=newest("finished_at", "outcome IN ('ok', 'partial')"),
-        exit=newest("exit", "exit IS NOT NULL"),
-        requests=newest("requests"),
-    )
 
 
 def file_size(connection: Connection) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from struct import Struct
 
-from mdata.domain.lineage import Log, Mark
+from mdata.domain.lineage import LoggedMarks, Mark
 from mdata.errors import MdataError, NotPermittedError, StorageError
 from mdata.store.identity import ID_BYTES
 
@@ -25,7 +25,7 @@ Read = Callable[[int], bytes]
 Left = tuple[list[Mark], set[int]]
 
 
-def read_log(path: Path) -> Log | None:
+def read_log(path: Path) -> LoggedMarks | None:
     """Return what the transactions in the log at `path` have left, None for nothing; no checksum is looked at.
 
     Behind the last one that SQLite would find there may be one that was not committed, or is overwritten in part.
@@ -46,7 +46,7 @@ def read_log(path: Path) -> Log | None:
     for mark in marks:
         if mark.previous == newest.mark:
             newest = mark
-    return Log(marks[0], newest, {mark.mark for mark in marks}, _cookies(marks[0], found))
+    return LoggedMarks(marks[0], newest, {mark.mark for mark in marks}, _cookies(marks[0], found))
 
 
 def _cookies(first: Mark, found: list[Left]) -> set[int] | None:

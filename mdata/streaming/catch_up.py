@@ -6,6 +6,7 @@ Waiting for a slot of the shared budget may take minutes; the stream goes on mea
 import threading
 from dataclasses import replace
 
+from mdata.domain.retries import CATCH_UP_AGAIN
 from mdata.errors import MdataError, StorageError
 from mdata.fetching.passes import Passes
 from mdata.fetching.wanted import Target
@@ -13,9 +14,6 @@ from mdata.running.context import Context
 from mdata.running.job import Job
 from mdata.running.worker import Worker
 from mdata.store.opening import open_store
-
-# A request that failed after all retries is made again so much later (s).
-_RETRY_SECONDS = 60.0
 
 
 class CatchUp(Worker):
@@ -65,7 +63,7 @@ class CatchUp(Worker):
         return None
 
     def _fulfil(self, passes: Passes, context: Context, target: Target, before: int) -> None:
-        lookback = context.settings.ws_catchup_lookback_minutes * 60_000
+        lookback = context.settings.ws_catchup_lookback
         try:
             series = passes.introduce(target)
             if series is None:
@@ -79,4 +77,4 @@ class CatchUp(Worker):
             self.troubles[target] = error
             context.log.warning(f"{target.name}: {error}; the stream goes on without what lies before it")
             with self._changed:
-                self._wishes.setdefault(target, (before, context.clock.boottime() + _RETRY_SECONDS))
+                self._wishes.setdefault(target, (before, context.clock.boottime() + CATCH_UP_AGAIN))

@@ -15,14 +15,13 @@ from mdata.domain.budget import reconnect_delay
 from mdata.domain.candle import Candle
 from mdata.domain.live import GRACE, Channel, Claim
 from mdata.domain.message import Faulty, Frame, Message, NotSubscribed
+from mdata.domain.retries import TOO_MANY_CONNECTS
 from mdata.domain.session import Session
 from mdata.errors import ConfigurationError, MdataError, RateLimitedError, UnreachableError
 from mdata.fetching.wanted import Target
 from mdata.running.context import Context
 from mdata.running.worker import Worker
 
-# For how long (s) nobody may connect when the exchange says that there were too many connects.
-_TOO_MANY = 60.0
 # Connections that have ended wait here for their last claims to be stored; those of a series that cannot be stored
 # yet must not pile up.
 _MOST_ENDED = 4
@@ -203,7 +202,7 @@ class Feed(Worker):
             lasted = 0.0 if self._opened_at is None else ended_at - self._opened_at
             pause = reconnect_delay(failures, lasted, self._jitter)
             if isinstance(self.trouble, RateLimitedError):
-                pause += _TOO_MANY
+                pause += TOO_MANY_CONNECTS
             self._say_lost(ended_at, pause, failures)
 
     def _listen(self) -> None:

@@ -24,7 +24,7 @@ class SeriesView:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class StreamView:
     """The whole stream at one instant."""
 
     series: list[SeriesView]
@@ -58,7 +58,7 @@ class Standing:
                 held = self._candles.get(due.target, candle)
                 self._candles[due.target] = candle if candle[0] >= held[0] else held
 
-    def view(self, feeds: list[Feed], now: int, candles_written: int, seconds_left: float) -> View:
+    def view(self, feeds: list[Feed], now: int, candles_written: int, seconds_left: float) -> StreamView:
         """Return what is to be shown at `now` (the exchange's time, ms UTC)."""
         shown = {sight.target: sight.newest for feed in feeds for sight in feed.sights()}
         series = [
@@ -73,7 +73,7 @@ class Standing:
             for target in self._targets
         ]
         reconnects = sum(max(0, feed.connects - 1) for feed in feeds)
-        return View(series, reconnects, candles_written, seconds_left)
+        return StreamView(series, reconnects, candles_written, seconds_left)
 
     def _lag(self, target: Target, now: int) -> int | None:
         stored_to = self._to.get(target)

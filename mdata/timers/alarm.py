@@ -12,13 +12,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from mdata import exit_codes
+from mdata.domain.timeframe import HOUR
 from mdata.errors import MdataError
 from mdata.files import replace_whole
 from mdata.logs import harmless
 from mdata.timers.endings import is_green, note_path
 from mdata.timers.manager import journal, journal_of_run
 
-QUIET = 6 * 3600 * 1000
+QUIET = 6 * HOUR
 _COMMAND_SECONDS = 60
 
 

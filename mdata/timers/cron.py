@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from shlex import quote
 
-from mdata.domain.cadence import MINUTE, crontab_times, times
+from mdata.domain.cadence import crontab_times, times
+from mdata.domain.times import MINUTE_SECONDS
 from mdata.timers.timetable import Scheduled
 from mdata.timers.unit_files import arguments
 
@@ -23,9 +24,9 @@ def crontab(program: Path, env_file: Path | None, table: Iterable[Scheduled]) ->
             lines.append(f"# {one.job}: off ({one.switch})")
             continue
         when = one.times
-        if one.cadence % MINUTE:
+        if one.cadence % MINUTE_SECONDS:
             lines.append(f"# {one.job}: cron knows no seconds; each minute instead of every {one.cadence} s")
-            when = times(MINUTE)
+            when = times(MINUTE_SECONDS)
         lines += [f"{crontab_times(each)} {command}" for each in when]
         if one.at_startup:
             lines.append(f"@reboot {command}")

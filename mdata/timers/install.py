@@ -18,7 +18,7 @@ from mdata.timers.manager import (
 )
 from mdata.timers.owner import Marker
 from mdata.timers.timetable import SCHEDULED, Scheduled
-from mdata.timers.unit_files import SIGNATURE, Place, store_of, texts
+from mdata.timers.unit_files import SIGNATURE, Installation, store_of, texts
 
 TIMERS = tuple(f"mdata-{job}.timer" for job in SCHEDULED)
 # Put in place like the jobs, and turned on by nobody but a person.
@@ -36,7 +36,7 @@ class Changes:
     kept: list[Path] = field(default_factory=list)
 
 
-def install(place: Place, table: list[Scheduled], folder: Path, *, dry_run: bool = False) -> Changes:
+def install(place: Installation, table: list[Scheduled], folder: Path, *, dry_run: bool = False) -> Changes:
     """Bring the units in `folder` to what the settings say; what is wrong is refused before anything is changed."""
     wanted = {folder / name: text for name, text in texts(place, table).items()}
     _refuse_second_manager(place, folder)
@@ -53,7 +53,7 @@ def install(place: Place, table: list[Scheduled], folder: Path, *, dry_run: bool
     return changes
 
 
-def _compare_states(changes: Changes, place: Place, table: list[Scheduled]) -> None:
+def _compare_states(changes: Changes, place: Installation, table: list[Scheduled]) -> None:
     states = timer_states(place.manager, TIMERS)
     for one in table:
         unit = f"mdata-{one.job}.timer"
@@ -64,7 +64,9 @@ def _compare_states(changes: Changes, place: Place, table: list[Scheduled]) -> N
             changes.disabled.append(unit)
 
 
-def _apply(changes: Changes, wanted: dict[Path, str], place: Place, table: list[Scheduled], folder: Path) -> None:
+def _apply(
+    changes: Changes, wanted: dict[Path, str], place: Installation, table: list[Scheduled], folder: Path
+) -> None:
     _move_marker(place, folder)
     try:
         for path in changes.written:
@@ -121,7 +123,7 @@ def uninstall(manager: str, folder: Path) -> Changes:
     return changes
 
 
-def _move_marker(place: Place, folder: Path) -> None:
+def _move_marker(place: Installation, folder: Path) -> None:
     """Say beside the store who schedules it now, and no longer beside the one that these units served before."""
     before = store_of(folder)
     if before is not None and before != place.database and _is_of(owner.read(before), place.manager, folder):
@@ -135,7 +137,7 @@ def _is_of(found: Marker | None, manager: str, folder: Path) -> bool:
     return found is not None and (found.manager, found.unit_folder) == (manager, folder)
 
 
-def _refuse_second_manager(place: Place, folder: Path) -> None:
+def _refuse_second_manager(place: Installation, folder: Path) -> None:
     """Raise ConfigurationError when another manager schedules the store: two schedules would share one budget."""
     found = owner.read(place.database)
     if found is None or _is_of(found, place.manager, folder):

@@ -12,7 +12,7 @@ from mdata import config
 from mdata.config import Loaded, Settings
 from mdata.config.systemd import home, user_unit_folder
 from mdata.errors import ConfigurationError, NotPermittedError
-from mdata.timers.unit_files import Place
+from mdata.timers.unit_files import Installation
 
 SYSTEM_FOLDER = Path("/etc/systemd/system")
 SYSTEM_USER = "mdata"
@@ -74,7 +74,7 @@ def settings_in_units(here: Loaded, manager: str) -> Settings:
     return seen
 
 
-def place_of(manager: str, here: Loaded, seen: Settings, systemd_version: int | None) -> Place:
+def place_of(manager: str, here: Loaded, seen: Settings, systemd_version: int | None) -> Installation:
     """Return where the units are to work; raise an MdataError, saying what to do, for what could not work there."""
     program = this_program()
     writable: tuple[Path, ...] = ()
@@ -97,7 +97,9 @@ def place_of(manager: str, here: Loaded, seen: Settings, systemd_version: int | 
         for path in filter(None, (program, here.env_file)):
             _refuse_unreadable(path, account)
     is_deferring = systemd_version is not None and systemd_version >= 257
-    return Place(manager, program, here.env_file, seen.database_path, writable, seen.ping_url is None, is_deferring)
+    return Installation(
+        manager, program, here.env_file, seen.database_path, writable, seen.ping_url is None, is_deferring
+    )
 
 
 def _account() -> Account:

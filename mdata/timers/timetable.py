@@ -3,20 +3,21 @@
 from dataclasses import dataclass
 
 from mdata.config import Settings
-from mdata.domain.cadence import DAY, HOUR, MINUTE, Times, is_even, neighbours, times
+from mdata.domain.cadence import Times, is_even, neighbours, times
 from mdata.domain.pace import Pace
+from mdata.domain.times import DAY_SECONDS, HOUR_SECONDS, MINUTE_SECONDS
 from mdata.errors import ConfigurationError
 
 # Jobs of one kind start at different minutes, and gaps are detected a little before they are repaired.
 _OFFSETS = {
-    "backfill": 4 * MINUTE,
+    "backfill": 4 * MINUTE_SECONDS,
     "update": 0,
-    "detect-gaps": 9 * MINUTE,
-    "repair": 12 * MINUTE,
+    "detect-gaps": 9 * MINUTE_SECONDS,
+    "repair": 12 * MINUTE_SECONDS,
     "stream": 0,
-    "cleanup": 4 * HOUR + 20 * MINUTE,
-    "recheck": 2 * HOUR + 40 * MINUTE,
-    "status": 14 * MINUTE,
+    "cleanup": 4 * HOUR_SECONDS + 20 * MINUTE_SECONDS,
+    "recheck": 2 * HOUR_SECONDS + 40 * MINUTE_SECONDS,
+    "status": 14 * MINUTE_SECONDS,
 }
 SCHEDULED = tuple(_OFFSETS)
 
@@ -53,26 +54,28 @@ def timetable(settings: Settings) -> list[Scheduled]:
         "GAP_DETECTION_INTERVAL_MINUTES": settings.gap_detection_interval_minutes,
         "GAP_REPAIR_INTERVAL_MINUTES": settings.gap_repair_interval_minutes,
     }
-    faults = [_uneven(name, count, MINUTE) for name, count in minutes.items() if not is_even(count * MINUTE)]
+    faults = [
+        _uneven(name, count, MINUTE_SECONDS) for name, count in minutes.items() if not is_even(count * MINUTE_SECONDS)
+    ]
     update = settings.update_interval_seconds
     if not is_even(update):
         if settings.rest_update_enabled:
             faults.append(_uneven("UPDATE_INTERVAL_SECONDS", update, 1))
         # Nothing runs by it then; its unit stays startable by hand.
-        update = MINUTE
+        update = MINUTE_SECONDS
     if faults:
         raise ConfigurationError("; ".join(faults) + "; change it in the env file and run this again")
-    backfill, detection, repair = (count * MINUTE for count in minutes.values())
+    backfill, detection, repair = (count * MINUTE_SECONDS for count in minutes.values())
     has_retention = bool(settings.retention_days or any(settings.retention_days_by_timeframe.values()))
     found = [
         Scheduled("backfill", backfill, _most_of(backfill), at_startup=settings.backfill_on_startup),
         Scheduled("update", update, update * 4 // 5, settings.rest_update_enabled, "REST_UPDATE_ENABLED"),
-        Scheduled("detect-gaps", detection, min(5 * MINUTE, _most_of(detection))),
+        Scheduled("detect-gaps", detection, min(5 * MINUTE_SECONDS, _most_of(detection))),
         Scheduled("repair", repair, _most_of(repair)),
-        Scheduled("stream", MINUTE, None, settings.ws_ingestion_enabled, "WS_INGESTION_ENABLED"),
-        Scheduled("cleanup", DAY, 30 * MINUTE, has_retention, "RETENTION_DAYS"),
-        Scheduled("recheck", DAY, HOUR, settings.recheck_days > 0, "RECHECK_DAYS"),
-        Scheduled("status", 15 * MINUTE, MINUTE),
+        Scheduled("stream", MINUTE_SECONDS, None, settings.ws_ingestion_enabled, "WS_INGESTION_ENABLED"),
+        Scheduled("cleanup", DAY_SECONDS, 30 * MINUTE_SECONDS, has_retention, "RETENTION_DAYS"),
+        Scheduled("recheck", DAY_SECONDS, HOUR_SECONDS, settings.recheck_days > 0, "RECHECK_DAYS"),
+        Scheduled("status", 15 * MINUTE_SECONDS, MINUTE_SECONDS),
     ]
     _refuse_more_than_the_budget(settings, found)
     return found
@@ -138,7 +141,7 @@ def _refuse_more_than_a_run(series: int, pace: Pace, one: Scheduled) -> None:
 
 def _least_even(seconds: float, one: Scheduled) -> str | None:
     """Return the shortest cadence of at least `seconds` that can be kept, with its unit."""
-    unit, word = (1, "s") if one.job == "update" else (MINUTE, "min")
+    unit, word = (1, "s") if one.job == "update" else (MINUTE_SECONDS, "min")
     least = max(1, -int(-seconds // unit))
     above = least * unit if is_even(least * unit) else neighbours(least * unit, unit)[1]
     return None if above is None else f"{above // unit} {word}"

@@ -24,7 +24,7 @@ _OFFLINE = {"detect-gaps", "cleanup"}
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Installation:
     """Where the units are to work: whose manager, which program, settings and store, what else must be writable."""
 
     manager: str
@@ -36,7 +36,7 @@ class Place:
     knows_deferring: bool = False
 
 
-def texts(place: Place, table: Iterable[Scheduled]) -> dict[str, str]:
+def texts(place: Installation, table: Iterable[Scheduled]) -> dict[str, str]:
     """Return every file of an installation by its path below the unit folder."""
     found = {name: _filled(name, text, place) for name, text in shipped().items()}
     found[_ENVIRONMENT] = _environment(place)
@@ -74,7 +74,7 @@ def store_of(unit_folder: Path) -> Path | None:
     return next((Path(line.removeprefix(_STORE)) for line in lines if line.startswith(_STORE)), None)
 
 
-def _filled(name: str, text: str, place: Place) -> str:
+def _filled(name: str, text: str, place: Installation) -> str:
     codes = " ".join(map(str, green(name.removesuffix(".service"))))
     return text.replace("@BINDIR@/mdata", _quoted(place.program)).replace("@GREEN@", codes)
 
@@ -91,7 +91,7 @@ def _header() -> str:
     )
 
 
-def _environment(place: Place) -> str:
+def _environment(place: Installation) -> str:
     lines = [
         "# Which settings and which store all of these services work with; nothing else is set here.",
         f"{_STORE}{place.database}",
@@ -105,7 +105,7 @@ def _environment(place: Place) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _hardening(place: Place) -> dict[str, str]:
+def _hardening(place: Installation) -> dict[str, str]:
     def read(name: str) -> str:
         return (_source() / "hardening" / name).read_text(encoding="utf-8")
 
@@ -119,7 +119,7 @@ def _hardening(place: Place) -> dict[str, str]:
     }
 
 
-def _timer(one: Scheduled, place: Place) -> str:
+def _timer(one: Scheduled, place: Installation) -> str:
     # An empty assignment forgets all times of the unit, that after the start included.
     lines = ["[Timer]", "OnCalendar=", *(f"OnCalendar={on_calendar(times)}" for times in one.times)]
     if one.at_startup:
@@ -131,7 +131,7 @@ def _timer(one: Scheduled, place: Place) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _limit(one: Scheduled, place: Place) -> str:
+def _limit(one: Scheduled, place: Installation) -> str:
     start = f"ExecStart={_quoted(place.program)} {arguments(one)}"
     return f"[Service]\nExecStart=\n{start}\nTimeoutStartSec={(one.run_seconds or 0) + _SLACK}\n"
 

@@ -28,7 +28,7 @@ _PARAMETERS = ("symbol", "timeframe", "start", "end", "bucket")
 _KEPT = 32
 
 
-class Candles:
+class CandleAnswers:
     """Answers requests for candles, and keeps those that took many rows to add up until their series changes."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
@@ -57,7 +57,7 @@ class Candles:
             series = table.find(connection, symbol, timeframe)
             if series is None:
                 raise ValueError(f"nothing is stored of {symbol} {timeframe.name}")
-            wanted = series.wanted(now, self._settings.settle_seconds * 1000)
+            wanted = series.wanted(now, self._settings.settle)
             whole = span(connection, series, wanted)
             shown = Range(*(end if given is None else given for end, given in zip(whole, asked, strict=True)))
             bucket = _bucket(parameters, timeframe, shown)

@@ -110,7 +110,7 @@ def _raise(told: Mapping[str, Any], question: Question) -> None:
     if name == "MemoryError":
         raise MemoryError
     if name == "MdataError":
-        raise MdataError(text)
+        raise MdataError(str(text))
     raise getattr(sqlite3, name, ValueError)(text)
 
 

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from mdata.clock import Clock
 from mdata.config import Settings, values
 from mdata.domain import view as charts
+from mdata.domain.candle import VALUES
 from mdata.domain.interval import Range
 from mdata.domain.series import Series
 from mdata.domain.times import iso
@@ -45,7 +46,7 @@ def series_page(
         series = table.find(connection, symbol, timeframe)
         if series is None:
             return None
-        wanted = series.wanted(clock.now(), settings.settle_seconds * 1000)
+        wanted = series.wanted(clock.now(), settings.settle)
         return _told(connection, series, wanted, year)
 
 
@@ -100,14 +101,14 @@ def csv_address(series: Series, shown: Range) -> str:
 def sql_address(series: Series, shown: Range) -> str:
     """Return the address of the query that finds the candles of a range."""
     sql = (
-        "select time, open, high, low, close, volume from ohlcv\n"
+        f"select time, {', '.join(VALUES)} from ohlcv\n"
         f"where exchange = '{series.exchange}' and symbol = '{series.symbol}' and timeframe = "
         f"'{series.timeframe.name}'\n  and open_time >= {shown.start} and open_time < {shown.end}\norder by open_time"
     )
     return f"/{DATABASE}?{urlencode({'sql': sql})}"
 
 
-def _gap(gap: gaps.Listed) -> dict[str, Any]:
+def _gap(gap: gaps.GapRow) -> dict[str, Any]:
     return {
         **gap._asdict(),
         "begins": _minute(gap.start),

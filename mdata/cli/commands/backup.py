@@ -57,11 +57,11 @@ def _backup(kit: Kit, file: Path, force: bool) -> Answer:
 
 def doubts(found: "Copied") -> str | None:
     """Return what is to be said where a copy does not hold what its ledger says."""
-    from mdata.errors import NEXT_ATTEMPT
+    from mdata.domain.next_attempt import AT_ONCE
 
     if not found.doubts:
         return None
-    return f"{found.doubts} covered ranges do not hold what was recorded: run `mdata verify`; {NEXT_ATTEMPT} at once"
+    return f"{found.doubts} covered ranges do not hold what was recorded: run `mdata verify`; {AT_ONCE}"
 
 
 def show(found: "Copied") -> None:

@@ -11,7 +11,7 @@ from mdata.cli.entry import Answer, Kit, Options, conduct, instant
 from mdata.exit_codes import OK, WORK_REMAINS
 
 if TYPE_CHECKING:
-    from mdata.jobs.chart import Chart, Wish
+    from mdata.jobs.chart import Chart, ChartWish
 
 # Lines of the terminal that are not for prices: title, volume, ledger, times, legend, the next prompt.
 _OTHER_LINES = 9
@@ -69,11 +69,11 @@ def _chart(kit: Kit, timeframe: str | None, since: str | None, until: str | None
     return _nothing(kit, missing, timeframe, answer) if missing else answer
 
 
-def _wish(kit: Kit, timeframe: str | None, since: str | None, until: str | None) -> "Wish":
+def _wish(kit: Kit, timeframe: str | None, since: str | None, until: str | None) -> "ChartWish":
     from shutil import get_terminal_size
 
     from mdata.config import values
-    from mdata.jobs.chart import Wish
+    from mdata.jobs.chart import ChartWish
     from mdata.screen.chart import AXIS
 
     start, end = instant(since, "--since", kit.clock), instant(until, "--until", kit.clock)
@@ -85,7 +85,7 @@ def _wish(kit: Kit, timeframe: str | None, since: str | None, until: str | None)
         raise typer.BadParameter(str(error), param_hint="--timeframe") from error
     if len(grids) > 1:
         raise typer.BadParameter("a chart has one", param_hint="--timeframe")
-    return Wish(start, end, grids[0], max(10, get_terminal_size().columns - AXIS))
+    return ChartWish(start, end, grids[0], max(10, get_terminal_size().columns - AXIS))
 
 
 def _nothing(kit: Kit, symbols: list[str], timeframe: str | None, answer: Answer | None = None) -> Answer:

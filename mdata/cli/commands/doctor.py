@@ -35,7 +35,7 @@ def doctor(
 def _doctor(kit: Kit, *, is_deep: bool, fixes: bool) -> Answer:
     from mdata.checkup import PROBLEM
     from mdata.cli.job_run import rate_limit
-    from mdata.errors import NEXT_ATTEMPT
+    from mdata.domain.next_attempt import AT_ONCE
     from mdata.exchange.rest import Rest
     from mdata.exit_codes import OK, WORK_REMAINS
     from mdata.jobs import doctor as job
@@ -55,7 +55,7 @@ def _doctor(kit: Kit, *, is_deep: bool, fixes: bool) -> Answer:
         for one in opened:
             one.close()
     problems = [finding.id for finding in found if finding.state == PROBLEM]
-    reason = f"problems: {', '.join(dict.fromkeys(problems))}; {NEXT_ATTEMPT} at once" if problems else None
+    reason = f"problems: {', '.join(dict.fromkeys(problems))}; {AT_ONCE}" if problems else None
     data = {"findings": [finding._asdict() for finding in found], "fixed": fixed}
     return Answer(WORK_REMAINS if problems else OK, reason, data, lambda: _show(found))
 

@@ -13,7 +13,7 @@ from mdata.reading.kinds import FORMATS
 
 if TYPE_CHECKING:
     from mdata.domain.timeframe import Timeframe
-    from mdata.jobs.export import Asked, Exported
+    from mdata.jobs.export import Exported, Selection
 
 _ADVICE = "`mdata backfill` (with --since for what is older), `mdata detect-gaps` and `mdata repair` bring them"
 
@@ -104,14 +104,14 @@ def _export(kit: Kit, wish: _Wish) -> Answer:
     return Answer(*_verdict(kit, found), {"output": str(wish.output), "series": [row(one) for one in found]})
 
 
-def _asked(kit: Kit, wish: _Wish) -> "Asked":
-    from mdata.jobs.export import Asked
+def _asked(kit: Kit, wish: _Wish) -> "Selection":
+    from mdata.jobs.export import Selection
 
     start, end = instant(wish.since, "--since", kit.clock), instant(wish.until, "--until", kit.clock)
     if start is not None and end is not None and start >= end:
         raise typer.BadParameter("--since has to be earlier than --until")
     coarse = None if wish.resample is None else _coarse(wish.resample, kit.loaded.settings.timeframes)
-    return Asked(start, end, kit.clock.now(), coarse, wish.fill)
+    return Selection(start, end, kit.clock.now(), coarse, wish.fill)
 
 
 def _coarse(text: str, sources: "tuple[Timeframe, ...]") -> "Timeframe":

@@ -38,13 +38,13 @@ def gaps(
 
 
 def _gaps(kit: Kit, given: Options, status: str | None, since: str | None, limit: int | None) -> Answer:
-    from mdata import json_views
+    from mdata import lookups
 
     start = instant(since, "--since", kit.clock)
     settings = kit.loaded.settings
     symbols = list(settings.symbols) if given.symbols else []
     timeframes = [one.name for one in settings.timeframes] if given.timeframes else []
-    rows = json_views.find_gaps(settings, status, symbols, timeframes, start, limit, kit.log.info)
+    rows = lookups.find_gaps(settings, status, symbols, timeframes, start, limit, kit.log.info)
     if rows is None:
         tell_that_nothing_is_stored(kit)
         return Answer(data={"gaps": []})

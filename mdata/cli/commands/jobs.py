@@ -33,10 +33,10 @@ def jobs(
 
 
 def _jobs(kit: Kit, command: str | None, outcome: str | None, since: str | None, limit: int) -> Answer:
-    from mdata import json_views
+    from mdata import lookups
 
     start = instant(since, "--since", kit.clock)
-    rows = json_views.find_jobs(kit.loaded.settings, command, start, limit, outcome, kit.log.info)
+    rows = lookups.find_jobs(kit.loaded.settings, command, start, limit, outcome, kit.log.info)
     if rows is None:
         kit.log.warning("nothing has run yet: run `mdata backfill`")
         return Answer(data={"jobs": []})

@@ -30,11 +30,11 @@ def logs(
 
 
 def _logs(kit: Kit, command: str | None, *, is_json: bool) -> Answer:
-    from mdata import json_views
+    from mdata import lookups
     from mdata.timers import owner
 
     settings = kit.loaded.settings
-    rows = json_views.find_jobs(settings, command, None, 1)
+    rows = lookups.find_jobs(settings, command, None, 1)
     if not rows:
         kit.log.warning(f"there is no run of {command or 'any job'} yet: `mdata {command or 'backfill'}` starts one")
         return Answer(data={"job": None, "lines": None})

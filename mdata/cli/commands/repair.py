@@ -46,7 +46,7 @@ def _plan(kit: Kit, *, retry_failed: bool) -> Answer:
     from mdata.domain.budget import Priority
     from mdata.domain.times import human_duration
     from mdata.jobs.repair import NOTHING, plan
-    from mdata.json_views import budget
+    from mdata.lookups import budget
 
     settings, store, found = kit.loaded.settings, opened(kit), NOTHING
     if store is not None:

@@ -19,7 +19,7 @@ _HOST, _PORT = "127.0.0.1", 8001
 _SHORTEST_TOKEN, _LONGEST_TOKEN = 16, 512
 
 
-class Place(NamedTuple):
+class ListenAddress(NamedTuple):
     """Where to listen: on a socket file, or else on an address and a port."""
 
     host: str
@@ -71,7 +71,7 @@ def serve(
     """
     if socket is not None and (host, port) != (_HOST, _PORT):
         raise typer.BadParameter("it takes the place of --host and --port: leave them out", param_hint="--socket")
-    given, place = Options(env_file, quiet=quiet, verbose=verbose), Place(host, port, socket)
+    given, place = Options(env_file, quiet=quiet, verbose=verbose), ListenAddress(host, port, socket)
 
     def act(kit: Kit) -> Answer:
         from mdata.store.reading import kept
@@ -82,7 +82,7 @@ def serve(
     conduct("serve", given, act)
 
 
-def _serve(kit: Kit, place: Place, names: list[str], token_file: Path | None) -> Answer:
+def _serve(kit: Kit, place: ListenAddress, names: list[str], token_file: Path | None) -> Answer:
     from mdata.config.systemd import notify_socket
     from mdata.errors import Stopped
     from mdata.service_manager import Notifier
@@ -122,7 +122,7 @@ def _serve(kit: Kit, place: Place, names: list[str], token_file: Path | None) ->
 
 
 @contextmanager
-def _listening(place: Place) -> "Iterator[tuple[socket.socket, str]]":
+def _listening(place: ListenAddress) -> "Iterator[tuple[socket.socket, str]]":
     """Give a socket that listens at a place, and the address to print."""
     from mdata.cli.listening import address, listen, socket_file
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class StatusWish:
     """What was asked for beside the common options."""
 
     check: bool
@@ -61,19 +61,19 @@ def status(
     """
     given = Options(env_file, common.both(symbols, symbol), timeframe, json, quiet, verbose)
     check = check or complete
-    wish = Wish(check, complete, max_lag, max_gaps, prometheus, bool(given.symbols or timeframe), json, quiet)
+    wish = StatusWish(check, complete, max_lag, max_gaps, prometheus, bool(given.symbols or timeframe), json, quiet)
     if watch and (check or json or prometheus):
         raise typer.BadParameter("it goes with neither --check, --json nor --prometheus", param_hint="--watch")
     conduct("status", given, lambda kit: _watch(kit, wish) if watch else _status(kit, wish))
 
 
-def _watch(kit: Kit, wish: Wish) -> Answer:
+def _watch(kit: Kit, wish: StatusWish) -> Answer:
     from mdata.cli.status_screen import watch
 
     return watch(kit, narrowed=wish.narrowed)
 
 
-def _status(kit: Kit, wish: Wish) -> Answer:
+def _status(kit: Kit, wish: StatusWish) -> Answer:
     """Return the answer, and tell the monitor first where it is that of a health check."""
     url = kit.loaded.settings.ping_url
     if not wish.check or url is None:
@@ -89,9 +89,9 @@ def _status(kit: Kit, wish: Wish) -> Answer:
     return answer
 
 
-def _read(kit: Kit, wish: Wish) -> Answer:
-    from mdata import json_views
-    from mdata.health import Limits, complaints, sentence
+def _read(kit: Kit, wish: StatusWish) -> Answer:
+    from mdata import json_views, lookups
+    from mdata.health import Tolerance, complaints, sentence
     from mdata.jobs.status import with_next_runs
 
     settings = kit.loaded.settings
@@ -99,46 +99,46 @@ def _read(kit: Kit, wish: Wish) -> Answer:
     file = wish.prometheus or (settings.prometheus_textfile if wish.check else None)
     is_screen = sys.stdout.isatty() and not (wish.json or wish.check or wish.prometheus)
     try:
-        state = json_views.find_status(settings, kit.clock, kit.log.info, narrowed=wish.narrowed, silent=is_screen)
+        state = lookups.find_status(settings, kit.clock, kit.log.info, narrowed=wish.narrowed, silent=is_screen)
     except MdataError as error:
         if file is not None:
             _write_metrics(kit, file, None, limit, error.exit_code)
         raise
-    limits = Limits(limit, wish.max_gaps, wish.complete, settings.rate_limit_delay)
+    limits = Tolerance(limit, wish.max_gaps, wish.complete, settings.rate_limit_delay)
     reason = "; ".join(complaints(state, limits))
     code = WORK_REMAINS if reason else OK
     if file is not None:
         _write_metrics(kit, file, state, limit, code)
     if is_screen or (wish.json and not wish.check):
         state = with_next_runs(state)
-    data = json_views.status(state, json_views.budget(settings, kit.clock), limits)
+    data = json_views.status(state, lookups.budget(settings, kit.clock), limits)
     if not wish.check:
         return Answer(OK, None, data, lambda: _show(kit, state, wish))
     return Answer(code, reason or None, data, lambda: _say(reason, sentence(state, limits), wish))
 
 
 def _write_metrics(kit: Kit, file: Path, state: "Status | None", max_lag: int, code: int) -> None:
-    from mdata import json_views, metrics
+    from mdata import lookups, metrics
 
     if state is None:
         families = metrics.of_a_check(kit.clock.now(), code)
     else:
-        rate = json_views.budget(kit.loaded.settings, kit.clock)
+        rate = lookups.budget(kit.loaded.settings, kit.clock)
         families = metrics.of_a_store(state, rate, max_lag, code)
     metrics.write(file, families)
     if file.suffix != ".prom":
         kit.log.warning(f"node_exporter reads only files whose names end in .prom, not {file}")
 
 
-def _say(reason: str, sentence: str, wish: Wish) -> None:
+def _say(reason: str, sentence: str, wish: StatusWish) -> None:
     from mdata import render
 
     if reason or not wish.quiet:
         render.line(sentence)
 
 
-def _show(kit: Kit, state: "Status", wish: Wish) -> None:
-    from mdata import json_views, render
+def _show(kit: Kit, state: "Status", wish: StatusWish) -> None:
+    from mdata import json_views, lookups, render
     from mdata.cli.status_screen import paint
 
     if wish.prometheus is not None:
@@ -148,6 +148,6 @@ def _show(kit: Kit, state: "Status", wish: Wish) -> None:
     elif sys.stdout.isatty():
         sys.stdout.write(paint(kit, state))
     else:
-        render.status(json_views.status(state, json_views.budget(kit.loaded.settings, kit.clock)))
+        render.status(json_views.status(state, lookups.budget(kit.loaded.settings, kit.clock)))
         for warning in state.warnings:
             kit.log.warning(warning)

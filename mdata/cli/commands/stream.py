@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from mdata.cli.candle_lines import Lines
     from mdata.jobs.stream import Outside
-    from mdata.streaming.stream_view import View
+    from mdata.streaming.stream_view import StreamView
 
 
 def stream(
@@ -80,7 +80,9 @@ def _stream(kit: Kit, patience: int, seconds: int | None, wants_table: bool, *, 
     return job_answer(result)
 
 
-def _outside(kit: Kit, halt: "threading.Event", show: "Callable[[View], None]", printed: "Lines | None") -> "Outside":
+def _outside(
+    kit: Kit, halt: "threading.Event", show: "Callable[[StreamView], None]", printed: "Lines | None"
+) -> "Outside":
     import random
 
     from mdata.config.systemd import notify_socket
@@ -96,7 +98,7 @@ def _outside(kit: Kit, halt: "threading.Event", show: "Callable[[View], None]", 
 
 
 @contextmanager
-def _table(kit: Kit, *, wanted: bool) -> "Iterator[tuple[Kit, Callable[[View], None]]]":
+def _table(kit: Kit, *, wanted: bool) -> "Iterator[tuple[Kit, Callable[[StreamView], None]]]":
     """Show a live table, in the place of all log lines but warnings, to a person on a terminal who wants no other."""
     from mdata import config
 
@@ -104,8 +106,8 @@ def _table(kit: Kit, *, wanted: bool) -> "Iterator[tuple[Kit, Callable[[View], N
         yield kit, lambda _: None
         return
 
+    from mdata.live_display import live_table
     from mdata.logs import StderrLog
-    from mdata.render import live_table
 
     with live_table() as show:
         # The table moves what is written to stderr above itself.

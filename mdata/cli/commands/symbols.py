@@ -8,7 +8,7 @@ from mdata.cli import options as common
 from mdata.cli.entry import Answer, Kit, Options, conduct
 
 if TYPE_CHECKING:
-    from mdata.jobs.symbols import Listing
+    from mdata.jobs.symbols import PairListing
 
 
 def symbols(
@@ -46,7 +46,7 @@ def _symbols(kit: Kit, text: str, *, refresh: bool) -> Answer:
     return Answer(data={"listed_at": iso(listing.listed_at), "symbols": rows}, show=lambda: _show(rows))
 
 
-def _listing(kit: Kit, *, refresh: bool) -> "Listing":
+def _listing(kit: Kit, *, refresh: bool) -> "PairListing":
     from mdata import config
     from mdata.jobs import symbols as job
 

@@ -238,8 +238,9 @@ def severity() -> str:
     ranked = sorted(codes, key=cmp_to_key(lambda one, other: -1 if worst(one, other) == one else 1))
     *most, last = (one.text for one in EXIT_CODES if one.is_retryable)
     return (
-        f"When several things went wrong in one run, the worst wins: a signal, then {', '.join(map(str, ranked))}.\n"
-        f"After {', '.join(most)} and {last} the same command may get further later; the sentence says when.\n"
+        "If several things went wrong in one run, the most severe decides the code: a signal, then\n"
+        f"{', '.join(map(str, ranked))}.\n"
+        f"After {', '.join(most)} and {last} the same command may get further later; the message says when.\n"
     )
 
 
@@ -248,9 +249,10 @@ def units_codes() -> str:
     *most, last = (number for one in EXIT_CODES for number in one.numbers if one.is_green)
     *failing, worst_code = (one.text for one in EXIT_CODES if not one.is_green and one.numbers[0] < 128)
     return (
-        f"- **What a unit makes of it.** {', '.join(map(str, most))} and {last} are green: nothing there wants a\n"
-        f"  person. {', '.join(failing)} and {worst_code} fail the unit, and that is [told](#the-alarm). A job\n"
-        "  that hangs beyond its limit is ended by systemd.\n"
+        f"- **Exit codes in systemd.** {', '.join(map(str, most))} and {last} count as success, because none\n"
+        f"  of them needs a person. {', '.join(failing)} and {worst_code} fail the unit and raise\n"
+        "  [the alarm](#the-alarm).\n"
+        "  systemd kills a job that hangs beyond its limit.\n"
     )
 
 

@@ -140,9 +140,9 @@ def _integrity(store: Store) -> Finding:
     audit.check_file(store)
     with store.read() as connection:
         audits = [audit.audit(connection, series) for series in table.every(connection)]
-    doubts, unsound = sum(len(one.doubts) for one in audits), sum(len(one.unsound) for one in audits)
-    if doubts or unsound:
-        text = f"{doubts} covered ranges do not hold what was recorded, {unsound} rows can be no candles"
+    mismatches, refused = sum(len(one.mismatches) for one in audits), sum(len(one.refused) for one in audits)
+    if mismatches or refused:
+        text = f"{mismatches} covered ranges do not hold what was recorded, {refused} rows can be no candles"
         return Finding(
             "store.integrity", PROBLEM, text, "run `mdata verify`, then `mdata backfill` and `mdata repair`"
         )

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from mdata.domain.candle import COLUMNS
 from mdata.domain.columns import Columns
 from mdata.domain.timeframe import TIMEFRAMES
@@ -70,3 +72,28 @@ def test_what_lists_the_timeframes_derives_them() -> None:
     names = "|".join(TIMEFRAMES)
     listed = re.compile(rf'(({names})"?,? "?){{4}}')
     assert [name for name, path in MODULES.items() if listed.search(path.read_text())] == []
+
+
+# The word of the glossary in docs/design.md for each of these.
+SYNONYMS = {"rejected": "refused", "unsound": "refused", "given_up": "failed", "give_up": "failed"}
+# What stands in JSON stays as it was.
+KEPT = {("mdata.jobs.cleanup", "rejected"), ("mdata.store.retention", "rejected")}
+
+
+def defined(tree: ast.Module) -> Iterator[str]:
+    """Give the names that a module defines: classes, functions, arguments, variables, attributes."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node.name
+        elif isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.attr
+
+
+@pytest.mark.parametrize("synonym", SYNONYMS)
+def test_one_word_for_one_thing(synonym: str) -> None:
+    found = {(name, one) for name, tree in TREES.items() for one in defined(tree) if synonym in one.lower()}
+    assert found - KEPT == set(), f"the word is {SYNONYMS[synonym]}"

@@ -6,7 +6,7 @@ import pytest
 
 from mdata.config import load
 from mdata.errors import ConfigurationError
-from mdata.timers.timetable import SCHEDULED, Scheduled, doubts, timetable
+from mdata.timers.timetable import SCHEDULED, Scheduled, timetable, warnings
 
 
 def scheduled(**settings: str) -> dict[str, Scheduled]:
@@ -88,4 +88,4 @@ def test_switches(settings: dict[str, str], job: str, expected: tuple[Any, ...])
 ])  # fmt: skip
 def test_a_check_that_must_fail_is_told(settings: dict[str, str], is_doubted: bool) -> None:
     loaded = load(overrides=settings, environ={"HOME": "/h", "MDATA_ENV_FILE": "/dev/null"})
-    assert bool(doubts(loaded.settings)) is is_doubted
+    assert bool(warnings(loaded.settings)) is is_doubted

@@ -261,7 +261,7 @@ def test_a_range_that_grew_since_it_was_doubted_is_withdrawn_as_a_whole(
     clock.advance(10 * MINUTE)
     update(one)
     with one.store.write() as connection:
-        audit.withdraw(connection, series, found.doubts, 0)
+        audit.withdraw(connection, series, found.mismatches, 0)
     assert verify(one)[0].exit == 0
     heal(one, clock, sandbox)
 
@@ -276,13 +276,13 @@ def test_what_was_answered_anew_since_it_was_doubted_is_trusted(context: MakeCon
     series = table.find(one.store.connection, "tBTCUSD", TIMEFRAMES["1m"])
     assert series is not None
     found = audit.audit(one.store.connection, series)
-    assert [doubt.segment.range for doubt in found.doubts] == [provisional.range]
+    assert [doubt.segment.range for doubt in found.mismatches] == [provisional.range]
     clock.advance(20 * MINUTE)
     update(one)
     before = segments(one)[0]
     assert before.range.contains(provisional.range)
     with one.store.write() as connection:
-        audit.withdraw(connection, series, found.doubts, 0)
+        audit.withdraw(connection, series, found.mismatches, 0)
     assert segments(one)[0] == before
 
 
@@ -432,7 +432,7 @@ def test_what_the_store_calls_unsound_is_what_a_page_calls_so(time: int, values:
     connection.execute("INSERT INTO candles VALUES (1, ?, ?, ?, ?, ?, ?)", row)
     grid = TIMEFRAMES["1m"]
     series = table.Series(1, "bitfinex", "tBTCUSD", grid, 0, 0, 0, None, None, None, None)
-    found = audit.find_unsound(connection, series)
+    found = audit.find_refused(connection, series)
     connection.close()
     assert bool(found) == (fault(row, grid) is not None)  # type: ignore[arg-type]
 

@@ -26,7 +26,7 @@ class Lines:
     def __init__(self, fd: int, warn: Callable[[str], None]) -> None:
         self._fd, self._warn = fd, warn
         self._waiting = bytearray()
-        self._is_over = self._is_given_up = False
+        self._is_over = self._has_left_off = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._write, daemon=True)
 
@@ -34,13 +34,13 @@ class Lines:
         """Have candles written: new ones, and those that a late message has corrected."""
         text = "".join(json.dumps(_line(target, candle)) + "\n" for candle in candles)
         with self._changed:
-            if self._is_given_up:
+            if self._has_left_off:
                 return
             self._waiting += text.encode()
             self._changed.notify()
             is_full = len(self._waiting) > MOST_WAITING
         if is_full:
-            self._give_up("does not take them")
+            self._leave_off("does not take them")
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -54,7 +54,7 @@ class Lines:
             self._changed.notify()
         self._thread.join(_END_SECONDS)
         if self._thread.is_alive():
-            self._give_up("does not take the last of them")
+            self._leave_off("does not take the last of them")
 
     def _write(self) -> None:
         while True:
@@ -63,21 +63,21 @@ class Lines:
                     self._changed.wait()
                 batch = bytes(self._waiting)
                 self._waiting.clear()
-            if not batch or self._is_given_up:
+            if not batch or self._has_left_off:
                 return
             try:
                 while batch:
                     batch = batch[os.write(self._fd, batch) :]
             except OSError as error:
-                self._give_up(f"is gone ({error.strerror})")
+                self._leave_off(f"is gone ({error.strerror})")
                 return
 
-    def _give_up(self, why: str) -> None:
+    def _leave_off(self, why: str) -> None:
         """Say so, and send whatever else is printed nowhere: it would wait for the same reader."""
         with self._changed:
-            if self._is_given_up:
+            if self._has_left_off:
                 return
-            self._is_given_up = True
+            self._has_left_off = True
             self._waiting.clear()
         with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a device
             os.dup2(nowhere.fileno(), self._fd)

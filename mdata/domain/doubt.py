@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 from mdata.domain.candle import Candle
 from mdata.domain.interval import Range
+from mdata.domain.query import Page
 from mdata.domain.retries import INDEPENDENT_AFTER, MOST_ANSWERS, ask_again_after
 
 # silence: no rows came at an end of the answer · absent: stored candles did not come back · changed: one came back
@@ -36,6 +37,10 @@ class Doubt(NamedTuple):
         """Whether an answer in this form, asked at `asked_at` (ms UTC), is a second opinion."""
         return form != self.form or asked_at - self.asked_at >= INDEPENDENT_AFTER
 
+    def has_second_opinion(self, page: Page) -> bool:
+        """Whether an answer is another opinion than the one that raised the doubt."""
+        return self.is_independent_of(page.query.form, page.asked_at)
+
     def is_due(self, now: int) -> bool:
         """Whether it may be asked about at `now` (ms UTC)."""
         if self.answers < MOST_ANSWERS:
@@ -48,6 +53,11 @@ class Doubt(NamedTuple):
     def was_newest_first(self) -> bool:
         """Whether the rows were counted from the newest one."""
         return self.form.startswith("desc")
+
+
+def raised(page: Page, about: Range, kind: DoubtKind, known: list[Doubt], candle: Candle | None = None) -> Doubt:
+    """Return the doubt that an answer raises about a range, with what is known of those that it overlaps."""
+    return merged(Doubt(about, kind, page.query.form, page.asked_at, page.asked_at, candle=candle), known)
 
 
 def merged(doubt: Doubt, known: list[Doubt]) -> Doubt:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from mdata.domain import contradiction, tails
 from mdata.domain.candle import Candle
-from mdata.domain.doubt import Doubt, DoubtKind, merged
+from mdata.domain.doubt import Doubt, raised
 from mdata.domain.interval import Range, clip, normal, subtract
 from mdata.domain.known import Known
 from mdata.domain.query import Page, is_same
@@ -103,9 +103,7 @@ def _repeats(page: Page, known: Known) -> bool:
     told = {
         doubt.candle[0]: doubt.candle
         for doubt in known.doubts
-        if doubt.kind == "changed"
-        and doubt.candle is not None
-        and doubt.is_independent_of(page.query.form, page.asked_at)
+        if doubt.kind == "changed" and doubt.candle is not None and doubt.has_second_opinion(page)
     }
     return any(row[0] in told and is_same(row, told[row[0]]) for row in page.candles) if told else False
 
@@ -133,7 +131,7 @@ def _without(known: Known, distrusted: list[Range]) -> Known:
 
 def _proves_nothing(page: Page, known: Known, settle: int) -> Verdict:
     """Return the verdict on an answer without a witness: what it says of the nearest candles is remembered only."""
-    doubts = [_doubt(page, known, page.query.range, "unwitnessed")]
+    doubts = [raised(page, page.query.range, "unwitnessed", known.doubts)]
     stored = {candle[0]: candle for candle in known.stored if contradiction.is_in(candle[0], known.final)}
     differing = [row for row in page.candles if row[0] in stored]
     nearest = differing[:WITNESSES] if page.query.newest_first else differing[-WITNESSES:]
@@ -148,15 +146,11 @@ def _proves_nothing(page: Page, known: Known, settle: int) -> Verdict:
     )  # fmt: skip
 
 
-def _doubt(page: Page, known: Known, about: Range, kind: DoubtKind) -> Doubt:
-    return merged(Doubt(about, kind, page.query.form, page.asked_at, page.asked_at), known.doubts)
-
-
 def _unconfirmed(page: Page, known: Known, enclosed: list[Range]) -> list[Doubt]:
     """Return the doubt about a first page: nothing was stored before that could have come back in it."""
     if known.has_witness or not enclosed:
         return []
-    return [_doubt(page, known, Range(enclosed[0].start, enclosed[-1].end), "unconfirmed")]
+    return [raised(page, Range(enclosed[0].start, enclosed[-1].end), "unconfirmed", known.doubts)]
 
 
 def _confirmed(known: Known, *, is_witnessed: bool) -> list[Doubt]:

@@ -6,7 +6,7 @@ only on proof; an answer that proves too little is an attempt, and the next one 
 
 from typing import Literal, NamedTuple, get_args
 
-from mdata.domain.interval import Range, intersect, normal, subtract
+from mdata.domain.interval import Range, intersect, intervals_of, normal, subtract
 from mdata.domain.retries import ASK_AGAIN, MOST_ATTEMPTS, ask_again_after
 from mdata.domain.timeframe import Timeframe
 
@@ -41,8 +41,8 @@ def missing(
     if hull is None:
         return []
     # One that somebody had put off the grid is missed by nobody, but what was there is: its interval is asked again.
-    lost_runs = normal(Range(timeframe.floor(time), timeframe.next(time)) for time in lost)
-    return intersect(normal([*intersect(uncovered, [hull]), *lost_runs]), [kept])
+    lost_stretches = intervals_of(timeframe, lost)
+    return intersect(normal([*intersect(uncovered, [hull]), *lost_stretches]), [kept])
 
 
 class Judgement(NamedTuple):

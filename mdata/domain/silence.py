@@ -57,18 +57,18 @@ def density_beside(timeframe: Timeframe, times: list[int], covered: Range, hole:
     return Density(before + after, held)
 
 
-def silent_runs(timeframe: Timeframe, within: Range, open_times: list[int]) -> list[Range]:
+def silent_stretches(timeframe: Timeframe, within: Range, open_times: list[int]) -> list[Range]:
     """Return the stretches of `within` without these (ascending) candles that are long enough to be remarkable."""
     shortest = least(timeframe)
     if timeframe.count(*within) - len(open_times) < shortest:
         return []
     edges = [timeframe.previous(within.start), *open_times, within.end]
     long_enough = shortest * timeframe.step  # 0 for months: each stretch is counted then
-    runs = []
+    found = []
     for before, after in pairwise(edges):
         if after - before <= long_enough:
             continue
         start = timeframe.next(before)
         if timeframe.count(start, after) >= shortest:
-            runs.append(Range(start, after))
-    return runs
+            found.append(Range(start, after))
+    return found

@@ -65,7 +65,7 @@ def examined(store: Store, path: Path) -> Copied:
         mark.generation,
         len(every),
         sum(one.candles for one in audits),
-        sum(len(one.doubts) for one in audits),
+        sum(len(one.mismatches) for one in audits),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mdata import checkup, extras
+from mdata import checkup
 from mdata.checkup import NOTE, OK, PROBLEM, Finding
 from mdata.clock import Clock
 from mdata.config import Loaded, Settings
@@ -17,7 +17,7 @@ from mdata.mounts import refuse_remote
 from mdata.running.context import Budget, Exchange
 from mdata.store import mending
 from mdata.store.opening import open_store
-from mdata.store.sqlite import SQLITE_VERSION, has_wal_reset_bug
+from mdata.store.sqlite import SQLITE_VERSION, wal_reset_warning
 from mdata.store.watch import file_status
 from mdata.timers import owner
 
@@ -76,13 +76,9 @@ def fix(path: Path) -> list[str]:
 
 
 def _engine() -> Finding:
-    if has_wal_reset_bug():
-        return Finding(
-            "engine",
-            NOTE,
-            f"SQLite {SQLITE_VERSION} can lose pages when two programs write at once; mdata's own jobs take turns",
-            f"let no other program write to the store, or run `{extras.install(extras.SQLITE)}`",
-        )
+    warning = wal_reset_warning()
+    if warning is not None:
+        return Finding("engine", NOTE, *warning)
     return Finding("engine", OK, f"SQLite {SQLITE_VERSION}, without a known defect that concerns mdata")
 
 

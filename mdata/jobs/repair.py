@@ -202,10 +202,10 @@ def _what_is_left(job: Job) -> tuple[int, str | None]:
         ]
     if not left:
         return 0, None
-    given_up = sum(gap.status == "failed" for gap in left)
+    failed = sum(gap.status == "failed" for gap in left)
     if waiting:
         job.of_no_use_before(min(waiting))
-    tail = f"; {given_up} of them were given up: `mdata repair --retry-failed` tries them again" if given_up else ""
+    tail = f"; {failed} of them were given up: `mdata repair --retry-failed` tries them again" if failed else ""
     return WORK_REMAINS, f"{'1 gap remains' if len(left) == 1 else f'{len(left)} gaps remain'}{tail}"
 
 

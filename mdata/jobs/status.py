@@ -17,7 +17,7 @@ from mdata.store.engine import Store
 from mdata.store.gap_counts import GapCounts
 from mdata.store.last_runs import LastRun, last_runs
 from mdata.store.schema import SCHEMA_VERSION
-from mdata.store.sqlite import SQLITE_VERSION, has_wal_reset_bug
+from mdata.store.sqlite import SQLITE_VERSION, wal_reset_warning
 from mdata.store.summary import Counts
 from mdata.store.watch import file_status
 from mdata.timers import owner as note
@@ -185,14 +185,9 @@ def _warnings(state: Status) -> list[str]:
             f"the systemd units were written by mdata {state.marker.version}, which is older than this one: "
             "run `mdata timers install` again"
         )
-    if has_wal_reset_bug(state.sqlite_version):
-        from mdata import extras
-
-        found.append(
-            f"SQLite {state.sqlite_version} can lose pages when two programs write at once; mdata's own jobs take "
-            "turns and are safe, but let no other program write to the store, or run "
-            f"`{extras.install(extras.SQLITE)}`"
-        )
+    warning = wal_reset_warning(state.sqlite_version)
+    if warning is not None:
+        found.append("; ".join(warning))
     return found
 
 

@@ -44,7 +44,7 @@ CHANNELS = 25
 # Seconds of life between two looks at what is due: the most that a look adds to a candle's delay.
 _LOOK_EVERY = 0.2
 # Seconds until the first connection must be subscribed, and that a run without any data may last.
-_READY_SECONDS, _SILENT_SECONDS = 45.0, 300.0
+_READY_SECONDS, _NO_DATA_SECONDS = 45.0, 300.0
 # At most every so often (s) the service manager is told that there is life, and how things are.
 _TELL_EVERY = 5.0
 # At most every so often (s) the log says that the database cannot be written to.
@@ -199,12 +199,12 @@ class _Stream:
             self._is_ready = True
             self._outside.notify("READY=1", f"STATUS={self._view().summary}")
         if not self._is_ready and is_late:
-            self._give_up(f"no channel could be subscribed to within {_READY_SECONDS:.0f} s")
+            self._end_for_lack(f"no channel could be subscribed to within {_READY_SECONDS:.0f} s")
         heard_at = max(self._started_at, *(feed.heard_at or 0 for feed in self._feeds))
-        if now - heard_at > _SILENT_SECONDS:
-            self._give_up(f"no data came for {_SILENT_SECONDS / 60:.0f} minutes")
+        if now - heard_at > _NO_DATA_SECONDS:
+            self._end_for_lack(f"no data came for {_NO_DATA_SECONDS / 60:.0f} minutes")
 
-    def _give_up(self, text: str) -> NoReturn:
+    def _end_for_lack(self, text: str) -> NoReturn:
         trouble = next((feed.trouble for feed in self._feeds if feed.trouble is not None), None)
         kind = type(trouble) if isinstance(trouble, BadAnswerError) else UnreachableError
         raise kind(text if trouble is None else f"{text}: {trouble}")

@@ -4,7 +4,8 @@ import csv
 import gzip
 import io
 import json
-from collections.abc import Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, BinaryIO, Protocol, TextIO
 
@@ -43,7 +44,8 @@ def text_writer(kind: Kind, stream: TextIO, *, fill: bool) -> Iterator[Writer]:
 def writer(kind: Kind, stream: BinaryIO, *, fill: bool) -> Iterator[Writer]:
     """Give a writer to a file; a library that is missing is told before anything is written."""
     if not kind.is_text:
-        yield {"parquet": _Parquet, "feather": _Feather, "freqtrade": _Freqtrade}[kind.format](stream, fill=fill)
+        kinds: dict[str, Callable[..., _Arrow]] = {"parquet": _Parquet, "feather": _Feather, "freqtrade": _Freqtrade}
+        yield kinds[kind.format](stream, fill=fill)
         return
     with _packed(kind.compression, stream) as packed:
         text = io.TextIOWrapper(packed, "utf-8", newline="")
@@ -122,7 +124,7 @@ def _texts(candles: Candles) -> Iterator[str]:
         yield days[day] + clocks[clock]
 
 
-class _Arrow:
+class _Arrow(ABC):
     """What the formats of Arrow share: parts are gathered until they are worth a group of rows."""
 
     def __init__(self, stream: BinaryIO, *, fill: bool) -> None:
@@ -138,8 +140,9 @@ class _Arrow:
         fields += [(name, pa.float64()) for name in VALUES]
         return pa.schema([*fields, ("is_filled", pa.bool_())] if fill else fields)
 
+    @abstractmethod
     def _open(self, stream: BinaryIO, schema: Any) -> Any:
-        raise NotImplementedError
+        """Return the library's writer of this format."""
 
     def _table(self, candles: Candles) -> Any:
         pa, found = self._arrow, candles.arrow()
@@ -164,7 +167,7 @@ class _Arrow:
         self._describe(about)
         self._file.close()
 
-    def _describe(self, about: Mapping[str, Any]) -> None:
+    def _describe(self, about: Mapping[str, Any]) -> None:  # noqa: B027 - most have nothing to add
         """Write what the file is: Arrow has no place for what is known at the end only."""
 
 

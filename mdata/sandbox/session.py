@@ -169,7 +169,7 @@ class Conversation:
         is_early = self._stream.lasting("ws-early", subject, now)
         if not is_early:
             self._tell({"event": "subscribed", "chanId": number, **asked})
-        if not self._is_silent(channel, now):
+        if not self._is_muted(channel, now):
             self.send(channel, self._stream.feed.snapshot(subject, now))
         if is_early:
             self._tell({"event": "subscribed", "chanId": number, **asked})
@@ -212,7 +212,7 @@ class Conversation:
 
     def _deliver(self, channel: Subscription, payload: str, at: int) -> None:
         """Send an update or heartbeat, unless what goes wrong at the time prevents it, doubles it or puts it last."""
-        if self._is_silent(channel, at):
+        if self._is_muted(channel, at):
             return
         if payload == _BEAT:
             self.send(channel, payload)
@@ -225,7 +225,7 @@ class Conversation:
         for one in [payload] * times + ([held] if held else []):
             self.send(channel, one)
 
-    def _is_silent(self, channel: Subscription, at: int) -> bool:
+    def _is_muted(self, channel: Subscription, at: int) -> bool:
         """Whether a stall holds the channel back; it seizes those that were open when it began, or all."""
         found = self._stream.lasting("ws-silence", channel.subject, at)
         return found is not None and (found[0].parameters["later"] or channel.opened <= found[1])

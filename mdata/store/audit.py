@@ -38,15 +38,15 @@ class Mismatch(NamedTuple):
 
 
 class Audit(NamedTuple):
-    """What was found in a series: its candles, those that nobody vouches for, doubts, and rows that are no candles.
+    """What was found in a series: its candles, those nobody vouches for, mismatches, and rows that are no candles.
 
-    `unsound` are the open times of those, ascending; `lost` of them are vouched for outside of what is doubted.
+    `refused` are the open times of those, ascending; `lost` of them are vouched for outside of what is doubted.
     """
 
     candles: int
     unvouched: int
-    doubts: list[Mismatch]
-    unsound: list[int]
+    mismatches: list[Mismatch]
+    refused: list[int]
     lost: int
 
 
@@ -62,10 +62,10 @@ def check_file(store: Store) -> None:
 
 def audit(connection: Connection, series: Series) -> Audit:
     """Read all that is stored of a series, and compare it with its ledger."""
-    unsound, grid = find_unsound(connection, series), series.timeframe
-    off_grid = [time for time in unsound if not grid.is_aligned(time)]
+    refused, grid = find_refused(connection, series), series.timeframe
+    off_grid = [time for time in refused if not grid.is_aligned(time)]
     segments = count_segments(connection, series.id)
-    vouched, lost, doubts, reached = 0, 0, [], -(2**63)
+    vouched, lost, mismatches, reached = 0, 0, [], -(2**63)
     for segment, stored in segments:
         vouched += stored
         reason = (
@@ -74,12 +74,12 @@ def audit(connection: Connection, series: Series) -> Audit:
             or (count_within(off_grid, [segment.range]) and f"a candle is off the {grid.name} grid")
         )
         if reason:
-            doubts.append(Mismatch(segment, stored, reason))
+            mismatches.append(Mismatch(segment, stored, reason))
         else:
-            lost += count_within(unsound, [segment.range])
+            lost += count_within(refused, [segment.range])
         reached = max(reached, segment.end)
     unvouched = _count_outside(connection, series.id, normal(segment.range for segment, _ in segments))
-    return Audit(vouched + unvouched, unvouched, doubts, unsound, lost)
+    return Audit(vouched + unvouched, unvouched, mismatches, refused, lost)
 
 
 def _difference(more: int) -> str | None:
@@ -114,7 +114,7 @@ def _count_outside(connection: Connection, series_id: int, covered: list[Range])
     return sum(candles.count(connection, series_id, part) for part in outside)
 
 
-def find_unsound(connection: Connection, series: Series) -> list[int]:
+def find_refused(connection: Connection, series: Series) -> list[int]:
     """Return the open times, ascending, of the stored rows that can be no candles and that no answer has brought."""
     grid = series.timeframe
     # Months have no constant step, and there are few of them.
@@ -131,24 +131,24 @@ def _fault(row: Candle, grid: Timeframe) -> str | None:
     return "a value is missing" if None in row else fault(row, grid)
 
 
-def withdraw(connection: Connection, series: Series, doubts: list[Mismatch], now: int) -> None:
-    """Vouch no more for what is doubted: it is a gap then, or backlog at an end of the hull.
+def withdraw(connection: Connection, series: Series, mismatches: list[Mismatch], now: int) -> None:
+    """Vouch no more for what does not match: it is a gap then, or backlog at an end of the hull.
 
     A segment that another job has made longer or shorter since goes as a whole: its count is wrong by as much. One
     of another kind counts what a later answer has brought.
     """
-    for doubt in doubts:
-        for segment in coverage.touching(connection, series.id, doubt.segment.range):
-            if segment.kind == doubt.segment.kind and segment.range.overlaps(doubt.segment.range):
+    for mismatch in mismatches:
+        for segment in coverage.touching(connection, series.id, mismatch.segment.range):
+            if segment.kind == mismatch.segment.kind and segment.range.overlaps(mismatch.segment.range):
                 coverage.remove(connection, series.id, segment)
                 candles.forget_lost(connection, series.id, segment.range)
                 silences.forget_within(connection, series.id, segment.range)
                 digests.drop(connection, series.id, segment.range)
-                _doubt(connection, series, segment.range, now)
+                _note_withdrawn(connection, series, segment.range, now)
     _take_back(connection, series)
 
 
-def _doubt(connection: Connection, series: Series, part: Range, now: int) -> None:
+def _note_withdrawn(connection: Connection, series: Series, part: Range, now: int) -> None:
     """Remember that a range was withdrawn, until it is answered for anew: it is not healthy, wherever it lies."""
     table_of_doubts.keep(connection, series.id, [domain.Doubt(part, "withdrawn", "verify", now, now)])
 
@@ -190,7 +190,7 @@ def withdraw_months(connection: Connection, series: Series, differing: list[Dige
         candles.forget_lost(connection, series.id, part)
         silences.forget_within(connection, series.id, part)
         digests.drop(connection, series.id, part)
-        _doubt(connection, series, part, now)
+        _note_withdrawn(connection, series, part, now)
     _take_back(connection, series)
 
 

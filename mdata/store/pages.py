@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from mdata.domain.candle import VALUES, Candle, is_older
 from mdata.domain.contradiction import within
 from mdata.domain.evidence import Verdict, judge
-from mdata.domain.interval import END_OF_TIME, Range, normal, subtract
+from mdata.domain.interval import END_OF_TIME, Range, intervals_of, normal, subtract
 from mdata.domain.live import Claim
 from mdata.domain.message import Faulty
 from mdata.domain.query import Page, RefusedRow
@@ -92,8 +92,7 @@ def apply_page(connection: Connection, series: Series, page: Page, settle: int, 
 
 
 def _without(answered: list[Range], lost: list[int], series: Series) -> list[Range]:
-    grid = series.timeframe
-    return subtract(answered, normal(Range(grid.floor(time), grid.next(time)) for time in lost))
+    return subtract(answered, intervals_of(series.timeframe, lost))
 
 
 def _keep_a_witness(connection: Connection, series: Series, page: Page) -> None:

@@ -3,7 +3,7 @@
 from mdata.domain.interval import Range
 from mdata.domain.retries import silence_again_at
 from mdata.domain.series import Series
-from mdata.domain.silence import NEARBY, density_beside, is_remarkable, silent_runs
+from mdata.domain.silence import NEARBY, density_beside, is_remarkable, silent_stretches
 from mdata.store import candles, coverage
 from mdata.store.connection import Connection
 
@@ -21,7 +21,7 @@ def remember(connection: Connection, series: Series, answered: Range, open_times
         (series.id, around.end, around.start),
     ).fetchall()
     known = sorted({*open_times, *candles.lost(connection, series.id, around)}) if around != answered else open_times
-    runs = silent_runs(series.timeframe, around, known)
+    runs = silent_stretches(series.timeframe, around, known)
     if not runs:
         return
     grid, beside = series.timeframe, _beside(connection, series, around)

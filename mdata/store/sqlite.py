@@ -24,7 +24,7 @@ else:
 
         OPTIONS = {}
 
-__all__ = ["OPTIONS", "SQLITE_VERSION", "has_wal_reset_bug", "refuse_old_engine", "sqlite3"]
+__all__ = ["OPTIONS", "SQLITE_VERSION", "has_wal_reset_bug", "refuse_old_engine", "sqlite3", "wal_reset_warning"]
 
 _OLDEST = (3, 37, 0)  # STRICT tables
 
@@ -39,6 +39,18 @@ def has_wal_reset_bug(version: str = SQLITE_VERSION) -> bool:
     if numbers[:2] == (3, 50):
         return numbers < (3, 50, 7)
     return (3, 7, 0) <= numbers < (3, 51, 3)
+
+
+def wal_reset_warning(version: str = SQLITE_VERSION) -> tuple[str, str] | None:
+    """Return what to say of an SQLite with that defect, and what to do about it; None for any other."""
+    if not has_wal_reset_bug(version):
+        return None
+    from mdata import extras
+
+    return (
+        f"SQLite {version} can lose pages when two programs write at once; mdata's own jobs take turns",
+        f"let no other program write to the store, or run `{extras.install(extras.SQLITE)}`",
+    )
 
 
 def refuse_old_engine() -> None:

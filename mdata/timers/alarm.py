@@ -19,7 +19,7 @@ from mdata.logs import harmless
 from mdata.timers.endings import is_green, note_path
 from mdata.timers.manager import journal, journal_of_run
 
-QUIET = 6 * HOUR
+TELL_AGAIN_AFTER = 6 * HOUR
 _COMMAND_SECONDS = 60
 
 
@@ -57,7 +57,7 @@ class Note:
         is_same = (self.result, self.status) == (failure.result, failure.status) and not self.has_recovered
         is_told = self.is_told and is_same
         # A clock that was set back must not silence the alarm.
-        is_due = not is_told and not 0 <= now - self.told_at < QUIET
+        is_due = not is_told and not 0 <= now - self.told_at < TELL_AGAIN_AFTER
         return replace(
             self, result=failure.result, status=failure.status, has_recovered=False, is_told=is_told or is_due,
             told_at=now if is_due else self.told_at,

@@ -81,7 +81,7 @@ def timetable(settings: Settings) -> list[Scheduled]:
     return found
 
 
-def doubts(settings: Settings) -> list[str]:
+def warnings(settings: Settings) -> list[str]:
     """Return what is possible, but hardly meant: a sentence each."""
     minutes, limit = settings.backfill_interval_minutes, settings.status_max_lag_minutes
     if settings.ws_ingestion_enabled or settings.rest_update_enabled or minutes < limit:

@@ -115,13 +115,13 @@ def _install(kit: Kit, manager: str, *, dry_run: bool) -> Answer:
 
 
 def _warn(kit: Kit, seen: "Settings") -> None:
-    from mdata.timers.timetable import doubts
+    from mdata.timers.timetable import warnings
 
     here_only = [name for name, origin in kit.loaded.origins.items() if origin == "environment"]
     if here_only:
         kit.log.warning(f"the units do not see what is set in this terminal only: {', '.join(here_only)}")
-    for doubt in doubts(seen):
-        kit.log.warning(doubt)
+    for sentence in warnings(seen):
+        kit.log.warning(sentence)
 
 
 def _uninstall(log: "StderrLog", manager: str) -> Answer:

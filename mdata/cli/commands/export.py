@@ -54,7 +54,7 @@ def export(
     format_: Annotated[
         str | None,
         typer.Option(
-            "--format", "-f", help="One of csv, jsonl, parquet, feather, freqtrade, if the file's name tells none.",
+            "--format", "-f", help=f"One of {', '.join(FORMATS)}, if the file's name tells none.",
             show_default=False, **one_of(FORMATS, "FORMAT"),
         ),
     ] = None,

@@ -70,6 +70,7 @@ class Job:
         self._progress = _Progress()
         self._skipped: str | None = None
         self._not_before = 0
+        self.is_at_limit = False  # of time or requests
         limit, since = context.limits.max_runtime, context.limits.since
         self._deadline = None if limit is None else (context.clock.boottime() if since is None else since) + limit
 
@@ -256,6 +257,7 @@ def run(
         _close_dead_runs(job)
         work(job)
     except LimitReachedError as limit:
+        job.is_at_limit = True
         exit_code, reason = WORK_REMAINS, f"{limit}; run `mdata {job.command}` again to go on"
     except StorageError:
         raise

@@ -29,6 +29,7 @@ def run(
         _close_dead_runs(job)
         work(job)
     except LimitReachedError as limit:
+        job.is_at_limit = True
         exit_code, reason = WORK_REMAINS, f"{limit}; run `mdata {job.command}` again to go on"
     except StorageError:
         raise

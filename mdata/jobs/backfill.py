@@ -77,7 +77,7 @@ def unanswered(job: Job, missing: Callable[[Ledger], int]) -> tuple[int, str | N
     context, left = job.context, {}
     # A local clock that runs ahead asks for more than there is.
     began = min(job.started_at, table.shown_to(context.store.connection) or job.started_at)
-    if not (job.problems or job.is_at_limit):
+    if not (job.problems or job.has_ended_early):
         for series in stored(context.store, context.settings):
             ledger = read_ledger(context.store, series, began, context.settle)
             if not ledger.is_quiet and (count := missing(ledger)):

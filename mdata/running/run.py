@@ -29,7 +29,6 @@ def run(
         _close_dead_runs(job)
         work(job)
     except LimitReachedError as limit:
-        job.is_at_limit = True
         exit_code, reason = WORK_REMAINS, f"{limit}; run `mdata {job.command}` again to go on"
     except StorageError:
         raise
@@ -37,6 +36,7 @@ def run(
         exit_code, reason = stop.exit_code, f"stopped; nothing is lost: run `mdata {job.command}` again to go on"
     except MdataError as error:
         job.has_problem(error)
+    job.has_ended_early = exit_code != OK
     left = remaining(job)
     more_code, more = verdict(job)
     exit_code, reason = worst(exit_code, more_code), "; ".join(filter(None, (reason, more))) or None

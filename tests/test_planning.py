@@ -152,10 +152,17 @@ def test_a_pair_without_a_candle_for_30_days_is_quiet(days: int, quiet: bool) ->
 
 
 def test_a_quiet_pair_is_asked_once_a_day() -> None:
-    given = ledger(last=500)._replace(now=minute(500) + 40 * DAY)
+    answered = (100, 500 + 40 * 1440)
+    given = ledger(last=500, hull=answered, now=answered[1])
     for ago, is_asked in ((DAY - 1, False), (DAY, True)):
         series = SERIES._replace(answered_at=given.now - ago)
         assert (forward(given._replace(series=series), confirm=True) is not None) is is_asked
+
+
+def test_a_pair_is_quiet_only_where_the_exchange_has_answered() -> None:
+    given = ledger(last=500, hull=(100, 501), now=500 + 40 * 1440)._replace(series=SERIES._replace(answered_at=2**50))
+    assert not given.is_quiet
+    assert forward(given, confirm=True) is not None
 
 
 def test_a_pair_that_is_not_served_any_more_is_asked_once_a_day() -> None:

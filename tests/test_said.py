@@ -127,6 +127,23 @@ def test_missing_triggers_alone_are_told_of_and_restored(life: MakeLife) -> None
     assert not given.says().complete
 
 
+@pytest.mark.parametrize("command", ["detect-gaps", "update", "verify"])
+def test_what_was_deleted_while_triggers_were_missing_is_unknown_from_the_next_job_on(
+    life: MakeLife, command: str
+) -> None:
+    given = life("tBTCUSD", "3")
+    given.do("backfill")
+    names = drop_triggers(given.database)
+    given.delete("tBTCUSD", 1000, 60)
+    assert "triggers" in " ".join(given.do("status", "--json").json["warnings"])
+    given.do(command)
+    assert [name for (name,) in given.sql(TRIGGERS)] == names
+    said = given.says()
+    assert (said.healthy, said.complete, said.export) == (False, False, 3)
+    given.assert_heals(within=2)
+    assert given.do("verify").exit == 0
+
+
 def test_a_backlog_is_healthy_and_told_of_and_not_complete(life: MakeLife) -> None:
     given = life("tBTCUSD", "40")
     given.do("backfill", "--max-requests", "3")

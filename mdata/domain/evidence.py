@@ -65,11 +65,12 @@ def judge(page: Page, known: Known, settle: int) -> Verdict:
     enclosed = subtract(clip([page.span], known.floor, closed), spoiled) if page.span else []
     found = contradiction.find(page, known, clip(enclosed, known.floor, settled))
     told = tails.find(page, known, spoiled, settle)
-    final = subtract(clip(enclosed, known.floor, settled), normal([*found.unsettled, *found.unproven]))
+    newest = _unfollowed(page, known, settled)
+    final = subtract(clip(enclosed, known.floor, settled), normal([*found.unsettled, *found.unproven, *newest]))
     return Verdict(
         counts=True,
         final=normal([*final, *told.final]),
-        provisional=normal([*clip(enclosed, max(known.floor, settled), closed), *told.provisional]),
+        provisional=normal([*clip(enclosed, max(known.floor, settled), closed), *told.provisional, *newest]),
         candles=found.candles,
         changed=found.changed,
         withdrawn=found.withdrawn,
@@ -84,18 +85,41 @@ def judge(page: Page, known: Known, settle: int) -> Verdict:
 
 
 def _brings_stored(page: Page, known: Known) -> bool:
-    """Whether stored candles come back unchanged; of those that are not final the open time is enough.
+    """Whether stored candles come back unchanged; where only provisional ones come back, the open time is enough.
 
     One is enough, unless more than a few come back with other values: of many, most have to be the same.
     """
     stored = {candle[0]: candle for candle in known.stored}
-    same = differing = 0
+    same = differing = provisional = 0
     for row in page.candles:
         held = stored.get(row[0])
-        if held is not None:
-            is_witness = is_same(held, row) or contradiction.is_in(row[0], known.provisional)
-            same, differing = same + is_witness, differing + (not is_witness)
+        if held is None:
+            continue
+        if contradiction.is_in(row[0], known.provisional):
+            provisional += 1
+        elif is_same(held, row):
+            same += 1
+        else:
+            differing += 1
+    if not same and not differing:
+        return provisional > 0
     return same > 0 and (differing <= WITNESSES or same >= differing)
+
+
+def _unfollowed(page: Page, known: Known, settled: int) -> list[Range]:
+    """Return the interval of the newest row of an answer up to now, unless what is stored confirms the row.
+
+    In an answer from a cache, it may be the candle that was forming when the cache was filled. The next answer has it
+    with a row behind it, or has it once more.
+    """
+    if page.span is None or known.held_after or page.query.range.end <= settled:
+        return []
+    grid, row = page.query.timeframe, page.candles[-1] if page.candles else None
+    if row is None or grid.next(row[0]) != page.span.end or page.span.end > settled or row[0] < known.floor:
+        return []
+    is_known = any(candle[0] == row[0] and is_same(candle, row) for candle in known.stored[-1:])
+    is_final = contradiction.is_in(row[0], known.final)
+    return [] if is_known or is_final else [Range(row[0], page.span.end)]
 
 
 def _repeats(page: Page, known: Known) -> bool:

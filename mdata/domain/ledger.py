@@ -39,11 +39,12 @@ class Ledger(NamedTuple):
 
     @property
     def is_quiet(self) -> bool:
-        """Whether the pair has had no candle for 30 days, or has none that the exchange would tell of for a day."""
+        """Whether the exchange has answered for 30 days without a candle, or for a day that it has none at all."""
         if self.last_candle is None:
             absent = self.doubt("silence")
             return absent is not None and absent.asked_at - absent.since >= ABSENT_FOR
-        return is_quiet(self.series.timeframe, self.last_candle, self.now) or self.is_delisted
+        answered_to = self.hull.end if self.hull else self.last_candle
+        return is_quiet(self.series.timeframe, self.last_candle, answered_to) or self.is_delisted
 
     @property
     def is_delisted(self) -> bool:

@@ -65,7 +65,10 @@ def _due_silence(ledger: Ledger, start: int) -> Doubt | None:
 
 
 def _is_unconfirmed(ledger: Ledger, start: int) -> bool:
-    """Whether something from `start` on has settled and is not final, other than silences that were told of."""
+    """Whether something from `start` on has settled and is not final, other than silences that were told of.
+
+    The newest candle may wait: the next answer confirms it by the way.
+    """
     grid = ledger.series.timeframe
     settled = grid.closed_end(ledger.now, ledger.settle)
     silences = normal(
@@ -73,6 +76,8 @@ def _is_unconfirmed(ledger: Ledger, start: int) -> bool:
         for doubt in ledger.doubts
         if doubt.kind == "silence"
     )
+    if silences and ledger.last_candle is not None:
+        silences = normal([*silences, Range(ledger.last_candle, grid.next(ledger.last_candle))])
     return start < settled and bool(subtract([Range(start, settled)], silences))
 
 

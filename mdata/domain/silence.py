@@ -46,6 +46,17 @@ def is_remarkable(timeframe: Timeframe, silent: int, nearby: Density) -> bool:
     return silent * log(1 - nearby.candles / nearby.intervals) < log(IMPROBABLE)
 
 
+def is_improbable(silent: int, nearby: Density) -> bool:
+    """Whether so many silent intervals in a row, however few, are improbable in a market as busy as `nearby`.
+
+    Where each interval nearby has a candle, one more of them might have had none.
+    """
+    if silent <= 0 or not nearby.intervals:
+        return False
+    share = min(nearby.candles / nearby.intervals, 1 - 1 / (nearby.intervals + 1))
+    return silent * log(1 - share) < log(IMPROBABLE)
+
+
 def density_beside(timeframe: Timeframe, times: list[int], covered: Range, hole: Range) -> Density:
     """Return how busy the market is beside a hole in a covered range, whose (ascending) candles are `times`."""
     left, right = timeframe.count(covered.start, hole.start), timeframe.count(hole.end, covered.end)

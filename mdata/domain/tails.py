@@ -12,7 +12,7 @@ from mdata.domain.doubt import Doubt, raised
 from mdata.domain.interval import Range, clip, intersect, intervals_of, normal, subtract
 from mdata.domain.known import Known
 from mdata.domain.query import Page
-from mdata.domain.silence import NEARBY, NOTHING_NEARBY, Density, is_remarkable
+from mdata.domain.silence import NEARBY, NOTHING_NEARBY, Density, is_improbable, is_remarkable, least
 
 
 class Told(NamedTuple):
@@ -77,11 +77,24 @@ def _judge(page: Page, known: Known, tail: Range, nearby: Density, settle: int, 
         return
     silent, new = grid.count(*tail), sum(grid.count(*part) for part in rest)
     is_growth = is_remarkable(grid, silent - new, nearby) and new <= silent - new
-    is_doubtful = is_old_end or (is_remarkable(grid, silent, nearby) and not is_growth)
+    is_doubtful = is_old_end or (_is_doubtful(page, tail, nearby, settled) and not is_growth)
     told.provisional.extend([] if is_doubtful else subtract(rest, _lost(page, known)))
     for part in rest:
         alike = [one for one in known.doubts if _begins_alike(page, one, part)]
         told.doubts.append(raised(page, part, "silence", alike))
+
+
+def _is_doubtful(page: Page, tail: Range, nearby: Density, settled: int) -> bool:
+    """Whether a silence at an end is remarkable; in an answer to a long question a short one is doubtful, too.
+
+    A server that sends fewer rows than it is asked for would otherwise leave minutes out each time.
+    """
+    grid = page.query.timeframe
+    if is_remarkable(grid, grid.count(*tail), nearby):
+        return True
+    is_long = grid.count(*page.query.range) > least(grid)
+    # What has only just closed may not have been published yet.
+    return is_long and is_improbable(grid.count(tail.start, min(tail.end, settled)), nearby)
 
 
 def _lost(page: Page, known: Known) -> list[Range]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from mdata.domain import planning
+from mdata.domain.evidence import MORE_WITNESSES, WITNESSES
 from mdata.domain.interval import END_OF_TIME, Range
 from mdata.domain.ledger import Ledger
 from mdata.domain.planning import Wish
@@ -20,6 +21,9 @@ from mdata.running.job import Job
 from mdata.store import candles, doubts
 
 Plan = Callable[[Ledger], Wish | None]
+
+# Over so many stored candles on either side a second question reaches at most: both fit on one page.
+_FARTHEST = 4_000
 
 
 class Passes:
@@ -163,8 +167,11 @@ class Passes:
 
 
 def ask_again(job: Job, series: Series) -> None:
-    """Ask a second time about what answers have contradicted, until none contradicts any more, or three have."""
-    context = job.context
+    """Ask a second time about what answers have contradicted, until none contradicts any more.
+
+    Where an answer contradicts what is beside that, too, the next one reaches over more of it.
+    """
+    context, reach = job.context, WITNESSES
 
     def plan() -> Query | None:
         with context.store.read() as connection:
@@ -172,7 +179,8 @@ def ask_again(job: Job, series: Series) -> None:
             parts, newest_first = planning.contradicted(ledger)
             if not parts:
                 return None
-            return reaching(connection, ledger.series, Wish(newest_page(connection, series, parts), newest_first))
+            part = newest_page(connection, series, parts)
+            return reaching(connection, ledger.series, Wish(part, newest_first, witnesses=reach))
 
     last: Query | None = None
     while plan() not in {None, last}:
@@ -180,4 +188,4 @@ def ask_again(job: Job, series: Series) -> None:
         if page is None:
             return
         store_page(job, series, page)
-        last = page.query
+        last, reach = page.query, min(MORE_WITNESSES * (reach // WITNESSES), _FARTHEST)

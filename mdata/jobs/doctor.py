@@ -70,8 +70,8 @@ def fix(path: Path) -> list[str]:
         return done
     with open_store(path, done.append) as store:
         if changed := mending.changed_triggers(store.connection):
-            mending.restore_triggers(store)
-            done.append(f"the triggers {' and '.join(changed)} had been changed, and are as they should be")
+            told = mending.put_triggers_back(store)
+            done.append(f"the triggers {' and '.join(changed)} had been changed, and are as they should be. {told}")
     return done
 
 

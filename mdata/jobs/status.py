@@ -16,6 +16,7 @@ from mdata.store.connection import Connection
 from mdata.store.engine import Store
 from mdata.store.gap_counts import GapCounts
 from mdata.store.last_runs import LastRun, last_runs
+from mdata.store.mending import missing_triggers
 from mdata.store.schema import SCHEMA_VERSION
 from mdata.store.sqlite import SQLITE_VERSION, wal_reset_warning
 from mdata.store.summary import Counts
@@ -87,6 +88,7 @@ class Status(NamedTuple):
     marker: Marker | None = None
     next_runs: dict[str, int | None] | None = None
     blocked_until: int | None = None
+    missing_triggers: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -104,6 +106,7 @@ def collect(
     if store is not None:
         with store.read() as connection:
             state = _read(connection, settings, state, narrowed=narrowed, silent=silent)
+            state = state._replace(missing_triggers=tuple(missing_triggers(connection)))
     known = {one.series.name for one in state.series}
     wanted = [f"{symbol} {timeframe.name}" for symbol in settings.symbols for timeframe in settings.timeframes]
     state = state._replace(absent=sorted(name for name in wanted if name not in known))
@@ -180,6 +183,11 @@ def _warnings(state: Status) -> list[str]:
     found = []
     if state.absent:
         found.append(f"nothing is stored of {named(state.absent)} yet: run `mdata backfill`")
+    if state.missing_triggers:
+        found.append(
+            f"another program has removed the triggers {' and '.join(state.missing_triggers)}, without which deleted "
+            "candles are not noticed: run `mdata verify`, which puts them back and counts all candles"
+        )
     if state.marker is not None and state.marker.is_outdated():
         found.append(
             f"the systemd units were written by mdata {state.marker.version}, which is older than this one: "

@@ -68,6 +68,7 @@ class Job:
         self._progress = _Progress()
         self._skipped: str | None = None
         self._not_before = 0
+        self.has_ended_early = False  # by a limit or a signal
         limit, since = context.limits.max_runtime, context.limits.since
         self._deadline = None if limit is None else (context.clock.boottime() if since is None else since) + limit
 

@@ -36,6 +36,7 @@ def run(
         exit_code, reason = stop.exit_code, f"stopped; nothing is lost: run `mdata {job.command}` again to go on"
     except MdataError as error:
         job.has_problem(error)
+    job.has_ended_early = exit_code != OK
     left = remaining(job)
     more_code, more = verdict(job)
     exit_code, reason = worst(exit_code, more_code), "; ".join(filter(None, (reason, more))) or None

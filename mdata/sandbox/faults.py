@@ -96,6 +96,8 @@ class Fault:
             return rest.candles(
                 market, plausible.ASKED_OTHERWISE[self.kind](asked, self.parameters, market, now), now
             )
+        if self.kind == "aged" and asked:
+            return rest.candles(market, asked, now - int(self.parameters.get("seconds", 1200) * 1000))
         if self.kind in _ANSWERS:
             return _ANSWERS[self.kind](self.parameters)
         if self.kind in _ROWS and asked:
@@ -195,6 +197,7 @@ _ANY_ANSWER = {*_ANSWERS, *_SENDING}
 
 _PARAMETERS = {
     **plausible.PARAMETERS,
+    "aged": ("seconds",),
     "cap": ("rows",),
     "cloudflare": ("status",),
     "drip": ("seconds",),
@@ -210,5 +213,5 @@ _PARAMETERS = {
 }
 KINDS: dict[str, tuple[str, ...]] = {
     kind: _PARAMETERS.get(kind, ())
-    for kind in sorted({*_ANY_ANSWER, *_ROWS, *_BYTES, *plausible.ASKED_OTHERWISE, "same-page", "stale"})
+    for kind in sorted({*_ANY_ANSWER, *_ROWS, *_BYTES, *plausible.ASKED_OTHERWISE, "same-page", "stale", "aged"})
 }

@@ -82,6 +82,16 @@ def audit(connection: Connection, series: Series) -> Audit:
     return Audit(vouched + unvouched, unvouched, mismatches, refused, lost)
 
 
+def miscounted(connection: Connection, series: Series) -> list[Mismatch]:
+    """Return the covered ranges of a series that do not hold as many candles as were recorded."""
+    counted = count_segments(connection, series.id)
+    return [
+        Mismatch(segment, stored, reason)
+        for segment, stored in counted
+        if (reason := _difference(stored - segment.candles))
+    ]
+
+
 def _difference(more: int) -> str | None:
     if not more:
         return None

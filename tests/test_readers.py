@@ -9,7 +9,7 @@ from conftest import DAY, Folder, stored
 
 from mdata.clock import SystemClock
 from mdata.domain.ccxt import CURRENCIES
-from mdata.domain.moment import iso
+from mdata.domain.times import iso
 from mdata.sandbox.market import Pair
 
 HERE = Path(__file__).parent.parent

@@ -23,13 +23,13 @@ from mdata import screen
 from mdata.domain.interval import Range
 from mdata.domain.pace import Pace
 from mdata.domain.timeframe import HOUR, MINUTE
-from mdata.jobs.context import Context
 from mdata.jobs.status import Status, collect
 from mdata.ratelimit import BudgetView
+from mdata.running.context import Context
 from mdata.screen import Screen
 from mdata.store import candles, gaps, silences
-from mdata.units import marker
-from mdata.units.marker import Marker
+from mdata.timers import owner
+from mdata.timers.owner import Marker
 
 FREE = BudgetView(NOW, Pace(6.0, 15), 7)
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
@@ -337,7 +337,7 @@ def systemctl(folder: Folder, script: str) -> dict[str, str]:
 
 
 def mark(folder: Folder, version: str = "99.0") -> None:
-    marker.write(folder.database, Marker("system", "root", Path("/etc/systemd/system"), None, version))
+    owner.write(folder.database, Marker("system", "root", Path("/etc/systemd/system"), None, version))
 
 
 def test_the_next_runs_come_from_the_timers(folder: Folder, terminal: Callable[..., Terminal]) -> None:

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from mdata.config import values
 from mdata.domain.pace import Pace
 from mdata.domain.share import Share
-from mdata.domain.timeframe import Timeframe
+from mdata.domain.timeframe import MINUTE, TIMEFRAMES, Timeframe
 
 
 class Settings(NamedTuple):
@@ -56,13 +56,23 @@ class Settings(NamedTuple):
         """How fast the exchange may be asked."""
         return Pace(self.rate_limit_delay, self.rate_limit_burst)
 
+    @property
+    def settle(self) -> int:
+        """For how long an interval must have been closed to be final, ms."""
+        return self.settle_seconds * 1000
+
+    @property
+    def ws_catchup_lookback(self) -> int:
+        """How far back a stream asks for what it missed, ms."""
+        return self.ws_catchup_lookback_minutes * MINUTE
+
 
 class Setting(NamedTuple):
     """One setting: `default` is text, as it would stand in a file; a secret's value is never shown."""
 
     name: str
     default: str
-    parse: Callable[[str], Any]
+    parse: Callable[[str], object]
     help: str
     is_secret: bool = False
 
@@ -73,7 +83,7 @@ _DAYS = values.whole(0, 36_525)
 CATEGORIES: dict[str, tuple[Setting, ...]] = {
     "What to keep": (
         Setting("SYMBOLS", "BTCUSD,ETHUSD", values.symbols, "Trading pairs, separated by commas."),
-        Setting("TIMEFRAMES", "1m", values.timeframes, "Any of 1m 5m 15m 30m 1h 3h 6h 12h 1D 1W 1M (1m is not 1M)."),
+        Setting("TIMEFRAMES", "1m", values.timeframes, f"Any of {' '.join(TIMEFRAMES)} (1m is not 1M)."),
         Setting(
             "SHARE", "", values.optional_share, "This host's share of SYMBOLS: 2/5 is the second of five; empty: all."
         ),

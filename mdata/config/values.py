@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
 
-from mdata.domain.quote import quote
+from mdata.domain.escape import quote
 from mdata.domain.share import Share
 from mdata.domain.symbol import parse_symbol
 from mdata.domain.timeframe import TIMEFRAMES, Timeframe

@@ -14,9 +14,9 @@ from typing import Any, NoReturn
 
 from mdata.domain import candle as sanity
 from mdata.domain.candle import Candle
+from mdata.domain.escape import quote
 from mdata.domain.interval import Range
 from mdata.domain.query import Page, Query, RefusedRow
-from mdata.domain.quote import quote
 from mdata.domain.timeframe import Timeframe
 from mdata.errors import BadAnswerError, GarbledError, RateLimitedError, UnreachableError
 

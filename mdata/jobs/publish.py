@@ -8,6 +8,7 @@ from zlib import crc32
 
 from mdata.domain.budget import Priority
 from mdata.domain.columns import Columns
+from mdata.domain.next_attempt import AT_ONCE
 from mdata.domain.publication import (
     Key,
     Month,
@@ -23,18 +24,21 @@ from mdata.domain.publication import (
 )
 from mdata.domain.series import Series
 from mdata.domain.timeframe import DAY
-from mdata.errors import NEXT_ATTEMPT, OK, WORK_REMAINS, ConfigurationError, StorageError
-from mdata.jobs.context import Context, Progress
-from mdata.jobs.job import Job, run
-from mdata.jobs.result import JobResult
+from mdata.errors import ConfigurationError, StorageError
+from mdata.exit_codes import OK, WORK_REMAINS
 from mdata.lake.audit import damaged_months, faults
 from mdata.lake.lake import Lake, Look
 from mdata.lake.tables import SeriesRow
 from mdata.lake.trouble import OvertakenError
+from mdata.running.context import Context, Progress
+from mdata.running.job import Job
+from mdata.running.result import JobResult
+from mdata.running.run import run
 from mdata.store import identity
 from mdata.store import series as table
 from mdata.store.columns import columns
-from mdata.store.engine import Connection, Store
+from mdata.store.connection import Connection
+from mdata.store.engine import Store
 from mdata.store.publishing import known
 
 COMMAND = "publish"
@@ -296,5 +300,5 @@ def _verdict(found: Published) -> tuple[int, str | None]:
     if found.withdrawn:
         told.append(f"{found.withdrawn} months of the lake are damaged and cannot be published from here")
     if found.remaining:
-        told.append(f"{found.remaining} months may be published still; {NEXT_ATTEMPT} at once")
+        told.append(f"{found.remaining} months may be published still; {AT_ONCE}")
     return (WORK_REMAINS if found.remaining else OK), "; ".join(told) or None

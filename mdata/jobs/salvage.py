@@ -10,16 +10,18 @@ from mdata.domain.publication import Key, Proof, month_name, period_of, position
 from mdata.domain.series import Series
 from mdata.domain.timeframe import TIMEFRAMES
 from mdata.errors import ConfigurationError, NotThereError, StorageError
+from mdata.fetching.wanted import targets
 from mdata.files import make_folder, shared_mode
 from mdata.jobs.lake import Fault, Report, opened
-from mdata.jobs.wanted import targets
 from mdata.lake.audit import faults
 from mdata.lake.lake import Lake, Look
 from mdata.lake.tables import SeriesRow
 from mdata.mounts import refuse_remote
 from mdata.store import answered, candles, copying, coverage, doubts
 from mdata.store import series as table
-from mdata.store.engine import Connection, Store, open_store
+from mdata.store.connection import Connection
+from mdata.store.engine import Store
+from mdata.store.opening import open_store
 from mdata.store.watch import file_status
 
 # Rows of one statement.

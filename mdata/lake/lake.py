@@ -8,9 +8,9 @@ from urllib.parse import unquote
 
 from mdata.domain.columns import Columns
 from mdata.domain.interval import Range
-from mdata.domain.moment import iso
 from mdata.domain.publication import Key, Month, Origin, Proof, month_name, period_of, positions
 from mdata.domain.timeframe import TIMEFRAMES, month_index, month_start
+from mdata.domain.times import iso
 from mdata.lake.place import RETRIES, RETRY_SECONDS, is_folder, names, probe
 from mdata.lake.tables import (
     TABLES,

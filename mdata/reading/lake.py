@@ -3,26 +3,27 @@
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 from mdata.config.values import optional_lake
 from mdata.domain.columns import Columns
 from mdata.domain.digest import digest
 from mdata.domain.interval import Range, clip, intersect, normal, subtract
-from mdata.domain.near import did_you_mean
 from mdata.domain.publication import Key, Proof, period_of
+from mdata.domain.suggest import did_you_mean
 from mdata.domain.timeframe import TIMEFRAMES, Timeframe
 from mdata.errors import NotThereError, UsageError
 from mdata.lake.lake import Lake
 from mdata.reading.candles import Candles
-from mdata.reading.reader import Asked, Instant, StoredSeries
+from mdata.reading.reader import Asked, Instant, Reader, StoredSeries
 
 _BEGINNING = -(2**62)
 
 
 @dataclass(frozen=True, slots=True)
-class LakeReader:
-    """A lake, for reading only, as it was when it was opened."""
+class LakeReader(Reader):
+    """A lake, for reading only, as it was when it was opened; its `path` is where it is."""
 
     lake: Lake
     proofs: dict[Key, list[Proof]]
@@ -42,7 +43,7 @@ class LakeReader:
             key: sorted(one for those in months.values() for one in those) for key, months in lake.proofs().items()
         }
         rows = sorted(lake.series(), key=lambda row: row.as_of or 0)
-        return cls(lake, proofs, {row.key: row.first_candle for row in rows})
+        return cls(Path(lake.url), lake, proofs, {row.key: row.first_candle for row in rows})
 
     def series(self) -> list[StoredSeries]:
         """Return what is published, by symbol and then from fine to coarse."""
@@ -79,20 +80,14 @@ class LakeReader:
             raise UsageError("a part needs one interval at least")
         asked = Asked.of(symbol, timeframe, start, end)
         key = self._find(asked)
-        return self._chunks(key, asked.timeframe, asked.range(self._usual(key)), intervals)
+        return self._parts(key, asked.timeframe, asked.range(self._usual(key)), intervals)
 
-    def _chunks(self, key: Key, grid: Timeframe, within: Range, intervals: int) -> Iterator[Candles]:
+    def _parts(self, key: Key, grid: Timeframe, within: Range, intervals: int) -> Iterator[Candles]:
         begin = within.start
         while begin < within.end:
             part = Range(begin, min(grid.shift(begin, intervals), within.end))
             yield self._read(key, grid, part)
             begin = part.end
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Do nothing: there is nothing to close."""
 
     def _find(self, asked: Asked) -> Key:
         for key in self.proofs:

@@ -7,25 +7,22 @@ from datetime import datetime
 from functools import partial
 from operator import index
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Self, SupportsIndex
+from typing import NamedTuple, Self, SupportsIndex
 
 from mdata.clock import SystemClock
 from mdata.domain.interval import Range
-from mdata.domain.moment import iso, parse_instant
-from mdata.domain.near import did_you_mean
 from mdata.domain.series import Series
+from mdata.domain.suggest import did_you_mean
 from mdata.domain.symbol import parse_symbol
 from mdata.domain.timeframe import Timeframe
+from mdata.domain.times import iso, parse_instant
 from mdata.errors import NotThereError, UsageError
 from mdata.reading.candles import Candles
 from mdata.reading.look import at_hand, read
 from mdata.store import coverage
 from mdata.store import series as table
-from mdata.store.engine import Connection
+from mdata.store.connection import Connection
 from mdata.store.snapshot import look
-
-if TYPE_CHECKING:
-    from mdata.reading.lake import LakeReader
 
 Instant = str | datetime | SupportsIndex
 
@@ -136,7 +133,7 @@ class Asked(NamedTuple):
         return Range(min(start, end), end)
 
 
-def open(path: str | Path | None = None) -> "Reader | LakeReader":  # noqa: A001 - it is called `mdata.open`
+def open(path: str | Path | None = None) -> Reader:  # noqa: A001 - it is called `mdata.open`
     """Return a reader of the store at `path`, or of the one that the settings name; of a lake where there is one.
 
     Raise NotThereError where there is none, and what the command line says of a file that cannot be read.

@@ -10,8 +10,8 @@ from typing import Literal, NamedTuple
 from rich.cells import cell_len
 from rich.text import Text
 
-from mdata.domain.moment import iso
-from mdata.domain.strip import Cell, draw
+from mdata.domain.coverage_bar import Cell, draw
+from mdata.domain.times import iso
 from mdata.jobs.status import SeriesState
 from mdata.logs import harmless
 from mdata.screen.words import folded, last_seen, short_duration

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from mdata.domain.interval import Range
 from mdata.domain.timeframe import month_index, month_start
-from mdata.store.engine import Connection
+from mdata.store.connection import Connection
 
 
 def note(connection: Connection, series_id: int, parts: Iterable[Range], now: int) -> None:

@@ -4,7 +4,7 @@ from mdata.domain.interval import Range
 from mdata.domain.publication import Known
 from mdata.domain.series import Series
 from mdata.store import answered
-from mdata.store.engine import Connection
+from mdata.store.connection import Connection
 from mdata.store.verdict import verdict
 
 

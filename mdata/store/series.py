@@ -1,10 +1,10 @@
 """The table `series`: what the ledger knows about each (exchange, symbol, timeframe)."""
 
-from mdata.domain.quote import quote
+from mdata.domain.escape import quote
 from mdata.domain.series import Series
 from mdata.domain.timeframe import TIMEFRAMES, Timeframe
 from mdata.errors import StorageError
-from mdata.store.engine import Connection
+from mdata.store.connection import Connection
 
 EXCHANGE = "bitfinex"
 

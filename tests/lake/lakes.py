@@ -6,7 +6,7 @@ from typing import Any
 from conftest import stored
 from deltalake import DeltaTable
 
-from mdata.store.engine import sqlite3
+from mdata.store.sqlite import sqlite3
 
 MAY = 1_714_521_600_000
 DAY = 86_400_000
@@ -49,4 +49,4 @@ def digest_in_store(database: Path, series_id: int, month: int) -> tuple[int, st
         "SELECT candles, lower(hex(digest)) FROM digests WHERE series_id = ? AND month = ?", (series_id, month)
     ).fetchone()
     connection.close()
-    return row
+    return int(row[0]), str(row[1])

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,18 @@ from deltalake import DeltaTable
 from lakes import APRIL, DAY, MAY, in_store, rows_of, versions
 
 from mdata.config import load
+from mdata.domain.interval import Range
+from mdata.fetching.recheck import recheck
 from mdata.jobs import lake as jobs
 from mdata.jobs.backfill import backfill
 from mdata.jobs.cleanup import cleanup
-from mdata.jobs.context import Context
 from mdata.jobs.publish import publish
-from mdata.jobs.recheck import recheck
 from mdata.jobs.salvage import salvage
+from mdata.running.context import Context
 from mdata.sandbox.server import Sandbox
 from mdata.store import doubts
-from mdata.store.engine import open_store, sqlite3
+from mdata.store.opening import open_store
+from mdata.store.sqlite import sqlite3
 from mdata.store.verdict import verdict
 
 MakeContext = Callable[..., Context]
@@ -67,6 +69,11 @@ def test_a_sound_lake_is_found_sound(given: Context, lake: str) -> None:
     assert (found.faults, found.series, found.candles) == ((), 6, rows)
 
 
+def remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        path.unlink()
+
+
 FAULTS: dict[str, tuple[Callable[[str], Any], list[tuple[str, str]], str]] = {
     "deleted": (lambda lake: DeltaTable(f"{lake}/candles").delete(ONE), [("15m", "2024-04")], "it holds 2879"),
     "changed": (
@@ -84,9 +91,7 @@ FAULTS: dict[str, tuple[Callable[[str], Any], list[tuple[str, str]], str]] = {
         [("1h", "2024-04")], "its coverage counts 719 intervals where 720 are",
     ),
     "a file is gone": (
-        lambda lake: [
-            path.unlink() for path in Path(lake, "candles").glob("*/timeframe=15m/*BTC*/period=2024-04/*.parquet")
-        ],
+        lambda lake: remove(Path(lake, "candles").glob("*/timeframe=15m/*BTC*/period=2024-04/*.parquet")),
         [("15m", "2024-04")], "cannot be read",
     ),
     "moved": (
@@ -177,7 +182,7 @@ def series_rows(path: Path, columns: str) -> list[tuple[Any, ...]]:
 def test_a_store_is_made_of_what_is_proven(given: Context, lake: str, tmp_path: Path, context: MakeContext) -> None:
     lacking = (APRIL + 20 * DAY, APRIL + 22 * DAY)
     with given.store.write() as connection:
-        doubts.cannot_be_had(connection, 1, [doubts.Range(*lacking)], given.clock.now())
+        doubts.cannot_be_had(connection, 1, [Range(*lacking)], given.clock.now())
         connection.execute("UPDATE answered_months SET answered_at = answered_at + 1")
     publish(given, lake)
     path = tmp_path / "fresh.db"
@@ -191,7 +196,7 @@ def test_a_store_is_made_of_what_is_proven(given: Context, lake: str, tmp_path: 
     assert series_rows(path, kept) == series_rows(given.store.path, kept)
     with open_store(path) as store, store.read() as fresh, given.store.read() as known:
         for series in jobs_series(fresh):
-            within = doubts.Range(series.wanted(JUNE, 0).start, JUNE)
+            within = Range(series.wanted(JUNE, 0).start, JUNE)
             before = next(one for one in jobs_series(known) if one.name == series.name)
             assert verdict(fresh, series, within) == verdict(known, before, within)
     again = context(**ALL, DATABASE_PATH=str(path))

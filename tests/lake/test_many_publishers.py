@@ -20,7 +20,7 @@ from mdata.domain.publication import cells_of
 from mdata.domain.timeframe import DAY, TIMEFRAMES, month_index, month_start
 from mdata.sandbox.market import Market, Pair
 from mdata.sandbox.server import Sandbox
-from mdata.store.engine import sqlite3
+from mdata.store.sqlite import sqlite3
 
 SYMBOLS, GRIDS = ("tBTCUSD", "tETHUSD", "tSPAUSD"), ("30m", "3h")
 SERIES = len(SYMBOLS) * len(GRIDS)
@@ -64,7 +64,8 @@ def publishers(path: Path, sandbox: Sandbox) -> list[Folder]:
 
 def run_and_kill(made: list[Folder], lake: str, kills: int, rng: random.Random, environ: dict[str, str]) -> int:
     """Have all publish at once, killing some at random, until each has ended well; return how many were killed."""
-    killed, left = 0, {}
+    killed = 0
+    left: dict[subprocess.Popen[str], tuple[Folder, float | None]] = {}
     pending = list(made)
     while pending or left:
         while pending:
@@ -150,7 +151,8 @@ def assert_is_all_there(lake: str, made: list[Folder], killed: int, environ: dic
 
 def needless(table: DeltaTable) -> int:
     """Return how many commits have brought nothing that was not there: no month for the first time, no revision."""
-    found, seen = 0, set()
+    found = 0
+    seen: set[tuple[str, str, int]] = set()
     for entry in sorted(table.history(), key=lambda entry: entry["version"]):
         if "mdata.series" not in entry:
             continue

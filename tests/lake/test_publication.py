@@ -1,7 +1,9 @@
 """What may be published, and which of two stores is believed: pure decisions."""
 
+from collections.abc import Callable
 from hashlib import sha256
 from struct import pack
+from typing import Any
 from zlib import crc32
 
 import pytest
@@ -30,7 +32,7 @@ from mdata.domain.publication import (
     state_of,
 )
 from mdata.domain.share import Share
-from mdata.domain.timeframe import HOUR, TIMEFRAMES
+from mdata.domain.timeframe import HOUR, TIMEFRAMES, Timeframe
 
 H1, M1, W1, MO1 = (TIMEFRAMES[name] for name in ("1h", "1m", "1W", "1M"))
 JUNE = MAY + 31 * DAY
@@ -45,8 +47,14 @@ def columns_of(*rows: tuple[float, ...]) -> Columns:
     return found
 
 
-def known(grid=H1, start=MARCH, **more) -> Known:  # noqa: ANN001, ANN003
-    nothing = {"cleaned_to": None, "provisional": [], "unknown": [], "unobtainable": [], "answered_at": {}}
+def known(grid: Timeframe = H1, start: int = MARCH, **more: Any) -> Known:
+    nothing: dict[str, Any] = {
+        "cleaned_to": None,
+        "provisional": [],
+        "unknown": [],
+        "unobtainable": [],
+        "answered_at": {},
+    }
     return Known(grid, start, **{**nothing, **more})
 
 
@@ -76,7 +84,7 @@ def test_a_month_is_ready_when_it_is_over_and_nothing_of_it_is_open() -> None:
     assert ([month_name(one.month) for one in months], waiting) == (["2024-03", "2024-04", "2024-05"], [])
     assert [one.month for one in ready(known(), JUNE - 1)[0]] == [MARCH, APRIL]
     for open_ in ("provisional", "unknown"):
-        months, waiting = ready(known(**{open_: [Range(MAY - HOUR, MAY)]}), JUNE)
+        months, waiting = ready(known()._replace(**{open_: [Range(MAY - HOUR, MAY)]}), JUNE)
         assert ([one.month for one in months], waiting) == ([MARCH, MAY], [APRIL])
 
 
@@ -147,7 +155,7 @@ def test_what_is_damaged_is_mended_by_whoever_can() -> None:
         (lambda rows, proofs: (rows, [proofs[0], proofs[0]]), "its coverage has a hole, or overlaps"),
     ],
 )  # fmt: skip
-def test_every_fault_of_a_month_is_found(change, said: str) -> None:  # noqa: ANN001
+def test_every_fault_of_a_month_is_found(change: Callable[[Any, Any], Any], said: str) -> None:
     rows = list(zip(*hourly(APRIL, MAY), strict=True))
     month = Month(APRIL, (Part(Range(APRIL, MAY), "final"),), MAY)
     proofs = prove(H1, month, columns_of(*rows), ORIGIN)

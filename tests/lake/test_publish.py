@@ -10,14 +10,14 @@ from conftest import NOW, SetClock, with_settings
 from deltalake import DeltaTable
 from lakes import APRIL, DAY, MARCH, MAY, coverage_of, digest_in_store, in_store, rows_of, versions
 
+from mdata.fetching.recheck import recheck
 from mdata.jobs.backfill import backfill
 from mdata.jobs.cleanup import cleanup
-from mdata.jobs.context import Context, Limits
 from mdata.jobs.publish import plan, publish
-from mdata.jobs.recheck import recheck
 from mdata.jobs.verify import verify
+from mdata.running.context import Context, Limits
 from mdata.sandbox.server import Sandbox
-from mdata.store.engine import sqlite3
+from mdata.store.sqlite import sqlite3
 
 MakeContext = Callable[..., Context]
 JUNE = MAY + 31 * DAY

@@ -1,6 +1,5 @@
 """`mdata publish` as it is typed: exit codes, sentences, JSON, and what is imported."""
 
-import json
 import os
 import re
 import signal

@@ -14,9 +14,9 @@ from lakes import APRIL, DAY, MAY
 import mdata
 from mdata.domain.interval import Range
 from mdata.jobs.backfill import backfill
-from mdata.jobs.context import Context
 from mdata.jobs.publish import publish
 from mdata.reading.lake import LakeReader
+from mdata.running.context import Context
 from mdata.store import doubts
 
 MakeContext = Callable[..., Context]

@@ -16,7 +16,7 @@ from bench.measure import Cost, number
 from bench.start import MDATA, process
 from bench.stores import END, SERIES, Store, generate, symbol
 from bench.table import markdown
-from mdata.domain.publication import Key, Origin, month_name
+from mdata.domain.publication import Author, Key, month_name
 from mdata.domain.timeframe import DAY, month_start
 from mdata.lake.lake import Lake
 from mdata.lake.tables import TABLES, schema
@@ -219,7 +219,7 @@ def _readers(store: Store) -> list[list[str]]:
 def _many_files(folder: Path) -> list[list[str]]:
     """Return what a log costs that names as many files as there can be."""
     lake, table = str(folder), TABLES["candles"]
-    Lake.make(lake, Origin("bench", "bench", "0"))
+    Lake.make(lake, Author("bench", "bench", "0"))
     adds = [_file(pair, month) for pair in range(_PAIRS) for month in range(_MONTHS)]
     found = []
 

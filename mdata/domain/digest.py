@@ -1,7 +1,7 @@
 """The digest of candles: equal digests mean equal candles, in whatever store, file or lake they are.
 
 It is the SHA-256 over the rows, ascending by open time: each as a little-endian 64-bit integer (ms UTC) and five
-64-bit floats (open, high, low, close, volume).
+64-bit floats, its values in the order of the columns.
 """
 
 import sys

@@ -35,7 +35,7 @@ class Key(NamedTuple):
         return f"{self.symbol} {self.timeframe}"
 
 
-class Known(NamedTuple):
+class Publishable(NamedTuple):
     """What a store knows of a series, for publishing; `provisional`, `unknown` and `unobtainable` are normal.
 
     `start` is from when on it is wanted, `cleaned_to` up to where cleanup has removed it, `answered_at` when each
@@ -95,7 +95,7 @@ class Proof(NamedTuple):
         return self[:7]
 
 
-class Origin(NamedTuple):
+class Author(NamedTuple):
     """Who publishes: the store's id, the machine, and the version of mdata."""
 
     store: str
@@ -125,7 +125,7 @@ def cells_of(grid: Timeframe, month: int) -> Range:
     return Range(grid.ceil(month), grid.ceil(month_start(month_index(month) + 1)))
 
 
-def ready(known: Known, until: int) -> tuple[list[Month], list[int]]:
+def ready(known: Publishable, until: int) -> tuple[list[Month], list[int]]:
     """Return the months that may be published, and those that are over at `until` and have something unknown.
 
     Both ascending; times are ms UTC. The first month may begin late: where candles are wanted from.
@@ -150,7 +150,7 @@ def ready(known: Known, until: int) -> tuple[list[Month], list[int]]:
     return found, waiting
 
 
-def decide(mine: Month, published: Sequence[Proof], known: Known, *, is_damaged: bool = False) -> Step:
+def decide(mine: Month, published: Sequence[Proof], known: Publishable, *, is_damaged: bool = False) -> Step:
     """Return what to do about a month of which the lake has `published`; `is_damaged`: and not what that says."""
     is_cleaned = cells_of(known.grid, mine.month).start < (known.cleaned_to or 0)
     if not published:
@@ -166,7 +166,7 @@ def decide(mine: Month, published: Sequence[Proof], known: Known, *, is_damaged:
     return "publish" if is_damaged else "compare"
 
 
-def prove(grid: Timeframe, month: Month, columns: Columns, origin: Origin) -> list[Proof]:
+def prove(grid: Timeframe, month: Month, columns: Columns, origin: Author) -> list[Proof]:
     """Return what is to be said of a month, all of whose candles are among `columns` (ascending)."""
     found = []
     for (start, end), kind in month.parts:

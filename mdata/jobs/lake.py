@@ -9,14 +9,14 @@ from mdata.domain.timeframe import TIMEFRAMES, month_index
 from mdata.errors import NotThereError
 from mdata.lake.audit import faults
 from mdata.lake.lake import Lake, Look
-from mdata.lake.vacuum import Removed as Removed  # noqa: PLC0414 - told to whoever shows it
+from mdata.lake.vacuum import Vacuumed as Vacuumed  # noqa: PLC0414 - told to whoever shows it
 from mdata.lake.vacuum import vacuum as remove
 
 Report = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class PublishedSeries:
     """What is published of a series.
 
     Its months are complete, partial, or have a part that cannot be had (`unobtainable`); `missing` are those between
@@ -39,7 +39,7 @@ class Standing:
     hosts: tuple[str, ...]
 
 
-class Fault(NamedTuple):
+class DamagedMonth(NamedTuple):
     """A month of the lake that does not hold what is vouched for, and what is wrong with it."""
 
     symbol: str
@@ -55,7 +55,7 @@ class Checked:
     series: int
     months: int
     candles: int
-    faults: tuple[Fault, ...]
+    faults: tuple[DamagedMonth, ...]
 
 
 def opened(url: str) -> Lake:
@@ -66,19 +66,19 @@ def opened(url: str) -> Lake:
     return found
 
 
-def status(url: str) -> list[Standing]:
+def status(url: str) -> list[PublishedSeries]:
     """Return what is published of each series, by symbol and then from fine to coarse."""
     lake, grids = opened(url), list(TIMEFRAMES)
     found = [_standing(lake, key, proofs) for key, proofs in lake.proofs().items()]
     return sorted(found, key=lambda one: (one.exchange, one.symbol, grids.index(one.timeframe)))
 
 
-def _standing(lake: Lake, key: Key, proofs: dict[int, list[Proof]]) -> Standing:
+def _standing(lake: Lake, key: Key, proofs: dict[int, list[Proof]]) -> PublishedSeries:
     grid, first, last = TIMEFRAMES[key.timeframe], min(proofs), max(proofs)
     states = [state_of(grid, those) for those in proofs.values()]
     rows = [proof for those in proofs.values() for proof in those]
     held, periods = lake.held(), {period_of(grid, month) for month in proofs}
-    return Standing(
+    return PublishedSeries(
         exchange=key.exchange,
         symbol=key.symbol,
         timeframe=key.timeframe,
@@ -99,13 +99,15 @@ def _standing(lake: Lake, key: Key, proofs: dict[int, list[Proof]]) -> Standing:
 def check(url: str, report: Report) -> Checked:
     """Read all that is published, and compare it with what is vouched for."""
     lake = opened(url)
-    every, found = lake.proofs(), list[Fault]()
+    every, found = lake.proofs(), list[DamagedMonth]()
     # Candles that nothing vouches for may be of series that nothing is vouched for of.
     keys = sorted({*every, *(key for key, _ in lake.held())})
     for number, key in enumerate(keys):
         report(number, len(keys))
         look = Look(key, every.get(key, {}), 0, 0)
-        found += [Fault(key.symbol, key.timeframe, month_name(month), why) for month, why in faults(lake, look)]
+        found += [
+            DamagedMonth(key.symbol, key.timeframe, month_name(month), why) for month, why in faults(lake, look)
+        ]
     months = [those for proofs in every.values() for those in proofs.values()]
     return Checked(len(keys), len(months), sum(_candles(those) for those in months), tuple(found))
 
@@ -114,6 +116,6 @@ def _candles(proofs: Sequence[Proof]) -> int:
     return sum(proof.candles for proof in proofs)
 
 
-def vacuum(url: str, hours: int, now: int, *, dry_run: bool) -> list[Removed]:
+def vacuum(url: str, hours: int, now: int, *, dry_run: bool) -> list[Vacuumed]:
     """Remove the files that no version of the last so many `hours` needs, and older versions with them."""
     return remove(opened(url), hours, now, dry_run=dry_run)

@@ -10,9 +10,9 @@ from mdata.domain.budget import Priority
 from mdata.domain.columns import Columns
 from mdata.domain.next_attempt import AT_ONCE
 from mdata.domain.publication import (
+    Author,
     Key,
     Month,
-    Origin,
     Proof,
     Step,
     batches,
@@ -93,7 +93,7 @@ class _Wish(NamedTuple):
 class _Publisher:
     """One run: what it publishes to, as whom, and what it has done so far."""
 
-    def __init__(self, store: Store, url: str, until: int, origin: Origin) -> None:
+    def __init__(self, store: Store, url: str, until: int, origin: Author) -> None:
         self.store, self.url, self.until, self.origin = store, url, until, origin
         self.lake = Lake.find(url)
         self.can_write = False
@@ -274,14 +274,14 @@ def _key(series: Series) -> Key:
     return Key(series.exchange, series.symbol, series.timeframe.name)
 
 
-def _origin(connection: Connection, host: str, version: str) -> Origin:
+def _origin(connection: Connection, host: str, version: str) -> Author:
     mark = identity.read(connection)
     if mark is None:
         raise StorageError("the store says no more which one it is: run `mdata doctor --fix`")
-    return Origin(mark.id, host, version)
+    return Author(mark.id, host, version)
 
 
-def _series_row(series: Series, origin: Origin) -> SeriesRow:
+def _series_row(series: Series, origin: Author) -> SeriesRow:
     return SeriesRow(
         _key(series), series.first_candle, series.wanted_start, series.cleaned_to, series.answered_at, *origin
     )

@@ -12,7 +12,7 @@ from mdata.domain.timeframe import TIMEFRAMES
 from mdata.errors import ConfigurationError, NotThereError, StorageError
 from mdata.fetching.wanted import targets
 from mdata.files import make_folder, shared_mode
-from mdata.jobs.lake import Fault, Report, opened
+from mdata.jobs.lake import DamagedMonth, Report, opened
 from mdata.lake.audit import faults
 from mdata.lake.lake import Lake, Look
 from mdata.lake.tables import SeriesRow
@@ -35,7 +35,7 @@ class Salvaged:
     series: int
     months: int
     candles: int
-    faults: tuple[Fault, ...]
+    faults: tuple[DamagedMonth, ...]
 
 
 def plan(settings: Settings, url: str) -> Salvaged:
@@ -54,7 +54,7 @@ def salvage(settings: Settings, url: str, warn: Callable[[str], None], report: R
     """
     _refuse(settings)
     lake, database = opened(url), settings.database_path
-    wanted, found = _wanted(settings, lake), list[Fault]()
+    wanted, found = _wanted(settings, lake), list[DamagedMonth]()
     make_folder(database.parent)
     months = count = 0
     with copying.temporary(database) as path:
@@ -99,9 +99,9 @@ def _wanted(settings: Settings, lake: Lake) -> _Wanted:
     return found
 
 
-def _sound(lake: Lake, key: Key, proofs: dict[int, list[Proof]]) -> tuple[dict[int, list[Proof]], list[Fault]]:
+def _sound(lake: Lake, key: Key, proofs: dict[int, list[Proof]]) -> tuple[dict[int, list[Proof]], list[DamagedMonth]]:
     wrong = dict(faults(lake, Look(key, proofs, 0, 0), proofs))
-    told = [Fault(key.symbol, key.timeframe, month_name(month), reason) for month, reason in wrong.items()]
+    told = [DamagedMonth(key.symbol, key.timeframe, month_name(month), reason) for month, reason in wrong.items()]
     return {month: those for month, those in proofs.items() if month not in wrong}, told
 
 

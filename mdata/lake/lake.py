@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from urllib.parse import unquote
 
+from mdata.domain.candle import VALUES
 from mdata.domain.columns import Columns
 from mdata.domain.interval import Range
-from mdata.domain.publication import Key, Month, Origin, Proof, month_name, period_of, positions
+from mdata.domain.publication import Author, Key, Month, Proof, month_name, period_of, positions
 from mdata.domain.timeframe import TIMEFRAMES, month_index, month_start
 from mdata.domain.times import iso
 from mdata.lake.place import RETRIES, RETRY_SECONDS, is_folder, names, probe
@@ -75,7 +76,7 @@ class Lake:
                 return None
 
     @classmethod
-    def make(cls, url: str, origin: Origin) -> Self:
+    def make(cls, url: str, origin: Author) -> Self:
         """Return the lake at `url` for writing, made where there is none; refuse a place that may lose commits."""
         probe(url)
         with told(url):
@@ -112,7 +113,7 @@ class Lake:
         """
         where = f"{_where(key)} AND {_in_periods(periods)}"
         where += "" if within is None else f" AND {_in_ranges([within])}"
-        columns = 'CAST("time" AS BIGINT) AS "time", "open", "high", "low", "close", "volume"'
+        columns = ", ".join(['CAST("time" AS BIGINT) AS "time"', *(f'"{name}"' for name in VALUES)])
         with told(self.url):
             return candles_of(self._rows("candles", columns, f"{where} ORDER BY 1"))
 
@@ -153,7 +154,7 @@ class Lake:
                 strange.add(period)
         return {month for month in look.proofs if period_of(grid, month) in strange}
 
-    def replace_candles(self, look: Look, months: Sequence[Month], columns: Columns, origin: Origin) -> None:
+    def replace_candles(self, look: Look, months: Sequence[Month], columns: Columns, origin: Author) -> None:
         """Put these candles in the place of all that the lake holds of whole months.
 
         Raise OvertakenError, with nothing changed, where somebody has written to the series since `look`.
@@ -173,7 +174,7 @@ class Lake:
         named = ", ".join(month_name(month.month) for month in months)
         self._replace("candles", rows, where, _commit(origin, look.key, look.written + 1, named))
 
-    def replace_coverage(self, look: Look, proofs: Iterable[Proof], number: int, origin: Origin) -> None:
+    def replace_coverage(self, look: Look, proofs: Iterable[Proof], number: int, origin: Author) -> None:
         """Put these proofs in the place of all that the lake says of a series; `number` is that of its candles.
 
         Raise OvertakenError, with nothing changed, where somebody has vouched for the series since `look`.
@@ -187,7 +188,7 @@ class Lake:
             rows = series_of(self._rows("series", asked("series"), "TRUE"))
             return sorted(rows, key=lambda row: (row.key, row.store))
 
-    def replace_series(self, rows: Sequence[SeriesRow], origin: Origin) -> None:
+    def replace_series(self, rows: Sequence[SeriesRow], origin: Author) -> None:
         """Put these rows in the place of all that the lake has of this store."""
         with told(self.url):
             self.tables["series"].update_incremental()
@@ -224,7 +225,7 @@ def _open(url: str, name: str) -> "DeltaTable":
     return library("deltalake").DeltaTable(f"{url}/{name}", storage_options=options_of(url))
 
 
-def _open_or_make(url: str, name: str, origin: Origin) -> "DeltaTable":
+def _open_or_make(url: str, name: str, origin: Author) -> "DeltaTable":
     deltalake, table = library("deltalake"), TABLES[name]
     try:
         found = _open(url, name)
@@ -239,7 +240,7 @@ def _open_or_make(url: str, name: str, origin: Origin) -> "DeltaTable":
     return found
 
 
-def _make(url: str, name: str, origin: Origin) -> "DeltaTable":
+def _make(url: str, name: str, origin: Author) -> "DeltaTable":
     deltalake, table = library("deltalake"), TABLES[name]
     try:
         return deltalake.DeltaTable.create(
@@ -255,7 +256,7 @@ def _make(url: str, name: str, origin: Origin) -> "DeltaTable":
         return _open(url, name)
 
 
-def _commit(origin: Origin, key: Key | None, number: int, months: str) -> "CommitProperties":
+def _commit(origin: Author, key: Key | None, number: int, months: str) -> "CommitProperties":
     deltalake = library("deltalake")
     said = {"mdata": origin.version, "mdata.host": origin.host, "mdata.store": origin.store}
     said |= {"mdata.series": key.name, "mdata.months": months} if key else {}

@@ -4,6 +4,7 @@ from array import array
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mdata.domain.candle import VALUES
 from mdata.domain.columns import Columns
 from mdata.domain.publication import Key, Proof, month_name, month_named
 from mdata.lake.arrow import numbers
@@ -13,10 +14,8 @@ if TYPE_CHECKING:
     from arro3.core import Table as Arrow
     from deltalake import Schema
 
-PRICES = ("open", "high", "low", "close", "volume")
 
-
-class Table(NamedTuple):
+class LakeTable(NamedTuple):
     """A table: its columns with their types, and by which of them its files are parted."""
 
     columns: dict[str, str]
@@ -26,12 +25,12 @@ class Table(NamedTuple):
 
 _KEY = {"exchange": "string", "timeframe": "string", "symbol": "string"}
 TABLES = {
-    "candles": Table(
-        {**_KEY, "period": "string", "time": "timestamp", **dict.fromkeys(PRICES, "double")},
+    "candles": LakeTable(
+        {**_KEY, "period": "string", "time": "timestamp", **dict.fromkeys(VALUES, "double")},
         ("exchange", "timeframe", "symbol", "period"),
         {"candle": "high >= low AND volume >= 0"},
     ),
-    "coverage": Table(
+    "coverage": LakeTable(
         {
             **_KEY, "month": "string", "start": "timestamp", "end": "timestamp", "kind": "string",
             "intervals": "long", "candles": "long", "digest": "string", "as_of": "timestamp", "store": "string",
@@ -39,7 +38,7 @@ TABLES = {
         },
         ("exchange", "timeframe", "symbol"),
     ),
-    "series": Table(
+    "series": LakeTable(
         {
             **_KEY, "first_candle": "timestamp", "wanted_start": "timestamp", "cleaned_to": "timestamp",
             "as_of": "timestamp", "store": "string", "host": "string", "version": "string",
@@ -65,7 +64,7 @@ class SeriesRow(NamedTuple):
     version: str
 
 
-def schema(table: Table) -> "Schema":
+def schema(table: LakeTable) -> "Schema":
     """Return the schema of a table as Delta has it."""
     deltalake = library("deltalake")
     fields = [deltalake.Field(name, kind) for name, kind in table.columns.items()]
@@ -99,7 +98,7 @@ def candle_rows(key: Key, periods: Sequence[str], columns: Columns) -> "Arrow":
     """Return candles as the table `candles` has them; `periods` are those of each of them."""
     kinds, count = TABLES["candles"].columns, len(columns.open_time)
     found: dict[str, Sequence[Any]] = {name: [getattr(key, name)] * count for name in _KEY}
-    found |= {"period": periods, "time": columns.open_time, **{name: getattr(columns, name) for name in PRICES}}
+    found |= {"period": periods, "time": columns.open_time, **{name: getattr(columns, name) for name in VALUES}}
     return table_of(found, kinds)
 
 
@@ -108,7 +107,7 @@ def candles_of(rows: "Arrow") -> Columns | None:
     found = Columns.none()
     if not rows.num_rows:
         return found
-    for name, column in zip(("time", *PRICES), found, strict=True):
+    for name, column in zip(("time", *VALUES), found, strict=True):
         values = rows.column(name).combine_chunks()
         if values.null_count:
             return None

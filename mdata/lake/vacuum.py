@@ -11,7 +11,7 @@ from mdata.lake.trouble import told
 _MS_PER_HOUR = 3_600_000
 
 
-class Removed(NamedTuple):
+class Vacuumed(NamedTuple):
     """What goes of a table: files, and every version before `version`, which was committed at `at` (ms UTC).
 
     `version` is None where only what was never committed goes. `parts` say of which partitions the files are.
@@ -24,7 +24,7 @@ class Removed(NamedTuple):
     parts: tuple[str, ...]
 
 
-def vacuum(lake: Lake, hours: int, now: int, *, dry_run: bool) -> list[Removed]:
+def vacuum(lake: Lake, hours: int, now: int, *, dry_run: bool) -> list[Vacuumed]:
     """Remove the files that no version of the last so many `hours` needs; `dry_run`: only tell which."""
     found = []
     for name in TABLES:
@@ -45,7 +45,7 @@ def vacuum(lake: Lake, hours: int, now: int, *, dry_run: bool) -> list[Removed]:
         newest = max(ended, key=lambda entry: entry["version"], default=None) if files else None
         parts = tuple(sorted({_part(path) for path in files}))
         version, at = (newest["version"], newest["timestamp"]) if newest else (None, None)
-        found.append(Removed(name, len(files), version, at, parts))
+        found.append(Vacuumed(name, len(files), version, at, parts))
     return found
 
 

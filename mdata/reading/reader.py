@@ -1,6 +1,5 @@
 """The store as Python reads it: which series there are, and their candles."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -131,32 +130,6 @@ class Asked(NamedTuple):
         start = usual.start if self.start is None else grid.ceil(self.start)
         end = max(start, usual.end) if self.end is None else grid.ceil(self.end)
         return Range(min(start, end), end)
-
-
-def open(path: str | Path | None = None) -> Reader:  # noqa: A001 - it is called `mdata.open`
-    """Return a reader of the store at `path`, or of the one that the settings name; of a lake where there is one.
-
-    Raise NotThereError where there is none, and what the command line says of a file that cannot be read.
-    """
-    if path is not None and _is_lake(str(path)):
-        from mdata.reading.lake import LakeReader
-
-        return LakeReader.at(str(path))
-    if path is None:
-        from mdata import config
-
-        found = config.load().settings.database_path
-    else:
-        found = Path(path).expanduser()
-    # The log of a store lies beside the file itself, and not beside a link to it.
-    reader = Reader(Path(os.path.realpath(found)))
-    look(reader.path, lambda _: None)
-    return reader
-
-
-def _is_lake(place: str) -> bool:
-    """Whether a place is an address, or a folder that something was published to: a store is a file."""
-    return "://" in place or (Path(place).expanduser() / "candles" / "_delta_log").is_dir()
 
 
 def _series(connection: Connection) -> list[StoredSeries]:

@@ -15,11 +15,11 @@ from mdata.domain.columns import Columns
 from mdata.domain.digest import digest
 from mdata.domain.interval import Range
 from mdata.domain.publication import (
-    Known,
+    Author,
     Month,
-    Origin,
     Part,
     Proof,
+    Publishable,
     batches,
     cells_of,
     decide,
@@ -36,7 +36,7 @@ from mdata.domain.timeframe import HOUR, TIMEFRAMES, Timeframe
 
 H1, M1, W1, MO1 = (TIMEFRAMES[name] for name in ("1h", "1m", "1W", "1M"))
 JUNE = MAY + 31 * DAY
-ORIGIN = Origin("store", "host", "1")
+ORIGIN = Author("store", "host", "1")
 NUMBERS = st.floats(allow_nan=True, allow_infinity=True, width=64)
 
 
@@ -47,7 +47,7 @@ def columns_of(*rows: tuple[float, ...]) -> Columns:
     return found
 
 
-def known(grid: Timeframe = H1, start: int = MARCH, **more: Any) -> Known:
+def known(grid: Timeframe = H1, start: int = MARCH, **more: Any) -> Publishable:
     nothing: dict[str, Any] = {
         "cleaned_to": None,
         "provisional": [],
@@ -55,7 +55,7 @@ def known(grid: Timeframe = H1, start: int = MARCH, **more: Any) -> Known:
         "unobtainable": [],
         "answered_at": {},
     }
-    return Known(grid, start, **{**nothing, **more})
+    return Publishable(grid, start, **{**nothing, **more})
 
 
 def hourly(start: int, end: int, price: float = 1.0) -> Columns:
@@ -84,7 +84,8 @@ def test_a_month_is_ready_when_it_is_over_and_nothing_of_it_is_open() -> None:
     assert ([month_name(one.month) for one in months], waiting) == (["2024-03", "2024-04", "2024-05"], [])
     assert [one.month for one in ready(known(), JUNE - 1)[0]] == [MARCH, APRIL]
     for open_ in ("provisional", "unknown"):
-        months, waiting = ready(known()._replace(**{open_: [Range(MAY - HOUR, MAY)]}), JUNE)
+        more: dict[str, Any] = {open_: [Range(MAY - HOUR, MAY)]}
+        months, waiting = ready(known(**more), JUNE)
         assert ([one.month for one in months], waiting) == ([MARCH, MAY], [APRIL])
 
 

@@ -8,7 +8,7 @@ from mdata.cli import options as common
 from mdata.cli.entry import Answer, Kit, Options, conduct, duration
 
 if TYPE_CHECKING:
-    from mdata.jobs.lake import Checked, Removed, Standing
+    from mdata.jobs.lake import Checked, PublishedSeries, Vacuumed
 
 # Younger files may be those that a publisher is about to commit.
 _LEAST_AGE = 86_400
@@ -103,7 +103,7 @@ def _status(kit: Kit, given: str | None) -> Answer:
     return Answer(data={"lake": data}, show=lambda: _show_status(found))
 
 
-def _show_status(found: "list[Standing]") -> None:
+def _show_status(found: "list[PublishedSeries]") -> None:
     from mdata import render
     from mdata.domain.times import iso
 
@@ -162,7 +162,7 @@ def _vacuum(kit: Kit, given: str | None, seconds: int, *, dry_run: bool) -> Answ
     return Answer(data=data, show=lambda: _show_vacuum(found, dry_run=dry_run))
 
 
-def _show_vacuum(found: "list[Removed]", *, dry_run: bool) -> None:
+def _show_vacuum(found: "list[Vacuumed]", *, dry_run: bool) -> None:
     from mdata import render
     from mdata.domain.times import iso
 

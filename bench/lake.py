@@ -159,12 +159,17 @@ def main() -> None:
     slopes = [[work, *(number(one[work]) for one in columns), number(columns[-1][work] / columns[0][work])]
               for work in columns[0]]  # fmt: skip
     parts = [
-        "# A lake, measured", _INTRODUCTION, f"{os.cpu_count()} cores; `make bench-lake` took {took:.0f} min.\n",
+        "# A lake, measured", _INTRODUCTION, _about(took),
         "## How cost grows", _SLOPES, markdown(head, slopes), "",
         "## Who reads it, and how fast", _READERS, markdown(["engine", "(c) s", "(d) s"], readers), "",
         "## The largest lake", _FILES.format(files=_PAIRS * _MONTHS), markdown(["work", "s"], files), "",
     ]  # fmt: skip
     REPORT.write_text("\n".join(parts))
+
+
+def _about(took: float) -> str:
+    load = os.getloadavg()[2]
+    return f"{os.cpu_count()} cores, {load:.0f} processes waiting for them; `make bench-lake` took {took:.0f} min.\n"
 
 
 def _slopes(store: Store) -> dict[str, float]:

@@ -43,8 +43,8 @@ from mdata.store.publishing import known
 
 COMMAND = "publish"
 
-# Intervals of one commit: four months of minutes. More would not fit into what a unit may use.
-_AT_ONCE = 200_000
+# Intervals of one commit: two months of minutes. Four would come near what a unit may use (MemoryMax=256M).
+_AT_ONCE = 100_000
 # How often a series is looked at anew where others commit to it at the same time.
 _TRIES = 20
 

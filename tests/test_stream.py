@@ -152,7 +152,8 @@ def test_every_timeframe(fast: Folder) -> None:
     names = "1m,5m,15m,30m,1h,3h,6h,12h,1D,1W,1M"
     listed = fast.sandbox.clock.now() - 40 * DAY
     fast.sandbox.market.pairs["tNEWUSD"] = Pair("tNEWUSD", listed=listed)
-    ended = fast.run("stream", "--for", "1m", "--json", SYMBOLS="NEWUSD", TIMEFRAMES=names, BACKFILL_DAYS="400")
+    # Long enough for a request about each of them.
+    ended = fast.run("stream", "--for", "5m", "--json", SYMBOLS="NEWUSD", TIMEFRAMES=names, BACKFILL_DAYS="400")
     assert ended.exit == 0, ended.err
     rows = fast.rows(
         """SELECT timeframe, min(start_time), max(end_time) FROM coverage JOIN series ON series.id = series_id

@@ -97,10 +97,13 @@ def painted(lines: "list[Text]", width: int) -> str:
 def plan_table(planned: "list[Planned]") -> None:
     """Show what a run would ask for."""
     rows = [
-        [one.name, one.intervals, one.estimate.requests, human_duration(one.estimate.seconds), one.estimate.bytes]
+        [
+            *(one.target.as_written, one.intervals, one.estimate.requests, human_duration(one.estimate.seconds)),
+            *(one.estimate.bytes, one.target.venue.name),
+        ]
         for one in planned
     ]
-    table(["series", "unknown intervals", "requests", "time", "bytes"], rows)
+    table(["series", "unknown intervals", "requests", "time", "bytes", "exchange"], rows)
     requests = sum(one.estimate.requests for one in planned)
     seconds = sum(one.estimate.seconds for one in planned)
     size = sum(one.estimate.bytes for one in planned)
@@ -110,7 +113,7 @@ def plan_table(planned: "list[Planned]") -> None:
 def status(data: dict[str, Any]) -> None:
     """Print the state of every series as tab-separated values."""
     columns = ["symbol", "timeframe", "first", "last", "candles", "empty", "provisional", "unknown", "gaps", "lag"]
-    table([*columns, "state"], [_series_row(one) for one in data["series"]])
+    table([*columns, "state", "exchange"], [_series_row(one) for one in data["series"]])
 
 
 def _series_row(one: dict[str, Any]) -> list[Any]:
@@ -118,7 +121,7 @@ def _series_row(one: dict[str, Any]) -> list[Any]:
     return [
         *(one["symbol"], one["timeframe"], one["first"], one["last"], one["candles"]),
         *(one["empty"], one["provisional"], one["unknown"], one["gaps_open"]),
-        *(human_duration(one["lag_seconds"]), state),
+        *(human_duration(one["lag_seconds"]), state, one["exchange"]),
     ]
 
 

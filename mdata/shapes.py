@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 from mdata.clock import Clock
 from mdata.config import Settings
 from mdata.domain import moment
+from mdata.exchange import registry
 from mdata.jobs import JOBS
 from mdata.jobs.status import SeriesState, Status, collect, outcome
+from mdata.jobs.wanted import Target
 from mdata.ratelimit import BudgetView, RateLimit
 from mdata.store.engine import Store, open_for_reading, unheard
 
@@ -47,14 +49,18 @@ def find_gaps(
     limit: int | None,
     told: Told = unheard,
 ) -> list[dict[str, Any]] | None:
-    """Return the newest rows of `gaps` that pass the filters (`since` in ms UTC); None where nothing is stored."""
+    """Return the newest rows of `gaps` that pass the filters (`since` in ms UTC); None where nothing is stored.
+
+    `symbols` are pairs as the settings write them.
+    """
     from mdata.store.gaps import listed
 
     with _opened(settings.database_path, told) as store:
         if store is None:
             return None
         with store.read() as connection:
-            return gaps(listed(connection, status, symbols, timeframes, since, limit))
+            pairs = [(venue.name, symbol) for venue, symbol in map(registry.resolve, symbols)]
+            return gaps(listed(connection, status, pairs, timeframes, since, limit))
 
 
 def find_jobs(
@@ -85,14 +91,19 @@ def _opened(path: Path, told: Told) -> Iterator[Store | None]:
 
 
 def budget(settings: Settings, clock: Clock) -> BudgetView:
-    """Return the shared rate budget as it is now; nothing is locked or changed."""
+    """Return the shared rate budget as it is now; nothing is locked or changed.
+
+    Each exchange has its own: this is that of the first one that the settings name.
+    """
+    venue, _ = registry.resolve(settings.symbols[0])
     return RateLimit(
-        settings.rate_limit_state_path,
+        settings.rate_state(venue),
         settings.rate_limit_delay,
         settings.rate_limit_min_backoff_seconds,
         clock,
         random.Random(),  # noqa: S311 - only looks
         settings.rate_limit_burst,
+        venue,
     ).peek()
 
 
@@ -102,7 +113,8 @@ def status(state: Status, rate: BudgetView, limits: "Limits | None" = None) -> d
 
     return {
         "series": [_series(one) for one in state.series],
-        "absent": state.absent,
+        "absent": [one.as_written for one in state.absent],
+        "absent_series": [_named(one) for one in state.absent],
         "notes": notes(state, limits) if limits else [],
         "gaps": {
             "open": state.gaps.open,
@@ -147,6 +159,10 @@ def jobs(found: "Iterable[job_table.Listed]") -> list[dict[str, Any]]:
 def revisions(found: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the rows of `gaps --revisions`."""
     return [_row(dict(one), "open_time", "seen_at") for one in found]
+
+
+def _named(one: Target) -> dict[str, str]:
+    return {"exchange": one.venue.name, "symbol": one.symbol, "timeframe": one.timeframe.name}
 
 
 def _series(one: SeriesState) -> dict[str, Any]:

@@ -16,13 +16,14 @@ from unittest import mock
 
 import pytest
 from conftest import DAY, NOW, Ended, Folder, SetClock, stored
+from made_up import MadeUp, MadeUpMarket, registered
 
 from mdata.cli.main import app
 from mdata.clock import SystemClock
 from mdata.domain.interval import Range
 from mdata.domain.moment import parse_instant
 from mdata.domain.timeframe import HOUR, MINUTE, TIMEFRAMES
-from mdata.exchange.rest import Rest
+from mdata.exchange.http import Http
 from mdata.sandbox.market import Market, Pair
 from mdata.sandbox.server import RateRule, Sandbox, parse_fault
 from mdata.store.engine import sqlite3
@@ -69,16 +70,16 @@ class Finished(NamedTuple):
 
 
 @contextmanager
-def connections() -> Iterator[list[Rest]]:
-    """Give all connections to the exchange that are made."""
-    opened: list[Rest] = []
-    begin = Rest.__init__
+def connections() -> Iterator[list[Http]]:
+    """Give all connections to an exchange that are made."""
+    opened: list[Http] = []
+    begin = Http.__init__
 
-    def remember(self: Rest, *arguments: Any, **named: Any) -> None:
+    def remember(self: Http, *arguments: Any, **named: Any) -> None:
         begin(self, *arguments, **named)
         opened.append(self)
 
-    with mock.patch.object(Rest, "__init__", remember):
+    with mock.patch.object(Http, "__init__", remember):
         yield opened
 
 
@@ -243,17 +244,22 @@ class Life:
 MakeLife = Callable[..., Life]
 
 
-@pytest.fixture
-def exchange(clock: SetClock) -> Iterator[Sandbox]:
-    """An exchange with pairs of all sorts, without a rate limit, on the set clock."""
+@pytest.fixture(params=["bitfinex", "made"])
+def exchange(request: pytest.FixtureRequest, clock: SetClock) -> Iterator[Sandbox]:
+    """An exchange with pairs of all sorts, without a rate limit, on the set clock: ours, and a made-up one."""
     pairs = [
         Pair("tBTCUSD"),
         Pair("tETHUSD"),
         Pair("tSPAUSD", density=0.1),
         Pair("tNEWUSD", listed=NOW - 9 * DAY - 12 * HOUR - 7 * MINUTE),
     ]
-    with Sandbox(Market({one.symbol: one for one in pairs}), clock, rule=RateRule(0)) as running:
-        yield running
+    by_symbol = {one.symbol: one for one in pairs}
+    if request.param == "made":
+        with MadeUp(MadeUpMarket(by_symbol), clock, rule=RateRule(0)) as other, registered(other):
+            yield other
+    else:
+        with Sandbox(Market(by_symbol), clock, rule=RateRule(0)) as running:
+            yield running
 
 
 @pytest.fixture
@@ -261,6 +267,9 @@ def life(tmp_path: Path, exchange: Sandbox, clock: SetClock) -> MakeLife:
     """Makes a life with one or more series."""
 
     def make(symbol: str = "tBTCUSD", days: str = "10", **settings: str) -> Life:
+        if isinstance(exchange, MadeUp):
+            # Every minute is a row there: more days would be more pages, and nothing else.
+            symbol, days = f"made:{symbol}", str(min(int(days), 40))
         return Life(tmp_path, exchange, clock, **{"SYMBOLS": symbol, "BACKFILL_DAYS": days, **settings})
 
     return make

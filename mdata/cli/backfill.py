@@ -1,6 +1,6 @@
 """`mdata backfill` and `mdata update`."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -101,7 +101,7 @@ def _plan(frame: Frame, priority: Priority, plan: "Callable[[Settings, Store | N
     from contextlib import nullcontext
     from dataclasses import asdict
 
-    from mdata.domain.estimate import estimate, in_turn
+    from mdata.domain.estimate import Estimate, in_turn
     from mdata.shapes import budget
     from mdata.store.engine import open_for_reading
 
@@ -111,9 +111,17 @@ def _plan(frame: Frame, priority: Priority, plan: "Callable[[Settings, Store | N
     rate = budget(settings, frame.clock)
     timed = in_turn([one.estimate for one in found], lambda requests: rate.seconds_for(requests, priority))
     planned = [one._replace(estimate=cost) for one, cost in zip(found, timed, strict=True)]
-    series = [{"series": one.name, "intervals": one.intervals, **asdict(one.estimate)} for one in planned]
-    total = sum((one.estimate for one in planned), estimate(0, 0))
+    series = [_row(one) for one in planned]
+    total = sum((one.estimate for one in planned), Estimate(0, 0, 0))
     return Answer(data={"dry_run": True, **asdict(total), "series": series}, show=lambda: _show_plan(planned))
+
+
+def _row(one: "Planned") -> dict[str, Any]:
+    from dataclasses import asdict
+
+    venue, symbol, timeframe = one.target
+    named = {"exchange": venue.name, "symbol": symbol, "timeframe": timeframe.name}
+    return {"series": one.target.as_written, "intervals": one.intervals, **asdict(one.estimate), **named}
 
 
 def _show_plan(planned: "list[Planned]") -> None:

@@ -11,6 +11,7 @@ from mdata.cli.frame import Answer, Frame, Options, conduct
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mdata.exchange.adapter import Exchange
     from mdata.jobs.checkup import Finding
 
 
@@ -35,21 +36,24 @@ def doctor(
 def _doctor(frame: Frame, *, is_deep: bool, fixes: bool) -> Answer:
     from mdata.cli.jobs import rate_limit
     from mdata.errors import NEXT_ATTEMPT, OK, WORK_REMAINS
-    from mdata.exchange.rest import Rest
+    from mdata.exchange import registry
     from mdata.jobs import doctor as job
     from mdata.jobs.checkup import PROBLEM
 
-    opened: list[Rest] = []
+    opened: list[Exchange] = []
 
-    def exchange(warn: "Callable[[str], None]") -> Rest:
-        opened.append(Rest(frame.loaded.settings.bitfinex_rest_url, frame.clock, warn))
+    def exchange(warn: "Callable[[str], None]") -> "Exchange":
+        url = frame.loaded.settings.rest_url(registry.HOME)
+        opened.append(registry.adapter(registry.HOME).open_rest(url, frame.clock, warn))
         return opened[0]
 
     fixed = job.fix(frame.loaded.settings.database_path) if fixes else []
     for sentence in fixed:
         frame.log.info(sentence)
     try:
-        found = job.examine(job.Patient(frame.loaded, frame.clock, rate_limit(frame), exchange), deep=is_deep)
+        found = job.examine(
+            job.Patient(frame.loaded, frame.clock, rate_limit(frame, registry.HOME), exchange), deep=is_deep
+        )
     finally:
         for one in opened:
             one.close()

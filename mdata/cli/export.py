@@ -18,6 +18,7 @@ from mdata.reading.kinds import FORMATS
 
 if TYPE_CHECKING:
     from mdata.domain.timeframe import Timeframe
+    from mdata.domain.venue import Venue
     from mdata.jobs.export import Asked, Exported
     from mdata.jobs.wanted import Target
     from mdata.reading.kinds import Kind
@@ -181,35 +182,32 @@ def _into_folder(frame: Frame, wish: _Wish, asked: "Asked", wanted: "list[Target
     names = [_name(target, kind, asked) for target in wanted]
     if double := next((name for name in names if names.count(name) > 1), None):
         raise typer.BadParameter(f"two series would be written to {double}: export one of them elsewhere")
-    folder = _folder(wish.output, kind)
     found = []
     for target, name in zip(wanted, names, strict=True):
-        file = _file(folder / name, frame.loaded.settings.database_path)
+        file = _file(_folder(wish.output, kind, target.venue) / name, frame.loaded.settings.database_path)
         found += _into_file(frame, file, kind, asked, [target])
     return found
 
 
 def _name(target: "Target", kind: "Kind", asked: "Asked") -> str:
-    from mdata.domain.ccxt import freqtrade_name
+    from mdata.domain.freqtrade import file_of
+    from mdata.exchange import registry
     from mdata.reading.kinds import file_name
-    from mdata.store.series import EXCHANGE
 
     timeframe = (asked.resample or target.timeframe).name
     if kind.format != "freqtrade":
-        return file_name(EXCHANGE, target.symbol, timeframe, kind)
+        return file_name(target.venue.name, target.symbol, timeframe, kind)
     try:
-        return freqtrade_name(target.symbol, timeframe)
+        return file_of(*registry.adapter(target.venue).ccxt_pair(target.symbol), timeframe)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
 
 
-def _folder(output: Path | None, kind: "Kind") -> Path:
-    from mdata.store.series import EXCHANGE
-
+def _folder(output: Path | None, kind: "Kind", venue: "Venue") -> Path:
     if output is None or (output.exists() and not output.is_dir()):
         raise typer.BadParameter("freqtrade reads a folder, its datadir: name one with --output")
     # What freqtrade calls its datadir has a folder for each exchange.
-    folder = output / EXCHANGE if kind.format == "freqtrade" else output
+    folder = output / venue.name if kind.format == "freqtrade" else output
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except PermissionError as error:
@@ -268,7 +266,7 @@ def _plain_mode() -> int:
 def _verdict(frame: Frame, found: "list[Exported]") -> tuple[int, str | None]:
     missing = []
     for one in found:
-        name = f"{one.symbol} {one.timeframe}"
+        name = f"{one.exchange}:{one.symbol} {one.timeframe}"
         if one.start is None:
             missing.append(f"nothing is stored of {name}")
         elif not one.is_complete:

@@ -12,8 +12,8 @@ from mdata.cli.upkeep import be_sure, tell
 from mdata.config.values import timeframe as parse_timeframe
 from mdata.domain.near import did_you_mean
 from mdata.domain.series import Series
-from mdata.domain.symbol import parse_symbol
 from mdata.domain.timeframe import Timeframe
+from mdata.exchange.registry import parse_symbol, qualified
 from mdata.jobs import forget as job
 from mdata.jobs.cleanup import Removed
 from mdata.jobs.context import Context, Limits, Log
@@ -59,7 +59,7 @@ def _plan(frame: Frame, symbols: list[str], grids: list[Timeframe]) -> Answer:
 def _find(store: Store, log: Log, symbols: list[str], grids: list[Timeframe]) -> list[Series]:
     known = job.find(store, symbols, grids)
     for symbol in symbols:
-        if symbol not in {series.symbol for series in known}:
+        if symbol not in {qualified(series.exchange, series.symbol) for series in known}:
             log.warning(f"nothing of {symbol} is stored{did_you_mean(symbol, job.stored_symbols(store))}")
     return known
 

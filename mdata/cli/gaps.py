@@ -98,14 +98,14 @@ def _gaps(frame: Frame, given: Options, status: str | None, since: str | None, l
 
     start = instant(since, "--since", frame.clock)
     settings = frame.loaded.settings
-    symbols = list(settings.symbols) if given.symbols else []
+    named = list(settings.symbols) if given.symbols else []
     timeframes = [one.name for one in settings.timeframes] if given.timeframes else []
-    rows = shapes.find_gaps(settings, status, symbols, timeframes, start, limit, frame.log.info)
+    rows = shapes.find_gaps(settings, status, named, timeframes, start, limit, frame.log.info)
     if rows is None:
         _tell_that_nothing_is_stored(frame)
         return Answer(data={"gaps": []})
-    if symbols and not rows:
-        _tell_what_is_stored(frame, symbols)
+    if named and not rows:
+        _tell_what_is_stored(frame, named)
     return Answer(data={"gaps": rows}, show=lambda: _show(rows))
 
 
@@ -138,14 +138,27 @@ def _tell_that_nothing_is_stored(frame: Frame) -> None:
 
 def _show(rows: list[dict[str, Any]]) -> None:
     from mdata import render
+    from mdata.exchange.registry import qualified
 
     if not sys.stdout.isatty():
-        columns = ["id", "symbol", "timeframe", "start", "end", "intervals", "status", "attempts", "reason"]
+        columns = [
+            "id",
+            "symbol",
+            "timeframe",
+            "start",
+            "end",
+            "intervals",
+            "status",
+            "attempts",
+            "reason",
+            "exchange",
+        ]
         render.table(columns, [[row[column] for column in columns] for row in rows])
         return
     columns = ["id", "series", "start (UTC)", "end (UTC)", "intervals", "status", "attempts"]
     keys = ("start", "end", "intervals", "status", "attempts")
-    cells = [[row["id"], f"{row['symbol']} {row['timeframe']}", *map(row.get, keys)] for row in rows]
+    names = [f"{qualified(row['exchange'], row['symbol'])} {row['timeframe']}" for row in rows]
+    cells = [[row["id"], name, *map(row.get, keys)] for row, name in zip(rows, names, strict=True)]
     render.listing(columns, cells, [row["reason"] for row in rows])
 
 

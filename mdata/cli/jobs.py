@@ -4,13 +4,17 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from mdata import __version__, config, waiting
 from mdata.cli.endings import ending
 from mdata.cli.frame import Answer, Frame, Options, closing_line, conduct, duration, job_answer
-from mdata.jobs.context import Context, Exchange, Limits, Progress
+from mdata.domain.venue import Venue
+from mdata.exchange import registry
+from mdata.exchange.adapter import Exchange
+from mdata.jobs.context import Context, Limits, Progress
 from mdata.jobs.result import JobResult
 from mdata.locks import command_lock
 from mdata.mounts import refuse_remote
@@ -77,37 +81,38 @@ def context(frame: Frame, limits: Limits, *, shows_progress: bool = True) -> Ite
     settings = frame.loaded.settings
     refuse_remote(settings.database_path, "DATABASE_PATH")
     refuse_remote(settings.rate_limit_state_path, "RATE_LIMIT_STATE_PATH")
-    opened: list[Exchange] = []
 
-    def exchange() -> Exchange:
-        if not opened:
-            from mdata.exchange.rest import Rest
+    @cache
+    def exchange(venue: Venue) -> Exchange:
+        return registry.adapter(venue).open_rest(settings.rest_url(venue), frame.clock, frame.log.warning)
 
-            opened.append(Rest(settings.bitfinex_rest_url, frame.clock, frame.log.warning))
-        return opened[0]
+    @cache
+    def budget(venue: Venue) -> "RateLimit":
+        return rate_limit(frame, venue)
 
     # A terminal that systemd started hands its own id on to whatever is typed there: only the journal's counts.
     run_id = config.invocation_id() if config.is_journal(sys.stderr) else None
     origin = Origin(os.getpid(), os.uname().nodename, frame.clock.boot_id(), run_id, __version__)
     with open_store(settings.database_path, frame.log.warning) as store, progress(wanted=shows_progress) as report:
-        yield Context(settings, frame.clock, store, rate_limit(frame), exchange, frame.log, origin, limits, report)
+        yield Context(settings, frame.clock, store, budget, exchange, frame.log, origin, limits, report)
         store.checkpoint(over=_LARGE_LOG)
 
 
-def rate_limit(frame: Frame) -> "RateLimit":
-    """Return the shared rate budget that the settings name."""
+def rate_limit(frame: Frame, venue: Venue) -> "RateLimit":
+    """Return the shared rate budget of an exchange that the settings name."""
     import random
 
     from mdata.ratelimit import RateLimit
 
     settings = frame.loaded.settings
     return RateLimit(
-        settings.rate_limit_state_path,
+        settings.rate_state(venue),
         settings.rate_limit_delay,
         settings.rate_limit_min_backoff_seconds,
         frame.clock,
         random.SystemRandom(),
         settings.rate_limit_burst,
+        venue,
     )
 
 

@@ -9,6 +9,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from mdata.cli.frame import run
 from mdata.errors import EXIT_CODES
+from mdata.exchange.registry import HOME
 
 if TYPE_CHECKING:
     from typer._click import Command, Context
@@ -83,7 +84,7 @@ class Commands(TyperGroup):
 app = typer.Typer(
     name="mdata",
     cls=Commands,
-    help=f"Keep a complete local store of Bitfinex candles, and prove that it is complete.\n\n{FIRST_STEPS}",
+    help=f"Keep a complete local store of {HOME.title} candles, and prove that it is complete.\n\n{FIRST_STEPS}",
     epilog=EPILOG,
     no_args_is_help=True,
     pretty_exceptions_enable=False,

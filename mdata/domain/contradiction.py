@@ -106,8 +106,10 @@ def _miss(
     page: Page, known: Known, missing: dict[int, Candle], lost: list[int], rows: dict[int, Candle], found: Found
 ) -> None:
     """Look at candles that did not come back, by the holes that they leave between two rows of the answer."""
-    grid, times = page.query.timeframe, [row[0] for row in page.candles]
+    grid, times = page.query.timeframe, page.times
     absent, covered = sorted({*missing, *lost}), normal([*known.final, *known.provisional])
+    if page.silent:
+        absent = _miss_in_silence(page, known, absent, missing, rows, found)
     for index, group in groupby(absent, key=lambda time: bisect_left(times, time)):
         gone = list(group)
         if not 0 < index < len(times):
@@ -129,6 +131,23 @@ def _miss(
             found.withdrawn.extend(missing[time] for time in agreed if time in missing)
             others = sorted(set(gone).difference(agreed))
             _keep(page, known, others, missing, rows, found, is_doubted=True)
+
+
+def _miss_in_silence(
+    page: Page, known: Known, absent: list[int], missing: dict[int, Candle], rows: dict[int, Candle], found: Found
+) -> list[int]:
+    """Look at candles in whose place a row says that nothing was traded; return the others."""
+    grid, silent, times = page.query.timeframe, set(page.silent), [row[0] for row in page.candles]
+    denied = [time for time in absent if time in silent]
+    for _, group in groupby(denied, key=lambda time: bisect_left(times, time)):
+        gone = list(group)
+        agreed = [time for time in gone if _is_agreed(page, known, time)]
+        if agreed:
+            _end_absent(known, Range(gone[0], grid.next(gone[-1])), found)
+        found.withdrawn.extend(missing[time] for time in agreed if time in missing)
+        others = [time for time in gone if time not in agreed]
+        _keep(page, known, others, missing, rows, found, is_doubted=True)
+    return [time for time in absent if time not in silent]
 
 
 def _is_agreed(page: Page, known: Known, time: int) -> bool:

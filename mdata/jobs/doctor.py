@@ -8,13 +8,15 @@ from pathlib import Path
 
 from mdata import extras
 from mdata.clock import Clock
-from mdata.config import Loaded, Settings
+from mdata.config import Loaded, Settings, rest_setting
 from mdata.domain.budget import Priority
 from mdata.domain.moment import human_duration, iso
 from mdata.errors import ConfigurationError, MdataError, RateLimitedError, UnreachableError
+from mdata.exchange.adapter import Exchange
+from mdata.exchange.registry import HOME
 from mdata.jobs import checkup
 from mdata.jobs.checkup import NOTE, OK, PROBLEM, Finding
-from mdata.jobs.context import Budget, Exchange
+from mdata.jobs.context import Budget
 from mdata.mounts import refuse_remote
 from mdata.store import mending
 from mdata.store.engine import open_store
@@ -146,7 +148,7 @@ def _exchange(patient: Patient) -> Finding:
         budget.refused(error.retry_after)
         return Finding("clock.exchange", NOTE, f"not compared with the exchange's: {error}")
     except UnreachableError as error:
-        return Finding("clock.exchange", PROBLEM, str(error), "check the network, and BITFINEX_REST_URL")
+        return Finding("clock.exchange", PROBLEM, str(error), f"check the network, and {rest_setting(HOME)}")
     except (MdataError, TimeoutError) as error:
         return Finding("clock.exchange", NOTE, f"not compared with the exchange's: {error}")
     ahead = [text for text in told if "local clock" in text]

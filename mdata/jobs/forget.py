@@ -7,6 +7,7 @@ from mdata.config import Settings
 from mdata.domain.budget import Priority
 from mdata.domain.series import Series
 from mdata.domain.timeframe import Timeframe
+from mdata.exchange.registry import qualified
 from mdata.jobs import JOBS
 from mdata.jobs.cleanup import COMMAND, SLICE, Removed
 from mdata.jobs.context import Context
@@ -20,16 +21,20 @@ from mdata.store.engine import Store
 
 
 def find(store: Store, symbols: list[str], timeframes: list[Timeframe]) -> list[Series]:
-    """Return the stored series of these symbols, of these timeframes or (none named) of all."""
+    """Return the stored series of these pairs, of these timeframes or (none named) of all."""
     with store.read() as connection:
         known = table.every(connection)
-    return [one for one in known if one.symbol in symbols and (not timeframes or one.timeframe in timeframes)]
+    return [
+        one
+        for one in known
+        if qualified(one.exchange, one.symbol) in symbols and (not timeframes or one.timeframe in timeframes)
+    ]
 
 
 def stored_symbols(store: Store) -> list[str]:
-    """Return the symbols of which anything is stored."""
+    """Return the pairs of which anything is stored, as settings write them."""
     with store.read() as connection:
-        return sorted({series.symbol for series in table.every(connection)})
+        return sorted({qualified(series.exchange, series.symbol) for series in table.every(connection)})
 
 
 def plan(store: Store, doomed: list[Series]) -> Removed:

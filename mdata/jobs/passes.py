@@ -9,12 +9,13 @@ from mdata.domain.near import did_you_mean
 from mdata.domain.planning import Wish
 from mdata.domain.query import Page, Query
 from mdata.domain.series import Series
+from mdata.domain.venue import Venue
 from mdata.errors import BadAnswerError, ConfigurationError
 from mdata.jobs.answers import Stored, note_first, store_page
 from mdata.jobs.context import Progress
 from mdata.jobs.job import Job
 from mdata.jobs.ledger import covered_before, ledger_of, newest_page, reaching, read_ledger
-from mdata.jobs.wanted import Target, find, refuse_wrong_clock, start_asked
+from mdata.jobs.wanted import Target, find, refuse_wrong_clock, start_asked, target_of
 from mdata.store import candles, doubts
 from mdata.store import series as table
 
@@ -30,7 +31,7 @@ class Passes:
     def __init__(self, job: Job, expected_requests: int) -> None:
         self._job, self._context = job, job.context
         self._expected = expected_requests
-        self._listed: set[str] | None = None
+        self._listed: dict[str, set[str]] = {}
         self._asked_first: set[Target] = set()
         # What is asked of the exchange once more about these series comes out as badly.
         self._badly_answered: set[int] = set()
@@ -53,25 +54,27 @@ class Passes:
     def _introduce(self, target: Target) -> Series | None:
         context = self._context
         page = self._job.ask(
-            lambda: self._first_query(target), lambda exchange, query, sent: exchange.candles(query, sent)
+            target.venue,
+            lambda: self._first_query(target),
+            lambda exchange, query, sent: exchange.candles(query, sent),
         )
         if page is None:
             return find(context.store, target)
-        if not page.rows and not self._is_listed(target.symbol):
+        if not page.rows and not self._is_listed(target.venue, target.symbol):
             self._job.has_problem(
                 ConfigurationError(
                     f"the exchange knows no pair {target.symbol}: no candle, and not in its list of pairs; "
-                    f"correct SYMBOLS{did_you_mean(target.symbol, sorted(self._listed or ()))}"
+                    f"correct SYMBOLS{did_you_mean(target.symbol, sorted(self._listed.get(target.venue.name, ())))}"
                 )
             )
             return None
         # An exchange that has candles after all contradicts an empty answer, or the local clock is years behind.
         first = None if page.rows else self._first_candle(target, lambda: True)
-        start = start_asked(context.settings, target.timeframe, page.asked_at)
+        start = start_asked(context.settings, target.venue, target.timeframe, page.asked_at)
         with self._job.write() as connection:
-            table.introduce(connection, target.symbol, target.timeframe, start)
+            table.introduce(connection, *target, start)
         series = find(context.store, target)
-        if series is not None and first is not None and first.candles:
+        if series is not None and first is not None and first.times:
             self._note_first(series, first)
         elif series is not None:
             store_page(self._job, series, page, is_forward=True)
@@ -82,15 +85,16 @@ class Passes:
         store, now = self._context.store, self._context.clock.now()
         if find(store, target) is not None:
             return None
-        start = start_asked(self._context.settings, target.timeframe, now)
-        new = Series(0, "", *target, None, 0, start, None, None, None, None)
+        start = start_asked(self._context.settings, target.venue, target.timeframe, now)
+        new = Series(0, *target, None, 0, start, None, None, None, None)
         with store.read() as connection:
             return reaching(connection, new, planning.first_page(target.timeframe, start, now))
 
-    def _is_listed(self, symbol: str) -> bool:
-        if self._listed is None:
-            self._listed = self._job.ask(lambda: symbol, lambda exchange, _, sent: exchange.pairs(sent))
-        return symbol in (self._listed or ())
+    def _is_listed(self, venue: Venue, symbol: str) -> bool:
+        if venue.name not in self._listed:
+            found = self._job.ask(venue, lambda: symbol, lambda exchange, _, sent: exchange.pairs(sent))
+            self._listed[venue.name] = found or set()
+        return symbol in self._listed[venue.name]
 
     def forward(self, series: Series, *, confirm: bool) -> None:
         """Ask for everything from the frontier to the newest closed interval, and move the frontier along.
@@ -126,7 +130,7 @@ class Passes:
     def _go_back(self, series: Series) -> None:
         for _ in range(_MOST_WITHOUT_NEWS):
             self._go(series, planning.backward)
-            target = Target(series.symbol, series.timeframe)
+            target = target_of(series)
             ledger = self._ledger(series)
             first = ledger.doubt("first")
             # What is stored has come to where the exchange said that it begins: asked again, it is believed.
@@ -188,7 +192,9 @@ class Passes:
         """Ask for one page and store it; None when there was nothing to ask any more."""
         self._report(series)
         page = self._job.ask(
-            lambda: self._query(series, plan), lambda exchange, query, sent: exchange.candles(query, sent)
+            series.venue,
+            lambda: self._query(series, plan),
+            lambda exchange, query, sent: exchange.candles(query, sent),
         )
         if page is None:
             return None
@@ -203,7 +209,7 @@ class Passes:
             f"{series.name}: the exchange's answer has none of the stored candles that it should have; "
             "nothing of it was believed"
         )
-        if page.rows or self._is_listed(series.symbol):
+        if page.rows or self._is_listed(series.venue, series.symbol):
             return
         with self._job.write() as connection:
             last = candles.last_before(connection, series.id, 2**62)
@@ -215,22 +221,23 @@ class Passes:
         """Ask which the exchange's first candle is, once in a run."""
         self._asked_first.add(target)
         page = self._job.ask(
+            target.venue,
             lambda: target if is_due() else None,
             lambda exchange, asked, sent: exchange.first_candle(asked.symbol, asked.timeframe, sent),
         )
-        if page is not None and page.candles:
-            refuse_wrong_clock(page.asked_at, page.candles[0][0])
+        if page is not None and page.times:
+            refuse_wrong_clock(page.asked_at, page.times[0])
         return page
 
     def _note_first(self, series: Series, page: Page) -> None:
         with self._job.write() as connection:
-            current = table.find(connection, series.symbol, series.timeframe) or series
+            current = table.find(connection, *target_of(series)) or series
             note_first(connection, current, page, self._context.settle)
 
     def _report(self, series: Series) -> None:
         done = self._job.tally.requests
         expected = max(self._expected, done + 1)
-        seconds = self._context.budget.peek().seconds_for(expected - done, self._job.priority)
+        seconds = self._context.budget(series.venue).peek().seconds_for(expected - done, self._job.priority)
         self._context.report(Progress(done, expected, series.name, seconds))
 
 
@@ -248,7 +255,7 @@ def ask_again(job: Job, series: Series) -> None:
 
     last: Query | None = None
     while plan() not in {None, last}:
-        page = job.ask(plan, lambda exchange, query, sent: exchange.candles(query, sent))
+        page = job.ask(series.venue, plan, lambda exchange, query, sent: exchange.candles(query, sent))
         if page is None:
             return
         store_page(job, series, page)

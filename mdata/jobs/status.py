@@ -9,6 +9,7 @@ from mdata.domain.ledger import ABSENT_FOR, is_quiet
 from mdata.domain.series import Series
 from mdata.domain.strip import Known
 from mdata.jobs import JOBS
+from mdata.jobs.wanted import Target, target_of, targets
 from mdata.locks import holder
 from mdata.store import overview
 from mdata.store import series as table
@@ -71,7 +72,7 @@ class Status(NamedTuple):
 
     now: int
     series: list[SeriesState]
-    absent: list[str]
+    absent: list[Target]
     gaps: Gaps
     jobs: dict[str, LastRun]
     running: dict[str, str | None]
@@ -100,17 +101,17 @@ def collect(
     if store is not None:
         with store.read() as connection:
             state = _read(connection, settings, state, narrowed=narrowed, silent=silent)
-    known = {one.series.name for one in state.series}
-    wanted = [f"{symbol} {timeframe.name}" for symbol in settings.symbols for timeframe in settings.timeframes]
-    state = state._replace(absent=sorted(name for name in wanted if name not in known))
+    known = [target_of(one.series) for one in state.series]
+    absent = sorted((one for one in targets(settings) if one not in known), key=lambda one: one.name)
+    state = state._replace(absent=absent)
     return state._replace(warnings=tuple(_warnings(state)))
 
 
 def _read(connection: Connection, settings: Settings, state: Status, *, narrowed: bool, silent: bool) -> Status:
-    configured = {(symbol, timeframe) for symbol in settings.symbols for timeframe in settings.timeframes}
+    configured = targets(settings)
     settle, gaps, found = settings.settle_seconds * 1000, overview.gaps(connection), []
     for series in table.every(connection):
-        is_retired = (series.symbol, series.timeframe) not in configured
+        is_retired = target_of(series) not in configured
         if narrowed and is_retired:
             continue
         counts, known, doubts = overview.look(connection, series, series.wanted(state.now, settle), silent=silent)
@@ -175,7 +176,7 @@ def _warnings(state: Status) -> list[str]:
     """Return what somebody should look at, a sentence each."""
     found = []
     if state.absent:
-        found.append(f"nothing is stored of {named(state.absent)} yet: run `mdata backfill`")
+        found.append(f"nothing is stored of {named(one.name for one in state.absent)} yet: run `mdata backfill`")
     if state.marker is not None and state.marker.is_outdated():
         found.append(
             f"the systemd units were written by mdata {state.marker.version}, which is older than this one: "

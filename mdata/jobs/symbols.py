@@ -1,7 +1,7 @@
 """`symbols`: what the exchange lists, remembered for a day in the user's cache folder."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,11 +9,13 @@ from pathlib import Path
 from mdata.clock import Clock
 from mdata.domain.budget import Priority
 from mdata.domain.moment import iso
-from mdata.domain.symbol import parse_symbol
 from mdata.domain.timeframe import DAY
+from mdata.domain.venue import Venue
 from mdata.errors import NEXT_ATTEMPT, BadAnswerError, MdataError, RateLimitedError, UnreachableError
+from mdata.exchange import registry
+from mdata.exchange.adapter import Exchange
 from mdata.files import replace_whole
-from mdata.jobs.context import Budget, Exchange, Log
+from mdata.jobs.context import Budget, Log
 from mdata.ratelimit import Wait
 from mdata.store import series as table
 from mdata.store.engine import Store
@@ -44,7 +46,7 @@ def remember(cache: Path, listing: Listing) -> None:
         replace_whole(cache, json.dumps(asdict(listing)))
 
 
-def ask(url: str, exchange: Callable[[], Exchange], budget: Budget, clock: Clock, log: Log) -> Listing:
+def ask(venue: Venue, url: str, exchange: Callable[[], Exchange], budget: Budget, clock: Clock, log: Log) -> Listing:
     """Ask for the list once, in its turn; raise, saying when the next attempt may be made, where there is none."""
 
     def tell(wait: Wait) -> None:
@@ -62,7 +64,7 @@ def ask(url: str, exchange: Callable[[], Exchange], budget: Budget, clock: Clock
     except BadAnswerError as error:
         raise BadAnswerError(f"{error}; run this again later") from error
     budget.answered()
-    return Listing(url, clock.now(), _sound(pairs))
+    return Listing(url, clock.now(), _sound(registry.qualified(venue.name, pair) for pair in pairs))
 
 
 def stored(store: Store | None) -> dict[str, list[str]]:
@@ -71,7 +73,8 @@ def stored(store: Store | None) -> dict[str, list[str]]:
     if store is not None:
         with store.read() as connection:
             for series in table.every(connection):
-                found.setdefault(series.symbol, []).append(series.timeframe.name)
+                name = registry.qualified(series.exchange, series.symbol)
+                found.setdefault(name, []).append(series.timeframe.name)
     return found
 
 
@@ -87,9 +90,9 @@ def _plain(text: str) -> str:
 def _sound(names: object) -> list[str]:
     """Return the names that are trading pairs, in order; whatever else stands in a list is of no use here."""
     found = set()
-    for name in names if isinstance(names, list | set) else ():
+    for name in names if isinstance(names, Iterable) else ():
         with suppress(ValueError):
-            if isinstance(name, str) and parse_symbol(name) == name:
+            if isinstance(name, str) and registry.parse_symbol(name) == name:
                 found.add(name)
     return sorted(found)
 

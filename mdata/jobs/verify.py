@@ -31,6 +31,7 @@ class Doubtful:
     recorded: int
     stored: int
     reason: str
+    exchange: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,8 @@ def _of_months(series: Series, known: dict[int, digests.Digest], found: list[dig
     for one in _differing(known, found):
         part = digests.month_of(series, one.month)
         numbers = (grid.count(*part), one.candles, now[one.month].candles)
-        doubts.append(Doubtful(series.symbol, grid.name, *part, *numbers, "candles were changed behind mdata's back"))
+        reason = "candles were changed behind mdata's back"
+        doubts.append(Doubtful(series.symbol, grid.name, *part, *numbers, reason, series.exchange))
     return Verified(doubts=tuple(doubts), intervals=sum(one.intervals for one in doubts), months=len(found))
 
 
@@ -159,7 +161,7 @@ def _told(series: Series, found: audit.Audit) -> Verified:
     doubts = tuple(
         Doubtful(
             *(series.symbol, grid.name, *segment.range, grid.count(*segment.range)),
-            *(segment.candles, held, reason),
+            *(segment.candles, held, reason, series.exchange),
         )
         for segment, held, reason in found.doubts
     )

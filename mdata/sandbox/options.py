@@ -2,7 +2,7 @@
 
 from mdata.domain.interval import Range
 from mdata.domain.moment import parse_instant
-from mdata.domain.symbol import parse_symbol
+from mdata.exchange.bitfinex.symbols import parse_symbol
 from mdata.sandbox.market import DEFAULT_LISTED, NEVER, Pair
 
 

@@ -4,7 +4,10 @@ from typing import Any
 
 from mdata.store.engine import Connection
 
-COLUMNS = ("symbol", "timeframe", "open_time", "kind", "open", "high", "low", "close", "volume", "seen_at", "source")
+COLUMNS = (
+    "symbol", "timeframe", "open_time", "kind", "open", "high", "low", "close", "volume", "seen_at", "source",
+    "exchange",
+)  # fmt: skip
 
 
 def listed(connection: Connection) -> list[dict[str, Any]]:

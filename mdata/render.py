@@ -61,6 +61,13 @@ def table(columns: list[str], rows: list[list[Any]]) -> None:
     Console(highlight=False).print(drawn)
 
 
+def table_with_exchange(columns: list[str], rows: list[list[Any]]) -> None:
+    """Print rows whose last column is the exchange, which a person reads in the name of a series already."""
+    if sys.stdout.isatty():
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
+    table(columns, rows)
+
+
 def listing(columns: list[str], rows: list[list[Any]], sentences: list[str | None]) -> None:
     """Print rows for a person, each with its sentence below it; columns that hold nothing but zeros are left out.
 
@@ -103,7 +110,7 @@ def plan_table(planned: "list[Planned]") -> None:
         ]
         for one in planned
     ]
-    table(["series", "unknown intervals", "requests", "time", "bytes", "exchange"], rows)
+    table_with_exchange(["series", "unknown intervals", "requests", "time", "bytes", "exchange"], rows)
     requests = sum(one.estimate.requests for one in planned)
     seconds = sum(one.estimate.seconds for one in planned)
     size = sum(one.estimate.bytes for one in planned)

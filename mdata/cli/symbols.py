@@ -77,4 +77,4 @@ def _show(rows: list[dict[str, Any]]) -> None:
     from mdata import render
 
     columns = ["symbol", "stored", "exchange"]
-    render.table(columns, [[row["symbol"], " ".join(row["stored"]), row["exchange"]] for row in rows])
+    render.table_with_exchange(columns, [[row["symbol"], " ".join(row["stored"]), row["exchange"]] for row in rows])

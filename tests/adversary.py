@@ -244,9 +244,15 @@ class Life:
 MakeLife = Callable[..., Life]
 
 
-@pytest.fixture(params=["bitfinex", "made"])
-def exchange(request: pytest.FixtureRequest, clock: SetClock) -> Iterator[Sandbox]:
-    """An exchange with pairs of all sorts, without a rate limit, on the set clock: ours, and a made-up one."""
+@pytest.fixture(params=["bitfinex", "made"], name="venue")
+def any_venue(request: pytest.FixtureRequest) -> str:
+    """Ours, and a made-up exchange: where this is imported, every test is held with both."""
+    return str(request.param)
+
+
+@pytest.fixture
+def exchange(venue: str, clock: SetClock) -> Iterator[Sandbox]:
+    """An exchange with pairs of all sorts, without a rate limit, on the set clock."""
     pairs = [
         Pair("tBTCUSD"),
         Pair("tETHUSD"),
@@ -254,7 +260,7 @@ def exchange(request: pytest.FixtureRequest, clock: SetClock) -> Iterator[Sandbo
         Pair("tNEWUSD", listed=NOW - 9 * DAY - 12 * HOUR - 7 * MINUTE),
     ]
     by_symbol = {one.symbol: one for one in pairs}
-    if request.param == "made":
+    if venue == "made":
         with MadeUp(MadeUpMarket(by_symbol), clock, rule=RateRule(0)) as other, registered(other):
             yield other
     else:
@@ -269,7 +275,7 @@ def life(tmp_path: Path, exchange: Sandbox, clock: SetClock) -> MakeLife:
     def make(symbol: str = "tBTCUSD", days: str = "10", **settings: str) -> Life:
         if isinstance(exchange, MadeUp):
             # Every minute is a row there: more days would be more pages, and nothing else.
-            symbol, days = f"made:{symbol}", str(min(int(days), 40))
+            symbol, days = ",".join(f"made:{one}" for one in symbol.split(",")), str(min(int(days), 40))
         return Life(tmp_path, exchange, clock, **{"SYMBOLS": symbol, "BACKFILL_DAYS": days, **settings})
 
     return make

@@ -215,6 +215,12 @@ def market() -> Market:
 
 
 @pytest.fixture
+def venue() -> str:
+    """The exchange of a life; tests that are to hold with any take `any_venue` of `adversary.py` in its place."""
+    return "bitfinex"
+
+
+@pytest.fixture
 def clock() -> SetClock:
     return SetClock()
 

@@ -82,14 +82,22 @@ def test_a_missing_row_at_an_end_is_covered_by_nothing(judge: Judge, lacking: tu
 
 
 def test_a_silence_in_the_place_of_a_candle_changes_nothing_until_a_second_answer_says_so(judge: Judge) -> None:
-    judge.hears(told(0, 100, 3, 50, 97))
-    judge.hears(told(0, 101, 3, 97))
-    assert judge.minutes == [3, 50, 97]
-    judge.hears(told(0, 102, 3, 97))
-    assert judge.minutes == [3, 97]
+    judge.hears(told(0, 100, 40, 50, 60))
+    judge.hears(told(0, 101, 40, 60))
+    assert judge.minutes == [40, 50, 60]
+    judge.hears(told(0, 102, 40, 60))
+    assert judge.minutes == [40, 60]
     assert judge.final == [span(0, 102)]
     ((kind, time),) = judge.store.connection.execute("SELECT kind, open_time FROM candle_revisions").fetchall()
     assert (kind, time) == ("withdrawn", minute(50))
+
+
+def test_a_busy_stretch_that_turns_into_silence_is_history_that_is_served_no_more(judge: Judge) -> None:
+    judge.hears(told(0, 400, *range(400)))
+    for end in (401, 402):
+        judge.hears(told(0, end, *range(100), *range(300, end)))
+    assert judge.minutes == [*range(402)]
+    assert judge.store.connection.execute("SELECT count(*) FROM candle_revisions").fetchone() == (0,)
 
 
 def test_a_candle_in_the_place_of_a_silence_is_stored_at_once(judge: Judge) -> None:

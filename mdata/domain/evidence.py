@@ -85,7 +85,7 @@ def judge(page: Page, known: Known, settle: int) -> Verdict:
         doubts=[*found.doubts, *told.doubts, *_unconfirmed(page, known, enclosed)],
         ended=[*found.ended, *ended],
         unobtainable=found.unobtainable,
-        served=[part for part in known.unobtainable if any(part.start <= time < part.end for time in page.times)],
+        served=[part for part in known.unobtainable if any(part.start <= row[0] < part.end for row in page.candles)],
         silent=page.silent,
     )
 

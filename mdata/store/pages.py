@@ -163,10 +163,11 @@ def _make_final(connection: Connection, series: Series, part: Range, verdict: Ve
     candles.forget_lost(connection, series.id, part, but=verdict.lost)
     coverage.add(connection, series.id, part, "final", len(rows))
     times = [row[0] for row in rows]
-    if verdict.silent:
-        # Only what has no row at all is a silence to be looked at again.
-        times = sorted({*times, *(time for time in verdict.silent if part.start <= time < part.end)})
-    silences.remember(connection, series, part, times, now)
+    if series.venue.writes_silence:
+        told = (time for time in verdict.silent if part.start <= time < part.end)
+        silences.remember_outages(connection, series, part, sorted({*times, *told}), now)
+    else:
+        silences.remember(connection, series, part, times, now)
     return written
 
 

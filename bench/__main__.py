@@ -19,32 +19,37 @@ REPORT = Path("docs/performance.md")
 _BESIDE = ("typer", "httpx", "sqlite-utils", "pyrate-limiter", "adbc-driver-sqlite", "pyarrow", "pandas", "polars")
 
 _INTRODUCTION = """
-Written by `make bench`; do not edit it by hand. Every figure of the first table was measured beside its baseline, in
-turn, in one run; what is shown is the median of the ratios of all rounds, and in brackets the middle half of them.
-Absolute times belong to the machine, ratios hold for others too; *processor* is the ratio of processor time, which
-holds on a machine that has other work as well, as the load below says. The stores are made up: 20 series of
-one-minute candles, 1,000 gaps in them, of which 900 are unanswered stretches of three minutes and 100 candles deleted
-by hand.
+How fast mdata is, compared with a baseline on the same machine. `make bench` writes this page; do not edit it by
+hand.
 
-Without a clock, `tests/test_cost.py` guards what these figures rest on: the modules that a command imports, the
-statements it makes, the steps that SQLite takes for them at ten times as many candles, commits, and pages of the log.
+In the first table, mdata and its baseline were measured alternately in one run. The table shows the median of the
+ratios of all rounds, and in brackets the middle half of them. Absolute times only hold for this machine, ratios for
+others too. *processor* is the ratio of processor time, which is comparable even if the machine has other work (see
+the load below). The stores are generated: 20 series of one-minute candles with 1,000 gaps, of which 900 are
+stretches of three minutes without an answer, and 100 are deleted candles.
+
+`tests/test_cost.py` checks without a clock what these figures depend on: the modules that a command imports, the
+statements it executes, the steps that SQLite needs for them with ten times as many candles, commits, and pages of
+the log.
 """
 
 _LIFE = """
-A page comes packed over HTTP on loopback and ends on the disk. Its floor is the least that does the same without
-looking at it and without a ledger. Between two pages lie at least two seconds, by the exchange's limit.
+A page arrives compressed over HTTP on loopback and ends on the disk. The floor is the minimum that does the same
+without validation and without a ledger. The rate limit of the exchange leaves at least two seconds between two
+pages.
 """
 
 _START = """
-Each line is a process that goes one step farther than the one before. Python and typer are the floor; a command
-imports nothing that it does not need, and ends without taking the interpreter apart. pip compiles modules when it
-installs them; `uv` wants `--compile-bytecode`. A service that may not write beside them would compile at every start.
+Each line is a process that goes one step further than the one before. Python and typer are the floor. A command
+imports nothing that it does not need, and exits without tearing down the interpreter. pip compiles modules when it
+installs them; `uv` needs `--compile-bytecode` for that. Without compiled modules, a service that cannot write
+beside them compiles them at every start.
 """
 
 _GROWTH = """
-The same work on stores that differ in the number of candles alone. What the ledger answers costs as many rows as
-there are segments and gaps; the rest costs what it touches, and `verify` touches all. (Gaps lie farther apart in a
-larger store, so that fewer of them fit on the page of one request.)
+The same work on stores that only differ in the number of candles. What the ledger answers costs one row per segment
+and gap; everything else costs as much as it reads, and `verify` reads all. (In a larger store gaps are further
+apart, so fewer of them fit into the page of one request.)
 """
 
 

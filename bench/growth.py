@@ -20,7 +20,8 @@ from mdata.sandbox.market import Market, Pair
 from mdata.sandbox.server import Sandbox
 from mdata.store import pages
 from mdata.store import series as table
-from mdata.store.engine import open_store, sqlite3
+from mdata.store.opening import open_store
+from mdata.store.sqlite import sqlite3
 
 _READ = 40_000
 _SERIES = 7  # any of them

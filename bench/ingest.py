@@ -18,7 +18,9 @@ from mdata.exchange.bitfinex import wire
 from mdata.exchange.bitfinex.venue import BITFINEX
 from mdata.store import candles, pages
 from mdata.store import series as table
-from mdata.store.engine import Store, open_store, sqlite3
+from mdata.store.engine import Store
+from mdata.store.opening import open_store
+from mdata.store.sqlite import sqlite3
 
 T = TypeVar("T")
 
@@ -179,7 +181,7 @@ def _weight(folder: Path, parsed: list[list[Candle]]) -> list[Row]:
     worst, heaviest = max(over, key=lambda name: over[name]), max(each.values())
     told = ", ".join(f"{name} {number(value)}" for name, value in over.items())
     return [
-        Row("file ÷ VACUUMed file, in the worst order of arrival", 1.2, 1.12, Spread.of([over[worst]]), told),
+        Row("file ÷ VACUUMed file, for the worst order of inserts", 1.2, 1.12, Spread.of([over[worst]]), told),
         Row("bytes per candle ÷ text-key rowid layout", 0.65, 0.55, Spread.of([heaviest / text_key]),
             f"{number(heaviest)} B against {number(text_key)} B"),
     ]  # fmt: skip

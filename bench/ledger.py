@@ -9,7 +9,8 @@ from bench.table import Row
 from mdata.jobs.detect_gaps import find_missing
 from mdata.store import series as table
 from mdata.store.audit import count_segments
-from mdata.store.engine import open_for_reading, sqlite3
+from mdata.store.opening import open_for_reading
+from mdata.store.sqlite import sqlite3
 
 _LAG = """SELECT count(*) FROM (SELECT open_time - lag(open_time) OVER (ORDER BY open_time) AS step
           FROM candles WHERE series_id = ?) WHERE step <> 60000"""
@@ -20,8 +21,8 @@ def rows(small: Store, large: Store | None, rounds: int) -> list[Row]:
     goals = [
         ("`detect-gaps` query over 10.5 M rows ÷ per-series SQL LAG", 1 / 500, 1 / 1000),
         ("`detect-gaps`, whole process, 10.5 M rows, 1,000 gaps, 100 of them lost candles ÷ pass", 15, 9),
-        ("`detect-gaps` at 10.5 M rows ÷ at 1 M (as many segments and gaps)", 1.3, 1.05),
-        ("`status` at 10.5 M rows ÷ at 1 M (as many segments and gaps)", 1.3, 1.05),
+        ("`detect-gaps` at 10.5 M rows ÷ at 1 M (same number of segments and gaps)", 1.3, 1.05),
+        ("`status` at 10.5 M rows ÷ at 1 M (same number of segments and gaps)", 1.3, 1.05),
         ("deep audit (row counts against the ledger) ÷ COUNT(*) per series", 3, 2),
     ]
     measured: list[tuple[Spread | None, str]] = [(None, "not in the quick run")] * 4

@@ -25,21 +25,22 @@ from mdata.exchange.bitfinex.rest import Rest
 from mdata.exchange.bitfinex.venue import BITFINEX
 from mdata.store import candles, pages
 from mdata.store import series as table
-from mdata.store.engine import Store, sqlite3
+from mdata.store.engine import Store
 from mdata.store.known import read_known
+from mdata.store.sqlite import sqlite3
 
 PAGE_HEAD = ["a page of 10,000 candles", "ms", "floor, ms", "what the floor is"]
 START_HEAD = ["`status --json`, 20 series, 1,000 gaps", "processor, ms", "in all", "÷ pass"]
 
 _STAGES = {
-    "receive": "the same bytes from a bare socket, unpacked",
+    "receive": "the same bytes from a bare socket, decompressed",
     "parse": "`json.loads`",
-    "validate": "tuples, without a look at what is in them",
+    "validate": "tuples, without checking their values",
     "prove": "–",
     "lock and begin": "BEGIN IMMEDIATE alone",
     "bind and step": "plain INSERTs into a table without triggers, in a file that cannot give space back",
     "ledger": "–",
-    "commit": "as much to the same disk",
+    "commit": "the same amount to the same disk",
 }
 _NOW = END + 10 * MINUTE
 _UNCOMPILED = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPYCACHEPREFIX": "/nonexistent"}
@@ -172,11 +173,11 @@ def _serve(server: socket.socket, packed: bytes) -> None:
 
 def start(store: Generated, rounds: int) -> list[list[str]]:
     """Return the stages of a `status`: processes that go a step farther each, in turn; medians."""
-    modules = "import mdata.cli.main, mdata.cli.status, mdata.jobs.status, mdata.shapes, json"
+    modules = "import mdata.cli.main, mdata.cli.commands.status, mdata.jobs.status, mdata.json_views, json"
     steps: dict[str, Callable[[], Cost]] = {
         "Python itself (`python -c pass`)": nothing,
         "import typer": _code("import typer"),
-        "import what surrounds every command": _code("import mdata.cli.main"),
+        "import what all commands share": _code("import mdata.cli.main"),
         "import what `status` needs": _code(modules),
         "options, settings, open, ask, JSON": process(store.environ(), "status", "--json"),
     }
@@ -187,7 +188,7 @@ def start(store: Generated, rounds: int) -> list[list[str]]:
     for name, reached in zip(steps, measured, strict=True):
         rows.append([name, number(reached - before), number(reached), number(reached / measured[0])])
         before = reached
-    return [*rows, ["the same where no module is compiled", "–", number(last), number(last / measured[0])]]
+    return [*rows, ["the same without compiled modules", "–", number(last), number(last / measured[0])]]
 
 
 def _code(imports: str) -> Callable[[], Cost]:

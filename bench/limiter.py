@@ -43,7 +43,7 @@ def _acquire(folder: Path) -> Row:
     limiter.close()
     ratio = statistics.median(mine) / statistics.median(theirs)
     told = f"{number(statistics.median(mine) * 1e6)} µs against {number(statistics.median(theirs) * 1e6)} µs"
-    goal = "limiter: a free slot, taken and sent ÷ pyrate-limiter SQLiteBucket, p50"
+    goal = "limiter: taking a free slot and sending ÷ pyrate-limiter SQLiteBucket, p50"
     return Row(goal, 1 / 5, 1 / 40, Spread.of([ratio]), told)
 
 
@@ -64,7 +64,7 @@ def _share(folder: Path, duration: float) -> list[Row]:
         Row("limiter: fairness (Jain) within a class", 0.98, 0.99, Spread.of([jain]), told, at_least=True),
         Row("limiter: wait p99 ÷ ideal", 1.5, 1.1, Spread.of([p99 / (_DELAY * _PROCESSES)]),
             f"{number(p99 * 1000)} ms, ideal {number(_DELAY * _PROCESSES * 1000)} ms"),
-        Row("limiter: slots given too early", 0, 0, Spread.of([too_early])),
+        Row("limiter: slots granted too early", 0, 0, Spread.of([too_early])),
     ]  # fmt: skip
 
 

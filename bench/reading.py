@@ -12,7 +12,7 @@ from mdata.domain.timeframe import MINUTE
 from mdata.exchange.bitfinex.venue import BITFINEX
 from mdata.store import candles, coverage
 from mdata.store import series as table
-from mdata.store.engine import open_store
+from mdata.store.opening import open_store
 
 MONTH = 43_200  # minutes
 WHOLE = 5_000_000

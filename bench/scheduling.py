@@ -20,7 +20,7 @@ from mdata.domain.budget import Priority
 from mdata.ratelimit import RateLimit
 from mdata.sandbox.market import Market, Pair
 from mdata.sandbox.server import Sandbox
-from mdata.store.engine import sqlite3
+from mdata.store.sqlite import sqlite3
 
 MDATA = str(Path(sys.executable).with_name("mdata"))
 PAIRS = [f"t{name}USD" for name in ("BTC", "ETH", "SOL", "LTC")]
@@ -46,7 +46,7 @@ def start_up(env: dict[str, str], rounds: int) -> None:
         for name, command in runs.items():
             found[name].append(cost(command, env))
     bare = statistics.median(cpu for cpu, _ in found["python -c pass"])
-    print("| run, nothing due | processor | × bare Python | wall, fastest |\n|---|---|---|---|")
+    print("| run with nothing to do | processor | × bare Python | wall, fastest |\n|---|---|---|---|")
     for name, figures in found.items():
         cpu = statistics.median(cpu for cpu, _ in figures)
         print(f"| `{name}` | {cpu:.0f} ms | {cpu / bare:.1f} | {min(wall for _, wall in figures):.0f} ms |")

@@ -41,7 +41,7 @@ def rows(with_gaps: Store, whole: Store, rounds: int) -> list[Row]:
     goals = [
         Row("`status --json` ÷ `python -c pass` (1 M candles, 20 series, 1,000 gaps)", 8, 6, found,
             f"{processor}; {took * 1000:.0f} ms"),
-        Row("5 s (a run of what mdata replaces) ÷ `status`", 30, 60, Spread.of([5 / one for one in walls(status)]),
+        Row("5 s (one run of the predecessor) ÷ `status`", 30, 60, Spread.of([5 / one for one in walls(status)]),
             at_least=True),
     ]  # fmt: skip
     passed, *idle = in_turn(
@@ -50,7 +50,7 @@ def rows(with_gaps: Store, whole: Store, rounds: int) -> list[Row]:
     ratios = {command: against(one, passed) for command, one in zip(NOTHING_DUE, idle, strict=True)}
     slowest, processor = max(ratios.values(), key=lambda found: found[0].median)
     told = ", ".join(f"`{command}` {found.median:.1f}" for command, (found, _) in ratios.items())
-    goals.append(Row("a job with nothing due ÷ pass (the slowest of four)", 8, 6, slowest, f"{processor}; {told}"))
+    goals.append(Row("a job with nothing to do ÷ pass (the slowest of four)", 8, 6, slowest, f"{processor}; {told}"))
     passed, first = in_turn(rounds, nothing, lambda: first_request(whole))
     found, processor = against(first, passed)
     told = f"{processor}; {number(Spread.of(walls(first)).median * 1000)} ms"

@@ -12,7 +12,8 @@ from mdata.domain.timeframe import MINUTE, TIMEFRAMES
 from mdata.exchange.bitfinex.venue import BITFINEX
 from mdata.store import candles, coverage
 from mdata.store import series as table
-from mdata.store.engine import open_store, sqlite3
+from mdata.store.opening import open_store
+from mdata.store.sqlite import sqlite3
 
 # All stores end here, and the processes that are measured are told that this is now.
 NOW = 1_767_225_905_000  # 2026-01-01 00:05:05 UTC

@@ -22,7 +22,7 @@ def rows(folder: Path, minutes: int, series: int = 25) -> list[Row]:
     p50, p99 = (lags[round((len(lags) - 1) * share)] for share in (0.5, 0.99))
     told = f"{len(lags)} candles of {series} pairs, half of them within {p50:.2f} s"
     return [
-        Row("stream: from close of a candle to its commit, p99, s", 3, 1.5, Spread.of([p99]), told),
+        Row("stream: from the close of a candle to its commit, p99, s", 3, 1.5, Spread.of([p99]), told),
         Row("stream: peak memory, MiB", 120, 80, Spread.of([peak])),
     ]
 

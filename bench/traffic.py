@@ -16,7 +16,7 @@ from mdata.domain.query import PAGE_LIMIT
 from mdata.domain.timeframe import DAY, HOUR, MINUTE
 from mdata.sandbox.market import Market, Pair
 from mdata.sandbox.server import RateRule, Sandbox
-from mdata.store.engine import sqlite3
+from mdata.store.sqlite import sqlite3
 
 _SPEED = 5
 # What Bitfinex documents: 30 requests in any minute.
@@ -104,7 +104,7 @@ def _share(folder: Path, processes: int, pages: int) -> list[Row]:
     what = f"{processes} process{'es' if processes > 1 else ''}"
     told = f"{len(at)} requests in {number(at[-1] - at[0])} s, {_SPEED} times as fast as life"
     return [
-        Row(f"share of the shared budget used while work is left, {what}", 0.95, 0.99, Spread.of([used]), told,
+        Row(f"share of the shared budget used while work remains, {what}", 0.95, 0.99, Spread.of([used]), told,
             at_least=True),
         Row(f"requests over the limit of 30 a minute, {what}", 0, 0, Spread.of([refused])),
     ]  # fmt: skip

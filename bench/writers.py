@@ -18,7 +18,8 @@ from mdata.domain.query import PAGE_LIMIT
 from mdata.domain.timeframe import MINUTE
 from mdata.errors import NotNowError
 from mdata.store import candles, coverage
-from mdata.store.engine import Store, open_store
+from mdata.store.engine import Store
+from mdata.store.opening import open_store
 
 _SERIES = [f"tA{letter}AUSD" for letter in "ABCDEFGHIJKLMNOPQRST"]
 _PAUSE = 0.05
@@ -39,7 +40,7 @@ def rows(folder: Path, rounds: int, duration: float) -> list[Row]:
         f"{writes:,} small writes; alone {number(alone * 1000)} ms"
     )
     errors = sum(one["errors"] for found in beside for one in found.values())
-    goal = "small writer p99 beside a back-to-back bulk writer ÷ lock hold of one page"
+    goal = "small writer p99 next to a continuous bulk writer ÷ time that one page holds the lock"
     return [Row(goal, 3, 2, ratio(p99s, holds), told), Row("“locked” errors", 0, 0, Spread.of([errors]))]
 
 

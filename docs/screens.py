@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from fcntl import ioctl
+from functools import cmp_to_key
 from json import dumps, loads
 from pathlib import Path
 from shlex import split
@@ -21,15 +22,16 @@ from unittest.mock import patch
 
 import typer
 
-from mdata.cli import frame
+from mdata.cli import entry
 from mdata.cli.main import COMMANDS, HIDDEN, app
 from mdata.config.table import CATEGORIES
 from mdata.domain.interval import Range
-from mdata.domain.moment import parse_instant
-from mdata.errors import EXIT_CODES
+from mdata.domain.times import parse_instant
+from mdata.exit_codes import EXIT_CODES, worst
 from mdata.sandbox.market import Market, Pair
 from mdata.sandbox.server import RateRule, Sandbox
-from mdata.store.engine import open_store, sqlite3
+from mdata.store.opening import open_store
+from mdata.store.sqlite import sqlite3
 
 NOW = "2026-11-02T12:04:03Z"
 HOME = "/home/you"
@@ -98,7 +100,7 @@ class Rehearsal:
         if program == "sqlite3":
             return self._sqlite3(*arguments)
         environment = patch.dict(os.environ, self._environment, clear=True)
-        clock = patch.object(frame, "clock_of", lambda _: self._clock)
+        clock = patch.object(entry, "clock_of", lambda _: self._clock)
         with environment, clock, _folder(self._folder.name), _signals(), _terminal() as shown:
             try:
                 app(arguments, prog_name="mdata")
@@ -217,7 +219,41 @@ def parts_of(command: str) -> list[str]:
 
 def exit_codes() -> str:
     """Return the table of exit codes."""
-    return _table(("code", "meaning"), [(str(code), meaning) for code, meaning in EXIT_CODES.items()])
+    rows = [
+        (
+            one.text,
+            one.meaning,
+            f"`{one.outcome}`",
+            "yes" if one.is_retryable else "",
+            "" if one.is_green else "fails",
+        )
+        for one in EXIT_CODES
+    ]
+    return _table(("code", "meaning", "`outcome`", "`retryable`", "unit"), rows)
+
+
+def severity() -> str:
+    """Return the sentences that say which of several exit codes wins, and after which another run may help."""
+    codes = [number for one in EXIT_CODES for number in one.numbers if 0 < number < 128]
+    ranked = sorted(codes, key=cmp_to_key(lambda one, other: -1 if worst(one, other) == one else 1))
+    *most, last = (one.text for one in EXIT_CODES if one.is_retryable)
+    return (
+        "If several things went wrong in one run, the most severe decides the code: a signal, then\n"
+        f"{', '.join(map(str, ranked))}.\n"
+        f"After {', '.join(most)} and {last} the same command may get further later; the message says when.\n"
+    )
+
+
+def units_codes() -> str:
+    """Return the sentences that say which exit codes fail a unit."""
+    *most, last = (number for one in EXIT_CODES for number in one.numbers if one.is_green)
+    *failing, worst_code = (one.text for one in EXIT_CODES if not one.is_green and one.numbers[0] < 128)
+    return (
+        f"- **Exit codes in systemd.** {', '.join(map(str, most))} and {last} count as success, because none\n"
+        f"  of them needs a person. {', '.join(failing)} and {worst_code} fail the unit and raise\n"
+        "  [the alarm](#the-alarm).\n"
+        "  systemd kills a job that hangs beyond its limit.\n"
+    )
 
 
 def settings() -> str:

@@ -1,16 +1,16 @@
-"""What can go wrong, as one tree; each class carries the exit code that `mdata` ends with.
+"""What can go wrong, as one tree; each class carries the exit code that `mdata` ends with (`exit_codes.py`).
 
     MdataError
-    ├── UsageError            2   what was asked for cannot be
-    ├── IncompleteError       3   an interval is unknown, and completeness was demanded
-    ├── NotThereError         3   there is no store, or nothing is stored of a series
-    ├── RowsRefusedError     65   single candles of an answer were refused
-    ├── UnreachableError     69   the exchange cannot be reached, or is in maintenance
-    ├── StorageError         74   disk full, I/O error, damaged database
-    ├── NotNowError          75   a lock is held, or the rate limit blocks for too long
-    ├── BadAnswerError       76   the exchange answered nonsense
-    ├── NotPermittedError    77   a file or folder may not be read or written
-    └── ConfigurationError   78   a setting, a newer schema, a foreign file, an unsafe URL
+    ├── UsageError         what was asked for cannot be
+    ├── IncompleteError    an interval is unknown, and completeness was demanded
+    ├── NotThereError      there is no store, or nothing is stored of a series
+    ├── RowsRefusedError   single candles of an answer were refused
+    ├── UnreachableError   the exchange cannot be reached, or is in maintenance
+    ├── StorageError       disk full, I/O error, damaged database
+    ├── NotNowError        a lock is held, or the rate limit blocks for too long
+    ├── BadAnswerError     the exchange answered nonsense
+    ├── NotPermittedError  a file or folder may not be read or written
+    └── ConfigurationError a setting, a newer schema, a foreign file, an unsafe URL
 
 Anything that is no MdataError is a bug and ends with 1.
 
@@ -19,52 +19,34 @@ A message says what, where, why, and what to do next; it is shown without a trac
 
 from typing import ClassVar
 
-OK = 0
-BUG = 1
-USAGE = 2
-WORK_REMAINS = 3
-
-# With these the same command may get further later; the sentence then says when, in these words.
-RETRYABLE = frozenset({WORK_REMAINS, 69, 75})
-NEXT_ATTEMPT = "the next attempt may be made"
-
-# Every code that mdata ends with, told once: for `mdata --help`, the README and the reference.
-EXIT_CODES = {
-    "0": "done",
-    "1": "a bug in mdata",
-    "2": "wrong usage",
-    "3": "ended well, work remains",
-    "65": "single rows of an answer were refused; their intervals stay unknown",
-    "69": "the exchange cannot be reached, or is in maintenance",
-    "74": "storage: disk full, I/O error, damaged file",
-    "75": "not now: another run holds the lock, or the rate limit blocks too long",
-    "76": "the exchange answered nonsense",
-    "77": "permission, or a limit of the machine: memory, threads, open files",
-    "78": "configuration: a setting, a newer schema, a foreign file",
-    "129, 130, 143": "ended by a signal; the state is consistent",
-    "141": "whoever read the output has left, as `| head` does",
-}
-
-# The worst of several exit codes wins; signals (above 128) are worse than all of these.
-SEVERITY = (0, 3, 75, 69, 65, 76, 78, 77, 74, 1)
+from mdata import exit_codes
 
 
 class MdataError(Exception):
-    """Anything mdata reports in one sentence."""
+    """Anything mdata reports in one sentence; `next_attempt` ends it where it says when to try again."""
 
-    exit_code: ClassVar[int] = BUG
+    exit_code: ClassVar[int] = exit_codes.BUG
+
+    def __init__(self, message: str = "", *, next_attempt: str | None = None) -> None:
+        super().__init__(message if next_attempt is None else f"{message}; {next_attempt}")
+        self.next_attempt = next_attempt
+
+    def __init_subclass__(cls) -> None:
+        # Only bugs end with 1: a kind of error without a code of its own could not be told from one.
+        if cls.exit_code == exit_codes.BUG or not exit_codes.is_known(cls.exit_code):
+            raise TypeError(f"{cls.__name__} has no exit code of the table in mdata/exit_codes.py")
 
 
 class UsageError(MdataError, ValueError):
     """What was asked for cannot be: a misspelt symbol, an end before its start, a file of no known kind."""
 
-    exit_code = USAGE
+    exit_code = exit_codes.USAGE
 
 
 class IncompleteError(MdataError):
     """Candles that are not all there, where all were demanded; `ranges` are those that lack, ms UTC."""
 
-    exit_code = WORK_REMAINS
+    exit_code = exit_codes.WORK_REMAINS
 
     def __init__(self, message: str, ranges: tuple[tuple[int, int], ...] = ()) -> None:
         super().__init__(message)
@@ -74,49 +56,49 @@ class IncompleteError(MdataError):
 class NotThereError(MdataError):
     """There is no store, or nothing is stored of a series; a backfill brings it."""
 
-    exit_code = WORK_REMAINS
+    exit_code = exit_codes.WORK_REMAINS
 
 
 class RowsRefusedError(MdataError):
     """Single candles of an answer were refused and kept aside; their intervals stay unknown."""
 
-    exit_code = 65
+    exit_code = exit_codes.ROWS_REFUSED
 
 
 class UnreachableError(MdataError):
     """The exchange cannot be reached, or is in maintenance, after all retries."""
 
-    exit_code = 69
+    exit_code = exit_codes.UNREACHABLE
 
 
 class StorageError(MdataError):
     """The store cannot be read or written: full disk, I/O error, damaged file."""
 
-    exit_code = 74
+    exit_code = exit_codes.STORAGE
 
 
 class NotNowError(MdataError):
     """A lock is held or the rate limit blocks for longer than the run may last."""
 
-    exit_code = 75
+    exit_code = exit_codes.NOT_NOW
 
 
 class BadAnswerError(MdataError):
     """The exchange answered something that cannot be an answer to what was asked."""
 
-    exit_code = 76
+    exit_code = exit_codes.BAD_ANSWER
 
 
 class NotPermittedError(MdataError):
     """A file or folder may not be read or written by this user, or the system grants no more threads or memory."""
 
-    exit_code = 77
+    exit_code = exit_codes.NOT_PERMITTED
 
 
 class ConfigurationError(MdataError):
     """A setting is wrong, the file is not ours, or its schema is newer than this program."""
 
-    exit_code = 78
+    exit_code = exit_codes.CONFIGURATION
 
 
 class MissingExtraError(ConfigurationError):
@@ -126,8 +108,8 @@ class MissingExtraError(ConfigurationError):
 class RateLimitedError(NotNowError):
     """The exchange refused a request because there were too many; `retry_after` is its own wish in seconds."""
 
-    def __init__(self, message: str, retry_after: float | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, retry_after: float | None = None, *, next_attempt: str | None = None) -> None:
+        super().__init__(message, next_attempt=next_attempt)
         self.retry_after = retry_after
 
 
@@ -145,8 +127,3 @@ class Stopped(BaseException):
     def __init__(self, signal: int) -> None:
         super().__init__(signal)
         self.exit_code = 128 + signal
-
-
-def worst(*exit_codes: int) -> int:
-    """Return the exit code that wins when several things went wrong in one run."""
-    return max(exit_codes, default=OK, key=lambda code: code if code > 128 else SEVERITY.index(code) / 100)

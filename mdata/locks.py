@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mdata.clock import Clock
-from mdata.domain.moment import iso
-from mdata.errors import NEXT_ATTEMPT, NotNowError
-from mdata.flock import POLL, FileLock, is_locked
+from mdata.domain.next_attempt import when
+from mdata.domain.times import iso
+from mdata.errors import NotNowError
+from mdata.flock.lock import POLL, FileLock
+from mdata.flock.looking import is_locked
 from mdata.processes import process
 
 # Every note is written over the whole of the one before it, in one piece: nobody reads half of one.
@@ -35,7 +37,7 @@ def command_lock(database: Path, command: str, wait: float, clock: Clock) -> Ite
     try:
         # Somebody who only looks whether a command runs holds its lock for an instant.
         if not lock.acquire(max(clock.real(wait), 2 * POLL)):
-            raise NotNowError(_busy(database, command, _read(lock.path), clock.boottime() - began))
+            raise _busy(database, command, _read(lock.path), clock.boottime() - began)
         note = {"pid": os.getpid(), "command": command, "since": iso(clock.now())}
         with suppress(OSError):  # a full disk: it is the kernel that holds the lock, the note is for people
             os.pwrite(lock.fd, json.dumps(note).encode().ljust(_NOTE_BYTES - 1) + b"\n", 0)
@@ -54,15 +56,18 @@ def _path(database: Path, command: str) -> Path:
     return database.with_name(f"{database.name}.{command}.lock")
 
 
-def _busy(database: Path, command: str, by: Holder, seconds: float) -> str:
+def _busy(database: Path, command: str, by: Holder, seconds: float) -> NotNowError:
     waited = f"; waited {seconds:.0f} s" if seconds >= 1 else ""
     if by.pid is None:
-        return f"another `mdata {command}` is at work on {database}{waited}; {NEXT_ATTEMPT} as soon as that has ended"
+        return NotNowError(
+            f"another `mdata {command}` is at work on {database}{waited}", next_attempt=when("that has ended")
+        )
     stopped = process(by.pid).is_stopped
     advice = f"`kill -CONT {by.pid}` lets it go on" if stopped else f"`kill {by.pid}` ends it, and nothing is lost"
-    return (
+    return NotNowError(
         f"another `mdata {command}` is at work on {database} (process {by.pid}, since {by.since}"
-        f"{', stopped' if stopped else ''}){waited}; {NEXT_ATTEMPT} as soon as it has ended; {advice}"
+        f"{', stopped' if stopped else ''}){waited}; {advice}",
+        next_attempt=when("it has ended"),
     )
 
 

@@ -6,9 +6,10 @@ control and formatting characters are shown as escapes.
 
 import sys
 import unicodedata
-from typing import TextIO
+from typing import Literal, TextIO
 
-LEVELS = {"DEBUG": 7, "INFO": 6, "NOTICE": 5, "WARNING": 4, "ERROR": 3}
+Level = Literal["DEBUG", "INFO", "NOTICE", "WARNING", "ERROR"]
+LEVELS: dict[str, int] = {"DEBUG": 7, "INFO": 6, "NOTICE": 5, "WARNING": 4, "ERROR": 3}
 _UNSEEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 
 
@@ -54,6 +55,10 @@ class StderrLog:
     def error(self, text: str) -> None:
         """Say what went wrong."""
         self._write("ERROR", text)
+
+    def say(self, level: Level, text: str) -> None:
+        """Say something at a level that somebody else has decided."""
+        self._write(level, text)
 
     def _folded(self, text: str) -> list[str]:
         """Return what a person is to see: of a line that repeats, how often it came, ever more seldom."""

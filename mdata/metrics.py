@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from mdata import __version__, extras
 from mdata.domain.gaps import STATUSES
 from mdata.errors import ConfigurationError
+from mdata.fetching.wanted import Target
 from mdata.files import replace_whole
 from mdata.jobs.status import SeriesState, Status
-from mdata.jobs.wanted import Target
 from mdata.logs import harmless
 from mdata.ratelimit import BudgetView
 from mdata.store.sqlite import SQLITE_VERSION

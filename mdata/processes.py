@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mdata.clock import SystemClock
-from mdata.domain.moment import iso
+from mdata.domain.times import iso
 
 _CLOCK = SystemClock()
 _LONGEST = 60  # characters of a command line that are shown

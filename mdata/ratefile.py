@@ -16,7 +16,7 @@ from mdata.domain.pace import Pace
 from mdata.domain.record import Instant, decode, encode
 from mdata.errors import ConfigurationError, NotPermittedError, StorageError
 from mdata.files import shared_mode
-from mdata.flock import FileLock
+from mdata.flock.lock import FileLock
 
 _MAX_BYTES = 64 * 1024
 # It stands beside the file from its first use on, so that a lost file is not taken for one that never was.

@@ -12,18 +12,10 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from mdata.clock import Clock
-from mdata.domain.budget import (
-    GRACE,
-    Priority,
-    State,
-    Waiter,
-    backoff,
-    kept,
-    longest_block,
-    patience,
-)
-from mdata.domain.moment import iso
+from mdata.domain.budget import GRACE, Priority, State, Waiter, kept, patience
 from mdata.domain.pace import Pace
+from mdata.domain.retries import backoff, longest_block
+from mdata.domain.times import iso
 from mdata.domain.venue import Venue
 from mdata.errors import NotNowError, SlotLostError
 from mdata.exchange.registry import HOME
@@ -36,7 +28,7 @@ NOBODY = Waiter("", int(Priority.UPDATE), 0.0)
 _POLL = 0.02
 
 
-class Wait(NamedTuple):
+class SlotWait(NamedTuple):
     """Why a caller waits: until `until` (ms UTC) at least, for a block or for `ahead` others.
 
     It has waited for `lasts` seconds, and looks again in `seconds`.
@@ -102,7 +94,7 @@ class RateLimit:
         priority: Priority,
         plan: Callable[[], T | None],
         deadline: float | None = None,
-        on_wait: Callable[[Wait], None] | None = None,
+        on_wait: Callable[[SlotWait], None] | None = None,
     ) -> T | None:
         """Wait for a slot and return what `plan`, called when it has come, wants to ask; it is to be sent at once.
 
@@ -197,7 +189,7 @@ class RateLimit:
             shared.problem,
         )
 
-    def _try_turn(self, me: Waiter, deadline: float | None) -> Wait | None:
+    def _try_turn(self, me: Waiter, deadline: float | None) -> SlotWait | None:
         """Return None when it is this waiter's turn, else why, and for how long to sleep before looking again."""
         with self._file.locked() as shared:
             now, is_early = shared.now, shared.now < self._not_before
@@ -216,7 +208,7 @@ class RateLimit:
             return None
         return self._wait(state, me, ready_at, now)
 
-    def _wait(self, state: State, me: Waiter, ready_at: float, now: float) -> Wait:
+    def _wait(self, state: State, me: Waiter, ready_at: float, now: float) -> SlotWait:
         seconds = ready_at - now
         if seconds <= 0:  # somebody else has been offered the slot, or given it
             seconds = max(0.002, min(_POLL, self._pace.delay / 4))
@@ -225,7 +217,7 @@ class RateLimit:
         elif state.head() != me and state.blocked_until <= now:
             seconds = min(seconds, GRACE)  # whoever is to go first may die before
         until = self._clock.now() + int(max(seconds, ready_at - now) * 1000)
-        return Wait(seconds, now - me.since, until, state.blocked_until > now, max(0, len(state.waiters) - 1))
+        return SlotWait(seconds, now - me.since, until, state.blocked_until > now, max(0, len(state.waiters) - 1))
 
     def _confirm(self, me: Waiter) -> bool:
         """Take the slot, unless somebody else has taken it, or a block came, in the meantime."""

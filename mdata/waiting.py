@@ -14,14 +14,14 @@ from mdata.errors import Stopped
 from mdata.processes import Process
 
 PATIENCE = 60.0  # seconds that a lock is waited for
-_SILENT = 2.0  # seconds that a wait may last before it is spoken of
+_UNTOLD_SECONDS = 2.0  # seconds that a wait may last before it is spoken of
 _LOOK_EVERY = 1.0  # seconds between two looks at who holds what is waited for
 _CLOSING = 0.8  # seconds of waiting that are left when the time is over
 
 _CLOCK = SystemClock()
 
 
-class Log(Protocol):
+class WaitingLog(Protocol):
     """Where a wait is spoken of."""
 
     def notice(self, text: str) -> None:
@@ -37,7 +37,7 @@ class _Run:
     """What bounds all waits of this process; times are seconds of boot time."""
 
     def __init__(self) -> None:
-        self.log: Log | None = None
+        self.log: WaitingLog | None = None
         self.deadline = inf
         self.signal: int | None = None
 
@@ -45,7 +45,7 @@ class _Run:
 _RUN = _Run()
 
 
-def speak_to(log: Log) -> None:
+def speak_to(log: WaitingLog) -> None:
     """Speak of waits to `log` from now on."""
     _RUN.log = log
 
@@ -74,7 +74,7 @@ class Wait:
         self._limit = PATIENCE if limit is None else limit
         self._start = _CLOCK.boottime()
         self.since = self._start if since is None else since
-        self._look_at = self._start + _SILENT
+        self._look_at = self._start + _UNTOLD_SECONDS
         self._said: list[tuple[int, bool]] | None = None
 
     @property

@@ -21,12 +21,12 @@ from made_up import MadeUp, MadeUpMarket, registered
 from mdata.cli.main import app
 from mdata.clock import SystemClock
 from mdata.domain.interval import Range
-from mdata.domain.moment import parse_instant
 from mdata.domain.timeframe import HOUR, MINUTE, TIMEFRAMES
+from mdata.domain.times import parse_instant
 from mdata.exchange.http import Http
 from mdata.sandbox.market import Market, Pair
 from mdata.sandbox.server import RateRule, Sandbox, parse_fault
-from mdata.store.engine import sqlite3
+from mdata.store.sqlite import sqlite3
 
 SETTLE = 2 * MINUTE
 # By when what is documented is noticed at the latest, and a repair or two have passed over it.
@@ -66,7 +66,8 @@ class Finished(NamedTuple):
 
     @property
     def json(self) -> dict[str, Any]:
-        return json.loads(self.out)
+        found: dict[str, Any] = json.loads(self.out)
+        return found
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mdata.domain.candle import Candle
 from mdata.domain.claim import Claim
-from mdata.domain.doubt import Doubt, Kind
+from mdata.domain.doubt import Doubt, DoubtKind
 from mdata.domain.interval import Range, normal
 from mdata.domain.query import Page, Query, RefusedRow
 from mdata.domain.timeframe import MINUTE, TIMEFRAMES
@@ -13,7 +13,7 @@ from mdata.domain.venue import Venue
 from mdata.exchange.bitfinex.venue import BITFINEX
 from mdata.store import candles, coverage, doubts
 from mdata.store import series as table
-from mdata.store.engine import open_store
+from mdata.store.opening import open_store
 from mdata.store.pages import Applied, apply_live, apply_page
 
 M1 = TIMEFRAMES["1m"]
@@ -102,7 +102,7 @@ class Judge:
     def provisional(self) -> list[Range]:
         return self._covered("provisional")
 
-    def _covered(self, kind: coverage.Kind) -> list[Range]:
+    def _covered(self, kind: coverage.CoverageKind) -> list[Range]:
         found = coverage.segments(self.store.connection, 1)
         for segment in found:
             lost = candles.lost(self.store.connection, 1, segment.range)
@@ -121,10 +121,10 @@ class Judge:
     def minutes(self) -> list[int]:
         return [(row[0] - T0) // MINUTE for row in self.stored]
 
-    def doubts(self, kind: Kind) -> list[Doubt]:
+    def doubts(self, kind: DoubtKind) -> list[Doubt]:
         return [doubt for doubt in doubts.of(self.store.connection, 1) if doubt.kind == kind]
 
-    def doubted(self, kind: Kind) -> list[Range]:
+    def doubted(self, kind: DoubtKind) -> list[Range]:
         return [doubt.range for doubt in self.doubts(kind)]
 
     @property

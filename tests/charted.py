@@ -10,7 +10,8 @@ from mdata.domain.timeframe import MINUTE, TIMEFRAMES
 from mdata.exchange.bitfinex.venue import BITFINEX
 from mdata.store import candles, coverage
 from mdata.store import series as table
-from mdata.store.engine import Connection, open_store
+from mdata.store.connection import Connection
+from mdata.store.opening import open_store
 
 M1 = TIMEFRAMES["1m"]
 # Minutes before the end, from and to: what is not simply there in the store with every verdict.
@@ -102,7 +103,7 @@ def introduce(connection: Connection, symbol: str, start: int, end: int) -> int:
     return found.id
 
 
-def _cover(connection: Connection, series_id: int, part: Range, kind: coverage.Kind) -> None:
+def _cover(connection: Connection, series_id: int, part: Range, kind: coverage.CoverageKind) -> None:
     coverage.add(connection, series_id, part, kind, candles.count(connection, series_id, part))
 
 

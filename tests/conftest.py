@@ -8,7 +8,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -22,14 +22,15 @@ from mdata.config import load
 from mdata.domain.interval import Range
 from mdata.domain.timeframe import TIMEFRAMES
 from mdata.exchange.bitfinex.rest import Rest
-from mdata.jobs.context import Context, Limits
 from mdata.ratelimit import RateLimit
+from mdata.running.context import Context, Limits
 from mdata.sandbox.market import Market, Pair
 from mdata.sandbox.server import RateRule, Sandbox
+from mdata.store.jobs import Origin
+from mdata.store.opening import open_store
 
 # The engine that mdata itself uses: two copies of SQLite in one process undo each other's file locks.
-from mdata.store.engine import open_store, sqlite3
-from mdata.store.jobs import Origin
+from mdata.store.sqlite import sqlite3
 
 # Commands that run inside of a test's process leave descriptors open, as a process that ends would not.
 _, _most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -104,7 +105,8 @@ class Ended:
 
     @property
     def json(self) -> dict[str, Any]:
-        return json.loads(self.out)
+        found: dict[str, Any] = json.loads(self.out)
+        return found
 
 
 class Folder:
@@ -113,7 +115,7 @@ class Folder:
     def __init__(self, path: Path, sandbox: Sandbox) -> None:
         self.path, self.sandbox = path, sandbox
         self.database = path / "mdata.db"
-        self.before: list[str | Path] = []  # what the command line is run by: strace, setpriv
+        self.before: Sequence[str | Path] = []  # what the command line is run by: strace, setpriv
         self.settings = {
             "BITFINEX_REST_URL": sandbox.rest_url,
             "BITFINEX_WS_URL": sandbox.ws_url,
@@ -152,7 +154,8 @@ class Folder:
         ).returncode  # fmt: skip
 
     def json_in(self, name: str) -> dict[str, Any]:
-        return json.loads((self.path / name).read_text())
+        found: dict[str, Any] = json.loads((self.path / name).read_text())
+        return found
 
     def show(self, *arguments: str, typed: str = "", **settings: str) -> tuple[int, str]:
         """Run a command at a terminal; return its exit code and what the terminal shows."""

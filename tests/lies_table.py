@@ -1,4 +1,4 @@
-"""Write the tables of docs/reliability.md: each lie to each job, what is stored and said, and when it is healed.
+"""Write the tables of docs/reliability.md: each lie to each job, what is stored and said, and when it is corrected.
 
     lies_table.py docs/reliability.md
 
@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 from adversary import Life
 from conftest import DAY, NOW, SetClock, stored
 
-from mdata.domain.moment import human_duration
 from mdata.domain.timeframe import HOUR, MINUTE
+from mdata.domain.times import human_duration
 from mdata.sandbox.limit import RateRule
 from mdata.sandbox.market import Market, Pair
 from mdata.sandbox.server import Sandbox
@@ -31,15 +31,15 @@ LIES: dict[str, dict[str, Any]] = {
     "the first half of the rows": {"kind": "cut"},
     "the last half of the rows": {"kind": "cut", "end": "near"},
     "1,000 rows at most": {"kind": "cap", "rows": 1000},
-    "nothing in the middle": {"kind": "thinned"},
+    "no rows in the middle": {"kind": "thinned"},
     "every third row left out": {"kind": "short", "every": 3},
-    "the page ten hours on": {"kind": "neighbour", "intervals": 600},
+    "the page of ten hours later": {"kind": "neighbour", "intervals": 600},
     "another pair's rows": {"kind": "other-pair", "of": "tETHUSD"},
-    "rows of 1h": {"kind": "coarser"},
-    "every value a row on": {"kind": "shifted"},
-    "a first candle that is too late": {"kind": "late-first", "days": 145},
-    "a row off by a millisecond": {"kind": "off-grid"},
-    "a row that can be none": {"kind": "spoil", "column": 3, "value": 0},
+    "1h candles instead of 1m": {"kind": "coarser"},
+    "every row with the time of its neighbour": {"kind": "shifted"},
+    "a first candle that is 145 days too late": {"kind": "late-first", "days": 145},
+    "a row whose time is off by a millisecond": {"kind": "off-grid"},
+    "a row that cannot be a candle": {"kind": "spoil", "column": 3, "value": 0},
 }
 # How long (ms) after the lie the timers fire, and how long the recheck has to find what is left.
 LADDER = [*(HOUR * hours for hours in range(1, 25)), *(DAY * day for day in range(2, 96))]
@@ -117,8 +117,8 @@ def prepare(life: Life, symbol: str, job: str) -> None:
 
 def wrong(life: Life, symbol: str) -> str:
     missing, surplus, differing = life.wrong(symbol)
-    counted = ((missing, "missing"), (surplus, "too many"), (differing, "differ"))
-    return ", ".join(f"{len(times):,} {what}" for times, what in counted if times) or "as it is"
+    counted = ((missing, "missing"), (surplus, "too many"), (differing, "different"))
+    return ", ".join(f"{len(times):,} {what}" for times, what in counted if times) or "correct"
 
 
 def said(life: Life) -> str:
@@ -187,16 +187,16 @@ def late(life: Life, symbol: str, length: int, seconds: int) -> None:
 def take(life: Life, symbol: str, back: int, values: tuple[float, ...] | None) -> None:
     rows = [row[0] for row in stored(life.database, symbol, "1m") if row[0] < NOW - back]
     for time in rows[-3:]:
-        life.sandbox.market.revised[symbol, "1m", time] = None if values is None else (time, *values)  # type: ignore[assignment]
+        life.sandbox.market.revised[symbol, "1m", time] = None if values is None else (time, *values)
 
 
 NINES = (9.0, 9.0, 9.0, 9.0, 9.0)
 MINDS: dict[str, tuple[Callable[[Life, str], None], bool]] = {
-    "30 min of candles come a minute after they were asked for": (
+    "30 min of candles appear a minute after they were requested": (
         lambda life, one: late(life, one, 30 * MINUTE, 60),
         True,
     ),
-    "6 h of candles come two days later": (lambda life, one: late(life, one, 6 * HOUR, 2 * 86_400), True),
+    "6 h of candles appear two days late": (lambda life, one: late(life, one, 6 * HOUR, 2 * 86_400), True),
     "three candles of an hour ago are revised": (lambda life, one: take(life, one, HOUR, NINES), False),
     "three candles of an hour ago are withdrawn": (lambda life, one: take(life, one, HOUR, None), False),
     "three candles of three days ago are revised": (lambda life, one: take(life, one, 3 * DAY, NINES), False),
@@ -221,7 +221,7 @@ def mind(symbol: str, name: str) -> Line:
 
 
 def tables() -> Iterator[str]:
-    head = "| what was answered | to | then stored is | said at once | healed | requests |\n|---|---|---|---|---|---|"
+    head = "| answer | to | stored then | reported then | corrected | more requests |\n|---|---|---|---|---|---|"
     for symbol, title in (
         (DENSE, "A pair with a candle in every minute"),
         (SPARSE, "A pair with one in ten minutes"),

@@ -16,7 +16,7 @@ from mdata.domain.interval import Range
 from mdata.domain.timeframe import HOUR, MINUTE, TIMEFRAMES
 from mdata.sandbox import rest
 from mdata.sandbox.faults import Fault
-from mdata.sandbox.rest import Asked, Reply
+from mdata.sandbox.rest import CandleRequest, Reply
 from mdata.sandbox.server import Sandbox
 
 # Silent intervals of 1m that are remarkable for sure, whatever is stored around, by the density of the pair.
@@ -29,7 +29,7 @@ class Told(NamedTuple):
     """One answer about candles: when it was given, to what question, and of which open times it had rows."""
 
     at: int
-    asked: Asked
+    asked: CandleRequest
     times: tuple[int, ...]
 
     def hole(self, time: int) -> tuple[Range, bool] | None:
@@ -61,11 +61,11 @@ class Overheard(Sandbox):
     def answer(self, target: str) -> tuple[Reply, Fault | None]:
         reply, fault = super().answer(target)
         asked = rest.parse(target)
-        if isinstance(asked, Asked) and reply.status == 200 and asked.section == "hist":
+        if isinstance(asked, CandleRequest) and reply.status == 200 and asked.section == "hist":
             self._note(asked, reply)
         return reply, fault
 
-    def _note(self, asked: Asked, reply: Reply) -> None:
+    def _note(self, asked: CandleRequest, reply: Reply) -> None:
         try:
             rows = json.loads(reply.body)
             times = tuple(sorted(row[0] for row in rows))
@@ -84,7 +84,7 @@ class Excuse(NamedTuple):
 def excuse(told: Iterable[Told], symbol: str, time: int, density: float) -> Excuse | None:
     """Return the best excuse for a candle of 1m that is missing from what is called complete; None: there is none."""
     found: list[Excuse] = []
-    beyond: list[tuple[int, Asked]] = []
+    beyond: list[tuple[int, CandleRequest]] = []
     for one in told:
         if (one.asked.symbol, one.asked.timeframe) != (symbol, "1m") or one.at < time + MINUTE:
             continue
@@ -108,7 +108,7 @@ def excuse(told: Iterable[Told], symbol: str, time: int, density: float) -> Excu
     return max(found, key=lambda one: one.noticed, default=None)
 
 
-def _independent(at: int, asked: Asked, one: Told) -> bool:
+def _independent(at: int, asked: CandleRequest, one: Told) -> bool:
     """Whether an answer was asked in another form, with other bounds, or a minute later than an earlier one."""
     return one.at - at >= MINUTE or (asked.sort, asked.start, asked.end) != (
         one.asked.sort,

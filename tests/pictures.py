@@ -1,4 +1,4 @@
-"""`make pictures`: what the README shows of the pages, taken from a real browser."""
+"""`make pictures`: what README.md and docs/serving.md show of the pages, taken from a real browser."""
 
 import tempfile
 from collections.abc import Iterator

@@ -322,7 +322,7 @@ class Host:
 
     def rows(self, sql: str, *values: Any, database: Path | None = None) -> list[tuple[Any, ...]]:
         """Read the store from outside."""
-        from mdata.store.engine import sqlite3
+        from mdata.store.sqlite import sqlite3
 
         connection = sqlite3.connect(f"file:{database or self.database}?mode=ro", uri=True)
         try:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from test_hostile import is_harmless
 
 from mdata.logs import harmless
-from mdata.units import alarm
-from mdata.units.alarm import QUIET, Failure, Note
+from mdata.timers import alarm
+from mdata.timers.alarm import TELL_AGAIN_AFTER, Failure, Note
 
 HOUR = 3_600_000
 START = 1_700_000_000_000
@@ -128,10 +128,10 @@ def test_any_history(events: list[tuple[int, object]]) -> None:
             is_told = note.told_at != before.told_at
             differs = not told or since_told_well or told[-1][1] != event
             if is_told:
-                assert not told or now - told[-1][0] >= QUIET
+                assert not told or now - told[-1][0] >= TELL_AGAIN_AFTER
                 told.append((now, event))
                 since_told_well = False
-            elif not told or now - told[-1][0] >= QUIET:
+            elif not told or now - told[-1][0] >= TELL_AGAIN_AFTER:
                 assert not differs, "this was owed"
         else:
             note = replace(note, has_recovered=True)

@@ -7,7 +7,7 @@ from test_kill import assert_sound
 from test_stream import fast
 
 from mdata.sandbox.wsfaults import StreamFault
-from mdata.store.engine import sqlite3
+from mdata.store.sqlite import sqlite3
 
 __all__ = ["fast"]
 

@@ -12,13 +12,12 @@ from conftest import DAY, NOW, Folder, SetClock, stored, truth, with_settings
 from mdata.domain.interval import Range
 from mdata.domain.timeframe import TIMEFRAMES
 from mdata.exchange.bitfinex.rest import Rest
+from mdata.health import Tolerance, complaints
 from mdata.jobs.backfill import backfill
 from mdata.jobs.cleanup import cleanup
-from mdata.jobs.context import Context
-from mdata.jobs.context import Limits as RunLimits
-from mdata.jobs.health import Limits, complaints
 from mdata.jobs.status import collect
 from mdata.jobs.update import update
+from mdata.running.context import Context, Limits
 from mdata.sandbox.faults import Fault
 from mdata.sandbox.server import Sandbox
 
@@ -133,7 +132,7 @@ def test_every_candle_is_asked_for_once_more_after_it_settled(context: MakeConte
 
 
 def test_limits_end_a_run_early_and_the_next_one_goes_on(context: MakeContext, sandbox: Sandbox) -> None:
-    given = context(RunLimits(max_requests=2))
+    given = context(Limits(max_requests=2))
     result = backfill(given)
     assert (result.exit, result.outcome) == (3, "partial")
     assert result.tally.requests == 2
@@ -332,9 +331,9 @@ def test_a_store_that_nobody_has_fed_for_weeks_is_stale_and_a_pair_without_trade
     sandbox.market.pairs["tSPAUSD"] = replace(dead, holes=(Range(TODAY - 40 * DAY, TODAY + 400 * DAY),))
     given = context(SYMBOLS="BTCUSD,SPAUSD", TIMEFRAMES="1h,1M", BACKFILL_DAYS="90")
     backfill(given)
-    assert complaints(collect(given.settings, given.store, clock.now()), Limits(5400)) == []
+    assert complaints(collect(given.settings, given.store, clock.now()), Tolerance(5400)) == []
     clock.advance(80 * DAY)
-    stale = complaints(collect(given.settings, given.store, clock.now()), Limits(5400))
+    stale = complaints(collect(given.settings, given.store, clock.now()), Tolerance(5400))
     assert stale[0].startswith("bitfinex:tBTCUSD 1h and bitfinex:tBTCUSD 1M are up to ")
 
 

@@ -13,7 +13,7 @@ from conftest import UNPRIVILEGED, Folder
 from test_kill import assert_sound
 
 import mdata
-from mdata.store.engine import sqlite3
+from mdata.store.sqlite import sqlite3
 
 Wait = Callable[..., None]
 TABLES = ("series", "candles", "coverage", "ingestion_jobs")
@@ -30,7 +30,8 @@ def content(path: Path) -> dict[str, list[tuple[object, ...]]]:
 def identity(path: Path) -> tuple[str, int]:
     connection = sqlite3.connect(path)
     try:
-        return connection.execute("SELECT id, generation FROM store").fetchone()
+        found: tuple[str, int] = connection.execute("SELECT id, generation FROM store").fetchone()
+        return found
     finally:
         connection.close()
 

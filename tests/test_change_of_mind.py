@@ -272,3 +272,18 @@ def test_a_lie_to_the_recheck_changes_nothing(life: MakeLife, clock: SetClock) -
         given.assert_right()
     given.assert_heals(excused=A_DAY, within=2)
     assert revisions(given) == []
+
+
+def test_what_is_revised_over_many_hours_costs_few_requests(
+    life: MakeLife, exchange: Sandbox, clock: SetClock
+) -> None:
+    given = life("tBTCUSD", "3")
+    given.do("backfill")
+    clock.advance(HOUR)
+    for row in stored(given.database, "tBTCUSD", "1m"):
+        if NOW - 20 * HOUR <= row[0] < NOW - 2 * HOUR:
+            exchange.market.revised["tBTCUSD", "1m", row[0]] = (*row[:5], row[5] * 0.99)
+    asked = len(exchange.requests)
+    given.do("backfill")
+    given.assert_right()
+    assert given.requests_since(asked) <= 8

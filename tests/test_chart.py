@@ -16,29 +16,30 @@ from test_serve import Answered, Served, with_gaps
 from mdata.clock import SystemClock
 from mdata.domain.calendar import days
 from mdata.domain.candle import aggregate
+from mdata.domain.coverage_bar import KnownRanges
 from mdata.domain.interval import Range, normal, subtract
-from mdata.domain.strip import Known
 from mdata.domain.timeframe import DAY, HOUR, MINUTE, TIMEFRAMES
-from mdata.domain.view import MOST, VERDICTS, Ledger, buckets, choose, count, stretches
+from mdata.domain.view import MOST, VERDICTS, LedgerRanges, buckets, choose, count, stretches
 from mdata.store import coverage
-from mdata.store.engine import open_store, sqlite3
+from mdata.store.opening import open_store
+from mdata.store.sqlite import sqlite3
 
 M1, H1, D1 = TIMEFRAMES["1m"], TIMEFRAMES["1h"], TIMEFRAMES["1D"]
-NONE = Ledger([], [], [], [], [])
+NONE = LedgerRanges([], [], [], [], [])
 
 
 def minutes(*pairs: tuple[int, int]) -> list[Range]:
     return [Range(start * MINUTE, end * MINUTE) for start, end in pairs]
 
 
-def told(bucket: str, shown: int, occupied: list[int], ledger: Ledger) -> list[tuple[int, int, str]]:
+def told(bucket: str, shown: int, occupied: list[int], ledger: LedgerRanges) -> list[tuple[int, int, str]]:
     whole = Range(0, shown * MINUTE)
     found = stretches(TIMEFRAMES[bucket], whole, whole, [one * MINUTE for one in occupied], ledger)
     return [(start // MINUTE, end // MINUTE, verdict) for start, end, verdict in found]
 
 
 def test_every_verdict_has_its_stretch() -> None:
-    ledger = Ledger(
+    ledger = LedgerRanges(
         minutes((0, 10), (30, 40)), minutes((40, 50)), minutes((3, 4)), minutes((10, 20)), minutes((20, 25))
     )
     present = [0, 1, 2, 4, *range(6, 10), *range(30, 40), *range(40, 45)]
@@ -75,7 +76,7 @@ def test_stretches_never_overlap_and_hide_nothing(
     name: str,
 ) -> None:
     whole, bucket = Range(0, 360 * MINUTE), TIMEFRAMES[name]
-    ledger = Ledger(final, subtract(provisional, final), lost, doubted, gone)
+    ledger = LedgerRanges(final, subtract(provisional, final), lost, doubted, gone)
     found = stretches(bucket, whole, whole, [], ledger)
     for before, after in pairwise(found):
         assert before.end <= after.start
@@ -97,7 +98,7 @@ def test_the_finest_grid_that_fits() -> None:
 
 def test_a_day_of_the_calendar_shows_its_worst() -> None:
     wanted = Range(DAY // 2, 4 * DAY + DAY // 4)
-    known = Known([Range(0, 2 * DAY), Range(2 * DAY + HOUR, 5 * DAY)], [], [Range(DAY, 2 * DAY)], [3 * DAY])
+    known = KnownRanges([Range(0, 2 * DAY), Range(2 * DAY + HOUR, 5 * DAY)], [], [Range(DAY, 2 * DAY)], [3 * DAY])
     cells = [day.cell for day in days(M1, wanted, known, Range(0, 6 * DAY))]
     assert cells == ["present", "empty", "partly unknown", "lost", "present", None]
     assert days(TIMEFRAMES["1W"], wanted, known, Range(0, 6 * DAY)) == []

@@ -9,7 +9,7 @@ from conftest import MDATA, Folder
 
 from mdata.config import env_file_text
 from mdata.sandbox.faults import Fault
-from mdata.store.engine import sqlite3
+from mdata.store.sqlite import sqlite3
 
 
 def test_from_nothing_to_a_complete_store(folder: Folder) -> None:

@@ -4,6 +4,7 @@ import os
 import pwd
 import subprocess
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 from conftest import MDATA, UNPRIVILEGED
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mdata.config import Loaded, env_file_text, find_env_file, listing, load, write_env_file
-from mdata.config.table import SETTINGS
+from mdata.config.table import SETTINGS, Settings
 from mdata.domain.timeframe import TIMEFRAMES
 from mdata.errors import ConfigurationError, NotPermittedError
 
@@ -495,3 +496,11 @@ def test_a_delay_below_what_the_exchange_documents_is_raised(home: Path, delay: 
     assert read(home, "RATE_LIMIT_DELAY=2\n").warnings == ()
     local = f"RATE_LIMIT_DELAY={delay}\nBITFINEX_REST_URL=http://127.0.0.1:1/v2\n"
     assert read(home, local).warnings == ()
+
+
+def test_each_setting_is_parsed_to_the_type_that_the_settings_promise() -> None:
+    promised = get_type_hints(Settings)
+    for one in SETTINGS:
+        parsed = get_type_hints(one.parse)["return"]
+        assert parsed == promised[one.name.removeprefix("MDATA_").lower()], one.name
+    assert len(promised) == len(SETTINGS)

@@ -18,9 +18,9 @@ import pytest
 from conftest import DAY, MDATA, UNPRIVILEGED, Ended, Folder, stored
 
 from mdata.clock import SystemClock
-from mdata.errors import EXIT_CODES, worst
-from mdata.jobs import JOBS
+from mdata.exit_codes import EXIT_CODES, worst
 from mdata.locks import command_lock
+from mdata.running.commands import JOBS
 from mdata.sandbox.faults import Fault
 
 ENVELOPE = {"mdata", "command", "outcome", "exit", "reason", "retryable"}
@@ -302,7 +302,7 @@ def test_every_signal(folder: Folder, number: int, code: int, wait: Callable[...
 
 def test_every_code_is_documented_and_provoked() -> None:
     # 2 and 141 print no JSON: tests of the command line have them.
-    documented = {int(code) for text in EXIT_CODES for code in text.split(",")}
+    documented = {code for one in EXIT_CODES for code in one.numbers}
     assert documented == {*PROVOKED, 129, 130, 143, 2, 141}
 
 

@@ -16,11 +16,11 @@ from mdata.domain.query import Page, Query
 from mdata.domain.timeframe import MINUTE, TIMEFRAMES
 from mdata.exchange.bitfinex.venue import BITFINEX
 from mdata.jobs.backfill import backfill
-from mdata.jobs.context import Context
 from mdata.jobs.detect_gaps import detect_gaps
 from mdata.jobs.repair import plan
 from mdata.jobs.status import collect
 from mdata.jobs.update import update
+from mdata.running.context import Context
 from mdata.store import candles, coverage
 from mdata.store import series as table
 from mdata.store.engine import Store
@@ -62,7 +62,8 @@ def test_a_run_with_nothing_due_imports_nothing_heavy(folder: Folder, arguments:
     outside = {name.partition(".")[0] for name in modules} - sys.stdlib_module_names
     assert not outside - LIGHT
     assert not {name for name in modules for heavy in HEAVY if f"{name}.".startswith(f"{heavy}.")}
-    assert {name for name in COMMANDS.values() if f"mdata.cli.{name}" in modules} == {COMMANDS[arguments[0]]}
+    names = {command.replace("-", "_") for command in COMMANDS}
+    assert {name for name in names if f"mdata.cli.commands.{name}" in modules} == {arguments[0].replace("-", "_")}
 
 
 class Meter:

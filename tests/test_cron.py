@@ -9,8 +9,8 @@ import pytest
 from conftest import MDATA, Folder
 
 from mdata.clock import RehearsalClock, SystemClock
-from mdata.domain.cadence import DAY, MINUTE
-from mdata.flock import FileLock
+from mdata.domain.times import DAY_SECONDS, MINUTE_SECONDS
+from mdata.flock.lock import FileLock
 from mdata.sandbox.market import Market, Pair
 from mdata.sandbox.server import Sandbox
 
@@ -88,7 +88,7 @@ def test_failures_are_mailed(home: Folder) -> None:
     ({}, "backfill", ["4 * * * *", "@reboot"]),
     ({"BACKFILL_INTERVAL_MINUTES": "90", "BACKFILL_ON_STARTUP": "false"}, "backfill",
      ["4 0-23/3 * * *", "34 1-23/3 * * *"]),
-    ({"GAP_REPAIR_INTERVAL_MINUTES": str(7 * DAY // MINUTE)}, "repair", ["12 0 * * 1"]),
+    ({"GAP_REPAIR_INTERVAL_MINUTES": str(7 * DAY_SECONDS // MINUTE_SECONDS)}, "repair", ["12 0 * * 1"]),
     ({"UPDATE_INTERVAL_SECONDS": "5"}, "update", ["* * * * *"]),
     ({"REST_UPDATE_ENABLED": "false"}, "update", []),
     ({"RETENTION_DAYS": "0"}, "cleanup", []),

@@ -21,11 +21,11 @@ from mdata.domain.timeframe import HOUR, MINUTE, TIMEFRAMES
 from mdata.errors import ConfigurationError
 from mdata.jobs.backfill import backfill
 from mdata.jobs.cleanup import cleanup
-from mdata.jobs.context import Context, Limits
 from mdata.jobs.detect_gaps import detect_gaps
 from mdata.jobs.repair import repair
 from mdata.jobs.update import update
 from mdata.ratelimit import RateLimit
+from mdata.running.context import Context, Limits
 from mdata.sandbox.faults import Fault
 from mdata.sandbox.server import Sandbox
 

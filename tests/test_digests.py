@@ -16,10 +16,10 @@ from mdata.domain.timeframe import month_index, month_start
 from mdata.exchange.bitfinex.venue import BITFINEX
 from mdata.jobs.backfill import backfill
 from mdata.jobs.cleanup import cleanup
-from mdata.jobs.context import Context
 from mdata.jobs.detect_gaps import detect_gaps
 from mdata.jobs.repair import repair
 from mdata.jobs.verify import plan, verify
+from mdata.running.context import Context
 from mdata.store import coverage, digests
 from mdata.store import series as table
 

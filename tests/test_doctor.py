@@ -11,9 +11,10 @@ from conftest import UNPRIVILEGED, Folder
 
 from mdata.clock import SystemClock
 from mdata.ratelimit import RateLimit
-from mdata.store.engine import open_store, sqlite3
 from mdata.store.mending import TRIGGERS
 from mdata.store.migrations import triggers
+from mdata.store.opening import open_store
+from mdata.store.sqlite import sqlite3
 
 Wait = Callable[..., None]
 

@@ -5,9 +5,10 @@ from answers import candle, minute, span
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mdata.domain.doubt import INDEPENDENT_AFTER, MOST_ANSWERS, Doubt, Kind, merged
+from mdata.domain.doubt import Doubt, DoubtKind, merged
 from mdata.domain.interval import Range
 from mdata.domain.query import Query
+from mdata.domain.retries import INDEPENDENT_AFTER, MOST_ANSWERS
 from mdata.domain.timeframe import HOUR, MINUTE, TIMEFRAMES
 from mdata.exchange.bitfinex.venue import BITFINEX
 
@@ -16,7 +17,7 @@ ASC, DESC = "asc 0", "desc 900"
 
 
 def doubt(
-    about: Range = ABOUT, kind: Kind = "silence", form: str = ASC, at: int = 0, answers: int = 1, since: int = 0
+    about: Range = ABOUT, kind: DoubtKind = "silence", form: str = ASC, at: int = 0, answers: int = 1, since: int = 0
 ) -> Doubt:
     return Doubt(about, kind, form, since, at, answers)
 

@@ -6,9 +6,9 @@ import re
 import pytest
 from conftest import NOW, Folder
 
-from mdata.cli.endings import sentence
-from mdata.jobs.result import JobResult
+from mdata.cli.closing import sentence
 from mdata.logs import StderrLog
+from mdata.running.result import JobResult
 from mdata.store.jobs import Tally
 
 

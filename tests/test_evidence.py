@@ -288,10 +288,11 @@ def test_where_a_stored_candle_beyond_its_rows_does_not_come_back_an_answer_says
 # --- remarkable silences --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("silent", "is_doubted"), [(SHORT, False), (LONG, True)])
+@pytest.mark.parametrize(("silent", "is_doubted"), [(SHORT - 4, False), (SHORT, True), (LONG, True)])
 def test_a_remarkable_silence_at_an_end_is_unknown_and_a_shorter_one_provisional(
     judge: MakeJudge, silent: int, is_doubted: bool
 ) -> None:
+    """In the answer to a question of more than an hour, one that is shorter but improbable is unknown, too."""
     one = judge().holds(*DENSE, until=100)
     tail = span(100, 100 + silent)
     one.hears(answer(span(97, 100 + silent), at(97, 98, 99)))

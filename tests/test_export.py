@@ -13,11 +13,11 @@ import pytest
 from conftest import DAY, MDATA, UNPRIVILEGED, Ended, Folder, stored
 
 from mdata.clock import SystemClock
-from mdata.domain.moment import iso
 from mdata.domain.timeframe import TIMEFRAMES
+from mdata.domain.times import iso
 from mdata.exchange.bitfinex.venue import BITFINEX
-from mdata.jobs.export import Asked, export
-from mdata.jobs.wanted import Target
+from mdata.fetching.wanted import Target
+from mdata.jobs.export import Selection, export
 from mdata.reading.candles import Candles
 from mdata.store.candles import PUBLIC
 
@@ -157,7 +157,7 @@ def test_a_series_that_is_forgotten_meanwhile_is_unknown_from_there_on(folder: F
             folder.run("backfill", "-s", "SPAUSD")
         parts.append(len(candles))
 
-    asked = Asked(None, None, SystemClock().now())
+    asked = Selection(None, None, SystemClock().now())
     (found,) = export(folder.database, [Target(BITFINEX, "tBTCUSD", TIMEFRAMES["1m"])], asked, write)
     assert folder.rows("SELECT id, symbol FROM series") == [(2, "tSPAUSD")], "no number is given twice"
     assert parts[0] == found.candles == 10_000
@@ -260,7 +260,7 @@ def test_a_signal_does_not_wait_for_a_reader_who_does_not_read(filled: Folder, w
     wait(lambda: waits_for_its_reader(process.pid))
     process.send_signal(signal.SIGTERM)
     try:
-        assert process.communicate(timeout=10) == (None, "")
+        assert list(process.communicate(timeout=10)) == [None, ""]
     finally:
         os.close(read)
         process.kill()

@@ -16,8 +16,8 @@ from test_export import rows_of
 
 import mdata
 from mdata.domain.freqtrade import file_of
-from mdata.domain.moment import iso
 from mdata.domain.timeframe import MINUTE
+from mdata.domain.times import iso
 from mdata.exchange.bitfinex.ccxt import ccxt_pair
 from mdata.reading.kinds import Kind, file_name, kind_of
 from mdata.store.candles import PUBLIC
@@ -193,7 +193,7 @@ def test_what_cannot_be_written_is_wrong_usage(filled: Folder, arguments: tuple[
 
 @pytest.mark.parametrize("name", ["a.parquet", "a.feather", "a.csv.zst", "folder/"])
 def test_a_missing_extra_is_named(filled: Folder, name: str) -> None:
-    code = "import sys; sys.modules['pyarrow'] = None; from mdata.cli.frame import run; run()"
+    code = "import sys; sys.modules['pyarrow'] = None; from mdata.cli.main import run; run()"
     more = ("--format", "freqtrade") if name == "folder/" else ()
     ended = subprocess.run(
         [sys.executable, "-c", code, "export", "-o", name, *more], env=filled.environ(), cwd=filled.path,

@@ -5,8 +5,10 @@ from answers import M1, minute, span
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mdata.domain.gaps import MAX_ATTEMPTS, Gap, Status, after_attempt, judge, missing
+from mdata.cli.commands.repair import repair
+from mdata.domain.gaps import Gap, Status, after_attempt, judge, missing
 from mdata.domain.interval import Range
+from mdata.domain.retries import ASK_AGAIN, MOST_ATTEMPTS
 from mdata.domain.timeframe import HOUR, TIMEFRAMES
 
 ALWAYS = Range(-(2**62), 2**62)
@@ -39,13 +41,13 @@ def test_an_answer_leaves_of_a_gap_what_it_does_not_prove() -> None:
     assert found.gap.id == 7
 
 
-@pytest.mark.parametrize(("attempts", "hours"), [(1, 1), (2, 6), (3, 24), (4, 24), (MAX_ATTEMPTS - 1, 24)])
+@pytest.mark.parametrize(("attempts", "hours"), [(1, 1), (2, 6), (3, 24), (4, 24), (MOST_ATTEMPTS - 1, 24)])
 def test_each_attempt_waits_longer(attempts: int, hours: int) -> None:
     assert after_attempt(attempts, NOW) == ("open", NOW + hours * HOUR)
 
 
 def test_a_gap_is_given_up_after_eight_attempts() -> None:
-    assert MAX_ATTEMPTS == 8
+    assert MOST_ATTEMPTS == 8
     assert after_attempt(8, NOW) == after_attempt(9, NOW) == ("failed", None)
 
 
@@ -66,3 +68,9 @@ def test_a_gap_is_due_when_it_has_waited(next_at: int | None, is_due: bool) -> N
 def test_no_gap_waits_for_longer_than_a_day(attempts: int) -> None:
     _, instant = after_attempt(attempts, NOW)
     assert instant is None or NOW < instant <= NOW + 24 * HOUR
+
+
+def test_the_help_of_repair_tells_the_rules() -> None:
+    hours = ", ".join(str(wait // HOUR) for wait in ASK_AGAIN)
+    told = " ".join((repair.__doc__ or "").split())
+    assert f"after {hours} hours and so on, and given up after {MOST_ATTEMPTS} times" in told

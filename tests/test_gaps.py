@@ -10,12 +10,12 @@ from conftest import DAY, NOW, SetClock, stored, truth, with_settings
 
 from mdata.jobs.backfill import backfill
 from mdata.jobs.cleanup import cleanup
-from mdata.jobs.context import Context, Limits
 from mdata.jobs.detect_gaps import detect_gaps
 from mdata.jobs.repair import repair
 from mdata.jobs.update import update
+from mdata.running.context import Context, Limits
 from mdata.sandbox.server import Sandbox
-from mdata.store.engine import sqlite3
+from mdata.store.sqlite import sqlite3
 
 MakeContext = Callable[..., Context]
 MINUTE = 60_000

@@ -48,7 +48,8 @@ API = [one for one in blocks("api.md") if one.language == "python"]
 def home(folder: Folder) -> Folder:
     """Store three days of two pairs, one of them silent at times, where the settings of a user have it."""
     now = SystemClock().now()
-    hours = Range(now - 30 * 3_600_000, now - 28 * 3_600_000)
+    # Four hours: at a density of 0.1, two are remarkable at some times of the day only.
+    hours = Range(now - 32 * 3_600_000, now - 28 * 3_600_000)
     folder.sandbox.market.pairs["tSPAUSD"] = Pair("tSPAUSD", density=0.1, holes=(hours,))
     folder.database = folder.path / ".local" / "share" / "mdata" / "mdata.db"
     folder.settings |= {"DATABASE_PATH": str(folder.database), "SYMBOLS": "BTCUSD,SPAUSD", "BACKFILL_DAYS": "3"}

@@ -289,3 +289,111 @@ def test_a_retention_shorter_than_an_interval_is_no_complete_nothing(
         assert newest in held or not said.whole, said
         clock.advance(DAY)
     assert held[-1:] == [newest], "a series always keeps its newest candle"
+
+
+@pytest.mark.parametrize("minutes", [6, 180, 1800])
+@pytest.mark.parametrize("symbol", ["tBTCUSD", "tSPAUSD"])
+def test_another_pairs_page_to_an_update(life: MakeLife, clock: SetClock, symbol: str, minutes: int) -> None:
+    given = life(symbol, "3")
+    given.do("backfill")
+    clock.advance(minutes * MINUTE)
+    given.order({"kind": "other-pair", "of": "tETHUSD", "times": 1})
+    given.do("update")
+    assert given.wrong(symbol).differing == given.wrong(symbol).surplus == ()
+    given.assert_honest()
+    given.order()
+    clock.advance(3 * MINUTE)
+    given.do("update")
+    given.assert_right()
+
+
+@pytest.mark.parametrize("command", ["update", "backfill"])
+def test_a_catch_up_that_is_cut_short_by_less_than_an_hour(life: MakeLife, clock: SetClock, command: str) -> None:
+    given = life("tBTCUSD", "2")
+    given.do("backfill")
+    clock.advance(62 * MINUTE)
+    given.order({"kind": "cut", "keep": 0.15, "asks": "forward", "times": 1})
+    given.do(command)
+    given.assert_honest()
+    given.assert_heals(within=1)
+
+
+@pytest.mark.parametrize("rows", [1000, 500])
+def test_a_server_with_a_limit_of_rows_leaves_no_minute_out(life: MakeLife, clock: SetClock, rows: int) -> None:
+    given = life("tBTCUSD", "4")
+    given.order({"kind": "cap", "rows": rows})
+    given.do("backfill")
+    clock.advance(2028 * MINUTE)
+    given.do("update")
+    given.assert_honest()
+    given.do("backfill")
+    given.assert_right()
+    assert given.says().complete
+
+
+@pytest.mark.parametrize("command", ["update", "backfill"])
+@pytest.mark.parametrize("symbol", ["tBTCUSD", "tSPAUSD"])
+def test_an_answer_from_a_cache_leaves_no_half_formed_candle(
+    life: MakeLife, clock: SetClock, symbol: str, command: str
+) -> None:
+    given = life(symbol, "3")
+    given.do("backfill")
+    clock.advance(3 * HOUR + 20_000)
+    given.order({"kind": "aged", "seconds": 20 * 60, "times": 1})
+    given.do(command)
+    final = given.sql("SELECT max(end_time) FROM coverage WHERE kind = 'final'")[0][0]
+    assert not [time for time in given.wrong(symbol).differing if time < final]
+    given.order()
+    clock.advance(3 * MINUTE)
+    given.do("update")
+    given.assert_right()
+
+
+def test_a_contradiction_that_an_update_has_met_is_settled_by_the_next_one(
+    life: MakeLife, exchange: Sandbox, clock: SetClock
+) -> None:
+    given = life("tBTCUSD", "2")
+    given.do("backfill")
+    clock.advance(30 * MINUTE)
+    given.do("update")
+    newest = [row for row in stored(given.database, "tBTCUSD", "1m") if row[0] < clock.now() - 4 * MINUTE][-1]
+    exchange.market.revised["tBTCUSD", "1m", newest[0]] = (*newest[:5], newest[5] * 2)
+    for _ in range(3):
+        clock.advance(MINUTE)
+        given.do("update")
+    given.assert_right()
+    assert given.sql("SELECT count(*) FROM doubts WHERE kind = 'changed'") == [(0,)]
+
+
+def test_a_store_that_nobody_updated_for_fifty_days_catches_up_in_one_run(life: MakeLife, clock: SetClock) -> None:
+    given = life("tBTCUSD", "2")
+    given.do("backfill")
+    clock.advance(50 * DAY)
+    assert given.do("backfill").exit == 0
+    given.assert_right()
+
+
+@pytest.mark.parametrize(
+    "lie", [{"kind": "empty"}, {"kind": "neighbour", "intervals": 30}], ids=["empty", "neighbour"]
+)
+def test_a_wrong_answer_after_a_long_pause_stops_nothing(
+    life: MakeLife, clock: SetClock, lie: dict[str, Any]
+) -> None:
+    given = life("tBTCUSD", "2")
+    given.do("backfill")
+    clock.advance(35 * DAY)
+    given.order({**lie, "times": 1})
+    given.do("backfill")
+    given.assert_right()
+
+
+def test_who_ends_with_0_has_left_nothing_out(life: MakeLife) -> None:
+    given = life("tBTCUSD", "60")
+    given.order({"kind": "empty", "after": 2, "asks": "backward", "times": 4})
+    ended = given.do("backfill", "--json")
+    assert ended.json["remaining"] > 0
+    assert ended.exit == 3
+    assert "tBTCUSD" in ended.json["reason"]
+    given.order()
+    assert given.do("backfill").exit == 0
+    given.assert_right()

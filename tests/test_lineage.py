@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from mdata.domain.lineage import File, Log, Mark, belong_together, follows
+from mdata.domain.lineage import File, LoggedMarks, Mark, belong_together, follows
 from mdata.errors import StorageError
-from mdata.store import identity
-from mdata.store.engine import Store, open_store, sqlite3
+from mdata.store import identity, pairing, wal_file
+from mdata.store.engine import Store
+from mdata.store.opening import open_store
+from mdata.store.sqlite import sqlite3
 
 STEPS = 60
 
@@ -167,8 +169,8 @@ def test_what_a_kill_or_a_power_cut_leaves_is_never_called_strange(tmp_path: Pat
     for _ in range(STEPS):
         before = life.path.read_bytes() if life.log.exists() else b""
         life.step()
-        identity.check(life.path)
-        identity.check(life.lie(aside, life.path, life.log))
+        pairing.check(life.path)
+        pairing.check(life.lie(aside, life.path, life.log))
         if before and life.log.exists() and life.log.stat().st_size:
             # A checkpoint that the power cut short: any of its pages is on the disk, and all are in the log still.
             size, now = 4096, life.path.read_bytes()
@@ -185,13 +187,13 @@ def test_what_a_kill_or_a_power_cut_leaves_is_never_called_strange(tmp_path: Pat
             if can_be_mended(torn, expected):
                 torn = life.lie(aside, life.path, life.log)
                 torn.write_bytes(mixed)
-                identity.check(torn)
+                pairing.check(torn)
     life.end()
 
 
 def are_strangers(path: Path) -> bool:
     try:
-        identity.check(path)
+        pairing.check(path)
     except StorageError:
         return True
     return False
@@ -213,7 +215,7 @@ def test_a_copy_put_under_a_log_is_found_or_harmless(tmp_path: Path, seed: int) 
     found = harmless = 0
     for _ in range(STEPS):
         life.step(alone=True)
-        if not life.copies or not life.log.exists() or identity.read_log(life.log) is None:
+        if not life.copies or not life.log.exists() or wal_file.read_log(life.log) is None:
             continue
         newest = content(life.lie(aside, life.path, life.log))
         path = life.lie(aside, life.rng.choice(life.copies[-3:]), life.log)
@@ -250,7 +252,7 @@ def mark(generation: int, *, id_: str = "a", of: int | None = None) -> Mark:
 
 def test_the_rule() -> None:
     first, newest = mark(5), mark(8)
-    log = Log(first, newest, {50, 60, 70, 80}, {7})
+    log = LoggedMarks(first, newest, {50, 60, 70, 80}, {7})
     unknown = log._replace(cookies=None)
     assert [belong_together(File(mark(number), 7), log) for number in range(3, 10)] == [
         False, True, True, True, True, True, False
@@ -259,7 +261,7 @@ def test_the_rule() -> None:
     assert not belong_together(File(mark(6), 1), log), "made by .backup"
     assert belong_together(File(mark(6), 1), unknown), "another program may have changed the schema"
     assert not belong_together(File(None, 0), log)
-    assert belong_together(File(None, 0), Log(mark(1), mark(2), {10, 20}, {7}))
+    assert belong_together(File(None, 0), LoggedMarks(mark(1), mark(2), {10, 20}, {7}))
 
 
 def test_what_follows() -> None:
@@ -285,7 +287,7 @@ def test_a_store_has_an_id_and_counts_its_writes(tmp_path: Path) -> None:
         now = identity.read(store.connection)
         assert now is not None
         assert (now.id, now.generation) == (began.id, 4)
-        log = identity.read_log(tmp_path / "mdata.db-wal")
+        log = wal_file.read_log(tmp_path / "mdata.db-wal")
         assert log is not None
         assert (log.first, log.newest) == (began, now)
         assert log.cookies == set(store.connection.execute("PRAGMA schema_version").fetchone())

@@ -14,7 +14,8 @@ from conftest import Folder
 
 from mdata.clock import SystemClock
 from mdata.errors import NotNowError, NotPermittedError, Stopped
-from mdata.flock import FileLock, is_locked
+from mdata.flock.lock import FileLock
+from mdata.flock.looking import is_locked
 from mdata.locks import Holder, command_lock, holder
 
 CLOCK = SystemClock()
@@ -32,7 +33,7 @@ with command_lock(Path(sys.argv[1]), "backfill", 0, SystemClock()):
 COUNT = """
 import sys
 from pathlib import Path
-from mdata.flock import FileLock
+from mdata.flock.lock import FileLock
 lock, counter = FileLock(Path(sys.argv[1])), Path(sys.argv[2])
 for _ in range(int(sys.argv[3])):
     with lock:

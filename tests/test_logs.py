@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from conftest import MDATA, Folder
 
-from mdata.units import marker
-from mdata.units.marker import Marker
+from mdata.timers import owner
+from mdata.timers.owner import Marker
 
 ID = "0123456789abcdef0123456789abcdef"
 
@@ -41,7 +41,7 @@ def test_without_a_run_there_is_nothing_to_open(journalctl: Folder) -> None:
 @pytest.mark.parametrize("manager", ["user", "system"])
 def test_the_journal_comes_from_the_manager_that_ran_the_job(journalctl: Folder, manager: str) -> None:
     run_as_a_unit(journalctl, "update")
-    marker.write(journalctl.database, Marker(manager, "somebody", Path("/etc/systemd/system"), None, "0.1.0"))
+    owner.write(journalctl.database, Marker(manager, "somebody", Path("/etc/systemd/system"), None, "0.1.0"))
     asked = journalctl.run("logs", "update").out.split()
     assert ("--user" in asked) == (manager == "user")
     assert f"_SYSTEMD_INVOCATION_ID={ID}" in asked

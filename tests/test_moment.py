@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from mdata.domain.moment import human_duration, iso, parse_duration, parse_instant
+from mdata.domain.times import human_duration, iso, parse_duration, parse_instant
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NOW = 1_717_243_443_123

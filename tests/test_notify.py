@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mdata.notify import Notifier
+from mdata.service_manager import Notifier
 
 
 @pytest.mark.parametrize("is_abstract", [False, True])

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from answers import M1, SETTLE, candle, minute, span
 
-from mdata.domain.doubt import Doubt, Kind
+from mdata.domain.doubt import Doubt, DoubtKind
 from mdata.domain.estimate import Estimate, estimate
 from mdata.domain.evidence import MORE_WITNESSES, WITNESSES
 from mdata.domain.interval import Range
@@ -32,7 +32,7 @@ SERIES = Series(1, BITFINEX, "tBTCUSD", M1, None, 0, minute(0), None, minute(900
 
 
 def doubt(
-    start: int, end: int, kind: Kind = "silence", form: str = "asc 0", at: float = NOW, answers: int = 1
+    start: int, end: int, kind: DoubtKind = "silence", form: str = "asc 0", at: float = NOW, answers: int = 1
 ) -> Doubt:
     asked_at = int(minute(0) + at * MINUTE)
     told = candle(start) if kind == "first" else None
@@ -153,10 +153,17 @@ def test_a_pair_without_a_candle_for_30_days_is_quiet(days: int, quiet: bool) ->
 
 
 def test_a_quiet_pair_is_asked_once_a_day() -> None:
-    given = ledger(last=500)._replace(now=minute(500) + 40 * DAY)
+    answered = (100, 500 + 40 * 1440)
+    given = ledger(last=500, hull=answered, now=answered[1])
     for ago, is_asked in ((DAY - 1, False), (DAY, True)):
         series = SERIES._replace(answered_at=given.now - ago)
         assert (forward(given._replace(series=series), confirm=True) is not None) is is_asked
+
+
+def test_a_pair_is_quiet_only_where_the_exchange_has_answered() -> None:
+    given = ledger(last=500, hull=(100, 501), now=500 + 40 * 1440)._replace(series=SERIES._replace(answered_at=2**50))
+    assert not given.is_quiet
+    assert forward(given, confirm=True) is not None
 
 
 def test_a_pair_that_is_not_served_any_more_is_asked_once_a_day() -> None:
@@ -248,7 +255,7 @@ def test_a_known_first_candle_is_asked_for_again_every_month_and_when_it_has_set
 
 
 def test_of_a_series_without_a_candle_the_first_one_is_asked_for_when_an_answer_has_been_empty() -> None:
-    given = {"hull": None, "to": None, "last": None}
+    given: dict[str, Any] = {"hull": None, "to": None, "last": None}
     assert not asks_first(ledger(**given))
     assert asks_first(ledger(doubt(0, 1000), **given))
     assert asks_first(ledger(doubt(0, 1000), doubt(7, 8, "first"), **given))

@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mdata.clock import SystemClock
-from mdata.domain.budget import Priority, State, Waiter, backoff, longest_block
+from mdata.domain.budget import Priority, State, Waiter
+from mdata.domain.retries import backoff, longest_block
 from mdata.errors import NotNowError, NotPermittedError, SlotLostError
 from mdata.ratelimit import RateLimit
 

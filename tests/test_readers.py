@@ -8,7 +8,7 @@ import pytest
 from conftest import DAY, Folder, stored
 
 from mdata.clock import SystemClock
-from mdata.domain.moment import iso
+from mdata.domain.times import iso
 from mdata.exchange.bitfinex.ccxt import CURRENCIES
 from mdata.sandbox.market import Pair
 

@@ -16,8 +16,8 @@ from conftest import DAY, UNPRIVILEGED, Folder, stored
 import mdata
 from mdata.clock import SystemClock
 from mdata.domain.interval import Range, count_within
-from mdata.domain.moment import iso
 from mdata.domain.timeframe import MINUTE, TIMEFRAMES
+from mdata.domain.times import iso
 
 HOUR = 60 * MINUTE
 M1 = TIMEFRAMES["1m"]
@@ -357,11 +357,11 @@ def test_a_writer_in_the_same_process_keeps_its_lock(filled: Folder, tmp_path: P
 import sys, subprocess
 from pathlib import Path
 import mdata
-from mdata.store.engine import open_store
+from mdata.store.opening import open_store
 path = Path(sys.argv[1])
 other = '''
 import sys
-from mdata.store.engine import sqlite3
+from mdata.store.sqlite import sqlite3
 connection = sqlite3.connect(sys.argv[1], timeout=0.1, isolation_level=None)
 try:
     connection.execute("BEGIN IMMEDIATE")
@@ -401,7 +401,7 @@ def test_a_folder_without_write_access_will_do(filled: Folder, mode: int, *, is_
     if is_open:
         # A service of another user has it open, and its log holds what is newest.
         code = (
-            "import sys; from pathlib import Path; from mdata.store.engine import open_store\n"
+            "import sys; from pathlib import Path; from mdata.store.opening import open_store\n"
             "store = open_store(Path(sys.argv[1]))\n"
             "with store.write() as c: c.execute('DELETE FROM candles WHERE series_id = 1 AND open_time % 120000')\n"
             "print('ready', flush=True); sys.stdin.read()"
@@ -457,7 +457,7 @@ def test_all_that_the_package_offers_is_there() -> None:
         assert getattr(mdata, name) is not None
     assert set(mdata.__all__) <= set(dir(mdata))
     with pytest.raises(AttributeError, match="has no attribute 'opne'"):
-        mdata.opne  # type: ignore[attr-defined]  # noqa: B018
+        mdata.opne  # noqa: B018
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ from test_gaps import MINUTE, TODAY, MakeContext, counted_wrong, delete, gap_ran
 
 from mdata.domain.interval import Range
 from mdata.jobs.backfill import backfill
-from mdata.jobs.context import Limits
 from mdata.jobs.detect_gaps import detect_gaps
 from mdata.jobs.repair import plan, repair
 from mdata.jobs.status import collect
 from mdata.jobs.update import update
+from mdata.running.context import Limits
 from mdata.sandbox.faults import Fault
 from mdata.sandbox.server import Sandbox
 from mdata.store import coverage

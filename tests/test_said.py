@@ -8,7 +8,7 @@ from conftest import DAY, NOW, SetClock, stored
 from test_verify import tamper
 
 from mdata.domain.timeframe import HOUR, MINUTE
-from mdata.store.engine import sqlite3
+from mdata.store.sqlite import sqlite3
 
 __all__ = ["exchange", "life"]
 
@@ -125,6 +125,23 @@ def test_missing_triggers_alone_are_told_of_and_restored(life: MakeLife) -> None
     assert [name for (name,) in given.sql(TRIGGERS)] == names
     given.delete("tBTCUSD", 100, 1)
     assert not given.says().complete
+
+
+@pytest.mark.parametrize("command", ["detect-gaps", "update", "verify"])
+def test_what_was_deleted_while_triggers_were_missing_is_unknown_from_the_next_job_on(
+    life: MakeLife, command: str
+) -> None:
+    given = life("tBTCUSD", "3")
+    given.do("backfill")
+    names = drop_triggers(given.database)
+    given.delete("tBTCUSD", 1000, 60)
+    assert "triggers" in " ".join(given.do("status", "--json").json["warnings"])
+    given.do(command)
+    assert [name for (name,) in given.sql(TRIGGERS)] == names
+    said = given.says()
+    assert (said.healthy, said.complete, said.export) == (False, False, 3)
+    given.assert_heals(within=2)
+    assert given.do("verify").exit == 0
 
 
 def test_a_backlog_is_healthy_and_told_of_and_not_complete(life: MakeLife) -> None:

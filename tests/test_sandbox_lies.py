@@ -14,7 +14,7 @@ from test_sandbox_wsfaults import order
 from mdata.domain.interval import Range
 from mdata.domain.timeframe import HOUR, MINUTE, TIMEFRAMES
 from mdata.sandbox import faults, lies
-from mdata.sandbox.channels import Feed, Subject
+from mdata.sandbox.channels import MarketFeed, Subject
 from mdata.sandbox.market import Market, Pair
 from mdata.sandbox.options import parse_pair
 from mdata.sandbox.plausible import ASKED_OTHERWISE, ROWS
@@ -36,7 +36,8 @@ def ask(sandbox: Sandbox, symbol: str = "tBTCUSD", timeframe: str = "1m", **quer
     parameters = {"sort": 1, "start": START, "limit": 1000} | query
     answer = httpx.get(f"{sandbox.rest_url}/candles/trade:{timeframe}:{symbol}/hist", params=parameters)
     assert answer.status_code == 200, answer.text
-    return answer.json()
+    found: list[list[Any]] = answer.json()
+    return found
 
 
 def opens(rows: list[list[Any]]) -> list[int]:
@@ -178,7 +179,7 @@ def test_a_pair_that_is_delisted_is_unknown_from_then_on(exchange: Sandbox, cloc
 
 
 def test_the_stream_tells_the_same_lies(exchange: Sandbox) -> None:
-    feed, subject = Feed(exchange.market), Subject("tBTCUSD", "1m")
+    feed, subject = MarketFeed(exchange.market), Subject("tBTCUSD", "1m")
     time = NOW - NOW % MINUTE - 3 * MINUTE
     assert feed.row(subject, time, NOW)
     exchange.order([parse_fault(json.dumps({"kind": "unserved", "start": time, "end": time + 1}), NOW)])

@@ -24,13 +24,13 @@ from mdata.domain.interval import Range
 from mdata.domain.pace import Pace
 from mdata.domain.timeframe import HOUR, MINUTE
 from mdata.exchange.bitfinex.venue import BITFINEX
-from mdata.jobs.context import Context
 from mdata.jobs.status import Status, collect
 from mdata.ratelimit import BudgetView
+from mdata.running.context import Context
 from mdata.screen import Screen
 from mdata.store import candles, gaps, silences
-from mdata.units import marker
-from mdata.units.marker import Marker
+from mdata.timers import owner
+from mdata.timers.owner import Marker
 
 FREE = BudgetView(NOW, Pace(6.0, 15, BITFINEX.window), 7)
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
@@ -339,7 +339,7 @@ def systemctl(folder: Folder, script: str) -> dict[str, str]:
 
 
 def mark(folder: Folder, version: str = "99.0") -> None:
-    marker.write(folder.database, Marker("system", "root", Path("/etc/systemd/system"), None, version))
+    owner.write(folder.database, Marker("system", "root", Path("/etc/systemd/system"), None, version))
 
 
 def test_the_next_runs_come_from_the_timers(folder: Folder, terminal: Callable[..., Terminal]) -> None:

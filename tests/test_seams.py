@@ -14,10 +14,10 @@ from mdata.domain.timeframe import TIMEFRAMES
 from mdata.exchange.bitfinex.venue import BITFINEX
 from mdata.jobs.backfill import backfill
 from mdata.jobs.cleanup import cleanup, plan
-from mdata.jobs.context import Context
 from mdata.jobs.detect_gaps import detect_gaps
 from mdata.jobs.repair import repair
 from mdata.jobs.update import update
+from mdata.running.context import Context
 from mdata.sandbox.faults import Fault
 from mdata.sandbox.server import Sandbox
 from mdata.store import coverage

@@ -11,11 +11,11 @@ from datetime import datetime
 import pytest
 from conftest import Ended, Folder
 
-from mdata.cli.endings import summary
+from mdata.cli.closing import summary
 from mdata.clock import SystemClock
-from mdata.jobs.result import JobResult
 from mdata.locks import command_lock
 from mdata.logs import StderrLog, harmless
+from mdata.running.result import JobResult
 from mdata.sandbox.faults import Fault
 from mdata.store.jobs import Tally
 

@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 from mdata.cli.main import app
 from mdata.config import load
 from mdata.sandbox.market import Market, Pair
-from mdata.store.dictionary import TABLES
-from mdata.store.engine import sqlite3
+from mdata.store.schema_docs import TABLES
+from mdata.store.sqlite import sqlite3
 from mdata.web.answers import PATHS, answer
 
 

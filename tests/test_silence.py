@@ -11,16 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mdata.domain.interval import Range
-from mdata.domain.silence import (
-    NOTHING_NEARBY,
-    RECHECK_AFTER,
-    Density,
-    density_beside,
-    is_remarkable,
-    least,
-    recheck_at,
-    silent_runs,
-)
+from mdata.domain.retries import SILENCE_AGAIN, silence_again_at
+from mdata.domain.silence import NOTHING_NEARBY, Density, density_beside, is_remarkable, least, silent_stretches
 from mdata.domain.timeframe import DAY, HOUR, TIMEFRAMES, Timeframe
 from mdata.store import silences
 
@@ -96,28 +88,28 @@ def runs_by_brute_force(grid: Timeframe, within: Range, held: set[int]) -> list[
 
 
 @given(st.sampled_from(["1m", "15m", "1D", "1M"]), st.integers(0, 300), st.sets(st.integers(0, 299)))
-def test_silent_runs_are_the_stretches_without_candles(name: str, length: int, held: set[int]) -> None:
+def test_silent_stretches_are_the_stretches_without_candles(name: str, length: int, held: set[int]) -> None:
     grid = TIMEFRAMES[name]
     start = grid.floor(minute(0))
     within = Range(start, grid.shift(start, length))
     times = [grid.shift(start, number) for number in sorted(held) if number < length]
-    assert silent_runs(grid, within, times) == runs_by_brute_force(grid, within, {*times})
+    assert silent_stretches(grid, within, times) == runs_by_brute_force(grid, within, {*times})
 
 
 @pytest.mark.parametrize("length", [SHORT, LONG])
 @pytest.mark.parametrize("held", [[], [0], [-1], [0, -1]], ids=["nothing", "the first", "the last", "both"])
 def test_runs_begin_and_end_at_candles_and_at_the_ends(length: int, held: list[int]) -> None:
     times = sorted({minute(number % (length + len(held))) for number in held})
-    found = silent_runs(M1, span(0, length + len(held)), times)
+    found = silent_stretches(M1, span(0, length + len(held)), times)
     begin = 1 if 0 in held else 0
     assert found == ([] if length == SHORT else [span(begin, begin + length)])
 
 
 def test_a_believed_silence_is_due_a_day_a_week_and_a_month_after_it_was_believed() -> None:
     asked = [0]
-    while (due := recheck_at(0, asked[-1])) is not None:
+    while (due := silence_again_at(0, asked[-1])) is not None:
         asked.append(due)
-    assert asked[1:] == [1 * DAY, 7 * DAY, 30 * DAY] == [*RECHECK_AFTER]
+    assert asked[1:] == [1 * DAY, 7 * DAY, 30 * DAY] == [*SILENCE_AGAIN]
 
 
 @pytest.mark.parametrize(
@@ -129,7 +121,7 @@ def test_whoever_asked_early_or_late_asks_again_by_the_age_of_the_belief(
 ) -> None:
     believed = 5 * DAY
     expected = None if due_after is None else believed + due_after * DAY
-    assert recheck_at(believed, believed + int(asked_after * DAY)) == expected
+    assert silence_again_at(believed, believed + int(asked_after * DAY)) == expected
 
 
 # --- in the store ---------------------------------------------------------------------------------------------------

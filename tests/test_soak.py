@@ -9,7 +9,7 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from mdata.sandbox.limit import RateRule
 from mdata.sandbox.market import Market, Pair
 from mdata.sandbox.server import Sandbox
 from mdata.sandbox.wsfaults import StreamFault
-from mdata.store.engine import sqlite3
+from mdata.store.sqlite import sqlite3
 
 HOUR = 3600
 # 2024-06-01 02:00 UTC: what is wanted since midnight lies within the first snapshot, and ten hours later it is noon.
@@ -122,7 +122,7 @@ def soak(path: Path, series: int, speed: float) -> Iterator[Soak]:
         yield Soak(path, sandbox, origin)
 
 
-def order(running: Soak, faults: list[dict[str, object]]) -> None:
+def order(running: Soak, faults: Sequence[object]) -> None:
     now = running.clock.now()
     running.folder.sandbox.order([StreamFault.parse(json.dumps(one), now) for one in faults])
 

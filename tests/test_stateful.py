@@ -36,7 +36,7 @@ from mdata.sandbox.limit import RateRule
 from mdata.sandbox.market import Market, Pair
 from mdata.store import candles, coverage
 from mdata.store import series as table
-from mdata.store.engine import open_store
+from mdata.store.opening import open_store
 from mdata.store.pages import apply_live
 
 SYMBOLS = ("tBTCUSD", "tSPAUSD")

@@ -17,20 +17,22 @@ from conftest import DAY, NOW, Folder, SetClock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mdata import extras, shapes
+from mdata import extras, lookups
 from mdata.config import Settings, load
 from mdata.domain.doubt import Doubt
 from mdata.domain.interval import Range, normal
 from mdata.domain.series import Series
 from mdata.domain.timeframe import HOUR, MINUTE, TIMEFRAMES
 from mdata.exchange.bitfinex.venue import BITFINEX
-from mdata.jobs.context import Context
-from mdata.jobs.health import Limits, complaints
+from mdata.health import Tolerance, complaints
 from mdata.jobs.status import Status, collect
-from mdata.store import candles, coverage, doubts, gaps, overview, silences
+from mdata.running.context import Context
+from mdata.store import candles, coverage, doubts, gaps, silences, summary
 from mdata.store import series as table
-from mdata.store.engine import Connection, Store, open_store, sqlite3
-from mdata.store.sqlite import has_wal_reset_bug
+from mdata.store.connection import Connection
+from mdata.store.engine import Store
+from mdata.store.opening import open_store
+from mdata.store.sqlite import has_wal_reset_bug, sqlite3
 
 M1 = TIMEFRAMES["1m"]
 SETTLE = 120_000
@@ -55,7 +57,7 @@ def new_series(connection: Connection, symbol: str, timeframe: str = "1m", **kno
     return table.find(connection, BITFINEX, symbol, grid) or found
 
 
-def cover(connection: Connection, series: Series, part: Range, kind: coverage.Kind, times: list[int]) -> None:
+def cover(connection: Connection, series: Series, part: Range, kind: coverage.CoverageKind, times: list[int]) -> None:
     candles.upsert(connection, series.id, [(time, 2.0, 3.0, 1.0, 2.0, 5.0) for time in times])
     coverage.add(connection, series.id, part, kind, len(times))
 
@@ -90,12 +92,12 @@ def test_counts_are_those_of_a_count_by_hand(
                     time for time, case in zip(times, cases, strict=True)
                     if part.start <= time < part.end and CASES[case][1] != "none"
                 ]  # fmt: skip
-                cover(connection, series, part, kind, had)  # type: ignore[arg-type]
+                cover(connection, series, part, kind, had)
         gone = [time for time, case in zip(times, cases, strict=True) if CASES[case][1] in {"deleted", "restored"}]
         candles.delete(connection, series.id, gone)
         back = [time for time, case in zip(times, cases, strict=True) if CASES[case][1] == "restored"]
         candles.upsert(connection, series.id, [(time, 2.0, 3.0, 1.0, 2.0, 5.0) for time in back])
-        counts, known, _ = overview.look(connection, series, wanted, silent=True)
+        counts, known, _ = summary.look(connection, series, wanted, silent=True)
         raise UndoError
     inside = [case for time, case in zip(times, cases, strict=True) if wanted.start <= time < wanted.end]
     outside = grid.count(*wanted) - len(inside)
@@ -120,8 +122,8 @@ def test_only_silences_that_can_fill_a_cell_are_read(store: Store) -> None:
         times = [year.start, year.start + 2 * HOUR, year.start + 4 * HOUR, year.start + 100 * HOUR, year.end - MINUTE]
         cover(connection, series, year, "final", times)
         silences.remember(connection, series, year, times, NOW)
-        _, known, _ = overview.look(connection, series, year, silent=True)
-        _, without, _ = overview.look(connection, series, year)
+        _, known, _ = summary.look(connection, series, year, silent=True)
+        _, without, _ = summary.look(connection, series, year)
         raise UndoError
     assert known.silent == [Range(times[2] + MINUTE, times[3]), Range(times[3] + MINUTE, times[4])]
     assert without.silent == []
@@ -141,7 +143,7 @@ def checked(context: Callable[..., Context], clock: SetClock) -> Callable[..., t
         with made.store.write() as connection:
             build(connection)
         state = collect(made.settings, made.store, clock.now())
-        return state, complaints(state, Limits(max_lag, max_gaps))
+        return state, complaints(state, Tolerance(max_lag, max_gaps))
 
     return check
 
@@ -255,13 +257,13 @@ def test_gaps_that_are_open_or_given_up_count(
     state, found = checked(build)
     assert found == said
     assert getattr(state.gaps, status) == 1
-    assert complaints(state, Limits(5400, max_gaps=1)) == []
+    assert complaints(state, Tolerance(5400, max_gaps=1)) == []
 
 
 def test_a_block_says_when_the_next_attempt_may_be_made(checked: Callable[..., tuple[Status, list[str]]]) -> None:
     state, _ = checked(lambda _: None)
     later = state._replace(blocked_until=NOW + 90_000)
-    assert complaints(later, Limits(5400))[-1] == "the next attempt may be made at 2024-06-01T12:05:33Z"
+    assert complaints(later, Tolerance(5400))[-1] == "the next attempt may be made at 2024-06-01T12:05:33Z"
 
 
 def test_check_says_it_in_one_line_and_in_json(folder: Folder) -> None:
@@ -415,7 +417,7 @@ def test_another_user_is_told_which_group_is_missing(folder: Folder) -> None:
         adm = grp.getgrnam("adm").gr_gid
         os.chown(shared, 0, adm)
         shared.chmod(0o2775)
-        said = as_nobody(lambda: shapes.find_status(settings_of(shared / "mdata.db"), SetClock()))
+        said = as_nobody(lambda: lookups.find_status(settings_of(shared / "mdata.db"), SetClock()))
     assert "NotPermittedError" in said
     assert "it belongs to the group adm: ask for `usermod -aG adm USER`" in said
 

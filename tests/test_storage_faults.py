@@ -15,13 +15,14 @@ from mdata import waiting
 from mdata.errors import ConfigurationError, MdataError, NotNowError
 from mdata.jobs.backfill import backfill
 from mdata.jobs.cleanup import cleanup
-from mdata.jobs.context import Context
 from mdata.jobs.detect_gaps import detect_gaps
 from mdata.jobs.repair import repair
 from mdata.jobs.status import collect
 from mdata.jobs.verify import verify
+from mdata.running.context import Context
 from mdata.sandbox.server import Sandbox
-from mdata.store.engine import open_for_reading, open_store, sqlite3
+from mdata.store.opening import open_for_reading, open_store
+from mdata.store.sqlite import sqlite3
 
 MakeContext = Callable[..., Context]
 

@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Folder, hurried, stored, truth
@@ -19,7 +20,7 @@ from mdata.ratelimit import RateLimit
 from mdata.sandbox.market import Market, Pair
 from mdata.sandbox.wsfaults import StreamFault
 from mdata.store import coverage
-from mdata.store.engine import open_store
+from mdata.store.opening import open_store
 
 SPEED = 30.0
 PAIRS = {"tBTCUSD": Pair("tBTCUSD"), "tSPAUSD": Pair("tSPAUSD", density=0.3)}
@@ -105,7 +106,7 @@ def test_the_service_manager_is_told(fast: Folder) -> None:
         manager.bind(str(fast.path / "notify"))
         manager.settimeout(30)
         process = fast.start("stream", "--for", "2m", NOTIFY_SOCKET=str(fast.path / "notify"))
-        told = []
+        told: list[Any] = []
         while not told or "STOPPING=1" not in told[-1]:
             told.append(manager.recv(4096).decode())
         assert process.wait(30) == 0
@@ -189,6 +190,7 @@ def test_a_connection_waits_for_those_that_other_processes_have_opened(fast: Fol
     clock = fast.sandbox.clock
     others = RateLimit(fast.path / "rate-limit.json", 1.0, 1.0, clock, random.Random(1))
     began = clock.now()
+    assert BITFINEX.stream is not None
     for _ in range(BITFINEX.stream.connects):
         others.connect()
     clock.sleep(40)

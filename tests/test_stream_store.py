@@ -16,7 +16,7 @@ from mdata.sandbox.market import Market, Pair
 from mdata.sandbox.server import Sandbox
 from mdata.sandbox.stream import StreamRule
 from mdata.store import coverage
-from mdata.store.engine import open_store
+from mdata.store.opening import open_store
 
 __all__ = ["fast"]
 

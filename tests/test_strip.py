@@ -5,15 +5,15 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mdata.domain.coverage_bar import KnownRanges, draw
 from mdata.domain.interval import Range, normal
-from mdata.domain.strip import Known, draw
 from mdata.domain.timeframe import TIMEFRAMES, Timeframe
 
 NOW = 1_717_243_380_000
 
 
 @st.composite
-def ledgers(draw_one: st.DrawFn) -> tuple[Timeframe, Range, Known, dict[int, str]]:
+def ledgers(draw_one: st.DrawFn) -> tuple[Timeframe, Range, KnownRanges, dict[int, str]]:
     """A wanted range, what the ledger says around it, and the verdict on each of its intervals by grid index."""
     grid = TIMEFRAMES[draw_one(st.sampled_from(["1m", "1D", "1W", "1M"]))]
     wanted_count, before, after = (
@@ -33,7 +33,7 @@ def ledgers(draw_one: st.DrawFn) -> tuple[Timeframe, Range, Known, dict[int, str
     def ranges(*kinds: str) -> list[Range]:
         return normal(Range(grid.open_time(i), grid.open_time(i + 1)) for i, kind in at.items() if kind in kinds)
 
-    known = Known(
+    known = KnownRanges(
         ranges("present", "empty", "lost"), ranges("provisional"), ranges("empty"),
         [grid.open_time(i) for i, kind in at.items() if kind == "lost"],
     )  # fmt: skip
@@ -54,7 +54,7 @@ def expected(verdicts: list[str]) -> str:
 
 @given(ledgers(), st.integers(1, 100))
 def test_every_cell_shows_the_worst_of_its_intervals(
-    ledger: tuple[Timeframe, Range, Known, dict[int, str]], width: int
+    ledger: tuple[Timeframe, Range, KnownRanges, dict[int, str]], width: int
 ) -> None:
     grid, wanted, known, at = ledger
     cells = draw(grid, wanted, known, width)
@@ -75,7 +75,7 @@ def test_every_cell_shows_the_worst_of_its_intervals(
 
 @given(ledgers(), st.integers(1, 100))
 def test_a_hole_of_one_interval_is_never_hidden(
-    ledger: tuple[Timeframe, Range, Known, dict[int, str]], width: int
+    ledger: tuple[Timeframe, Range, KnownRanges, dict[int, str]], width: int
 ) -> None:
     grid, wanted, known, at = ledger
     cells = set(draw(grid, wanted, known, width))
@@ -88,12 +88,12 @@ def test_a_hole_of_one_interval_is_never_hidden(
 
 def test_no_width_is_no_strip() -> None:
     grid = TIMEFRAMES["1m"]
-    assert draw(grid, Range(NOW, grid.shift(NOW, 5)), Known([], [], [], []), 0) == []
+    assert draw(grid, Range(NOW, grid.shift(NOW, 5)), KnownRanges([], [], [], []), 0) == []
 
 
 def test_a_decade_of_minutes_is_drawn_from_two_segments() -> None:
     grid = TIMEFRAMES["1m"]
     start, hole = grid.shift(NOW, -5_000_000), grid.shift(NOW, -1_000)
-    known = Known([Range(start, hole), Range(grid.next(hole), NOW)], [], [], [])
+    known = KnownRanges([Range(start, hole), Range(grid.next(hole), NOW)], [], [], [])
     cells = draw(grid, Range(start, NOW), known, 50)
     assert cells == ["present"] * 49 + ["partly unknown"]

@@ -4,23 +4,23 @@ from pathlib import Path
 
 import pytest
 
-from mdata.units import marker
-from mdata.units.manager import journal
-from mdata.units.marker import Marker
+from mdata.timers import owner
+from mdata.timers.manager import journal
+from mdata.timers.owner import Marker
 
 SYSTEM = Marker("system", "root", Path("/etc/systemd/system"), Path("/etc/mdata/mdata.env"), "0.1.0")
 
 
 def test_what_was_written_is_read_again(tmp_path: Path) -> None:
     database = tmp_path / "mdata.db"
-    assert marker.read(database) is None
+    assert owner.read(database) is None
     for one in (SYSTEM, Marker("user", "ann", Path("/home/ann/.config/systemd/user"), None, "1.20.3")):
-        marker.write(database, one)
-        assert marker.read(database) == one
+        owner.write(database, one)
+        assert owner.read(database) == one
     assert (tmp_path / "mdata.db.timers.json").exists()
-    marker.remove(database)
-    marker.remove(database)
-    assert marker.read(database) is None
+    owner.remove(database)
+    owner.remove(database)
+    assert owner.read(database) is None
 
 
 DAMAGED = [
@@ -33,8 +33,8 @@ DAMAGED = [
 @pytest.mark.parametrize("damaged", DAMAGED)
 def test_a_damaged_note_says_nothing(tmp_path: Path, damaged: str) -> None:
     database = tmp_path / "mdata.db"
-    marker.marker_path(database).write_text(damaged)
-    assert marker.read(database) is None
+    owner.marker_path(database).write_text(damaged)
+    assert owner.read(database) is None
 
 
 @pytest.mark.parametrize(("written", "tool", "outdated"), [

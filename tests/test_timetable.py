@@ -6,7 +6,7 @@ import pytest
 
 from mdata.config import load
 from mdata.errors import ConfigurationError
-from mdata.units.timetable import JOBS, Scheduled, doubts, timetable
+from mdata.timers.timetable import SCHEDULED, Scheduled, timetable, warnings
 
 
 def scheduled(**settings: str) -> dict[str, Scheduled]:
@@ -18,7 +18,7 @@ def scheduled(**settings: str) -> dict[str, Scheduled]:
 
 def test_the_defaults() -> None:
     found = scheduled()
-    assert tuple(found) == JOBS
+    assert tuple(found) == SCHEDULED
     assert {one.job: (one.cadence, one.run_seconds, one.is_enabled) for one in found.values()} == {
         "backfill": (3600, 3240, True), "update": (60, 48, False), "detect-gaps": (3600, 300, True),
         "repair": (3600, 3240, True), "stream": (60, None, True), "cleanup": (86_400, 1800, False),
@@ -88,4 +88,4 @@ def test_switches(settings: dict[str, str], job: str, expected: tuple[Any, ...])
 ])  # fmt: skip
 def test_a_check_that_must_fail_is_told(settings: dict[str, str], is_doubted: bool) -> None:
     loaded = load(overrides=settings, environ={"HOME": "/h", "MDATA_ENV_FILE": "/dev/null"})
-    assert bool(doubts(loaded.settings)) is is_doubted
+    assert bool(warnings(loaded.settings)) is is_doubted

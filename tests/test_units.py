@@ -12,9 +12,8 @@ from mdata.cli.main import COMMANDS
 from mdata.config import load
 from mdata.domain.cadence import on_calendar
 from mdata.errors import ConfigurationError
-from mdata.units.endings import GREEN, GREEN_STATUS
-from mdata.units.texts import SIGNATURE, Place, arguments, shipped, texts
-from mdata.units.timetable import JOBS, Scheduled, timetable
+from mdata.timers.timetable import SCHEDULED, Scheduled, timetable
+from mdata.timers.unit_files import SIGNATURE, Installation, arguments, shipped, texts
 
 ROOT = Path(__file__).parents[1]
 needs_analyze = pytest.mark.skipif(
@@ -22,8 +21,8 @@ needs_analyze = pytest.mark.skipif(
 )
 ENV_FILE = Path("/etc/mdata/mdata.env")
 DATABASE = Path("/var/lib/mdata/mdata.db")
-SYSTEM = Place("system", Path("/bin/true"), ENV_FILE, DATABASE)
-USER = Place("user", Path("/bin/true"), None, DATABASE)
+SYSTEM = Installation("system", Path("/bin/true"), ENV_FILE, DATABASE)
+USER = Installation("user", Path("/bin/true"), None, DATABASE)
 
 
 def table(**settings: str) -> list[Scheduled]:
@@ -42,13 +41,13 @@ def value(text: str, key: str) -> list[str]:
 
 
 def test_one_name_for_subcommand_module_and_units() -> None:
-    services = {f"mdata-{job}.service" for job in JOBS} | {"mdata-notify@.service", "mdata-serve.service"}
-    assert set(shipped()) == services | {f"mdata-{job}.timer" for job in JOBS}
+    services = {f"mdata-{job}.service" for job in SCHEDULED} | {"mdata-notify@.service", "mdata-serve.service"}
+    assert set(shipped()) == services | {f"mdata-{job}.timer" for job in SCHEDULED}
     # The one unit that is not named after its subcommand: `verify` itself has none.
-    commands = {job: "verify" if job == "recheck" else job for job in JOBS}
+    commands = {job: "verify" if job == "recheck" else job for job in SCHEDULED}
     assert set(commands.values()) <= set(COMMANDS)
     for job, command in commands.items():
-        assert (ROOT / "mdata" / "jobs" / f"{job.replace('-', '_')}.py").exists()
+        assert (ROOT / "mdata" / "jobs" / f"{command.replace('-', '_')}.py").exists()
         assert arguments(next(one for one in table() if one.job == job)).split()[0] == command
 
 
@@ -96,16 +95,21 @@ def test_only_the_env_file_is_set() -> None:
 
 
 def test_what_the_issue_of_a_run_means_to_systemd() -> None:
-    for name, text in shipped().items():
+    for name, text in texts(USER, table()).items():
         if not name.endswith(".service") or name in {"mdata-notify@.service", "mdata-serve.service"}:
             continue
-        green = GREEN_STATUS if name == "mdata-status.service" else GREEN
-        assert value(text, "SuccessExitStatus") == [" ".join(map(str, sorted(green - {0})))]
+        assert value(text, "SuccessExitStatus") == [
+            "3 69 75 129 130 143" if name != "mdata-status.service" else "69 75 129 130 143"
+        ]
         assert value(text, "OnFailure") == ["mdata-notify@%N.service"]
         assert value(text, "Restart") == []
         kind = "notify" if name == "mdata-stream.service" else "oneshot"
         assert value(text, "Type") == [kind]
         assert "[Install]" not in text.splitlines()
+
+
+def test_the_service_has_no_end_of_its_own_that_is_no_failure() -> None:
+    assert value(texts(USER, table())["mdata-serve.service"], "SuccessExitStatus") == ["129 130 143"]
 
 
 def test_missed_runs() -> None:
@@ -115,22 +119,22 @@ def test_missed_runs() -> None:
         if name.endswith(".timer"):
             assert value(text, "AccuracySec") == ["1s"]
             assert "DeferReactivation=" not in value(text, "DeferReactivation")
-    deferring = Place("user", Path("/bin/true"), None, DATABASE, knows_deferring=True)
+    deferring = Installation("user", Path("/bin/true"), None, DATABASE, knows_deferring=True)
     found = {name for name, text in texts(deferring, table()).items() if value(text, "DeferReactivation")}
-    assert found == {f"mdata-{job}.timer.d/50-mdata.conf" for job in JOBS if job != "stream"}
+    assert found == {f"mdata-{job}.timer.d/50-mdata.conf" for job in SCHEDULED if job != "stream"}
 
 
 def test_paths_are_written_as_systemd_reads_them() -> None:
-    place = Place("user", Path("/a b/100%/mdata"), Path("/c d/%h.env"), DATABASE)
+    place = Installation("user", Path("/a b/100%/mdata"), Path("/c d/%h.env"), DATABASE)
     written = texts(place, table())
     assert value(written["mdata-status.service"], "ExecStart") == ['"/a b/100%%/mdata" status --check']
     assert 'Environment="MDATA_ENV_FILE=/c d/%%h.env"' in written["mdata-.service.d/20-environment.conf"]
     for bad in ('/a"b/mdata', "/a$b/mdata", "/a\nb/mdata", "/a\\b/mdata"):
         with pytest.raises(ConfigurationError):
-            texts(Place("user", Path(bad), None, DATABASE), table())
+            texts(Installation("user", Path(bad), None, DATABASE), table())
 
 
-def written_to(folder: Path, place: Place, jobs: list[Scheduled]) -> list[str]:
+def written_to(folder: Path, place: Installation, jobs: list[Scheduled]) -> list[str]:
     for name, text in texts(place, jobs).items():
         path = folder / name
         path.parent.mkdir(exist_ok=True)
@@ -145,7 +149,7 @@ def written_to(folder: Path, place: Place, jobs: list[Scheduled]) -> list[str]:
     {"BACKFILL_INTERVAL_MINUTES": "96", "REST_UPDATE_ENABLED": "true", "UPDATE_INTERVAL_SECONDS": "5",
      "RATE_LIMIT_DELAY": "1", "RETENTION_DAYS": "3", "WS_INGESTION_ENABLED": "false"},
 ])  # fmt: skip
-def test_verify_prints_nothing(tmp_path: Path, place: Place, settings: dict[str, str]) -> None:
+def test_verify_prints_nothing(tmp_path: Path, place: Installation, settings: dict[str, str]) -> None:
     units = written_to(tmp_path, place, table(**settings))
     (tmp_path / "run").mkdir(mode=0o700)
     finished = subprocess.run(
@@ -158,9 +162,9 @@ def test_verify_prints_nothing(tmp_path: Path, place: Place, settings: dict[str,
 
 
 @needs_analyze
-@pytest.mark.parametrize("job", [*JOBS, "serve"])
+@pytest.mark.parametrize("job", [*SCHEDULED, "serve"])
 def test_exposure(tmp_path: Path, job: str) -> None:
-    online = Place("system", Path("/bin/true"), ENV_FILE, DATABASE, status_is_offline=False)
+    online = Installation("system", Path("/bin/true"), ENV_FILE, DATABASE, status_is_offline=False)
     written_to(tmp_path, online, table())
     limit = 10 if job in {"detect-gaps", "cleanup"} else 15
     finished = subprocess.run(

@@ -17,7 +17,9 @@ from mdata.domain.interval import Range
 from mdata.domain.timeframe import HOUR, MINUTE
 from mdata.sandbox.market import Pair
 from mdata.sandbox.server import Sandbox
-from mdata.store.engine import SCHEMA_VERSION, open_store, sqlite3
+from mdata.store.opening import open_store
+from mdata.store.schema import SCHEMA_VERSION
+from mdata.store.sqlite import sqlite3
 
 __all__ = ["exchange", "life"]
 

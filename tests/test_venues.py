@@ -25,7 +25,7 @@ from mdata.errors import ConfigurationError, RateLimitedError, StorageError
 from mdata.exchange import registry
 from mdata.exchange.bitfinex.rest import Rest
 from mdata.exchange.bitfinex.venue import BITFINEX
-from mdata.jobs.wanted import targets
+from mdata.fetching.wanted import targets
 from mdata.sandbox.limit import RateRule
 from mdata.sandbox.market import Market, Pair
 from mdata.sandbox.replay import read_recording

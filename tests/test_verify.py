@@ -16,19 +16,22 @@ from test_gaps import delete, gap_ranges, repair_fully
 from mdata.domain.candle import LARGEST, fault
 from mdata.domain.gaps import missing
 from mdata.domain.interval import Range
+from mdata.domain.series import Series
 from mdata.domain.timeframe import TIMEFRAMES
 from mdata.errors import StorageError
 from mdata.exchange.bitfinex.venue import BITFINEX
 from mdata.jobs.backfill import backfill
-from mdata.jobs.context import Context, Limits
 from mdata.jobs.detect_gaps import detect_gaps
 from mdata.jobs.repair import repair
 from mdata.jobs.update import update
 from mdata.jobs.verify import plan, verify
+from mdata.running.context import Context, Limits
 from mdata.sandbox.server import Sandbox
 from mdata.store import audit, coverage
 from mdata.store import series as table
-from mdata.store.engine import open_store, sqlite3
+from mdata.store.connection import Connection
+from mdata.store.opening import open_store
+from mdata.store.sqlite import sqlite3
 
 MakeContext = Callable[..., Context]
 MINUTE = 60_000
@@ -261,7 +264,7 @@ def test_a_range_that_grew_since_it_was_doubted_is_withdrawn_as_a_whole(
     clock.advance(10 * MINUTE)
     update(one)
     with one.store.write() as connection:
-        audit.withdraw(connection, series, found.doubts, 0)
+        audit.withdraw(connection, series, found.mismatches, 0)
     assert verify(one)[0].exit == 0
     heal(one, clock, sandbox)
 
@@ -276,13 +279,13 @@ def test_what_was_answered_anew_since_it_was_doubted_is_trusted(context: MakeCon
     series = table.find(one.store.connection, BITFINEX, "tBTCUSD", TIMEFRAMES["1m"])
     assert series is not None
     found = audit.audit(one.store.connection, series)
-    assert [doubt.segment.range for doubt in found.doubts] == [provisional.range]
+    assert [doubt.segment.range for doubt in found.mismatches] == [provisional.range]
     clock.advance(20 * MINUTE)
     update(one)
     before = segments(one)[0]
     assert before.range.contains(provisional.range)
     with one.store.write() as connection:
-        audit.withdraw(connection, series, found.doubts, 0)
+        audit.withdraw(connection, series, found.mismatches, 0)
     assert segments(one)[0] == before
 
 
@@ -426,13 +429,13 @@ price = st.one_of(
 
 @given(time=st.integers(-5, 5), values=st.tuples(price, price, price, price, price))
 def test_what_the_store_calls_unsound_is_what_a_page_calls_so(time: int, values: tuple[float, ...]) -> None:
-    connection = sqlite3.connect(":memory:")
+    connection = sqlite3.connect(":memory:", factory=Connection)
     connection.execute("CREATE TABLE candles (series_id, open_time, open, high, low, close, volume)")
     row = (time * MINUTE // 4, *values)
     connection.execute("INSERT INTO candles VALUES (1, ?, ?, ?, ?, ?, ?)", row)
     grid = TIMEFRAMES["1m"]
-    series = table.Series(1, BITFINEX, "tBTCUSD", grid, 0, 0, 0, None, None, None, None)
-    found = audit.find_unsound(connection, series)
+    series = Series(1, BITFINEX, "tBTCUSD", grid, 0, 0, 0, None, None, None, None)
+    found = audit.find_refused(connection, series)
     connection.close()
     assert bool(found) == (fault(row, grid) is not None)  # type: ignore[arg-type]
 

@@ -12,8 +12,11 @@ from mdata.exchange.bitfinex.venue import BITFINEX
 from mdata.store import candles
 from mdata.store import series as table
 from mdata.store.candles import PUBLIC
-from mdata.store.engine import APPLICATION_ID, SCHEMA_VERSION, open_store, sqlite3
+from mdata.store.connection import Connection
 from mdata.store.migrations import migrations
+from mdata.store.opening import open_store
+from mdata.store.schema import APPLICATION_ID, SCHEMA_VERSION
+from mdata.store.sqlite import sqlite3
 
 RECIPES = Path(__file__).parent.parent / ".envs" / "recipes" / "bin" / "python"
 ROWS = [(60_000 * minute, 1.5, 2.5, 0.5, 1.25, 9.0 + minute) for minute in range(3)]
@@ -21,7 +24,7 @@ ROWS = [(60_000 * minute, 1.5, 2.5, 0.5, 1.25, 9.0 + minute) for minute in range
 
 def first_release(path: Path) -> None:
     """Make a store as the first release did."""
-    connection = sqlite3.connect(path, isolation_level=None)
+    connection = sqlite3.connect(path, isolation_level=None, factory=Connection)
     migrations.apply(Database(connection, recursive_triggers=False), stop_before="m004_typed_view")
     connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
     connection.execute("PRAGMA user_version=1")

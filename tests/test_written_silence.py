@@ -8,6 +8,7 @@ from answers import M1, Judge, answer, at, candle, minute, span
 from made_up import VENUE, adapter_of
 
 from mdata.domain.query import Page
+from mdata.domain.venue import Venue
 from mdata.exchange import registry
 from mdata.exchange.page import read_one_by_one
 from mdata.store import silences
@@ -133,7 +134,7 @@ def test_a_candle_that_was_deleted_by_hand_is_put_back(judge: Judge) -> None:
 def test_rows_without_volume_are_refused_where_silence_is_not_written() -> None:
     query = told(0, 3).query
 
-    def read(venue: object) -> Page:
+    def read(venue: Venue) -> Page:
         rows = [list(candle(0)), [*candle(1)[:5], 0.0], list(candle(2))]
         asked = query._replace(venue=venue)
         return read_one_by_one(asked, rows, minute(10), tuple, lambda row: row[0])

@@ -28,32 +28,35 @@ HEAD = ["tool", "requests", "refused", "seconds", "CPU s", "peak MiB", "MB on di
         "rows", "missing", "wrong", "forming", "twice"]  # fmt: skip
 
 _INTRODUCTION = """
-Written by `make bench-peers`; do not edit it by hand. Every tool fetches the same thirty days of one-minute candles
-of two pairs (one with a candle in each minute; one in three minutes of ten, which did not trade for five hours) from
-an exchange of its own, `mdata sandbox`, with what Bitfinex documents: 30 requests a minute, a ban of 60 s beyond
-them; and 0.2 s until each answer. Then what it stored is compared with the exchange's ledger, candle by candle, from
-08:00 UTC of the second day (where crypto-candlesticks begins) to the minute in which the tool was started.
+The same task, done by mdata and by other tools. `make bench-peers` writes this page; do not edit it by hand.
 
-*missing*: the exchange has it, the tool has not; *wrong*: other values, or no such candle; *forming*: stored before
-the minute was over, and not as it became; *twice*: more rows than one for a minute; *exit*: of its last process.
+Every tool fetches the same thirty days of one-minute candles of two pairs. One pair has a candle in every minute;
+the other trades in three minutes out of ten, and once not at all for five hours. Each tool has its own exchange,
+`mdata sandbox`, with the limits that Bitfinex documents (30 requests a minute, and a ban of 60 s for more) and 0.2
+s before each answer. Then the stored candles are compared with the exchange's ledger one by one, from 08:00 UTC of
+the second day (where crypto-candlesticks begins) to the minute in which the tool was started.
+
+*missing*: the exchange has the candle, the tool does not; *wrong*: different values, or no such candle; *forming*:
+stored before the minute was over, with values that changed later; *twice*: more than one row for a minute; *exit*:
+the exit code of the last process.
 """
 
 _CALM = "Nothing goes wrong on the exchange's side."
 _TROUBLE = """
-Three things go wrong, once each, all of which have been seen: an answer ends after 700 rows though there are more; a
-rate-limit error comes with HTTP status 200; and one request is answered with 503, maintenance.
+Three things go wrong once each, all of which have been seen in practice: an answer ends after 700 rows although
+there are more; a rate-limit error comes with HTTP status 200; and one request is answered with 503, maintenance.
 """
 _BEHIND = """
-- mdata sends a burst of 15 after a pause and one request in 6 s from then on; after a refusal it waits for a minute
-  and more, and sends no burst for an hour. With `RATE_LIMIT_BURST=1` it waits out its delay each time, and that is
-  most of its seconds. It asks again where an answer proves too little.
-- ccxt takes a rate-limit error with status 200 for a page without candles, which ends the usual loop: the rest of the
-  pair is missing, and nothing says so. A loop that stores what comes stores the forming candle too.
-- freqtrade asks for windows of one length and takes a short answer, or that error, for the whole of a window; what is
-  missing stays so, because the next run goes on after the newest candle. It drops the newest candle of each answer.
-- crypto-candlesticks takes the exchange's close for its open (the wire has open, *close*, high, low), asks for one
-  day at a time, stores the edges of days twice, and ends with a traceback at the first answer that is no list of
-  candles.
+- mdata sends a burst of 15 requests after a pause, and one request per 6 s from then on. After a refusal it waits
+  for at least a minute, and sends no burst for an hour. With `RATE_LIMIT_BURST=1` it waits for the delay before
+  every request, which accounts for most of its seconds. It asks again if an answer does not prove enough.
+- ccxt treats a rate-limit error with status 200 as a page without candles, which ends the usual loop: the rest of
+  the pair is missing, and nothing says so. A loop that stores every row also stores the forming candle.
+- freqtrade requests windows of fixed length, and takes a short answer, or that error, for the whole window. What is
+  missing stays missing, because the next run continues after the newest candle. It drops the newest candle of each
+  answer.
+- crypto-candlesticks mixes up the columns (Bitfinex sends open, *close*, high, low), requests one day at a time,
+  stores the edges of days twice, and ends with a traceback at the first answer that is not a list of candles.
 """
 _FAULTS = (
     '{"kind": "cap", "rows": 700, "times": 1, "after": 1}',
@@ -63,7 +66,7 @@ _FAULTS = (
 
 
 def main() -> None:
-    parts = ["# Beside other tools", _INTRODUCTION]
+    parts = ["# Compared with other tools", _INTRODUCTION]
     with tempfile.TemporaryDirectory(prefix="mdata-peers-") as name:
         folder = Path(name)
         for title, text, faults in (("Calm", _CALM, ()), ("Trouble", _TROUBLE, _FAULTS)):
@@ -74,7 +77,7 @@ def main() -> None:
             parts += [f"## {title}", "", text.strip(), "", markdown(HEAD, rows), ""]
             if not faults:
                 parts += [_against_the_fastest(rows), ""]
-        parts += ["## What is behind it", _BEHIND, "## Start-up", "", _start(folder), ""]
+        parts += ["## Why", _BEHIND, "## Start-up", "", _start(folder), ""]
     parts.append(_about())
     REPORT.write_text("\n".join(parts) + "\n")
 
@@ -121,7 +124,7 @@ def _against_the_fastest(rows: list[list[str]]) -> str:
     ours, peers = seconds[TOOLS[0].name], {name: taken for name, taken in seconds.items() if "mdata" not in name}
     fastest = min(peers, key=lambda name: peers[name])
     found = f"{TOOLS[0].name} ÷ {fastest}: {number(ours / peers[fastest])}"
-    return f"{found}; at most 0.6 is required, 0.4 aimed at."
+    return f"{found}; required: at most 0.6; aim: 0.4."
 
 
 def _judge(rows: Rows, truth: dict[int, tuple[float, ...]], began: int) -> tuple[int, int, int, int, int]:
@@ -156,7 +159,7 @@ def _start(folder: Path) -> str:
     found = Spread.of(walls(theirs)).median, Spread.of(walls(ours)).median
     return (
         f"`freqtrade list-data` ÷ `mdata status --json`: {ratio_of} ({processor}; "
-        f"{found[0] * 1000:.0f} ms and {found[1] * 1000:.0f} ms); at least 15 is required, 25 aimed at."
+        f"{found[0] * 1000:.0f} ms and {found[1] * 1000:.0f} ms); required: at least 15; aim: 25."
     )
 
 
@@ -169,9 +172,8 @@ def _about() -> str:
     return (
         f"Measured {time.strftime('%Y-%m-%d', time.gmtime())} on {os.cpu_count()} cores, {platform.system()}, "
         f"load {os.getloadavg()[1]:.1f}; Python {sys.version.split()[0]}, {', '.join(listed)}. "
-        "All of them could be pointed at a local exchange: ccxt and freqtrade by their settings; the addresses of "
-        "crypto-candlesticks stand in its code, so that a wrapper leads its requests astray and answers its question "
-        "for the list of symbols."
+        "ccxt and freqtrade were pointed at the local exchange by their settings. crypto-candlesticks has its "
+        "addresses in the code, so a wrapper redirects its requests and answers its request for the list of symbols."
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.start import MDATA
-from mdata.store.engine import sqlite3
+from mdata.store.sqlite import sqlite3
 
 MODERN, OLD = Path(".envs/peers/bin").absolute(), Path(".envs/peers-old/bin").absolute()
 HERE = Path(__file__).parent

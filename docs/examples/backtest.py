@@ -1,4 +1,4 @@
-"""Two pairs, complete or not at all, four-hour candles of them, and a backtest by a library of others."""
+"""Backtest four-hour candles of two pairs, and stop unless both pairs are complete."""
 
 import sys
 

@@ -1,53 +1,55 @@
-"""The command line: which subcommands there are, each imported only when it is called."""
+"""The command line: which subcommands there are, each imported only when it is called, and the process around it."""
 
+import io
+import os
 import sys
+from contextlib import suppress
 from importlib import import_module
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from mdata.cli.frame import run
-from mdata.errors import EXIT_CODES
+from mdata.cli.failures import unforeseen
 from mdata.exchange.registry import HOME
+from mdata.exit_codes import BUG, EXIT_CODES, STORAGE
+from mdata.logs import StderrLog
 
 if TYPE_CHECKING:
     from typer._click import Command, Context
 
-__all__ = ["app", "run"]
-
-# Subcommand → the module of `mdata.cli` that holds a function of its name, with `_` for `-`.
-COMMANDS = {
-    "backfill": "backfill",
-    "update": "backfill",
-    "detect-gaps": "gaps",
-    "repair": "gaps",
-    "stream": "stream",
-    "cleanup": "upkeep",
-    "verify": "verify",
-    "status": "status",
-    "chart": "chart",
-    "gaps": "gaps",
-    "jobs": "upkeep",
-    "export": "export",
-    "backup": "backup",
-    "restore": "restore",
-    "doctor": "doctor",
-    "logs": "logs",
-    "serve": "serve",
-    "config": "settings",
-    "init": "settings",
-    "symbols": "symbols",
-    "timers": "timers",
-    "sandbox": "sandbox",
-    "notify": "notify",
-}
+# Each has a module of its name in `mdata.cli.commands`, which holds a function of its name; with `_` for `-`.
+COMMANDS = (
+    "backfill",
+    "update",
+    "detect-gaps",
+    "repair",
+    "stream",
+    "cleanup",
+    "verify",
+    "status",
+    "chart",
+    "gaps",
+    "jobs",
+    "export",
+    "backup",
+    "restore",
+    "doctor",
+    "logs",
+    "serve",
+    "config",
+    "init",
+    "symbols",
+    "timers",
+    "sandbox",
+    "notify",
+)
 # Started by units, not by people.
 HIDDEN = {"notify"}
 
 HELP = {"help_option_names": ["-h", "--help"]}
 
-EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code:<3}  {meaning}" for code, meaning in EXIT_CODES.items())
+EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {one.text:<3}  {one.meaning}" for one in EXIT_CODES)
 
 # The first line keeps the others as they are.
 FIRST_STEPS = """\b
@@ -72,8 +74,8 @@ class Commands(TyperGroup):
         """Import and return the command of this name, or None where there is none."""
         if cmd_name not in COMMANDS:
             return super().get_command(ctx, cmd_name)
-        module = import_module(f"mdata.cli.{COMMANDS[cmd_name]}")
-        found = getattr(module, cmd_name.replace("-", "_"))
+        name = cmd_name.replace("-", "_")
+        found = getattr(import_module(f"mdata.cli.commands.{name}"), name)
         if isinstance(found, typer.Typer):
             return typer.main.get_command(found)
         alone = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -111,3 +113,43 @@ def mdata(
     ] = False,
 ) -> None:
     """Keep a complete local store of Bitfinex candles, and prove that it is complete."""
+
+
+def run() -> NoReturn:
+    """Run the command line and end the process; whatever is left over is a bug and says so."""
+    _open_closed_streams()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Where it is ASCII (LC_ALL=C), what is not becomes escapes, as Python has it for stderr.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    code = BUG
+    try:
+        app()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else BUG
+    except OSError as error:
+        # A help text or a version: what a command prints is looked after in `perform`.
+        StderrLog(None, "ERROR", priorities=False).error(f"this could not be written to stdout: {error.strerror}")
+        code = STORAGE
+    except Exception as error:  # noqa: BLE001 - what goes wrong outside of `perform`
+        code, _ = unforeseen(StderrLog(None, "ERROR", priorities=False), error)
+    _end(code)
+
+
+def _open_closed_streams() -> None:
+    """Open what the caller has closed (`>&-`): no file may get its number, and writing to stdout must fail."""
+    for name, flags, mode in (
+        ("stdin", os.O_RDONLY, "r"),
+        ("stdout", os.O_RDONLY, "w"),
+        ("stderr", os.O_WRONLY, "w"),
+    ):
+        if getattr(sys, name) is None:
+            # The lowest free number is the one that was closed.
+            setattr(sys, name, os.fdopen(os.open(os.devnull, flags), mode, encoding="utf-8"))
+
+
+def _end(code: int) -> NoReturn:
+    """End the process at once: all files are closed, and taking Python apart would take as long as the work did."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    os._exit(code)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from mdata.cli.words import complete_symbol, complete_timeframe
+from mdata.cli.completion import complete_symbol, complete_timeframe
 
 # More than anybody has, and a number that SQLite can take.
 MOST = 10**9

@@ -15,11 +15,12 @@ from types import FrameType
 
 from mdata import waiting
 from mdata.errors import Stopped
-from mdata.flock import SUSPENSION
+from mdata.flock.suspension import SUSPENSION
 
 ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 _SHOW_CURSOR = b"\x1b[?25h"  # a progress bar hides it
+_writer = -1  # the end of the pipe that the interpreter writes to
 
 
 def heed() -> None:
@@ -29,9 +30,13 @@ def heed() -> None:
     # A shell without job control has it ignored.
     if signal.getsignal(signal.SIGTSTP) is signal.SIG_DFL:
         signal.signal(signal.SIGTSTP, _suspend)
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    global _writer
+    before = _writer
+    reader, _writer = os.pipe()
+    os.set_blocking(_writer, False)
+    signal.set_wakeup_fd(_writer, warn_on_full_buffer=False)
+    if before >= 0:
+        os.close(before)  # the thread at its other end ends
     with suppress(RuntimeError):  # the system has no thread left
         threading.Thread(target=_watch, args=(reader,), daemon=True).start()
 
@@ -50,8 +55,8 @@ def _leave_to_the_watching_thread(_: int, __: FrameType | None) -> None:
 
 def _watch(reader: int) -> None:
     first = True
-    while True:
-        for number in os.read(reader, 64):
+    while numbers := os.read(reader, 64):
+        for number in numbers:
             if number not in ENDING:
                 continue
             if not first:
@@ -59,6 +64,7 @@ def _watch(reader: int) -> None:
             first = False
             # Whatever other threads wait for ends, too, if the main one cannot be reached.
             waiting.hurry(number)
+    os.close(reader)
 
 
 def _end_at_once(number: int) -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mdata.config.folders import user_folder
 from mdata.config.table import CATEGORIES, SETTINGS
-from mdata.domain.near import did_you_mean
-from mdata.domain.quote import quote
+from mdata.domain.escape import quote
+from mdata.domain.suggest import did_you_mean
 from mdata.errors import ConfigurationError, NotPermittedError
 
 if TYPE_CHECKING:

@@ -35,3 +35,11 @@ def home_folder(environ: Mapping[str, str]) -> Path:
         return Path(pwd.getpwuid(os.getuid()).pw_dir)
     except KeyError:
         raise ValueError("this user has no home folder; name a path, or set HOME") from None
+
+
+def cache_folder() -> Path | None:
+    """Return where what can be asked for again may be kept; None for a user without a home."""
+    try:
+        return user_folder(os.environ, "XDG_CACHE_HOME", ".cache")
+    except ValueError:
+        return None

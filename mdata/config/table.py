@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from mdata.config import values
 from mdata.domain.pace import Pace
-from mdata.domain.timeframe import Timeframe
+from mdata.domain.timeframe import MINUTE, TIMEFRAMES, Timeframe
 from mdata.domain.venue import Venue
 from mdata.exchange import registry
 from mdata.exchange.registry import HOME
@@ -71,13 +71,23 @@ class Settings(NamedTuple):
         path = self.rate_limit_state_path
         return path if venue == HOME else path.with_name(f"{path.stem}-{venue.name}{path.suffix}")
 
+    @property
+    def settle(self) -> int:
+        """For how long an interval must have been closed to be final, ms."""
+        return self.settle_seconds * 1000
+
+    @property
+    def ws_catchup_lookback(self) -> int:
+        """How far back a stream asks for what it missed, ms."""
+        return self.ws_catchup_lookback_minutes * MINUTE
+
 
 class Setting(NamedTuple):
     """One setting: `default` is text, as it would stand in a file; a secret's value is never shown."""
 
     name: str
     default: str
-    parse: Callable[[str], Any]
+    parse: Callable[[str], object]
     help: str
     is_secret: bool = False
 
@@ -109,7 +119,7 @@ ADDRESSES: tuple[Setting, ...] = tuple(one for venue in registry.venues() for on
 CATEGORIES: dict[str, tuple[Setting, ...]] = {
     "What to keep": (
         Setting("SYMBOLS", "BTCUSD,ETHUSD", values.symbols, "Trading pairs, separated by commas."),
-        Setting("TIMEFRAMES", "1m", values.timeframes, "Any of 1m 5m 15m 30m 1h 3h 6h 12h 1D 1W 1M (1m is not 1M)."),
+        Setting("TIMEFRAMES", "1m", values.timeframes, f"Any of {' '.join(TIMEFRAMES)} (1m is not 1M)."),
         Setting("DATABASE_PATH", "", values.real_path, "The store; empty: ~/.local/share/mdata/mdata.db."),
     ),
     "Backfill": (

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
 
-from mdata.domain.quote import quote
+from mdata.domain.escape import quote
 from mdata.domain.timeframe import Timeframe
 from mdata.exchange import registry
 

@@ -9,14 +9,13 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from mdata.domain.pace import Pace, Past, Window
+from mdata.domain.retries import reconnect_pause
 
 # Every so many slots, one goes to the lowest class that waits.
 LOWEST_EVERY = 4
 # Whoever does not take what was given for so long has died (or is stopped: it queues again with its old rank).
 GRACE = 1.0
-MAX_BLOCK_SECONDS = 15 * 60.0
 CALM_SECONDS = 60 * 60.0  # for how long after a block nobody bursts
-LONGEST_RECONNECT = 60.0
 
 
 class Priority(IntEnum):
@@ -159,19 +158,6 @@ def patience(pace: Pace) -> float:
     return min(GRACE, pace.delay)
 
 
-def backoff(
-    refusals: int, retry_after: float | None, minimum: float, jitter: Callable[[float, float], float]
-) -> float:
-    """Return for how many seconds nobody may send after the nth refusal in a row.
-
-    `jitter(low, high)` draws from a range: 5 to 20 s, less when the minimum is set below 10 s, as in rehearsals.
-    """
-    doubled = min(120.0, 2.0 * 2.0 ** min(refusals - 1, 10))
-    wait = max(retry_after or 0.0, minimum, doubled if minimum >= 10 else min(doubled, max(minimum, 0.1)))
-    spread = jitter(5.0, 20.0) * min(1.0, minimum / 10)
-    return min(wait + spread, longest_block(minimum))
-
-
 def reconnect_delay(
     failures: int, since_last: float, spacing: float, jitter: Callable[[float, float], float]
 ) -> float:
@@ -181,9 +167,4 @@ def reconnect_delay(
     whole delay. `since_last` is how long ago (s) it was opened, `spacing` how far apart (s) two openings have to be:
     a server that accepts and closes is not hammered.
     """
-    return max(jitter(0.0, min(LONGEST_RECONNECT, 2.0 ** min(failures, 10))), spacing - since_last)
-
-
-def longest_block(minimum: float) -> float:
-    """Return the longest time (s) that any block may last."""
-    return max(MAX_BLOCK_SECONDS, minimum)
+    return max(reconnect_pause(failures, jitter), spacing - since_last)

@@ -6,7 +6,7 @@ An even rhythm is therefore one that divides the day, or a week. Times are UTC, 
 
 from dataclasses import dataclass
 
-MINUTE, HOUR, DAY, WEEK = 60, 3600, 86_400, 604_800
+from mdata.domain.times import DAY_SECONDS, HOUR_SECONDS, MINUTE_SECONDS, WEEK_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,26 +21,28 @@ class Times:
 
 def is_even(cadence: int) -> bool:
     """Whether calendar times can keep this cadence exactly, and with a readable number of lines."""
-    if cadence % MINUTE:
-        return cadence > 0 and HOUR % cadence == 0
-    return cadence == WEEK or (cadence > 0 and DAY % cadence == 0)
+    if cadence % MINUTE_SECONDS:
+        return cadence > 0 and HOUR_SECONDS % cadence == 0
+    return cadence == WEEK_SECONDS or (cadence > 0 and DAY_SECONDS % cadence == 0)
 
 
 def neighbours(cadence: int, unit: int = 1) -> tuple[int | None, int | None]:
     """Return the nearest cadences below and above that can be kept and are whole numbers of `unit` seconds."""
-    even = [one for one in (*range(unit, DAY + 1, unit), WEEK) if is_even(one)]
+    even = [one for one in (*range(unit, DAY_SECONDS + 1, unit), WEEK_SECONDS) if is_even(one)]
     below, above = [one for one in even if one < cadence], [one for one in even if one > cadence]
     return (below[-1] if below else None), (above[0] if above else None)
 
 
 def times(cadence: int, offset: int = 0) -> list[Times]:
     """Return the times of day of a cadence that can be kept, the first of them `offset` into it."""
-    if cadence == WEEK:
-        hours, rest = divmod(offset % DAY, HOUR)
-        return [Times((hours,), (rest // MINUTE,), (rest % MINUTE,), is_weekly=True)]
+    if cadence == WEEK_SECONDS:
+        hours, rest = divmod(offset % DAY_SECONDS, HOUR_SECONDS)
+        return [Times((hours,), (rest // MINUTE_SECONDS,), (rest % MINUTE_SECONDS,), is_weekly=True)]
     seconds_of: dict[tuple[int, int], list[int]] = {}
-    for run in range(offset % cadence, DAY, cadence):
-        seconds_of.setdefault((run // HOUR, run % HOUR // MINUTE), []).append(run % MINUTE)
+    for run in range(offset % cadence, DAY_SECONDS, cadence):
+        seconds_of.setdefault((run // HOUR_SECONDS, run % HOUR_SECONDS // MINUTE_SECONDS), []).append(
+            run % MINUTE_SECONDS
+        )
     minutes_of: dict[tuple[int, tuple[int, ...]], list[int]] = {}
     for (hour, minute), seconds in seconds_of.items():
         minutes_of.setdefault((hour, tuple(seconds)), []).append(minute)

@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
+from mdata.domain.coverage_bar import Cell, KnownRanges, draw
 from mdata.domain.interval import Range
-from mdata.domain.strip import Cell, Known, draw
 from mdata.domain.timeframe import DAY, Timeframe
 
 
@@ -14,7 +14,7 @@ class Day(NamedTuple):
     cell: Cell | None
 
 
-def days(timeframe: Timeframe, wanted: Range, known: Known, shown: Range) -> list[Day]:
+def days(timeframe: Timeframe, wanted: Range, known: KnownRanges, shown: Range) -> list[Day]:
     """Return the days of `shown`, which begins and ends at midnight; nothing for intervals longer than a day."""
     if not timeframe.step or timeframe.step > DAY:
         return []

@@ -9,6 +9,10 @@ from mdata.domain.timeframe import Timeframe
 # No price or volume is so large; above it a float would not even hold every integer.
 LARGEST = 1e15
 
+# What a candle has beside its open time; and all of it, in the order in which it is kept and handed on everywhere.
+VALUES = ("open", "high", "low", "close", "volume")
+COLUMNS = ("open_time", *VALUES)
+
 # (open_time in ms UTC, open, high, low, close, volume): a plain tuple, because a page holds 10,000 of them.
 Candle = tuple[int, float, float, float, float, float]
 

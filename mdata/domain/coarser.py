@@ -2,7 +2,7 @@
 
 import re
 
-from mdata.domain.quote import quote
+from mdata.domain.escape import quote
 from mdata.domain.timeframe import DAY, HOUR, MINUTE, TIMEFRAMES, Timeframe
 
 _PART_OF_A_DAY = re.compile(r"([1-9][0-9]{0,3})([mh])")

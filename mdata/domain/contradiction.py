@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from mdata.domain import silence
 from mdata.domain.candle import Candle
-from mdata.domain.doubt import Doubt, merged
+from mdata.domain.doubt import Doubt, raised
 from mdata.domain.interval import Range, normal, subtract
 from mdata.domain.known import Known
 from mdata.domain.query import Page, is_same
@@ -64,8 +64,7 @@ def within(candles: list[Candle], part: Range) -> list[Candle]:
 
 def changed(page: Page, known: Known, row: Candle, interval: Range) -> Doubt:
     """Return the doubt about a candle that came back with other values."""
-    doubt = Doubt(interval, "changed", page.query.form, page.asked_at, page.asked_at, candle=row)
-    return merged(doubt, known.doubts)
+    return raised(page, interval, "changed", known.doubts, row)
 
 
 def _compare(page: Page, known: Known, held: list[Candle], rows: dict[int, Candle], found: Found) -> None:
@@ -99,7 +98,7 @@ def _compare(page: Page, known: Known, held: list[Candle], rows: dict[int, Candl
 
 
 def _agrees(page: Page, doubt: Doubt) -> bool:
-    return doubt.is_independent_of(page.query.form, page.asked_at)
+    return doubt.has_second_opinion(page)
 
 
 def _miss(
@@ -184,5 +183,4 @@ def _keep(
     found.unsettled[:] = normal(found.unsettled)
     if is_doubted:
         about = Range(gone[0], grid.next(gone[-1]))
-        doubt = Doubt(about, "absent", page.query.form, page.asked_at, page.asked_at)
-        found.doubts.append(merged(doubt, known.doubts))
+        found.doubts.append(raised(page, about, "absent", known.doubts))

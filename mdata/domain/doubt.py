@@ -8,20 +8,15 @@ as a doubt until another answer agrees or disagrees.
 from typing import Literal, NamedTuple
 
 from mdata.domain.candle import Candle
-from mdata.domain.gaps import RETRY_AFTER
 from mdata.domain.interval import Range
-from mdata.domain.timeframe import MINUTE
+from mdata.domain.query import Page
+from mdata.domain.retries import INDEPENDENT_AFTER, MOST_ANSWERS, ask_again_after
 
 # silence: no rows came at an end of the answer · absent: stored candles did not come back · changed: one came back
 # with other values · first: the exchange's first candle, as it was told · unconfirmed: the first page of a series, of
 # which no other answer has brought a row yet · unwitnessed: no stored candle came back · withdrawn: what is stored
 # differs from what the answers had brought, so that they are asked for anew.
-Kind = Literal["silence", "absent", "changed", "first", "unconfirmed", "unwitnessed", "withdrawn"]
-
-# Answers in the same form count as two when they lie so far apart (ms): no cache keeps one for so long.
-INDEPENDENT_AFTER = 1 * MINUTE
-# So many answers that left a doubt as it was; after that it waits as a gap does.
-MOST_ANSWERS = 3
+DoubtKind = Literal["silence", "absent", "changed", "first", "unconfirmed", "unwitnessed", "withdrawn"]
 
 
 class Doubt(NamedTuple):
@@ -31,7 +26,7 @@ class Doubt(NamedTuple):
     """
 
     range: Range
-    kind: Kind
+    kind: DoubtKind
     form: str
     since: int
     asked_at: int
@@ -42,11 +37,15 @@ class Doubt(NamedTuple):
         """Whether an answer in this form, asked at `asked_at` (ms UTC), is a second opinion."""
         return form != self.form or asked_at - self.asked_at >= INDEPENDENT_AFTER
 
+    def has_second_opinion(self, page: Page) -> bool:
+        """Whether an answer is another opinion than the one that raised the doubt."""
+        return self.is_independent_of(page.query.form, page.asked_at)
+
     def is_due(self, now: int) -> bool:
         """Whether it may be asked about at `now` (ms UTC)."""
         if self.answers < MOST_ANSWERS:
             return True
-        wait = RETRY_AFTER[min(self.answers - MOST_ANSWERS, len(RETRY_AFTER) - 1)]
+        wait = ask_again_after(self.answers - MOST_ANSWERS + 1)
         # One that was noted down by a clock that ran ahead does not wait for that.
         return not 0 <= now - self.asked_at < wait
 
@@ -54,6 +53,11 @@ class Doubt(NamedTuple):
     def was_newest_first(self) -> bool:
         """Whether the rows were counted from the newest one."""
         return self.form.startswith("desc")
+
+
+def raised(page: Page, about: Range, kind: DoubtKind, known: list[Doubt], candle: Candle | None = None) -> Doubt:
+    """Return the doubt that an answer raises about a range, with what is known of those that it overlaps."""
+    return merged(Doubt(about, kind, page.query.form, page.asked_at, page.asked_at, candle=candle), known)
 
 
 def merged(doubt: Doubt, known: list[Doubt]) -> Doubt:

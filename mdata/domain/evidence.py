@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from mdata.domain import contradiction, tails
 from mdata.domain.candle import Candle
-from mdata.domain.doubt import Doubt, Kind, merged
+from mdata.domain.doubt import Doubt, raised
 from mdata.domain.interval import Range, clip, normal, subtract
 from mdata.domain.known import Known
 from mdata.domain.query import Page, is_same
@@ -70,12 +70,12 @@ def judge(page: Page, known: Known, settle: int) -> Verdict:
     enclosed = subtract(clip([page.span], known.floor, closed), spoiled) if page.span else []
     found = contradiction.find(page, known, clip(enclosed, known.floor, settled))
     told = tails.find(page, known, spoiled, settle)
-    proven = subtract(enclosed, page.holes)
-    final = subtract(clip(proven, known.floor, settled), normal([*found.unsettled, *found.unproven]))
+    proven, newest = subtract(enclosed, page.holes), _unfollowed(page, known, settled)
+    final = subtract(clip(proven, known.floor, settled), normal([*found.unsettled, *found.unproven, *newest]))
     return Verdict(
         counts=True,
         final=normal([*final, *subtract(told.final, found.unsettled)]),
-        provisional=normal([*clip(proven, max(known.floor, settled), closed), *told.provisional]),
+        provisional=normal([*clip(proven, max(known.floor, settled), closed), *told.provisional, *newest]),
         candles=found.candles,
         changed=found.changed,
         withdrawn=found.withdrawn,
@@ -91,20 +91,25 @@ def judge(page: Page, known: Known, settle: int) -> Verdict:
 
 
 def _brings_stored(page: Page, known: Known) -> bool:
-    """Whether stored candles come back unchanged; of those that are not final the open time is enough.
+    """Whether stored candles come back unchanged; where only provisional ones come back, the open time is enough.
 
     One is enough, unless more than a few come back with other values: of many, most have to be the same.
     """
     stored = {candle[0]: candle for candle in known.stored}
-    same = differing = 0
+    same = differing = provisional = 0
     for row in page.candles:
         held = stored.get(row[0])
-        if held is not None:
-            is_witness = is_same(held, row) or contradiction.is_in(row[0], known.provisional)
-            same, differing = same + is_witness, differing + (not is_witness)
-    if not same:
-        return not differing and _brings_silence(page, known, stored)
-    return differing <= WITNESSES or same >= differing
+        if held is None:
+            continue
+        if contradiction.is_in(row[0], known.provisional):
+            provisional += 1
+        elif is_same(held, row):
+            same += 1
+        else:
+            differing += 1
+    if not same and not differing:
+        return provisional > 0 or _brings_silence(page, known, stored)
+    return same > 0 and (differing <= WITNESSES or same >= differing)
 
 
 def _brings_silence(page: Page, known: Known, stored: Mapping[int, Candle]) -> bool:
@@ -114,14 +119,28 @@ def _brings_silence(page: Page, known: Known, stored: Mapping[int, Candle]) -> b
     return any(contradiction.is_in(time, [*known.final, *known.provisional]) for time in page.silent)
 
 
+def _unfollowed(page: Page, known: Known, settled: int) -> list[Range]:
+    """Return the interval of the newest row of an answer up to now, unless what is stored confirms the row.
+
+    In an answer from a cache, it may be the candle that was forming when the cache was filled. The next answer has it
+    with a row behind it, or has it once more.
+    """
+    if page.span is None or known.held_after or page.query.range.end <= settled:
+        return []
+    grid, row = page.query.timeframe, page.candles[-1] if page.candles else None
+    if row is None or grid.next(row[0]) != page.span.end or page.span.end > settled or row[0] < known.floor:
+        return []
+    is_known = any(candle[0] == row[0] and is_same(candle, row) for candle in known.stored[-1:])
+    is_final = contradiction.is_in(row[0], known.final)
+    return [] if is_known or is_final else [Range(row[0], page.span.end)]
+
+
 def _repeats(page: Page, known: Known) -> bool:
     """Whether a row is one that an independent answer has told before, against the store or beside it."""
     told = {
         doubt.candle[0]: doubt.candle
         for doubt in known.doubts
-        if doubt.kind == "changed"
-        and doubt.candle is not None
-        and doubt.is_independent_of(page.query.form, page.asked_at)
+        if doubt.kind == "changed" and doubt.candle is not None and doubt.has_second_opinion(page)
     }
     return any(row[0] in told and is_same(row, told[row[0]]) for row in page.candles) if told else False
 
@@ -149,7 +168,7 @@ def _without(known: Known, distrusted: list[Range]) -> Known:
 
 def _proves_nothing(page: Page, known: Known, settle: int) -> Verdict:
     """Return the verdict on an answer without a witness: what it says of the nearest candles is remembered only."""
-    doubts = [_doubt(page, known, page.query.range, "unwitnessed")]
+    doubts = [raised(page, page.query.range, "unwitnessed", known.doubts)]
     stored = {candle[0]: candle for candle in known.stored if contradiction.is_in(candle[0], known.final)}
     differing = [row for row in page.candles if row[0] in stored]
     nearest = differing[:WITNESSES] if page.query.newest_first else differing[-WITNESSES:]
@@ -164,15 +183,11 @@ def _proves_nothing(page: Page, known: Known, settle: int) -> Verdict:
     )  # fmt: skip
 
 
-def _doubt(page: Page, known: Known, about: Range, kind: Kind) -> Doubt:
-    return merged(Doubt(about, kind, page.query.form, page.asked_at, page.asked_at), known.doubts)
-
-
 def _unconfirmed(page: Page, known: Known, enclosed: list[Range]) -> list[Doubt]:
     """Return the doubt about a first page: nothing was stored before that could have come back in it."""
     if known.has_witness or not enclosed:
         return []
-    return [_doubt(page, known, Range(enclosed[0].start, enclosed[-1].end), "unconfirmed")]
+    return [raised(page, Range(enclosed[0].start, enclosed[-1].end), "unconfirmed", known.doubts)]
 
 
 def _confirmed(known: Known, *, is_witnessed: bool) -> list[Doubt]:

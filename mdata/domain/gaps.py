@@ -6,15 +6,12 @@ only on proof; an answer that proves too little is an attempt, and the next one 
 
 from typing import Literal, NamedTuple, get_args
 
-from mdata.domain.interval import Range, intersect, normal, subtract
-from mdata.domain.timeframe import HOUR, Timeframe
+from mdata.domain.interval import Range, intersect, intervals_of, normal, subtract
+from mdata.domain.retries import ASK_AGAIN, MOST_ATTEMPTS, ask_again_after
+from mdata.domain.timeframe import Timeframe
 
 Status = Literal["open", "repaired", "empty", "failed"]
 STATUSES: tuple[Status, ...] = get_args(Status)
-
-# Waiting time after the nth answer that left a gap unproven; the last one goes on.
-RETRY_AFTER = (1 * HOUR, 6 * HOUR, 24 * HOUR)
-MAX_ATTEMPTS = 8
 
 
 class Gap(NamedTuple):
@@ -31,7 +28,7 @@ class Gap(NamedTuple):
         """Whether `repair` may ask about this gap at `now`."""
         # An attempt that is to wait for longer than any was noted down by a clock that ran ahead.
         wait = (self.next_attempt_at or now) - now
-        return self.status == "open" and not 0 < wait <= RETRY_AFTER[-1]
+        return self.status == "open" and not 0 < wait <= ASK_AGAIN[-1]
 
 
 def missing(
@@ -44,8 +41,8 @@ def missing(
     if hull is None:
         return []
     # One that somebody had put off the grid is missed by nobody, but what was there is: its interval is asked again.
-    lost_runs = normal(Range(timeframe.floor(time), timeframe.next(time)) for time in lost)
-    return intersect(normal([*intersect(uncovered, [hull]), *lost_runs]), [kept])
+    lost_stretches = intervals_of(timeframe, lost)
+    return intersect(normal([*intersect(uncovered, [hull]), *lost_stretches]), [kept])
 
 
 class Judgement(NamedTuple):
@@ -63,6 +60,6 @@ def judge(gap: Gap, answered: list[Range]) -> Judgement:
 
 def after_attempt(attempts: int, now: int) -> tuple[Status, int | None]:
     """Return status and next attempt (ms UTC) of a gap that `attempts` answers have left unproven."""
-    if attempts >= MAX_ATTEMPTS:
+    if attempts >= MOST_ATTEMPTS:
         return "failed", None
-    return "open", now + RETRY_AFTER[min(attempts, len(RETRY_AFTER)) - 1]
+    return "open", now + ask_again_after(attempts)

@@ -8,6 +8,11 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from mdata.domain.timeframe import Timeframe
+
+# Earlier and later than any candle, ms: the ends of a range that has none. SQLite's integers have room for them.
+BEGINNING_OF_TIME, END_OF_TIME = -(2**62), 2**62
+
 
 class Range(NamedTuple):
     """A half-open range of time `[start, end)`, ms UTC."""
@@ -85,3 +90,8 @@ def count_within(times: list[int], ranges: Iterable[Range]) -> int:
 def clip(ranges: list[Range], start: int, end: int) -> list[Range]:
     """Return the parts of `ranges` inside `[start, end)`."""
     return intersect(ranges, [Range(start, end)]) if start < end else []
+
+
+def intervals_of(grid: Timeframe, times: Iterable[int]) -> list[Range]:
+    """Return the intervals (normal) in which these instants lie, whether or not they are on the grid."""
+    return normal(Range(grid.floor(time), grid.next(time)) for time in times)

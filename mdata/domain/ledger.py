@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from mdata.domain.doubt import Doubt, Kind
+from mdata.domain.doubt import Doubt, DoubtKind
 from mdata.domain.evidence import MORE_WITNESSES, WITNESSES
 from mdata.domain.interval import Range, normal, subtract
 from mdata.domain.series import Series
@@ -39,18 +39,19 @@ class Ledger(NamedTuple):
 
     @property
     def is_quiet(self) -> bool:
-        """Whether the pair has had no candle for 30 days, or has none that the exchange would tell of for a day."""
+        """Whether the exchange has answered for 30 days without a candle, or for a day that it has none at all."""
         if self.last_candle is None:
             absent = self.doubt("silence")
             return absent is not None and absent.asked_at - absent.since >= ABSENT_FOR
-        return is_quiet(self.series.timeframe, self.last_candle, self.now) or self.is_delisted
+        answered_to = self.hull.end if self.hull else self.last_candle
+        return is_quiet(self.series.timeframe, self.last_candle, answered_to) or self.is_delisted
 
     @property
     def is_delisted(self) -> bool:
         """Whether the exchange serves nothing of the pair any more, since its last candle."""
         return bool(self.unobtainable) and self.unobtainable[-1].end > self.now
 
-    def doubt(self, kind: Kind, *, since: int | None = None, until: int | None = None) -> Doubt | None:
+    def doubt(self, kind: DoubtKind, *, since: int | None = None, until: int | None = None) -> Doubt | None:
         """Return the newest doubt of this kind, or the one whose range begins, or ends, at an instant."""
         found = (
             doubt

@@ -27,7 +27,7 @@ class File(NamedTuple):
     cookie: int
 
 
-class Log(NamedTuple):
+class LoggedMarks(NamedTuple):
     """What the committed part of a log says: its first and newest mark, and all of them.
 
     `cookies` are the numbers that the schema may have in the file; None where another program may have changed it
@@ -40,7 +40,7 @@ class Log(NamedTuple):
     cookies: AbstractSet[int] | None
 
 
-def belong_together(file: File, log: Log) -> bool:
+def belong_together(file: File, log: LoggedMarks) -> bool:
     """Whether `log` was begun upon `file`."""
     if file.mark is None:
         # The table came with the log, and nothing of it has been moved into the file.

@@ -11,10 +11,8 @@ from mdata.domain.doubt import Doubt
 from mdata.domain.evidence import WITNESSES
 from mdata.domain.interval import Range, normal, subtract
 from mdata.domain.ledger import QUIET_EVERY, Ledger
-from mdata.domain.timeframe import DAY, Timeframe
-
-# How often the exchange is asked anew which its first candle is.
-FIRST_EVERY = 30 * DAY
+from mdata.domain.retries import FIRST_CANDLE_AGAIN
+from mdata.domain.timeframe import Timeframe
 
 
 class Wish(NamedTuple):
@@ -67,7 +65,10 @@ def _due_silence(ledger: Ledger, start: int) -> Doubt | None:
 
 
 def _is_unconfirmed(ledger: Ledger, start: int) -> bool:
-    """Whether something from `start` on has settled and is not final, other than silences that were told of."""
+    """Whether something from `start` on has settled and is not final, other than silences that were told of.
+
+    The newest candle may wait: the next answer confirms it by the way.
+    """
     grid = ledger.series.timeframe
     settled = grid.closed_end(ledger.now, ledger.settle)
     silences = normal(
@@ -75,6 +76,8 @@ def _is_unconfirmed(ledger: Ledger, start: int) -> bool:
         for doubt in ledger.doubts
         if doubt.kind == "silence"
     )
+    if silences and ledger.last_candle is not None:
+        silences = normal([*silences, Range(ledger.last_candle, grid.next(ledger.last_candle))])
     return start < settled and bool(subtract([Range(start, settled)], silences))
 
 
@@ -110,7 +113,10 @@ def asks_first(ledger: Ledger) -> bool:
     series = ledger.series
     if series.first_candle is not None:
         settles_at = series.timeframe.next(series.first_candle) + ledger.settle
-        return ledger.now - series.first_asked_at >= FIRST_EVERY or series.first_asked_at < settles_at <= ledger.now
+        return (
+            ledger.now - series.first_asked_at >= FIRST_CANDLE_AGAIN
+            or series.first_asked_at < settles_at <= ledger.now
+        )
     first = ledger.doubt("first")
     if ledger.last_candle is None:
         return ledger.doubt("silence") is not None and (first is None or first.is_due(ledger.now))

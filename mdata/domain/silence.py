@@ -10,17 +10,13 @@ from math import log
 from typing import NamedTuple
 
 from mdata.domain.interval import Range
-from mdata.domain.timeframe import DAY, HOUR, Timeframe
+from mdata.domain.timeframe import HOUR, Timeframe
 
 # A silence less probable than this is remarkable, when it lasts for an hour and for three intervals at least.
 IMPROBABLE = 1e-6
 _LEAST_TIME, _LEAST_INTERVALS = 1 * HOUR, 3
 # How many covered intervals around a silence tell how busy the market is.
 NEARBY = 500
-# A remarkable silence that was believed is asked about again so long after that. Around outages the exchange has been
-# seen to fill in candles later (2021-06-30 and 2022-10-12: the daily candle holds more volume than the hours
-# downloaded before).
-RECHECK_AFTER = (1 * DAY, 7 * DAY, 30 * DAY)
 
 
 class Density(NamedTuple):
@@ -50,6 +46,17 @@ def is_remarkable(timeframe: Timeframe, silent: int, nearby: Density) -> bool:
     return silent * log(1 - nearby.candles / nearby.intervals) < log(IMPROBABLE)
 
 
+def is_improbable(silent: int, nearby: Density) -> bool:
+    """Whether so many silent intervals in a row, however few, are improbable in a market as busy as `nearby`.
+
+    Where each interval nearby has a candle, one more of them might have had none.
+    """
+    if silent <= 0 or not nearby.intervals:
+        return False
+    share = min(nearby.candles / nearby.intervals, 1 - 1 / (nearby.intervals + 1))
+    return silent * log(1 - share) < log(IMPROBABLE)
+
+
 def density_beside(timeframe: Timeframe, times: list[int], covered: Range, hole: Range) -> Density:
     """Return how busy the market is beside a hole in a covered range, whose (ascending) candles are `times`."""
     left, right = timeframe.count(covered.start, hole.start), timeframe.count(hole.end, covered.end)
@@ -61,24 +68,18 @@ def density_beside(timeframe: Timeframe, times: list[int], covered: Range, hole:
     return Density(before + after, held)
 
 
-def silent_runs(timeframe: Timeframe, within: Range, open_times: list[int]) -> list[Range]:
+def silent_stretches(timeframe: Timeframe, within: Range, open_times: list[int]) -> list[Range]:
     """Return the stretches of `within` without these (ascending) candles that are long enough to be remarkable."""
     shortest = least(timeframe)
     if timeframe.count(*within) - len(open_times) < shortest:
         return []
     edges = [timeframe.previous(within.start), *open_times, within.end]
     long_enough = shortest * timeframe.step  # 0 for months: each stretch is counted then
-    runs = []
+    found = []
     for before, after in pairwise(edges):
         if after - before <= long_enough:
             continue
         start = timeframe.next(before)
         if timeframe.count(start, after) >= shortest:
-            runs.append(Range(start, after))
-    return runs
-
-
-def recheck_at(believed_at: int, asked_at: int) -> int | None:
-    """Return when a silence is due that was believed at `believed_at` and last asked about at `asked_at` (ms UTC)."""
-    age = asked_at - believed_at
-    return next((believed_at + after for after in RECHECK_AFTER if after > age), None)
+            found.append(Range(start, after))
+    return found

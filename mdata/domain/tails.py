@@ -9,11 +9,11 @@ missing, at an end or between two, is no silence: it is believed after a second 
 from bisect import bisect_left
 from typing import NamedTuple
 
-from mdata.domain.doubt import Doubt, merged
-from mdata.domain.interval import Range, clip, intersect, normal, subtract
+from mdata.domain.doubt import Doubt, raised
+from mdata.domain.interval import Range, clip, intersect, intervals_of, normal, subtract
 from mdata.domain.known import Known
 from mdata.domain.query import Page
-from mdata.domain.silence import NEARBY, NOTHING_NEARBY, Density, is_remarkable
+from mdata.domain.silence import NEARBY, NOTHING_NEARBY, Density, is_improbable, is_remarkable, least
 
 
 class Told(NamedTuple):
@@ -79,17 +79,30 @@ def _judge(page: Page, known: Known, tail: Range, nearby: Density, settle: int, 
         return
     silent, new = grid.count(*tail), sum(grid.count(*part) for part in rest)
     is_growth = is_remarkable(grid, silent - new, nearby) and new <= silent - new
-    is_doubtful = query.venue.writes_silence or is_old_end or (is_remarkable(grid, silent, nearby) and not is_growth)
+    is_doubtful = page.query.venue.writes_silence or is_old_end
+    is_doubtful = is_doubtful or (_is_doubtful(page, tail, nearby, settled) and not is_growth)
     told.provisional.extend([] if is_doubtful else subtract(rest, _lost(page, known)))
     for part in rest:
-        doubt = Doubt(part, "silence", query.form, page.asked_at, page.asked_at)
-        told.doubts.append(merged(doubt, [one for one in known.doubts if _begins_alike(page, one, part)]))
+        alike = [one for one in known.doubts if _begins_alike(page, one, part)]
+        told.doubts.append(raised(page, part, "silence", alike))
+
+
+def _is_doubtful(page: Page, tail: Range, nearby: Density, settled: int) -> bool:
+    """Whether a silence at an end is remarkable; in an answer to a long question a short one is doubtful, too.
+
+    A server that sends fewer rows than it is asked for would otherwise leave minutes out each time.
+    """
+    grid = page.query.timeframe
+    if is_remarkable(grid, grid.count(*tail), nearby):
+        return True
+    is_long = grid.count(*page.query.range) > least(grid)
+    # What has only just closed may not have been published yet.
+    return is_long and is_improbable(grid.count(tail.start, min(tail.end, settled)), nearby)
 
 
 def _lost(page: Page, known: Known) -> list[Range]:
     """Return the intervals of lost candles: where one was, no single answer makes a silence."""
-    grid = page.query.timeframe
-    return normal(Range(grid.floor(time), grid.next(time)) for time in known.lost)
+    return intervals_of(page.query.timeframe, known.lost)
 
 
 def _begins_alike(page: Page, doubt: Doubt, part: Range) -> bool:
@@ -117,7 +130,7 @@ def _said_before(page: Page, known: Known, tail: Range, settle: int) -> list[Ran
         doubt.range.clip(tail.start, min(tail.end, grid.closed_end(doubt.asked_at, settle)))
         for doubt in silences
         # An answer that is contradicted by a row was cut, and agrees about nothing.
-        if doubt.is_independent_of(page.query.form, page.asked_at) and not _has_row(page, doubt.range)
+        if doubt.has_second_opinion(page) and not _has_row(page, doubt.range)
     ]
     by_rest = (doubt.range for doubt in silences)
     streamed = subtract(intersect([tail], known.provisional), normal([*by_rest, *_lost(page, known)]))

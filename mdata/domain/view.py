@@ -22,7 +22,7 @@ class Stretch(NamedTuple):
     verdict: Verdict
 
 
-class Ledger(NamedTuple):
+class LedgerRanges(NamedTuple):
     """What the ledger says about a range of a series: normal lists of ranges, ms UTC.
 
     Of what is not covered, `doubted` is what one answer has called silent, and `unobtainable` what the exchange does
@@ -60,7 +60,7 @@ def aligned(bucket: Timeframe, within: Range) -> Range:
 
 
 def stretches(
-    bucket: Timeframe, shown: Range, expected: Range, occupied: Sequence[int], ledger: Ledger
+    bucket: Timeframe, shown: Range, expected: Range, occupied: Sequence[int], ledger: LedgerRanges
 ) -> list[Stretch]:
     """Return what is to be said of the buckets of `shown`, ascending; what is simply there is left out.
 

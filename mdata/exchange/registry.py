@@ -4,7 +4,7 @@ A symbol may name its exchange before a colon (`bitfinex:BTCUSD`). What stands b
 where it is the name of an exchange here: `AVAX:USD` has a colon of its own. Without a name it is the home exchange's.
 """
 
-from mdata.domain.quote import quote
+from mdata.domain.escape import quote
 from mdata.domain.timeframe import Timeframe
 from mdata.domain.venue import Venue
 from mdata.errors import StorageError

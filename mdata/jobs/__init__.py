@@ -1,7 +1,1 @@
-"""One module per subcommand that does work; each returns a frozen result."""
-
-# The subcommands that write to the store and leave rows in `ingestion_jobs`.
-JOBS = ("backfill", "update", "detect-gaps", "repair", "stream", "cleanup", "verify")
-
-# How a run is noted to have ended, or that it is at work.
-RUN_OUTCOMES = ("running", "ok", "partial", "skipped", "failed", "interrupted")
+"""One module per subcommand that does work, and nothing else; each returns a frozen result."""

@@ -1,19 +1,22 @@
 """`backfill`: every series forward from its frontier to now, then back to the wanted start."""
 
+from collections.abc import Callable
+
 from mdata.config import Settings
 from mdata.domain import planning
 from mdata.domain.budget import Priority
 from mdata.domain.estimate import estimate
-from mdata.domain.ledger import backlog, doubted_outside
+from mdata.domain.ledger import Ledger, backlog, doubted_outside
 from mdata.domain.series import Series
 from mdata.domain.timeframe import Timeframe
-from mdata.errors import WORK_REMAINS
-from mdata.jobs.context import Context
-from mdata.jobs.job import Job, run
-from mdata.jobs.ledger import read_ledger
-from mdata.jobs.passes import Passes
-from mdata.jobs.result import JobResult
-from mdata.jobs.wanted import Planned, Target, cut_off, find, refuse_wrong_clock, start_asked, stored, targets
+from mdata.exit_codes import OK, WORK_REMAINS
+from mdata.fetching.ledger import read_ledger
+from mdata.fetching.passes import Passes
+from mdata.fetching.wanted import Planned, Target, cut_off, find, refuse_wrong_clock, start_asked, stored, targets
+from mdata.running.context import Context
+from mdata.running.job import Job
+from mdata.running.result import JobResult
+from mdata.running.run import run
 from mdata.store import coverage
 from mdata.store import series as table
 from mdata.store.engine import Store
@@ -28,7 +31,7 @@ def backfill(context: Context, since: int | None = None) -> JobResult:
     the retention. The caller holds the command's lock.
     """
     job = Job(COMMAND, context, Priority.BACKFILL)
-    return run(job, lambda job: _work(job, since), _remaining, in_doubt)
+    return run(job, lambda job: _work(job, since), _remaining, _verdict)
 
 
 def _work(job: Job, since: int | None) -> None:
@@ -59,6 +62,31 @@ def newest_first(job: Job, served: list[Series]) -> list[Series]:
     return sorted(served, key=key)
 
 
+def _verdict(job: Job) -> tuple[int, str | None]:
+    """Return the exit code, and the sentence, for what is in doubt, or unanswered though nothing ended the run."""
+    code, reason = in_doubt(job)
+    return unanswered(job, backlog) if code == OK else (code, reason)
+
+
+def unanswered(job: Job, missing: Callable[[Ledger], int]) -> tuple[int, str | None]:
+    """Return the exit code, and the sentence, for what was `missing` when the run began and has not been answered.
+
+    Limits and errors have a sentence of their own. A pair that is quiet is asked about once a day.
+    """
+    context, left = job.context, {}
+    # A local clock that runs ahead asks for more than there is.
+    began = min(job.started_at, table.shown_to(context.store.connection) or job.started_at)
+    if not (job.problems or job.has_ended_early):
+        for series in stored(context.store, context.settings):
+            ledger = read_ledger(context.store, series, began, context.settle)
+            if not ledger.is_quiet and (count := missing(ledger)):
+                left[series.name] = count
+    if not left:
+        return OK, None
+    names = ", ".join(f"{name} ({count} intervals)" for name, count in left.items())
+    return WORK_REMAINS, f"the exchange's answers left out {names}: run `mdata {job.command}` again"
+
+
 def in_doubt(job: Job) -> tuple[int, str | None]:
     """Return the exit code, and the sentence, for what one answer has left in doubt at the ends of the series."""
     context, now = job.context, job.context.clock.now()
@@ -68,7 +96,7 @@ def in_doubt(job: Job) -> tuple[int, str | None]:
         if not ledger.is_quiet and (count := doubted_outside(ledger)):
             left[series.name] = count
     if not left:
-        return 0, None
+        return OK, None
     names = ", ".join(f"{name} ({count} intervals)" for name, count in left.items())
     return WORK_REMAINS, (
         f"in doubt: {names}; one answer had no candles there, and no second one has confirmed it yet: "
@@ -109,7 +137,7 @@ def _planned(settings: Settings, store: Store | None, target: Target, now: int, 
     if store is None or series is None:
         intervals = grid.count(start if named is None else min(start, named), grid.closed_end(now))
         return Planned(target, intervals, estimate(intervals, delay, rows, is_new=True))
-    ledger = read_ledger(store, series, now, settings.settle_seconds * 1000)
+    ledger = read_ledger(store, series, now, settings.settle)
     intervals = backlog(ledger._replace(series=ledger.series.wanting(start, named)))
     asks = planning.forward(ledger, confirm=True) is not None
     return Planned(target, intervals, estimate(max(intervals, int(asks)), delay, rows))

@@ -7,7 +7,8 @@ from mdata.errors import ConfigurationError, StorageError
 from mdata.files import shared_mode
 from mdata.store import audit, copying, identity
 from mdata.store import series as table
-from mdata.store.engine import Store, open_store
+from mdata.store.engine import Store
+from mdata.store.opening import open_store
 from mdata.store.watch import file_status
 
 
@@ -64,7 +65,7 @@ def examined(store: Store, path: Path) -> Copied:
         mark.generation,
         len(every),
         sum(one.candles for one in audits),
-        sum(len(one.doubts) for one in audits),
+        sum(len(one.mismatches) for one in audits),
     )
 
 

@@ -9,11 +9,12 @@ from mdata.domain.timeframe import Timeframe
 from mdata.domain.view import aligned, buckets, choose
 from mdata.exchange import registry
 from mdata.store import series as table
-from mdata.store.engine import Connection, Store
-from mdata.store.view import View, span, view
+from mdata.store.connection import Connection
+from mdata.store.engine import Store
+from mdata.store.view import CandleView, span, view
 
 
-class Wish(NamedTuple):
+class ChartWish(NamedTuple):
     """What is to be seen: from when to when (ms UTC), in which intervals, at most how many; None: whatever fits."""
 
     since: int | None
@@ -28,10 +29,10 @@ class Chart(NamedTuple):
     series: Series
     bucket: Timeframe
     shown: Range
-    view: View
+    view: CandleView
 
 
-def look(store: Store, settings: Settings, name: str, wish: Wish, now: int) -> Chart | None:
+def look(store: Store, settings: Settings, name: str, wish: ChartWish, now: int) -> Chart | None:
     """Return what there is of a pair, None where nothing is stored of it in a timeframe that serves.
 
     `name` is the pair as the settings write it.
@@ -40,7 +41,7 @@ def look(store: Store, settings: Settings, name: str, wish: Wish, now: int) -> C
         series = _source(connection, name, wish.timeframe)
         if series is None:
             return None
-        whole = span(connection, series, series.wanted(now, settings.settle_seconds * 1000))
+        whole = span(connection, series, series.wanted(now, settings.settle))
         bucket, shown = _frame(series.timeframe, whole, wish)
         return Chart(series, bucket, shown, view(connection, series, whole, shown, bucket))
 
@@ -53,7 +54,7 @@ def _source(connection: Connection, name: str, timeframe: Timeframe | None) -> S
     return next((one for one in reversed(found) if timeframe in buckets(one.timeframe)), None)
 
 
-def _frame(source: Timeframe, whole: Range, wish: Wish) -> tuple[Timeframe, Range]:
+def _frame(source: Timeframe, whole: Range, wish: ChartWish) -> tuple[Timeframe, Range]:
     """Return intervals and range: the newest part of what is asked for that there is room for."""
     end = max(whole.start, whole.end if wish.until is None else wish.until)
     grid = wish.timeframe

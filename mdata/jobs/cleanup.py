@@ -1,26 +1,35 @@
-"""`cleanup`: delete candles past their retention, tell the ledger, prune what is finished, give space back."""
+"""`cleanup`: delete candles past their retention, tell the ledger, prune what is finished, give space back.
+
+`cleanup --all` forgets a series, with everything that any table holds of it.
+"""
 
 from collections import Counter
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 
 from mdata.config import Settings
 from mdata.domain.budget import Priority
 from mdata.domain.estimate import BYTES_PER_CANDLE
-from mdata.domain.interval import Range
+from mdata.domain.interval import BEGINNING_OF_TIME, END_OF_TIME, Range
 from mdata.domain.series import Series
-from mdata.domain.timeframe import DAY
-from mdata.jobs.context import Context
-from mdata.jobs.job import Job, run
-from mdata.jobs.result import JobResult
-from mdata.jobs.wanted import cut_off
-from mdata.store import candles, coverage, digests, doubts, gaps, housekeeping, silences
+from mdata.domain.timeframe import DAY, Timeframe
+from mdata.exchange.registry import qualified
+from mdata.fetching.wanted import cut_off, targets
+from mdata.locks import command_lock
+from mdata.running.commands import JOBS
+from mdata.running.context import Context
+from mdata.running.job import Job
+from mdata.running.result import JobResult
+from mdata.running.run import run
+from mdata.store import candles, coverage, digests, doubts, forgetting, gaps, retention, silences
 from mdata.store import series as table
-from mdata.store.engine import Connection, Store
+from mdata.store.connection import Connection
+from mdata.store.engine import Store
 
 COMMAND = "cleanup"
 
 # Candles of one transaction: others wait for a few milliseconds only.
-SLICE = 10_000
+_SLICE = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +51,10 @@ def plan(settings: Settings, store: Store, now: int) -> Removed:
         for series in table.every(connection):
             before = cut_off(settings, series.timeframe, until)
             if before is not None:
-                newest = candles.last_before(connection, series.id, 2**62)
-                total += candles.count(connection, series.id, Range(-(2**62), min(before, newest or before)))
+                newest = candles.last_before(connection, series.id, END_OF_TIME)
+                total += candles.count(connection, series.id, Range(BEGINNING_OF_TIME, min(before, newest or before)))
         old = now - settings.jobs_retention_days * DAY
-        return Removed(total, *housekeeping.count_old(connection, old), total * BYTES_PER_CANDLE)
+        return Removed(total, *retention.count_old(connection, old), total * BYTES_PER_CANDLE)
 
 
 def cleanup(context: Context) -> tuple[JobResult, Removed]:
@@ -67,10 +76,10 @@ def _work(job: Job, removed: Counter[str]) -> None:
     job.check_time()
     old = now - context.settings.jobs_retention_days * DAY
     with context.store.read() as connection:
-        due = any(housekeeping.count_old(connection, old))
+        due = any(retention.count_old(connection, old))
     if due:
         with job.write() as connection:
-            pruned = housekeeping.prune(connection, old)
+            pruned = retention.prune(connection, old)
         removed.update(pruned._asdict())
     removed.update(bytes=context.store.shrink())
 
@@ -88,7 +97,7 @@ def _clean(job: Job, series: Series, before: int, removed: Counter[str]) -> None
     """Forget the ledger before the cut-off first, then delete the candles in slices that nobody misses any more."""
     if (series.cleaned_to or 0) < before and _holds_older(job, series, before):
         with job.write() as connection:
-            older = Range(-(2**62), before)
+            older = Range(BEGINNING_OF_TIME, before)
             table.clean_to(connection, series.id, before)
             candles.forget_restored(connection, series.id, older)
             coverage.cut(connection, series.id, older)
@@ -99,18 +108,88 @@ def _clean(job: Job, series: Series, before: int, removed: Counter[str]) -> None
             digests.forget(connection, series.id, before)
             doubts.forget_before(connection, series.id, before)
     # The newest candle is what later answers are known by: it stays, whatever its age.
-    newest = candles.last_before(job.context.store.connection, series.id, 2**62)
+    newest = candles.last_before(job.context.store.connection, series.id, END_OF_TIME)
     before = min(before, newest if newest is not None else before)
     while True:
-        left = candles.first_from(job.context.store.connection, series.id, -(2**62))
+        left = candles.first_from(job.context.store.connection, series.id, BEGINNING_OF_TIME)
         if left is None or left >= before:
             return
         job.check_time()
         with job.write() as connection:
-            count = candles.delete_before(connection, series.id, before, SLICE)
+            count = candles.delete_before(connection, series.id, before, _SLICE)
         removed.update(candles=count)
 
 
 def _holds_older(job: Job, series: Series, before: int) -> bool:
     hull = coverage.hull(job.context.store.connection, series.id)
     return series.wanted_start < before or (hull is not None and hull.start < before)
+
+
+def stored(store: Store, symbols: list[str], timeframes: list[Timeframe]) -> list[Series]:
+    """Return the stored series of these symbols, of these timeframes or (none named) of all."""
+    with store.read() as connection:
+        known = table.every(connection)
+    known = [one for one in known if qualified(one.exchange, one.symbol) in symbols]
+    return [one for one in known if not timeframes or one.timeframe in timeframes]
+
+
+def stored_symbols(store: Store) -> list[str]:
+    """Return the symbols of which anything is stored."""
+    with store.read() as connection:
+        return sorted({qualified(series.exchange, series.symbol) for series in table.every(connection)})
+
+
+def plan_forgetting(store: Store, doomed: list[Series]) -> Removed:
+    """Return what forgetting these series would remove."""
+    with store.read() as connection:
+        found = [forgetting.count_series(connection, series.id) for series in doomed]
+    return Removed(
+        candles=sum(rows["candles"] for rows in found),
+        gaps=sum(rows["data_gaps"] for rows in found),
+        revisions=sum(rows["candle_revisions"] for rows in found),
+        rejected=sum(rows["rejected_rows"] for rows in found),
+    )
+
+
+def still_wanted(settings: Settings, doomed: list[Series]) -> list[str]:
+    """Return the names of those series that the settings name: the next backfill fetches them anew."""
+    named = {target.name for target in targets(settings)}
+    return [series.name for series in doomed if series.name in named]
+
+
+def forget(context: Context, doomed: list[Series], wait: float) -> tuple[JobResult, Removed]:
+    """Remove these series from every table; the caller holds the lock of `cleanup`.
+
+    The locks of all other jobs are taken too, waiting `wait` seconds for all of them: a page that another run stores
+    after its series is gone would belong to nothing.
+    """
+    removed: list[Removed] = []
+
+    def work(job: Job) -> None:
+        database, clock = context.store.path, context.clock
+        until = clock.boottime() + wait
+        with ExitStack() as held:
+            for command in JOBS:
+                if command != COMMAND:
+                    held.enter_context(command_lock(database, command, max(0.0, until - clock.boottime()), clock))
+            found = plan_forgetting(context.store, doomed)
+            for series in doomed:
+                _forget(job, series)
+        removed.append(replace(found, bytes=context.store.shrink()))
+
+    names = ", ".join(still_wanted(context.settings, doomed))
+    reason = f"still in the settings, and fetched anew by the next `mdata backfill`: {names}" if names else None
+    result = run(Job(COMMAND, context, Priority.BACKFILL), work, lambda _: 0, lambda _: (0, reason))
+    return result, removed[0] if removed else Removed()
+
+
+def _forget(job: Job, series: Series) -> None:
+    """Forget the ledger first: candles without it are unknown, wherever a crash leaves them, and not lost."""
+    with job.write() as connection:
+        forgetting.forget_ledger(connection, series.id)
+    is_left = True
+    while is_left:
+        with job.write() as connection:
+            is_left = candles.delete_before(connection, series.id, END_OF_TIME, _SLICE) > 0
+    with job.write() as connection:
+        forgetting.forget_series(connection, series.id)

@@ -3,13 +3,14 @@
 from mdata.domain.budget import Priority
 from mdata.domain.interval import Range, normal, subtract
 from mdata.domain.series import Series
-from mdata.jobs.context import Context
-from mdata.jobs.job import Job, run
-from mdata.jobs.result import JobResult
-from mdata.jobs.wanted import find, stored, targets
+from mdata.fetching.wanted import find, stored, targets
+from mdata.running.context import Context
+from mdata.running.job import Job
+from mdata.running.result import JobResult
+from mdata.running.run import run
 from mdata.store import candles, coverage, doubts, gaps
-from mdata.store.engine import Connection
-from mdata.store.overview import find_holes
+from mdata.store.connection import Connection
+from mdata.store.summary import find_holes
 
 COMMAND = "detect-gaps"
 

@@ -6,23 +6,22 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mdata import extras
+from mdata import checkup
+from mdata.checkup import NOTE, OK, PROBLEM, Finding
 from mdata.clock import Clock
 from mdata.config import Loaded, Settings, rest_setting
 from mdata.domain.budget import Priority
-from mdata.domain.moment import human_duration, iso
+from mdata.domain.times import DAY_SECONDS, human_duration, iso
 from mdata.errors import ConfigurationError, MdataError, RateLimitedError, UnreachableError
 from mdata.exchange.adapter import Exchange
 from mdata.exchange.registry import HOME
-from mdata.jobs import checkup
-from mdata.jobs.checkup import NOTE, OK, PROBLEM, Finding
-from mdata.jobs.context import Budget
 from mdata.mounts import refuse_remote
+from mdata.running.context import Budget
 from mdata.store import mending
-from mdata.store.engine import open_store
-from mdata.store.sqlite import SQLITE_VERSION, has_wal_reset_bug
+from mdata.store.opening import open_store
+from mdata.store.sqlite import SQLITE_VERSION, wal_reset_warning
 from mdata.store.watch import file_status
-from mdata.units import marker
+from mdata.timers import owner
 
 _LITTLE_ROOM = 256 * 1024 * 1024
 # How long (s) to wait for a turn to ask the exchange for its time.
@@ -73,19 +72,15 @@ def fix(path: Path) -> list[str]:
         return done
     with open_store(path, done.append) as store:
         if changed := mending.changed_triggers(store.connection):
-            mending.restore_triggers(store)
-            done.append(f"the triggers {' and '.join(changed)} had been changed, and are as they should be")
+            told = mending.put_triggers_back(store)
+            done.append(f"the triggers {' and '.join(changed)} had been changed, and are as they should be. {told}")
     return done
 
 
 def _engine() -> Finding:
-    if has_wal_reset_bug():
-        return Finding(
-            "engine",
-            NOTE,
-            f"SQLite {SQLITE_VERSION} can lose pages when two programs write at once; mdata's own jobs take turns",
-            f"let no other program write to the store, or run `{extras.install(extras.SQLITE)}`",
-        )
+    warning = wal_reset_warning()
+    if warning is not None:
+        return Finding("engine", NOTE, *warning)
     return Finding("engine", OK, f"SQLite {SQLITE_VERSION}, without a known defect that concerns mdata")
 
 
@@ -158,7 +153,7 @@ def _exchange(patient: Patient) -> Finding:
 
 
 def _units(patient: Patient) -> Finding:
-    note = marker.read(patient.database)
+    note = owner.read(patient.database)
     if note is None:
         return Finding("units", OK, "no timers of systemd work on this store")
     text = f"timers of the {note.manager} manager, written by mdata {note.version}"
@@ -186,7 +181,7 @@ def _risks(settings: Settings) -> Iterator[tuple[str, str]]:
     if settings.settle_seconds < 60:
         yield "SETTLE_SECONDS", f"{settings.settle_seconds}: candles change for longer than that after they close"
     if settings.retention_days:
-        age = human_duration(settings.retention_days * 86_400)
+        age = human_duration(settings.retention_days * DAY_SECONDS)
         yield "RETENTION_DAYS", f"{settings.retention_days}: `mdata cleanup` deletes candles older than {age}"
     for name, days in settings.retention_days_by_timeframe.items():
         yield "RETENTION_DAYS_BY_TIMEFRAME", f"{name}={days}: `mdata cleanup` deletes those that are older"

@@ -9,22 +9,21 @@ from typing import NamedTuple
 from mdata.domain.interval import Range, normal
 from mdata.domain.timeframe import Timeframe
 from mdata.errors import NotThereError
-from mdata.jobs.wanted import Target
+from mdata.fetching.wanted import Target
 from mdata.reading.candles import Candles
 from mdata.reading.look import at_hand, read
 from mdata.store import series as table
-from mdata.store.engine import Connection, unheard
+from mdata.store.connection import Connection
+from mdata.store.opening import Hear, unheard
 from mdata.store.reading import kept
 from mdata.store.snapshot import look
 
 Write = Callable[[Candles], None]
-Told = Callable[[str], None]
-
 # Intervals of one look at the store: a reader who takes his time must not keep others from emptying its log.
 _SLICE = 10_000
 
 
-class Asked(NamedTuple):
+class Selection(NamedTuple):
     """From when to when candles are asked for at `now`, ms UTC; None: from the wanted start, to the newest answer.
 
     They may be asked for as coarser ones, and with flat ones where it is proven that there are none.
@@ -64,7 +63,7 @@ class Exported:
         return self.start is not None and not self.unknown and not self.unobtainable
 
 
-def export(path: Path, wanted: list[Target], asked: Asked, write: Write, told: Told = unheard) -> list[Exported]:
+def export(path: Path, wanted: list[Target], asked: Selection, write: Write, told: Hear = unheard) -> list[Exported]:
     """Hand the candles of these series of the store at `path` to `write`, oldest first, and return what they are.
 
     `told` gets a sentence where they are read without locks, or from a copy.
@@ -74,7 +73,7 @@ def export(path: Path, wanted: list[Target], asked: Asked, write: Write, told: T
         return [_export(path, target, asked, write, tell) for target in wanted]
 
 
-def _export(path: Path, target: Target, asked: Asked, write: Write, told: Told) -> Exported:
+def _export(path: Path, target: Target, asked: Selection, write: Write, told: Hear) -> Exported:
     grid = asked.resample or target.timeframe
     nothing = Exported(target.venue.name, target.symbol, grid.name)
     try:
@@ -110,13 +109,13 @@ def _added(found: Exported, part: Candles) -> Exported:
     )
 
 
-def _made_of(part: Candles, asked: Asked) -> Candles:
+def _made_of(part: Candles, asked: Selection) -> Candles:
     if asked.resample is not None:
         part = part.resample(asked.resample.name)
     return part.fill() if asked.fill else part
 
 
-def _range(connection: Connection, target: Target, asked: Asked) -> Range | None:
+def _range(connection: Connection, target: Target, asked: Selection) -> Range | None:
     """Return the intervals that open in what was asked for, have closed, and do not precede the first candle.
 
     Where no end is named, what was not fetched yet is no part of it, unless that is all there is.

@@ -9,22 +9,24 @@ from mdata.domain.estimate import BYTES_PER_CANDLE, Estimate
 from mdata.domain.gaps import Gap
 from mdata.domain.interval import Range
 from mdata.domain.query import Page, Query
+from mdata.domain.retries import MOST_TRIES
 from mdata.domain.series import Series
 from mdata.domain.venue import Venue
-from mdata.errors import WORK_REMAINS, BadAnswerError, NotNowError, UnreachableError
-from mdata.jobs.answers import store_page
-from mdata.jobs.context import Context, Progress
+from mdata.errors import BadAnswerError, NotNowError, UnreachableError
+from mdata.exit_codes import WORK_REMAINS
+from mdata.fetching.answers import store_page
+from mdata.fetching.ledger import ledger_of, newest_page, reaching
+from mdata.fetching.wanted import stored
 from mdata.jobs.detect_gaps import find_missing, unknown_in_gaps
-from mdata.jobs.job import Job, LimitReachedError, run
-from mdata.jobs.ledger import ledger_of, newest_page, reaching
-from mdata.jobs.result import JobResult
-from mdata.jobs.wanted import stored
+from mdata.running.context import Context, Progress
+from mdata.running.job import Job, LimitReachedError
+from mdata.running.result import JobResult
+from mdata.running.run import run
 from mdata.store import candles, doubts, gaps, silences
-from mdata.store.engine import Connection, Store
+from mdata.store.connection import Connection
+from mdata.store.engine import Store
 
 COMMAND = "repair"
-# How often one run asks about the same range: a doubt takes three answers at most.
-_MOST_TRIES = 3
 # What an answer may say of a gap that a second one is needed for.
 _DOUBTED = {"silence", "absent", "changed", "unwitnessed"}
 _NO_WITNESS = "the answer had none of the stored candles around the gap"
@@ -32,7 +34,7 @@ _TOO_SHORT = "the answer ended before it had passed the gap"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RepairQuery:
     """A planned request, and the range of gaps, contradictions, or silences that it is about."""
 
     series: Series
@@ -96,7 +98,7 @@ class _Repair:
             context.report(Progress(done, done + left, asked.series.name, seconds))
             self._ask_about(asked)
 
-    def _ask_about(self, planned: Asked) -> None:
+    def _ask_about(self, planned: RepairQuery) -> None:
         job, current = self._job, [planned]
 
         venue = planned.series.venue
@@ -120,7 +122,7 @@ class _Repair:
         if page is not None:
             self._store(current[0], page)
 
-    def _store(self, asked: Asked, page: Page) -> None:
+    def _store(self, asked: RepairQuery, page: Page) -> None:
         before = self._missing(asked)
         stored = store_page(self._job, asked.series, page)
         self._tried.append((asked.series.id, asked.about))
@@ -129,26 +131,26 @@ class _Repair:
             reason = page.refused[0].reason if page.refused else (_TOO_SHORT if stored.counts else _NO_WITNESS)
             self._attempted(asked, reason, page.asked_at)
 
-    def _is_second_opinion_due(self, asked: Asked) -> bool:
+    def _is_second_opinion_due(self, asked: RepairQuery) -> bool:
         """Whether what the answer said is asked about again at once."""
         now = self._context.clock.now()
         with self._context.store.read() as connection:
             found = doubts.of(connection, asked.series.id, asked.query.range)
         return any(doubt.kind in _DOUBTED and doubt.is_due(now) for doubt in found)
 
-    def _missing(self, asked: Asked) -> list[Range]:
+    def _missing(self, asked: RepairQuery) -> list[Range]:
         """Return what is missing of the range that was asked about."""
         with self._context.store.read() as connection:
             return [part for part in find_missing(connection, asked.series) if part.overlaps(asked.about)]
 
-    def _attempted(self, asked: Asked, reason: str, now: int) -> None:
+    def _attempted(self, asked: RepairQuery, reason: str, now: int) -> None:
         """Count an answer that proved nothing as an attempt at all gaps it was about."""
         with self._job.write() as connection:
             failed = gaps.attempted(connection, asked.series, asked.about, now, reason)
             self._job.count(gaps_failed=failed)
         self._tried.append((asked.series.id, asked.about))
 
-    def _plan(self, venue: Venue | None = None) -> Asked | None:
+    def _plan(self, venue: Venue | None = None) -> RepairQuery | None:
         """Return the next request, of one exchange or any: about gaps, then contradictions, then silences."""
         known = stored(self._context.store, self._context.settings)
         known = [series for series in known if venue is None or series.venue == venue]
@@ -166,17 +168,17 @@ class _Repair:
     def _contradicted(self, connection: Connection, series: Series) -> list[Range]:
         ledger = ledger_of(connection, series, self._context.clock.now(), self._context.settle)
         parts, _ = planning.contradicted(ledger)
-        return [part for part in parts if self._tries(series, part) < _MOST_TRIES]
+        return [part for part in parts if self._tries(series, part) < MOST_TRIES]
 
     def _due_silences(self, connection: Connection, series: Series) -> list[Range]:
         due = silences.due(connection, series.id, self._context.clock.now())
-        return [silence for silence in due if self._tries(series, silence) < _MOST_TRIES]
+        return [silence for silence in due if self._tries(series, silence) < MOST_TRIES]
 
     def _tries(self, series: Series, about: Range) -> int:
         """Return how often this run has asked about a range already."""
         return sum(series_id == series.id and tried.contains(about) for series_id, tried in self._tried)
 
-    def _around(self, connection: Connection, series: Series, parts: list[Range]) -> Asked:
+    def _around(self, connection: Connection, series: Series, parts: list[Range]) -> RepairQuery:
         about = newest_page(connection, series, parts)
         ledger = ledger_of(connection, series, self._context.clock.now(), self._context.settle)
         before, after = candles.around(connection, series.id, about, 1)
@@ -186,7 +188,7 @@ class _Repair:
             ledger, about, has_older=before is not None, has_newer=after is not None,
             tries=max(asked_before, self._tries(series, about)),
         )  # fmt: skip
-        return Asked(series, about, reaching(connection, ledger.series, wish))
+        return RepairQuery(series, about, reaching(connection, ledger.series, wish))
 
 
 def _what_is_left(job: Job) -> tuple[int, str | None]:
@@ -204,15 +206,15 @@ def _what_is_left(job: Job) -> tuple[int, str | None]:
         ]
     if not left:
         return 0, None
-    given_up = sum(gap.status == "failed" for gap in left)
+    failed = sum(gap.status == "failed" for gap in left)
     if waiting:
         job.of_no_use_before(min(waiting))
-    tail = f"; {given_up} of them were given up: `mdata repair --retry-failed` tries them again" if given_up else ""
+    tail = f"; {failed} of them were given up: `mdata repair --retry-failed` tries them again" if failed else ""
     return WORK_REMAINS, f"{'1 gap remains' if len(left) == 1 else f'{len(left)} gaps remain'}{tail}"
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class RepairPlan:
     """What a run would do: gaps and long silences that are due, intervals in the gaps, and what asking costs."""
 
     gaps: int
@@ -221,15 +223,15 @@ class Planned:
     estimate: Estimate
 
 
-NOTHING = Planned(0, 0, 0, Estimate(0, 0, 0))
+NOTHING = RepairPlan(0, 0, 0, Estimate(0, 0, 0))
 
 
-def plan(settings: Settings, store: Store, now: int, *, retry_failed: bool = False) -> Planned:
+def plan(settings: Settings, store: Store, now: int, *, retry_failed: bool = False) -> RepairPlan:
     """Return what a run at `now` (ms UTC) would ask for, within its limit of requests; nothing is asked."""
     found_gaps = found_silences = intervals = requests = 0
     for series in stored(store, settings):
         with store.read() as connection:
-            settle = settings.settle_seconds * 1000
+            settle = settings.settle
             missing = due_gaps(connection, series, now, settle, with_failed=retry_failed)
             silent = silences.due(connection, series.id, now)
             requests += _pages(connection, series, missing) + _pages(connection, series, silent)
@@ -237,7 +239,7 @@ def plan(settings: Settings, store: Store, now: int, *, retry_failed: bool = Fal
         intervals += sum(series.timeframe.count(*part) for part in missing)
     requests = min(requests, settings.gap_repair_max_repairs_per_run)
     cost = Estimate(requests, requests * settings.rate_limit_delay, intervals * BYTES_PER_CANDLE)
-    return Planned(found_gaps, found_silences, intervals, cost)
+    return RepairPlan(found_gaps, found_silences, intervals, cost)
 
 
 def _pages(connection: Connection, series: Series, parts: list[Range]) -> int:

@@ -12,16 +12,17 @@ from typing import NamedTuple
 from mdata.clock import Clock
 from mdata.config import Settings
 from mdata.domain.lineage import Mark
-from mdata.errors import NEXT_ATTEMPT, ConfigurationError, NotNowError
+from mdata.domain.next_attempt import when
+from mdata.errors import ConfigurationError, NotNowError
 from mdata.files import make_folder, shared_mode
-from mdata.flock import FileLock
-from mdata.jobs import JOBS
+from mdata.flock.lock import FileLock
 from mdata.jobs.backup import Copied, examined
 from mdata.jobs.status import Status, collect
 from mdata.locks import command_lock
 from mdata.mounts import refuse_remote
-from mdata.store import copying, identity
-from mdata.store.engine import open_for_reading, open_lone, open_store
+from mdata.running.commands import JOBS
+from mdata.store import copying, identity, pairing
+from mdata.store.opening import open_for_reading, open_lone, open_store
 from mdata.store.users import users
 from mdata.store.watch import file_status
 
@@ -58,7 +59,7 @@ def offer(settings: Settings, file: Path) -> Offer:
     with closing(open_lone(file)) as connection:
         mark = identity.read(connection)
     there = file_status(database)
-    replaced = identity.read_file(database) if there and there.st_size else None
+    replaced = pairing.read_file(database) if there and there.st_size else None
     return Offer(file, mark, there is not None, replaced.mark if replaced else None)
 
 
@@ -79,7 +80,7 @@ def restore(
         lock = FileLock(database.with_name(f"{database.name}.write.lock"))
         held.callback(lock.close)
         if not lock.acquire(clock.real(wait)):
-            raise NotNowError(f"somebody is writing to {database}; {NEXT_ATTEMPT} as soon as that has ended")
+            raise NotNowError(f"somebody is writing to {database}", next_attempt=when("that has ended"))
         _refuse_users(database)
         copying.want_room(database.parent, file.stat().st_size)
         with copying.temporary(database) as path:
@@ -97,7 +98,7 @@ def restore(
 
 def _prepared(path: Path, database: Path, warn: Callable[[str], None]) -> Copied:
     """Bring a copy up to this mdata's schema, examine it, and give it a generation after all that there were."""
-    replaced = identity.read_file(database) if file_status(database) else None
+    replaced = pairing.read_file(database) if file_status(database) else None
     with open_store(path, warn) as store:
         found = examined(store, database)
         with store.write() as connection:
@@ -139,7 +140,7 @@ def _free_name(path: Path) -> Path:
 
 
 def _stamp(clock: Clock) -> str:
-    from mdata.domain.moment import iso
+    from mdata.domain.times import iso
 
     return "".join(sign for sign in iso(clock.now()) if sign not in "-:")
 
@@ -157,8 +158,8 @@ def _refuse_users(database: Path) -> None:
     found = users(database)
     if found:
         raise NotNowError(
-            f"{database} is open elsewhere: {', '.join(map(str, found))}; {NEXT_ATTEMPT} as soon as "
-            f"{'it has' if len(found) == 1 else 'they have'} ended"
+            f"{database} is open elsewhere: {', '.join(map(str, found))}",
+            next_attempt=when(f"{'it has' if len(found) == 1 else 'they have'} ended"),
         )
 
 

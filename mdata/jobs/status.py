@@ -4,21 +4,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from mdata.config import Settings
+from mdata.domain.coverage_bar import KnownRanges
 from mdata.domain.doubt import Doubt
 from mdata.domain.ledger import ABSENT_FOR, is_quiet
 from mdata.domain.series import Series
-from mdata.domain.strip import Known
-from mdata.jobs import JOBS
-from mdata.jobs.wanted import Target, target_of, targets
+from mdata.fetching.wanted import Target, target_of, targets
 from mdata.locks import holder
-from mdata.store import overview
+from mdata.running.commands import JOBS
+from mdata.store import gap_counts, summary
 from mdata.store import series as table
-from mdata.store.engine import SCHEMA_VERSION, Connection, Store
-from mdata.store.overview import Counts, Gaps, LastRun
-from mdata.store.sqlite import SQLITE_VERSION, has_wal_reset_bug
+from mdata.store.connection import Connection
+from mdata.store.engine import Store
+from mdata.store.gap_counts import GapCounts
+from mdata.store.last_runs import LastRun, last_runs
+from mdata.store.mending import missing_triggers
+from mdata.store.schema import SCHEMA_VERSION
+from mdata.store.sqlite import SQLITE_VERSION, wal_reset_warning
+from mdata.store.summary import Counts
 from mdata.store.watch import file_status
-from mdata.units import marker as note
-from mdata.units.marker import Marker
+from mdata.timers import owner as note
+from mdata.timers.owner import Marker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,8 +45,8 @@ class SeriesState(NamedTuple):
 
     series: Series
     counts: Counts
-    known: Known
-    gaps: Gaps
+    known: KnownRanges
+    gaps: GapCounts
     lag_seconds: int
     is_retired: bool
     is_quiet: bool
@@ -73,7 +78,7 @@ class Status(NamedTuple):
     now: int
     series: list[SeriesState]
     absent: list[Target]
-    gaps: Gaps
+    gaps: GapCounts
     jobs: dict[str, LastRun]
     running: dict[str, str | None]
     path: Path
@@ -84,6 +89,7 @@ class Status(NamedTuple):
     marker: Marker | None = None
     next_runs: dict[str, int | None] | None = None
     blocked_until: int | None = None
+    missing_triggers: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -96,11 +102,12 @@ def collect(
     """
     path = settings.database_path
     state = Status(
-        now, [], [], Gaps(), {}, _running(path), path, 0, 0, 0, SQLITE_VERSION, marker=note.read(path)
+        now, [], [], GapCounts(), {}, _running(path), path, 0, 0, 0, SQLITE_VERSION, marker=note.read(path)
     )  # fmt: skip
     if store is not None:
         with store.read() as connection:
             state = _read(connection, settings, state, narrowed=narrowed, silent=silent)
+            state = state._replace(missing_triggers=tuple(missing_triggers(connection)))
     known = [target_of(one.series) for one in state.series]
     absent = sorted((one for one in targets(settings) if one not in known), key=lambda one: one.name)
     state = state._replace(absent=absent)
@@ -109,15 +116,15 @@ def collect(
 
 def _read(connection: Connection, settings: Settings, state: Status, *, narrowed: bool, silent: bool) -> Status:
     configured = targets(settings)
-    settle, gaps, found = settings.settle_seconds * 1000, overview.gaps(connection), []
+    settle, gaps, found = settings.settle, gap_counts.of_every_series(connection), []
     for series in table.every(connection):
         is_retired = target_of(series) not in configured
         if narrowed and is_retired:
             continue
-        counts, known, doubts = overview.look(connection, series, series.wanted(state.now, settle), silent=silent)
+        counts, known, doubts = summary.look(connection, series, series.wanted(state.now, settle), silent=silent)
         found.append(
             SeriesState(
-                series, counts, known, gaps.get(series.id, Gaps()), _lag(series, counts, state.now - settle),
+                series, counts, known, gaps.get(series.id, GapCounts()), _lag(series, counts, state.now - settle),
                 is_retired, _is_quiet(series, counts, doubts),
                 is_delisted=bool(known.unobtainable) and known.unobtainable[-1].end == counts.wanted.end,
                 is_confirmed=not any(doubt.kind == "unconfirmed" for doubt in doubts),
@@ -126,9 +133,9 @@ def _read(connection: Connection, settings: Settings, state: Status, *, narrowed
     wal = file_status(state.path.with_name(f"{state.path.name}-wal"))
     return state._replace(
         series=found,
-        gaps=overview.together(one.gaps for one in found),
-        jobs=overview.last_runs(connection),
-        bytes=overview.file_size(connection),
+        gaps=gap_counts.together(one.gaps for one in found),
+        jobs=last_runs(connection),
+        bytes=summary.file_size(connection),
         wal_bytes=wal.st_size if wal else 0,
         schema_version=SCHEMA_VERSION,
     )
@@ -166,7 +173,7 @@ def with_next_runs(state: Status) -> Status:
     """
     if state.marker is None:
         return state
-    from mdata.units import manager
+    from mdata.timers import manager
 
     found = manager.elapses(state.marker, _PATIENCE)
     return state if found is None else state._replace(next_runs={one.job: one.next_at for one in found})
@@ -177,19 +184,19 @@ def _warnings(state: Status) -> list[str]:
     found = []
     if state.absent:
         found.append(f"nothing is stored of {named(one.name for one in state.absent)} yet: run `mdata backfill`")
+    if state.missing_triggers:
+        found.append(
+            f"another program has removed the triggers {' and '.join(state.missing_triggers)}, without which deleted "
+            "candles are not noticed: run `mdata verify`, which puts them back and counts all candles"
+        )
     if state.marker is not None and state.marker.is_outdated():
         found.append(
             f"the systemd units were written by mdata {state.marker.version}, which is older than this one: "
             "run `mdata timers install` again"
         )
-    if has_wal_reset_bug(state.sqlite_version):
-        from mdata import extras
-
-        found.append(
-            f"SQLite {state.sqlite_version} can lose pages when two programs write at once; mdata's own jobs take "
-            "turns and are safe, but let no other program write to the store, or run "
-            f"`{extras.install(extras.SQLITE)}`"
-        )
+    warning = wal_reset_warning(state.sqlite_version)
+    if warning is not None:
+        found.append("; ".join(warning))
     return found
 
 

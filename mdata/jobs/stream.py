@@ -14,7 +14,7 @@ from typing import NoReturn
 from mdata.domain import planning
 from mdata.domain.budget import Priority
 from mdata.domain.candle import Candle
-from mdata.domain.quote import quote
+from mdata.domain.escape import quote
 from mdata.domain.venue import Venue
 from mdata.errors import (
     BadAnswerError,
@@ -27,25 +27,26 @@ from mdata.errors import (
 )
 from mdata.exchange import registry
 from mdata.exchange.adapter import Line
-from mdata.jobs.catchup import CatchUp
-from mdata.jobs.context import Context
-from mdata.jobs.feed import Due, ExchangeTime, Feed, Source
-from mdata.jobs.job import Job, run
-from mdata.jobs.ledger import covered_before, read_ledger
-from mdata.jobs.result import JobResult
-from mdata.jobs.standing import Standing, View
-from mdata.jobs.wanted import Target, find, stored, targets
-from mdata.jobs.worker import Worker
+from mdata.fetching.ledger import covered_before, read_ledger
+from mdata.fetching.wanted import Target, find, stored, targets
+from mdata.running.context import Context
+from mdata.running.job import Job
+from mdata.running.result import JobResult
+from mdata.running.run import run
+from mdata.running.worker import Worker
 from mdata.store import series as table
-from mdata.store.engine import Connection
+from mdata.store.connection import Connection
 from mdata.store.pages import apply_live, keep_refused
+from mdata.streaming.catch_up import CatchUp
+from mdata.streaming.feed import Due, ExchangeTime, Feed, Source
+from mdata.streaming.stream_view import Standing, StreamView
 
 COMMAND = "stream"
 
 # Seconds of life between two looks at what is due: the most that a look adds to a candle's delay.
 _LOOK_EVERY = 0.2
 # Seconds until the first connection must be subscribed, and that a run without any data may last.
-_READY_SECONDS, _SILENT_SECONDS = 45.0, 300.0
+_READY_SECONDS, _NO_DATA_SECONDS = 45.0, 300.0
 # At most every so often (s) the service manager is told that there is life, and how things are.
 _TELL_EVERY = 5.0
 # At most every so often (s) the log says that the database cannot be written to.
@@ -65,7 +66,7 @@ class Outside:
     jitter: Callable[[float, float], float]
     halt: threading.Event
     notify: Callable[..., None] = lambda *_: None
-    show: Callable[[View], None] = lambda _: None
+    show: Callable[[StreamView], None] = lambda _: None
     tell: Callable[[Target, tuple[Candle, ...]], None] = lambda *_: None
 
 
@@ -215,12 +216,12 @@ class _Stream:
             self._is_ready = True
             self._outside.notify("READY=1", f"STATUS={self._view().summary}")
         if not self._is_ready and is_late:
-            self._give_up(f"no channel could be subscribed to within {_READY_SECONDS:.0f} s")
+            self._end_for_lack(f"no channel could be subscribed to within {_READY_SECONDS:.0f} s")
         heard_at = max(self._started_at, *(feed.heard_at or 0 for feed in self._feeds))
-        if now - heard_at > _SILENT_SECONDS:
-            self._give_up(f"no data came for {_SILENT_SECONDS / 60:.0f} minutes")
+        if now - heard_at > _NO_DATA_SECONDS:
+            self._end_for_lack(f"no data came for {_NO_DATA_SECONDS / 60:.0f} minutes")
 
-    def _give_up(self, text: str) -> NoReturn:
+    def _end_for_lack(self, text: str) -> NoReturn:
         trouble = next((feed.trouble for feed in self._feeds if feed.trouble is not None), None)
         kind = type(trouble) if isinstance(trouble, BadAnswerError) else UnreachableError
         raise kind(text if trouble is None else f"{text}: {trouble}")
@@ -236,7 +237,7 @@ class _Stream:
         self._life_at, self._told_at = max(life_at, self._life_at), now
         self._outside.notify(*alive, f"STATUS={view.summary}")
 
-    def _view(self) -> View:
+    def _view(self) -> StreamView:
         left = self._until - self._context.clock.boottime()
         return self._standing.view(self._feeds, self._time.now(), self._job.tally.candles_written, left)
 
@@ -244,7 +245,7 @@ class _Stream:
 def _remaining(job: Job) -> int:
     """Count what is unknown of the settled intervals that a stream would catch up with."""
     context, left = job.context, 0
-    lookback = context.settings.ws_catchup_lookback_minutes * 60_000
+    lookback = context.settings.ws_catchup_lookback
     for series in stored(context.store, context.settings):
         ledger = read_ledger(context.store, series, context.clock.now(), context.settle)
         before = series.timeframe.closed_end(ledger.now, ledger.settle)

@@ -7,22 +7,23 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mdata.clock import Clock
+from mdata.domain import next_attempt
 from mdata.domain.budget import Priority
-from mdata.domain.moment import iso
 from mdata.domain.timeframe import DAY
+from mdata.domain.times import iso
 from mdata.domain.venue import Venue
-from mdata.errors import NEXT_ATTEMPT, BadAnswerError, MdataError, RateLimitedError, UnreachableError
+from mdata.errors import BadAnswerError, MdataError, RateLimitedError, UnreachableError
 from mdata.exchange import registry
 from mdata.exchange.adapter import Exchange
 from mdata.files import replace_whole
-from mdata.jobs.context import Budget, Log
-from mdata.ratelimit import Wait
+from mdata.ratelimit import SlotWait
+from mdata.running.context import Budget, JobLog
 from mdata.store import series as table
 from mdata.store.engine import Store
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class PairListing:
     """The trading pairs that the exchange at `url` listed at `listed_at` (ms UTC)."""
 
     url: str
@@ -30,41 +31,43 @@ class Listing:
     symbols: list[str]
 
 
-def remembered(cache: Path, url: str, now: int) -> Listing | None:
+def remembered(cache: Path, url: str, now: int) -> PairListing | None:
     """Return the listing in the file at `cache` if it is less than a day old and can be read."""
     try:
         found = json.loads(cache.read_bytes())
-        listing = Listing(str(found["url"]), int(found["listed_at"]), _sound(found["symbols"]))
+        listing = PairListing(str(found["url"]), int(found["listed_at"]), _sound(found["symbols"]))
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return None
     return listing if listing.url == url and 0 <= now - listing.listed_at < DAY else None
 
 
-def remember(cache: Path, listing: Listing) -> None:
+def remember(cache: Path, listing: PairListing) -> None:
     """Store a listing; where that is not possible it is asked for again next time."""
     with suppress(MdataError):
         replace_whole(cache, json.dumps(asdict(listing)))
 
 
-def ask(venue: Venue, url: str, exchange: Callable[[], Exchange], budget: Budget, clock: Clock, log: Log) -> Listing:
+def ask(
+    venue: Venue, url: str, exchange: Callable[[], Exchange], budget: Budget, clock: Clock, log: JobLog
+) -> PairListing:
     """Ask for the list once, in its turn; raise, saying when the next attempt may be made, where there is none."""
 
-    def tell(wait: Wait) -> None:
+    def tell(wait: SlotWait) -> None:
         log.info(f"the next free request is at {iso(wait.until)}")
 
     budget.acquire(Priority.UPDATE, lambda: True, on_wait=_once(tell))
     try:
         pairs = exchange().pairs(budget.sent)
     except RateLimitedError as error:
-        seconds = budget.refused(error.retry_after)
-        raise RateLimitedError(f"{error}; {NEXT_ATTEMPT} at {iso(clock.now() + int(seconds * 1000))}") from error
+        seconds, now = budget.refused(error.retry_after), clock.now()
+        raise RateLimitedError(str(error), next_attempt=next_attempt.at(now + int(seconds * 1000), now)) from error
     except UnreachableError as error:
         free_at = budget.peek().next_request_at
-        raise UnreachableError(f"{error}; {NEXT_ATTEMPT} {f'at {iso(free_at)}' if free_at else 'at once'}") from error
+        raise UnreachableError(str(error), next_attempt=next_attempt.at(free_at, clock.now())) from error
     except BadAnswerError as error:
         raise BadAnswerError(f"{error}; run this again later") from error
     budget.answered()
-    return Listing(url, clock.now(), _sound(registry.qualified(venue.name, pair) for pair in pairs))
+    return PairListing(url, clock.now(), _sound(registry.qualified(venue.name, pair) for pair in pairs))
 
 
 def stored(store: Store | None) -> dict[str, list[str]]:
@@ -97,11 +100,11 @@ def _sound(names: object) -> list[str]:
     return sorted(found)
 
 
-def _once(tell: Callable[[Wait], None]) -> Callable[[Wait], None]:
+def _once(tell: Callable[[SlotWait], None]) -> Callable[[SlotWait], None]:
     """Return `tell` for a wait worth telling about, and only the first time."""
-    told: list[Wait] = []
+    told: list[SlotWait] = []
 
-    def maybe(wait: Wait) -> None:
+    def maybe(wait: SlotWait) -> None:
         if wait.seconds > 1 and not told:
             told.append(wait)
             tell(wait)

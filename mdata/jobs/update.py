@@ -4,13 +4,15 @@ from mdata.config import Settings
 from mdata.domain import planning
 from mdata.domain.budget import Priority
 from mdata.domain.estimate import estimate
-from mdata.jobs.backfill import newest_first
-from mdata.jobs.context import Context
-from mdata.jobs.job import Job, run
-from mdata.jobs.ledger import read_ledger
-from mdata.jobs.passes import Passes
-from mdata.jobs.result import JobResult
-from mdata.jobs.wanted import Planned, Target, find, start_asked, stored, targets
+from mdata.domain.ledger import Ledger
+from mdata.fetching.ledger import read_ledger
+from mdata.fetching.passes import Passes, ask_again
+from mdata.fetching.wanted import Planned, Target, find, start_asked, stored, targets
+from mdata.jobs.backfill import newest_first, unanswered
+from mdata.running.context import Context
+from mdata.running.job import Job
+from mdata.running.result import JobResult
+from mdata.running.run import run
 from mdata.store.engine import Store
 
 COMMAND = "update"
@@ -18,7 +20,7 @@ COMMAND = "update"
 
 def update(context: Context) -> JobResult:
     """Ask for what has closed since the last answer, stalest series first; the caller holds the command's lock."""
-    return run(Job(COMMAND, context, Priority.UPDATE), _work, _remaining)
+    return run(Job(COMMAND, context, Priority.UPDATE), _work, _remaining, lambda job: unanswered(job, _newer))
 
 
 def plan(settings: Settings, store: Store | None, now: int) -> list[Planned]:
@@ -33,7 +35,7 @@ def _planned(settings: Settings, store: Store | None, target: Target, now: int) 
         start, rows = start_asked(settings, target.venue, grid, now), target.venue.page_rows
         newest = min(grid.count(start, grid.closed_end(now)), rows)
         return Planned(target, newest, estimate(newest, delay, rows, is_new=True))
-    wish = planning.forward(read_ledger(store, series, now, settings.settle_seconds * 1000), confirm=False)
+    wish = planning.forward(read_ledger(store, series, now, settings.settle), confirm=False)
     intervals = 0 if wish is None else grid.count(*wish.part)
     return Planned(target, intervals, estimate(intervals, delay, target.venue.page_rows))
 
@@ -43,15 +45,19 @@ def _work(job: Job) -> None:
     passes = Passes(job, expected_requests=len(wanted))
     served = [series for target in wanted if (series := passes.introduce(target))]
     for series in newest_first(job, served):
+        # What the run before has met is asked about before this one meets more.
+        ask_again(job, series)
         passes.forward(series, confirm=False)
 
 
 def _remaining(job: Job) -> int:
     """Count the wanted intervals newer than the newest coverage; what is older is the work of `backfill`."""
-    context, left = job.context, 0
-    for series in stored(context.store, context.settings):
-        ledger = read_ledger(context.store, series, context.clock.now(), context.settle)
-        wanted = series.wanted(ledger.now, ledger.settle)
-        start = ledger.hull.end if ledger.hull else wanted.start
-        left += series.timeframe.count(max(start, wanted.start), wanted.end)
-    return left
+    context, now = job.context, job.context.clock.now()
+    known = stored(context.store, context.settings)
+    return sum(_newer(read_ledger(context.store, series, now, context.settle)) for series in known)
+
+
+def _newer(ledger: Ledger) -> int:
+    """Return how many wanted intervals are newer than the newest coverage."""
+    start = ledger.hull.end if ledger.hull else ledger.wanted.start
+    return ledger.series.timeframe.count(max(start, ledger.wanted.start), ledger.wanted.end)

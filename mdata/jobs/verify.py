@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from mdata.config import Settings
 from mdata.domain.budget import Priority
 from mdata.domain.series import Series
-from mdata.errors import OK, WORK_REMAINS
-from mdata.jobs.context import Context
-from mdata.jobs.job import Job, run
-from mdata.jobs.result import JobResult
-from mdata.jobs.wanted import find, stored, targets
+from mdata.exit_codes import OK, WORK_REMAINS
+from mdata.fetching.wanted import find, stored, targets
+from mdata.running.context import Context
+from mdata.running.job import Job
+from mdata.running.result import JobResult
+from mdata.running.run import run
 from mdata.store import audit, digests
 from mdata.store.engine import Store
 
@@ -20,7 +21,7 @@ SLICE = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Doubtful:
+class MismatchRow:
     """A range that is trusted no more; times are ms UTC, the rest are numbers of candles and of intervals."""
 
     symbol: str
@@ -46,7 +47,7 @@ class Verified:
     unvouched: int = 0
     refused: int = 0
     intervals: int = 0
-    doubts: tuple[Doubtful, ...] = ()
+    doubts: tuple[MismatchRow, ...] = ()
     months: int = 0
     orphans: tuple[tuple[int, int], ...] = ()
 
@@ -70,7 +71,7 @@ def plan(settings: Settings, store: Store) -> Verified:
     for series in stored(store, settings):
         with store.read() as connection:
             audited, known = audit.audit(connection, series), digests.of(connection, series.id)
-            withdrawn = [doubt.segment.range for doubt in audited.doubts]
+            withdrawn = [one.segment.range for one in audited.mismatches]
             final = digests.final_months(connection, series, withdrawn)
             months = [digests.compute(connection, series, month) for month in final]
         found += _told(series, audited) + _of_months(series, known, months)
@@ -107,12 +108,12 @@ def _verify(job: Job, series: Series) -> Verified:
     store, now = job.context.store, job.context.clock.now()
     with store.read() as connection:
         found = audit.audit(connection, series)
-    if found.doubts:
+    if found.mismatches:
         with job.write() as connection:
-            audit.withdraw(connection, series, found.doubts, now)
-    for first in range(0, len(found.unsound), SLICE):
+            audit.withdraw(connection, series, found.mismatches, now)
+    for first in range(0, len(found.refused), SLICE):
         with job.write() as connection:
-            audit.set_aside(connection, series, found.unsound[first : first + SLICE], now, COMMAND)
+            audit.set_aside(connection, series, found.refused[first : first + SLICE], now, COMMAND)
     return _told(series, found)
 
 
@@ -147,26 +148,26 @@ def _differing(known: dict[int, digests.Digest], found: list[digests.Digest]) ->
 
 def _of_months(series: Series, known: dict[int, digests.Digest], found: list[digests.Digest]) -> Verified:
     now = {one.month: one for one in found}
-    grid, doubts = series.timeframe, []
+    grid, mismatches = series.timeframe, []
     for one in _differing(known, found):
         part = digests.month_of(series, one.month)
         numbers = (grid.count(*part), one.candles, now[one.month].candles)
         reason = "candles were changed behind mdata's back"
-        doubts.append(Doubtful(series.symbol, grid.name, *part, *numbers, reason, series.exchange))
-    return Verified(doubts=tuple(doubts), intervals=sum(one.intervals for one in doubts), months=len(found))
+        mismatches.append(MismatchRow(series.symbol, grid.name, *part, *numbers, reason, series.exchange))
+    return Verified(doubts=tuple(mismatches), intervals=sum(one.intervals for one in mismatches), months=len(found))
 
 
 def _told(series: Series, found: audit.Audit) -> Verified:
     grid = series.timeframe
-    doubts = tuple(
-        Doubtful(
+    mismatches = tuple(
+        MismatchRow(
             *(series.symbol, grid.name, *segment.range, grid.count(*segment.range)),
             *(segment.candles, held, reason, series.exchange),
         )
-        for segment, held, reason in found.doubts
+        for segment, held, reason in found.mismatches
     )
-    unknown = sum(doubt.intervals for doubt in doubts) + found.lost
-    return Verified(found.candles, found.unvouched, len(found.unsound), unknown, doubts)
+    unknown = sum(one.intervals for one in mismatches) + found.lost
+    return Verified(found.candles, found.unvouched, len(found.refused), unknown, mismatches)
 
 
 def _verdict(found: Verified) -> tuple[int, str | None]:

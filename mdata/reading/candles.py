@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, overload
 from mdata.domain.coarser import parse_coarser
 from mdata.domain.columns import Columns, filled, parts_of, resampled, silent
 from mdata.domain.interval import Range, normal, subtract
-from mdata.domain.moment import iso
 from mdata.domain.timeframe import Timeframe
+from mdata.domain.times import iso
 from mdata.errors import IncompleteError, UsageError
 
 if TYPE_CHECKING:
@@ -142,25 +142,25 @@ class Candles(Sequence[Candle]):
         """Return the columns as arrays of NumPy, `time` (datetime64[ms], UTC) first; no copies."""
         from mdata.reading import frames
 
-        return frames.numpy(self)
+        return frames.numpy(self.columns, self.is_filled)
 
     def arrow(self) -> "pa.Table":
         """Return a table of Arrow, `time` (timestamp[ms, UTC]) first; no copies."""
         from mdata.reading import frames
 
-        return frames.arrow(self)
+        return frames.arrow(self.columns, self.is_filled)
 
     def polars(self) -> "pl.DataFrame":
         """Return a data frame of Polars, `time` (Datetime[ms, UTC]) first."""
         from mdata.reading import frames
 
-        return frames.polars(self)
+        return frames.polars(self.columns, self.is_filled)
 
     def pandas(self) -> "pd.DataFrame":
         """Return a data frame of pandas, `time` (datetime64[ms, UTC]) first."""
         from mdata.reading import frames
 
-        return frames.pandas(self)
+        return frames.pandas(self.columns, self.is_filled)
 
     def __len__(self) -> int:
         return len(self.columns.open_time)

@@ -4,19 +4,20 @@ import csv
 import gzip
 import io
 import json
-from collections.abc import Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, BinaryIO, Protocol, TextIO
 
-from mdata.domain.moment import iso
-from mdata.domain.timeframe import DAY
+from mdata.domain.candle import VALUES
+from mdata.domain.timeframe import DAY, HOUR, MINUTE
+from mdata.domain.times import iso
 from mdata.reading.candles import Candles
 from mdata.reading.frames import library
 from mdata.reading.kinds import Kind
 
 NAMES = ("exchange", "symbol", "timeframe")
-_PRICES = ("open", "high", "low", "close", "volume")
-COLUMNS = (*NAMES, "open_time", "time", *_PRICES)
+COLUMNS = (*NAMES, "open_time", "time", *VALUES)
 # Rows that are compressed together: fewer are read slower, more want more memory.
 _ROWS_OF_A_GROUP = 131_072
 
@@ -43,7 +44,8 @@ def text_writer(kind: Kind, stream: TextIO, *, fill: bool) -> Iterator[Writer]:
 def writer(kind: Kind, stream: BinaryIO, *, fill: bool) -> Iterator[Writer]:
     """Give a writer to a file; a library that is missing is told before anything is written."""
     if not kind.is_text:
-        yield {"parquet": _Parquet, "feather": _Feather, "freqtrade": _Freqtrade}[kind.format](stream, fill=fill)
+        kinds: dict[str, Callable[..., _Arrow]] = {"parquet": _Parquet, "feather": _Feather, "freqtrade": _Freqtrade}
+        yield kinds[kind.format](stream, fill=fill)
         return
     with _packed(kind.compression, stream) as packed:
         text = io.TextIOWrapper(packed, "utf-8", newline="")
@@ -100,7 +102,7 @@ class _JsonLines:
         flags = candles.is_filled
         for position, (time, candle) in enumerate(zip(_texts(candles), candles, strict=True)):
             open_time, *prices = candle
-            row = {**names, "open_time": open_time, "time": time, **dict(zip(_PRICES, prices, strict=True))}
+            row = {**names, "open_time": open_time, "time": time, **dict(zip(VALUES, prices, strict=True))}
             if flags is not None:
                 row["is_filled"] = bool(flags[position])
             self._write(f"{dumps(row)}\n")
@@ -118,11 +120,11 @@ def _texts(candles: Candles) -> Iterator[str]:
         if day not in days:
             days[day] = iso(day * DAY)[:11]
         if clock not in clocks:
-            clocks[clock] = f"{clock // 3_600_000:02}:{clock // 60_000 % 60:02}:{clock // 1000 % 60:02}Z"
+            clocks[clock] = f"{clock // HOUR:02}:{clock // MINUTE % 60:02}:{clock // 1000 % 60:02}Z"
         yield days[day] + clocks[clock]
 
 
-class _Arrow:
+class _Arrow(ABC):
     """What the formats of Arrow share: parts are gathered until they are worth a group of rows."""
 
     def __init__(self, stream: BinaryIO, *, fill: bool) -> None:
@@ -135,11 +137,12 @@ class _Arrow:
         pa = self._arrow
         fields = [(name, pa.string()) for name in NAMES]
         fields += [("open_time", pa.int64()), ("time", pa.timestamp("ms", "UTC"))]
-        fields += [(name, pa.float64()) for name in _PRICES]
+        fields += [(name, pa.float64()) for name in VALUES]
         return pa.schema([*fields, ("is_filled", pa.bool_())] if fill else fields)
 
+    @abstractmethod
     def _open(self, stream: BinaryIO, schema: Any) -> Any:
-        raise NotImplementedError
+        """Return the library's writer of this format."""
 
     def _table(self, candles: Candles) -> Any:
         pa, found = self._arrow, candles.arrow()
@@ -164,7 +167,7 @@ class _Arrow:
         self._describe(about)
         self._file.close()
 
-    def _describe(self, about: Mapping[str, Any]) -> None:
+    def _describe(self, about: Mapping[str, Any]) -> None:  # noqa: B027 - most have nothing to add
         """Write what the file is: Arrow has no place for what is known at the end only."""
 
 
@@ -190,8 +193,8 @@ class _Freqtrade(_Feather):
 
     def _schema(self, *, fill: bool) -> Any:  # noqa: ARG002 - what is filled looks like any other candle there
         pa = self._arrow
-        return pa.schema([("date", pa.timestamp("ms", "UTC")), *((name, pa.float64()) for name in _PRICES)])
+        return pa.schema([("date", pa.timestamp("ms", "UTC")), *((name, pa.float64()) for name in VALUES)])
 
     def _table(self, candles: Candles) -> Any:
-        found = candles.arrow().select(["time", *_PRICES])
-        return found.rename_columns(["date", *_PRICES])
+        found = candles.arrow().select(["time", *VALUES])
+        return found.rename_columns(["date", *VALUES])

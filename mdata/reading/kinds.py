@@ -3,8 +3,8 @@
 from pathlib import PurePath
 from typing import NamedTuple
 
-from mdata.domain.near import did_you_mean
-from mdata.domain.quote import quote
+from mdata.domain.escape import quote
+from mdata.domain.suggest import did_you_mean
 
 FORMATS = ("csv", "jsonl", "parquet", "feather", "freqtrade")
 _TEXT = {"csv", "jsonl"}

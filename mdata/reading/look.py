@@ -5,7 +5,7 @@ from mdata.domain.series import Series
 from mdata.reading.candles import Candles
 from mdata.store import candles, coverage
 from mdata.store.columns import columns
-from mdata.store.engine import Connection
+from mdata.store.connection import Connection
 from mdata.store.verdict import verdict
 
 

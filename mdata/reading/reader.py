@@ -11,17 +11,17 @@ from typing import NamedTuple, Self, SupportsIndex
 
 from mdata.clock import SystemClock
 from mdata.domain.interval import Range
-from mdata.domain.moment import iso, parse_instant
-from mdata.domain.near import did_you_mean
 from mdata.domain.series import Series, name_of
+from mdata.domain.suggest import did_you_mean
 from mdata.domain.timeframe import Timeframe
+from mdata.domain.times import iso, parse_instant
 from mdata.errors import NotThereError, UsageError
 from mdata.exchange import registry
 from mdata.reading.candles import Candles
 from mdata.reading.look import at_hand, read
 from mdata.store import coverage
 from mdata.store import series as table
-from mdata.store.engine import Connection
+from mdata.store.connection import Connection
 from mdata.store.snapshot import look
 
 Instant = str | datetime | SupportsIndex

@@ -34,7 +34,7 @@ class Revision(NamedTuple):
     open_time: int
 
 
-class Feed:
+class MarketFeed:
     """What the channels of a market send, each worked out once however many listen."""
 
     def __init__(self, market: Market) -> None:

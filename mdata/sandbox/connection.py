@@ -35,7 +35,7 @@ class Answerer(Protocol):
         ...
 
 
-class Server(ThreadingHTTPServer):
+class LoopbackServer(ThreadingHTTPServer):
     """Listens on loopback; closing it breaks off whatever is still connected."""
 
     daemon_threads = True
@@ -46,7 +46,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self, port: int, answerer: Answerer) -> None:
         self.answerer, self.ended = answerer, threading.Event()
         self._open: set[socket.socket] = set()
-        super().__init__(("127.0.0.1", port), Connection)
+        super().__init__(("127.0.0.1", port), RequestHandler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Remember the connection, and serve it in a thread."""
@@ -73,11 +73,11 @@ class Server(ThreadingHTTPServer):
         """Say nothing: a client that breaks off is what many tests are about."""
 
 
-class Connection(BaseHTTPRequestHandler):
+class RequestHandler(BaseHTTPRequestHandler):
     """One client's requests, in turn."""
 
     protocol_version = "HTTP/1.1"
-    server: Server
+    server: LoopbackServer
     # Headers and body leave in one piece; two would wait for each other's acknowledgement.
     wbufsize = -1
     disable_nagle_algorithm = True
@@ -171,10 +171,10 @@ def _bomb() -> bytes:
 
 
 _SENDING = {
-    "drip": Connection._drip,  # noqa: SLF001 - its own class
-    "gzip-bomb": Connection._explode,  # noqa: SLF001
-    "huge": Connection._pour,  # noqa: SLF001
-    "reset": Connection._break_off,  # noqa: SLF001
-    "skew": Connection._skew,  # noqa: SLF001
-    "stall": Connection._stall,  # noqa: SLF001
+    "drip": RequestHandler._drip,  # noqa: SLF001 - its own class
+    "gzip-bomb": RequestHandler._explode,  # noqa: SLF001
+    "huge": RequestHandler._pour,  # noqa: SLF001
+    "reset": RequestHandler._break_off,  # noqa: SLF001
+    "skew": RequestHandler._skew,  # noqa: SLF001
+    "stall": RequestHandler._stall,  # noqa: SLF001
 }

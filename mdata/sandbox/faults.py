@@ -15,8 +15,8 @@ from typing import Any
 from mdata.domain.timeframe import DAY, TIMEFRAMES
 from mdata.sandbox import plausible, rest
 from mdata.sandbox.market import Market
-from mdata.sandbox.plausible import Parameters, Rows
-from mdata.sandbox.rest import FORMS, Asked, Reply
+from mdata.sandbox.plausible import FaultParameters, Rows
+from mdata.sandbox.rest import FORMS, CandleRequest, Reply
 
 _HTML = {"Content-Type": "text/html; charset=utf-8"}
 _NARROWING: dict[str, tuple[type, ...]] = {
@@ -48,7 +48,7 @@ class Fault:
     timeframe: str | None = None
     asks: str | None = None
     over: int | None = None
-    parameters: Parameters = field(default_factory=dict)
+    parameters: FaultParameters = field(default_factory=dict)
     _kept: dict[str, tuple[int, Reply]] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -66,7 +66,7 @@ class Fault:
         own = {name: found.pop(name) for name in KINDS[kind] if name in found}
         return cls(kind, **found, parameters=own)
 
-    def strikes(self, asked: Asked | None, rows: int, rng: random.Random) -> bool:
+    def strikes(self, asked: CandleRequest | None, rows: int, rng: random.Random) -> bool:
         """Whether a request, with so many rows to answer, is struck; counts it if so."""
         if self.kind not in _ANY_ANSWER and (asked is None or asked.section != "hist" or not rows):
             return False
@@ -81,7 +81,7 @@ class Fault:
             self.times -= 1
         return True
 
-    def _concerns(self, asked: Asked | None) -> bool:
+    def _concerns(self, asked: CandleRequest | None) -> bool:
         """Whether this is a request of the kind that it strikes."""
         if asked is None:
             return self.symbol is None and self.timeframe is None and self.asks is None and self.over is None
@@ -90,12 +90,14 @@ class Fault:
         asks = self.asks or ("first" if self.kind == "late-first" else None)
         return asks in {None, asked.form} and (self.over is None or asked.start <= self.over <= asked.end)
 
-    def spoil(self, reply: Reply, target: str, asked: Asked | None, now: int, market: Market) -> Reply:
+    def spoil(self, reply: Reply, target: str, asked: CandleRequest | None, now: int, market: Market) -> Reply:
         """Return what is answered at `now` (ms UTC) in the place of `reply`; kinds of sending leave it as it is."""
         if self.kind in plausible.ASKED_OTHERWISE and asked:
             return rest.candles(
                 market, plausible.ASKED_OTHERWISE[self.kind](asked, self.parameters, market, now), now
             )
+        if self.kind == "aged" and asked:
+            return rest.candles(market, asked, now - int(self.parameters.get("seconds", 1200) * 1000))
         if self.kind in _ANSWERS:
             return _ANSWERS[self.kind](self.parameters)
         if self.kind in _ROWS and asked:
@@ -115,40 +117,40 @@ class Fault:
         return self._kept[key][1]
 
 
-def _answer(status: int, body: str, headers: dict[str, str] | None = None) -> Callable[[Parameters], Reply]:
+def _answer(status: int, body: str, headers: dict[str, str] | None = None) -> Callable[[FaultParameters], Reply]:
     return lambda parameters: Reply(parameters.get("status", status), body.encode(), headers or {})
 
 
-def _retry_after(parameters: Parameters) -> Reply:
+def _retry_after(parameters: FaultParameters) -> Reply:
     headers = {"Retry-After": str(parameters.get("seconds", 63)), "Cache-Control": "no-cache", "Connection": "close"}
     return Reply(429, b'{"error":"ERR_RATE_LIMIT"}', headers)
 
 
-def _spoil(rows: Rows, parameters: Parameters, _: Asked) -> Rows:
+def _spoil(rows: Rows, parameters: FaultParameters, _: CandleRequest) -> Rows:
     position, column = plausible.place(rows, parameters), parameters.get("column", 2)
     if position is not None:
         rows[position][column : column + 1] = [parameters.get("value")]
     return rows
 
 
-def _shifted(rows: Rows, _: Parameters, __: Asked) -> Rows:
+def _shifted(rows: Rows, _: FaultParameters, __: CandleRequest) -> Rows:
     times = [row[0] for row in rows]
     return [[time, *row[1:]] for time, row in zip(times[1:], rows, strict=False)]
 
 
-def _outside(rows: Rows, _: Parameters, asked: Asked) -> Rows:
+def _outside(rows: Rows, _: FaultParameters, asked: CandleRequest) -> Rows:
     """Add a row from long after the newest one, at the end where it belongs in this order."""
     newest = max(row[0] for row in rows)
     late = TIMEFRAMES[asked.timeframe].ceil(newest + 400 * DAY)
     return [[late, *rows[0][1:]], *rows] if asked.sort < 0 else [*rows, [late, *rows[-1][1:]]]
 
 
-def _conflict(rows: Rows, _: Parameters, __: Asked) -> Rows:
+def _conflict(rows: Rows, _: FaultParameters, __: CandleRequest) -> Rows:
     return [rows[0], [*rows[0][:5], rows[0][5] + 1], *rows[1:]]
 
 
 # What is answered instead, whatever was asked.
-_ANSWERS: dict[str, Callable[[Parameters], Reply]] = {
+_ANSWERS: dict[str, Callable[[FaultParameters], Reply]] = {
     "rate-limit-429": _answer(429, '["error",11010,"ratelimit: error"]'),
     "rate-limit-object": _retry_after,
     "rate-limit-500": _answer(500, '["error",10010,"ratelimit: error"]'),
@@ -169,7 +171,7 @@ _ANSWERS: dict[str, Callable[[Parameters], Reply]] = {
 }
 
 # What is done to the rows of an answer.
-_ROWS: dict[str, Callable[[Rows, Parameters, Asked], Rows]] = {
+_ROWS: dict[str, Callable[[Rows, FaultParameters, CandleRequest], Rows]] = {
     "outside": _outside,
     "unsorted": lambda rows, _, __: [*rows[1:], *rows[:1]],
     "conflict": _conflict,
@@ -195,6 +197,7 @@ _ANY_ANSWER = {*_ANSWERS, *_SENDING}
 
 _PARAMETERS = {
     **plausible.PARAMETERS,
+    "aged": ("seconds",),
     "cap": ("rows",),
     "cloudflare": ("status",),
     "drip": ("seconds",),
@@ -210,5 +213,5 @@ _PARAMETERS = {
 }
 KINDS: dict[str, tuple[str, ...]] = {
     kind: _PARAMETERS.get(kind, ())
-    for kind in sorted({*_ANY_ANSWER, *_ROWS, *_BYTES, *plausible.ASKED_OTHERWISE, "same-page", "stale"})
+    for kind in sorted({*_ANY_ANSWER, *_ROWS, *_BYTES, *plausible.ASKED_OTHERWISE, "same-page", "stale", "aged"})
 }

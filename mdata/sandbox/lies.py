@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mdata.domain.candle import Candle
-from mdata.domain.moment import parse_instant
 from mdata.domain.timeframe import TIMEFRAMES, Timeframe
+from mdata.domain.times import parse_instant
 from mdata.sandbox.faults import spelled
 
 _END_OF_TIME = 2**53

@@ -6,13 +6,13 @@ from typing import Any
 
 from mdata.domain.timeframe import DAY, TIMEFRAMES
 from mdata.sandbox.market import Market
-from mdata.sandbox.rest import Asked
+from mdata.sandbox.rest import CandleRequest
 
-Parameters = dict[str, Any]
+FaultParameters = dict[str, Any]
 Rows = list[list[Any]]
 
 
-def _neighbour(asked: Asked, parameters: Parameters, _: Market, __: int) -> Asked:
+def _neighbour(asked: CandleRequest, parameters: FaultParameters, _: Market, __: int) -> CandleRequest:
     """Answer about a range that begins farther from the end that the request counts from."""
     grid, intervals = TIMEFRAMES[asked.timeframe], parameters.get("intervals", 60)
     if asked.sort > 0:
@@ -20,35 +20,35 @@ def _neighbour(asked: Asked, parameters: Parameters, _: Market, __: int) -> Aske
     return replace(asked, end=grid.shift(asked.end, -intervals))
 
 
-def _other_pair(asked: Asked, parameters: Parameters, market: Market, now: int) -> Asked:
+def _other_pair(asked: CandleRequest, parameters: FaultParameters, market: Market, now: int) -> CandleRequest:
     others = (symbol for symbol in market.symbols(now) if symbol != asked.symbol)
     return replace(asked, symbol=parameters.get("of") or next(others, asked.symbol))
 
 
-def _coarser(asked: Asked, parameters: Parameters, _: Market, __: int) -> Asked:
+def _coarser(asked: CandleRequest, parameters: FaultParameters, _: Market, __: int) -> CandleRequest:
     return replace(asked, timeframe=parameters.get("grid", "1h"))
 
 
-def _late_first(asked: Asked, parameters: Parameters, market: Market, now: int) -> Asked:
+def _late_first(asked: CandleRequest, parameters: FaultParameters, market: Market, now: int) -> CandleRequest:
     """Answer as if nothing had been traded until so many days after the first candle."""
     whole = market.since(asked.symbol, TIMEFRAMES[asked.timeframe], now)
     return replace(asked, start=whole + round(parameters.get("days", 30) * DAY))
 
 
-def _cut(rows: Rows, parameters: Parameters, _: Asked) -> Rows:
+def _cut(rows: Rows, parameters: FaultParameters, _: CandleRequest) -> Rows:
     """Keep a share of the rows: those that come first, or with `end` "near" those that come last."""
     kept = int(len(rows) * parameters.get("keep", 0.5))
     return rows[len(rows) - kept :] if parameters.get("end") == "near" else rows[:kept]
 
 
-def _thinned(rows: Rows, parameters: Parameters, _: Asked) -> Rows:
+def _thinned(rows: Rows, parameters: FaultParameters, _: CandleRequest) -> Rows:
     """Leave out every so manyth row between two shares of the way through the page; 1 is all of them."""
     first, last = (int(len(rows) * parameters.get(name, share)) for name, share in (("from", 0.25), ("to", 0.75)))
     every = parameters.get("every", 1)
     return [row for number, row in enumerate(rows) if not (first <= number < last and number % every == 0)]
 
 
-def _off_grid(rows: Rows, parameters: Parameters, _: Asked) -> Rows:
+def _off_grid(rows: Rows, parameters: FaultParameters, _: CandleRequest) -> Rows:
     """Move a row by so many milliseconds."""
     position = place(rows, parameters)
     if position is not None:
@@ -56,7 +56,7 @@ def _off_grid(rows: Rows, parameters: Parameters, _: Asked) -> Rows:
     return rows
 
 
-def place(rows: Rows, parameters: Parameters) -> int | None:
+def place(rows: Rows, parameters: FaultParameters) -> int | None:
     """Return where the row is that a fault names by its open time `at` or its number `row`; else the middle."""
     if "at" in parameters:
         return next((number for number, row in enumerate(rows) if row[0] == parameters["at"]), None)
@@ -65,7 +65,7 @@ def place(rows: Rows, parameters: Parameters) -> int | None:
 
 
 # The question that is answered in the place of the one asked.
-ASKED_OTHERWISE: dict[str, Callable[[Asked, Parameters, Market, int], Asked]] = {
+ASKED_OTHERWISE: dict[str, Callable[[CandleRequest, FaultParameters, Market, int], CandleRequest]] = {
     "coarser": _coarser,
     "late-first": _late_first,
     "neighbour": _neighbour,
@@ -73,7 +73,11 @@ ASKED_OTHERWISE: dict[str, Callable[[Asked, Parameters, Market, int], Asked]] = 
 }
 
 # What is done to the rows of an answer.
-ROWS: dict[str, Callable[[Rows, Parameters, Asked], Rows]] = {"cut": _cut, "off-grid": _off_grid, "thinned": _thinned}
+ROWS: dict[str, Callable[[Rows, FaultParameters, CandleRequest], Rows]] = {
+    "cut": _cut,
+    "off-grid": _off_grid,
+    "thinned": _thinned,
+}
 
 PARAMETERS = {
     "coarser": ("grid",),

@@ -8,7 +8,7 @@ from typing import Any
 from mdata.domain.candle import Candle, fault
 from mdata.domain.timeframe import DAY, TIMEFRAMES, Timeframe
 
-_NAMED = re.compile(r"([A-Za-z0-9]{6,})-(1m|5m|15m|30m|1h|3h|6h|12h|1D)(?:[-.].*)?")
+_NAMED = re.compile(rf"([A-Za-z0-9]{{6,}})-({'|'.join(TIMEFRAMES)})(?:[-.].*)?")
 
 
 def read_recording(path: Path, now: int, *, at_own_time: bool = False) -> tuple[str, str, list[Candle]]:

@@ -30,7 +30,7 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class CandleRequest:
     """What a request for candles asks, after the exchange's own defaults."""
 
     symbol: str
@@ -54,7 +54,7 @@ def error(code: int, text: str, status: int = 500) -> Reply:
     return Reply(status, json.dumps(["error", code, text]).encode())
 
 
-def parse(target: str) -> Asked | Reply | None:
+def parse(target: str) -> CandleRequest | Reply | None:
     """Return what a request's target asks of the candles endpoint, the refusal, or None if it is for another one."""
     parts = urlsplit(target)
     pieces = unquote(parts.path).split("/")
@@ -73,10 +73,10 @@ def parse(target: str) -> Asked | Reply | None:
         return error(10020, "limit: invalid")
     if start > end:
         return error(10020, "time_interval: invalid")
-    return Asked(symbol, timeframe, pieces[4].lower(), sort, start, end, limit)
+    return CandleRequest(symbol, timeframe, pieces[4].lower(), sort, start, end, limit)
 
 
-def candles(market: Market, asked: Asked, now: int) -> Reply:
+def candles(market: Market, asked: CandleRequest, now: int) -> Reply:
     """Answer a request for candles; both ends of the range are inclusive, an unknown symbol gives `[]`."""
     newest_first = asked.sort < 0 or asked.section == "last"
     within = Range(asked.start, min(asked.end, now) + 1)

@@ -11,18 +11,18 @@ from urllib.parse import parse_qs, urlsplit
 
 from mdata.clock import Clock, SystemClock
 from mdata.domain.candle import Candle
+from mdata.domain.escape import quote
 from mdata.domain.interval import Range
-from mdata.domain.quote import quote
 from mdata.domain.timeframe import TIMEFRAMES
 from mdata.sandbox import rest, websocket
 from mdata.sandbox.channels import Revision, Subject
-from mdata.sandbox.connection import Server
+from mdata.sandbox.connection import LoopbackServer
 from mdata.sandbox.faults import Fault
 from mdata.sandbox.lies import KINDS as LIES
 from mdata.sandbox.lies import Lie
 from mdata.sandbox.limit import RateCount, RateRule
 from mdata.sandbox.market import Market
-from mdata.sandbox.rest import Asked, Reply
+from mdata.sandbox.rest import CandleRequest, Reply
 from mdata.sandbox.stream import Stream, StreamRule
 from mdata.sandbox.wsfaults import PREFIX, StreamFault
 
@@ -79,7 +79,7 @@ class Sandbox:
         self._count, self._latency = RateCount(rule or RateRule()), latency
         self._rng = random.Random(market.seed)
         self._guard = threading.Lock()
-        self._server = Server(port, self)
+        self._server = LoopbackServer(port, self)
         self.port: int = self._server.server_address[1]
         self.rest_url = f"http://127.0.0.1:{self.port}/v2"
         self.ws_url = f"ws://127.0.0.1:{self.port}/ws/2"
@@ -115,7 +115,7 @@ class Sandbox:
     def answer(self, target: str) -> tuple[Reply, Fault | None]:
         """Return the reply to a request, and the fault that is to be carried out while sending it."""
         parsed = rest.parse(target)
-        asked = parsed if isinstance(parsed, Asked) else None
+        asked = parsed if isinstance(parsed, CandleRequest) else None
         with self._guard:
             now, boottime = self.clock.now(), self.clock.boottime()
             in_ban = self._count.is_banned(boottime)
@@ -132,7 +132,7 @@ class Sandbox:
         self.clock.sleep(self._latency)
         return reply, fault
 
-    def _reply(self, target: str, parsed: Asked | Reply | None, now: int) -> Reply:
+    def _reply(self, target: str, parsed: CandleRequest | Reply | None, now: int) -> Reply:
         if isinstance(parsed, Reply):
             return parsed
         if self.stream.is_closed(now) or self.stream.is_resuming(now):

@@ -42,7 +42,7 @@ class Wire(Protocol):
 
 
 @dataclass(eq=False, slots=True)
-class Channel:
+class Subscription:
     """A subscription: its number, since when it stands (ms UTC), and the moments at which it sends something."""
 
     number: int
@@ -60,16 +60,16 @@ class _Due:
 
     at: int
     order: int
-    channel: Channel = field(compare=False)
+    channel: Subscription = field(compare=False)
     open_time: int | None = field(compare=False)
 
 
-class Session:
+class Conversation:
     """A conversation over `wire` that began at `now` (ms UTC)."""
 
     def __init__(self, stream: Stream, wire: Wire, number: int, now: int) -> None:
         self._stream, self._wire, self.number = stream, wire, number
-        self._channels: dict[int, Channel] = {}
+        self._channels: dict[int, Subscription] = {}
         self._due: list[_Due] = []
         self._flags = self._sequence = 0
         self._heard, self._revisions = now, len(stream.feed.revisions)
@@ -164,12 +164,12 @@ class Session:
         while number in self._channels:
             number += 1
         moments = self._stream.feed.moments(subject, now)
-        channel = self._channels[number] = Channel(number, asked["key"], subject, now, moments)
+        channel = self._channels[number] = Subscription(number, asked["key"], subject, now, moments)
         self._stream.note(self.number, "subscribe", key=channel.key)
         is_early = self._stream.lasting("ws-early", subject, now)
         if not is_early:
             self._tell({"event": "subscribed", "chanId": number, **asked})
-        if not self._is_silent(channel, now):
+        if not self._is_muted(channel, now):
             self.send(channel, self._stream.feed.snapshot(subject, now))
         if is_early:
             self._tell({"event": "subscribed", "chanId": number, **asked})
@@ -200,7 +200,7 @@ class Session:
         """Send an `info` event."""
         self._tell({"event": "info", "code": code, "msg": text})
 
-    def channels(self) -> list[Channel]:
+    def channels(self) -> list[Subscription]:
         """Return the channels that are open."""
         return list(self._channels.values())
 
@@ -210,9 +210,9 @@ class Session:
             channel.is_open = False
         self._channels.clear()
 
-    def _deliver(self, channel: Channel, payload: str, at: int) -> None:
+    def _deliver(self, channel: Subscription, payload: str, at: int) -> None:
         """Send an update or heartbeat, unless what goes wrong at the time prevents it, doubles it or puts it last."""
-        if self._is_silent(channel, at):
+        if self._is_muted(channel, at):
             return
         if payload == _BEAT:
             self.send(channel, payload)
@@ -225,12 +225,12 @@ class Session:
         for one in [payload] * times + ([held] if held else []):
             self.send(channel, one)
 
-    def _is_silent(self, channel: Channel, at: int) -> bool:
+    def _is_muted(self, channel: Subscription, at: int) -> bool:
         """Whether a stall holds the channel back; it seizes those that were open when it began, or all."""
         found = self._stream.lasting("ws-silence", channel.subject, at)
         return found is not None and (found[0].parameters["later"] or channel.opened <= found[1])
 
-    def send(self, channel: Channel, payload: str) -> None:
+    def send(self, channel: Subscription, payload: str) -> None:
         """Send an array on a channel, with what the flags append to it."""
         tail = ""
         if self._flags & SEQ_ALL:

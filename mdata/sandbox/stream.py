@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from mdata.clock import Clock
-from mdata.sandbox.channels import Feed, Revision, Subject
+from mdata.sandbox.channels import MarketFeed, Revision, Subject
 from mdata.sandbox.limit import RateCount, RateRule
 from mdata.sandbox.market import Market
 from mdata.sandbox.wsfaults import StreamFault
@@ -45,7 +45,7 @@ class Stream:
     """The exchange's WebSocket side, for any number of connections, each in a thread of its own."""
 
     def __init__(self, market: Market, clock: Clock, rule: StreamRule) -> None:
-        self.clock, self.feed, self.rule = clock, Feed(market), rule
+        self.clock, self.feed, self.rule = clock, MarketFeed(market), rule
         self.faults: list[StreamFault] = []
         self.log: list[Happening] = []
         self.rng = random.Random(market.seed)

@@ -15,9 +15,9 @@ from websockets.http11 import Request
 from websockets.protocol import SEND_EOF, State
 from websockets.server import ServerProtocol
 
-from mdata.sandbox.session import Session
+from mdata.sandbox.session import Conversation
 from mdata.sandbox.stream import Stream
-from mdata.sandbox.unkind import Unkind
+from mdata.sandbox.ws_fault_player import Unkind
 
 # How much is done before what came in is looked at; for how long a client may take to close.
 _BATCH, _CLOSING_SECONDS = 256, 5.0
@@ -25,7 +25,7 @@ _LONGEST_WAIT = 3600.0
 _ABNORMAL = 1006
 
 
-class Socket:
+class ServerSocket:
     """A connected socket that speaks WebSocket."""
 
     def __init__(self, connection: socket.socket, stream: Stream) -> None:
@@ -129,7 +129,7 @@ class Socket:
 def converse(stream: Stream, connection: socket.socket, target: str, headers: Iterable[tuple[str, str]]) -> None:
     """Serve a connection whose handshake has come with these headers, until either side ends it."""
     connection.settimeout(None)
-    ours = Socket(connection, stream)
+    ours = ServerSocket(connection, stream)
     number, status = stream.admit()
     stream.note(number, "handshake", ours.shake_hands(target, headers, status))
     ours.flush()
@@ -145,9 +145,9 @@ def converse(stream: Stream, connection: socket.socket, target: str, headers: It
         stream.note(number, "closed", ours.close_code)
 
 
-def _talk(stream: Stream, number: int, ours: Socket, woken: socket.socket) -> None:
+def _talk(stream: Stream, number: int, ours: ServerSocket, woken: socket.socket) -> None:
     clock = stream.clock
-    session = Session(stream, ours, number, clock.now())
+    session = Conversation(stream, ours, number, clock.now())
     unkind = Unkind(stream, session, ours, clock.now())
     texts: deque[str] = deque()
     while True:
@@ -165,7 +165,7 @@ def _talk(stream: Stream, number: int, ours: Socket, woken: socket.socket) -> No
             texts.extend(ours.receive())
 
 
-def _do_what_is_due(now: int, session: Session, unkind: Unkind, ours: Socket) -> None:
+def _do_what_is_due(now: int, session: Conversation, unkind: Unkind, ours: ServerSocket) -> None:
     """Do what is due at `now`, in the order of time, but not too much at once."""
     session.catch_up(now)
     for _ in range(_BATCH):

@@ -5,8 +5,8 @@ from typing import NamedTuple
 from rich.text import Text
 
 from mdata.domain.candle import Candle
-from mdata.domain.moment import iso
 from mdata.domain.timeframe import DAY
+from mdata.domain.times import iso
 from mdata.domain.view import Verdict
 from mdata.exchange.registry import qualified
 from mdata.jobs.chart import Chart

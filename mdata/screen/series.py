@@ -10,10 +10,10 @@ from typing import Literal, NamedTuple
 from rich.cells import cell_len
 from rich.text import Text
 
-from mdata.domain.moment import iso
-from mdata.domain.strip import Cell, draw
+from mdata.domain.coverage_bar import Cell, draw
+from mdata.domain.times import iso
+from mdata.fetching.wanted import target_of
 from mdata.jobs.status import SeriesState
-from mdata.jobs.wanted import target_of
 from mdata.logs import harmless
 from mdata.screen.words import folded, last_seen, short_duration
 

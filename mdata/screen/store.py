@@ -4,10 +4,10 @@ from textwrap import wrap
 
 from rich.text import Text
 
-from mdata.jobs import JOBS
 from mdata.jobs.status import Status, outcome
 from mdata.logs import harmless
 from mdata.ratelimit import BudgetView
+from mdata.running.commands import JOBS
 from mdata.screen.words import ago, ahead, date_and_time, size
 
 _LABEL = 10

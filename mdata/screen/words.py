@@ -3,7 +3,7 @@
 from rich.cells import cell_len
 from rich.text import Text
 
-from mdata.domain.moment import human_duration, iso
+from mdata.domain.times import human_duration, iso
 
 
 def date_and_time(instant: int) -> str:

@@ -8,27 +8,28 @@ from json import dumps
 from typing import NamedTuple
 
 from mdata.domain import doubt as domain
-from mdata.domain.candle import LARGEST, Candle, fault
-from mdata.domain.interval import Range, count_within, normal, subtract
+from mdata.domain.candle import COLUMNS, LARGEST, Candle, fault
+from mdata.domain.interval import BEGINNING_OF_TIME, END_OF_TIME, Range, count_within, normal, subtract
 from mdata.domain.query import RefusedRow
 from mdata.domain.series import Series
 from mdata.domain.timeframe import Timeframe
 from mdata.store import candles, coverage, digests, gaps, silences
 from mdata.store import doubts as table_of_doubts
 from mdata.store import series as table
+from mdata.store.connection import Connection
 from mdata.store.digests import Digest
-from mdata.store.engine import Connection, Store
+from mdata.store.engine import Store
 from mdata.store.pages import keep_refused
-from mdata.store.sqlite import damaged
+from mdata.store.sqlite_errors import damaged
 
 # What `domain.candle.fault` accepts, so that only suspects come to it; SQLite reads a NaN as NULL.
 _SOUND = f"""coalesce(low > 0 AND volume > 0 AND high < {LARGEST} AND volume < {LARGEST}
                       AND open BETWEEN low AND high AND close BETWEEN low AND high, 0)"""
 # What SQLite says of a NaN: a row that breaks a rule of its table, in a file that is whole.
-_NO_NUMBERS = {f"NULL value in candles.{column}" for column in candles.COLUMNS[1:]}
+_NO_NUMBERS = {f"NULL value in candles.{column}" for column in COLUMNS[1:]}
 
 
-class Doubt(NamedTuple):
+class Mismatch(NamedTuple):
     """A covered range that cannot be trusted: its candles as the ledger counts them, and as they are."""
 
     segment: coverage.Segment
@@ -37,15 +38,15 @@ class Doubt(NamedTuple):
 
 
 class Audit(NamedTuple):
-    """What was found in a series: its candles, those that nobody vouches for, doubts, and rows that are no candles.
+    """What was found in a series: its candles, those nobody vouches for, mismatches, and rows that are no candles.
 
-    `unsound` are the open times of those, ascending; `lost` of them are vouched for outside of what is doubted.
+    `refused` are the open times of those, ascending; `lost` of them are vouched for outside of what is doubted.
     """
 
     candles: int
     unvouched: int
-    doubts: list[Doubt]
-    unsound: list[int]
+    mismatches: list[Mismatch]
+    refused: list[int]
     lost: int
 
 
@@ -61,10 +62,10 @@ def check_file(store: Store) -> None:
 
 def audit(connection: Connection, series: Series) -> Audit:
     """Read all that is stored of a series, and compare it with its ledger."""
-    unsound, grid = find_unsound(connection, series), series.timeframe
-    off_grid = [time for time in unsound if not grid.is_aligned(time)]
+    refused, grid = find_refused(connection, series), series.timeframe
+    off_grid = [time for time in refused if not grid.is_aligned(time)]
     segments = count_segments(connection, series.id)
-    vouched, lost, doubts, reached = 0, 0, [], -(2**63)
+    vouched, lost, mismatches, reached = 0, 0, [], -(2**63)
     for segment, stored in segments:
         vouched += stored
         reason = (
@@ -73,12 +74,22 @@ def audit(connection: Connection, series: Series) -> Audit:
             or (count_within(off_grid, [segment.range]) and f"a candle is off the {grid.name} grid")
         )
         if reason:
-            doubts.append(Doubt(segment, stored, reason))
+            mismatches.append(Mismatch(segment, stored, reason))
         else:
-            lost += count_within(unsound, [segment.range])
+            lost += count_within(refused, [segment.range])
         reached = max(reached, segment.end)
     unvouched = _count_outside(connection, series.id, normal(segment.range for segment, _ in segments))
-    return Audit(vouched + unvouched, unvouched, doubts, unsound, lost)
+    return Audit(vouched + unvouched, unvouched, mismatches, refused, lost)
+
+
+def miscounted(connection: Connection, series: Series) -> list[Mismatch]:
+    """Return the covered ranges of a series that do not hold as many candles as were recorded."""
+    counted = count_segments(connection, series.id)
+    return [
+        Mismatch(segment, stored, reason)
+        for segment, stored in counted
+        if (reason := _difference(stored - segment.candles))
+    ]
 
 
 def _difference(more: int) -> str | None:
@@ -113,13 +124,13 @@ def _count_outside(connection: Connection, series_id: int, covered: list[Range])
     return sum(candles.count(connection, series_id, part) for part in outside)
 
 
-def find_unsound(connection: Connection, series: Series) -> list[int]:
+def find_refused(connection: Connection, series: Series) -> list[int]:
     """Return the open times, ascending, of the stored rows that can be no candles and that no answer has brought."""
     grid = series.timeframe
     # Months have no constant step, and there are few of them.
     off_grid = f"(open_time - {grid.anchor}) % {grid.step} <> 0" if grid.step else "1"
     rows = connection.execute(
-        f"""SELECT {", ".join(candles.COLUMNS)} FROM candles
+        f"""SELECT {", ".join(COLUMNS)} FROM candles
             WHERE series_id = ? AND (NOT {_SOUND} OR {off_grid}) ORDER BY open_time""",
         (series.id,),
     )
@@ -130,24 +141,24 @@ def _fault(row: Candle, grid: Timeframe) -> str | None:
     return "a value is missing" if None in row else fault(row, grid)
 
 
-def withdraw(connection: Connection, series: Series, doubts: list[Doubt], now: int) -> None:
-    """Vouch no more for what is doubted: it is a gap then, or backlog at an end of the hull.
+def withdraw(connection: Connection, series: Series, mismatches: list[Mismatch], now: int) -> None:
+    """Vouch no more for what does not match: it is a gap then, or backlog at an end of the hull.
 
     A segment that another job has made longer or shorter since goes as a whole: its count is wrong by as much. One
     of another kind counts what a later answer has brought.
     """
-    for doubt in doubts:
-        for segment in coverage.touching(connection, series.id, doubt.segment.range):
-            if segment.kind == doubt.segment.kind and segment.range.overlaps(doubt.segment.range):
+    for mismatch in mismatches:
+        for segment in coverage.touching(connection, series.id, mismatch.segment.range):
+            if segment.kind == mismatch.segment.kind and segment.range.overlaps(mismatch.segment.range):
                 coverage.remove(connection, series.id, segment)
                 candles.forget_lost(connection, series.id, segment.range)
                 silences.forget_within(connection, series.id, segment.range)
                 digests.drop(connection, series.id, segment.range)
-                _doubt(connection, series, segment.range, now)
+                _note_withdrawn(connection, series, segment.range, now)
     _take_back(connection, series)
 
 
-def _doubt(connection: Connection, series: Series, part: Range, now: int) -> None:
+def _note_withdrawn(connection: Connection, series: Series, part: Range, now: int) -> None:
     """Remember that a range was withdrawn, until it is answered for anew: it is not healthy, wherever it lies."""
     table_of_doubts.keep(connection, series.id, [domain.Doubt(part, "withdrawn", "verify", now, now)])
 
@@ -168,7 +179,7 @@ def set_aside(connection: Connection, series: Series, times: list[int], now: int
     for row in filter(None, (candles.at(connection, series.id, time) for time in times)):
         reason = _fault(row, series.timeframe)
         if reason is not None:
-            text = dumps(dict(zip(candles.COLUMNS, row, strict=True)))
+            text = dumps(dict(zip(COLUMNS, row, strict=True)))
             refused[row[0]] = RefusedRow(row[0], text, f"found in the store: {reason}", None)
     keep_refused(connection, series, refused.values(), now, source)
     candles.delete(connection, series.id, [*refused])
@@ -189,7 +200,7 @@ def withdraw_months(connection: Connection, series: Series, differing: list[Dige
         candles.forget_lost(connection, series.id, part)
         silences.forget_within(connection, series.id, part)
         digests.drop(connection, series.id, part)
-        _doubt(connection, series, part, now)
+        _note_withdrawn(connection, series, part, now)
     _take_back(connection, series)
 
 
@@ -204,4 +215,4 @@ def orphans(connection: Connection) -> list[tuple[int, int]]:
         if series_id is None:
             return found
         if connection.execute("SELECT 1 FROM series WHERE id = ?", (series_id,)).fetchone() is None:
-            found.append((series_id, candles.count(connection, series_id, Range(-(2**62), 2**62))))
+            found.append((series_id, candles.count(connection, series_id, Range(BEGINNING_OF_TIME, END_OF_TIME))))

@@ -2,15 +2,16 @@
 
 from typing import Any
 
-from mdata.domain.candle import Candle
-from mdata.domain.interval import Range
+from mdata.domain.candle import COLUMNS, VALUES, Candle
+from mdata.domain.interval import BEGINNING_OF_TIME, END_OF_TIME, Range
 from mdata.domain.series import Series
-from mdata.store.engine import Connection
+from mdata.store.connection import Connection
 
-COLUMNS = ("open_time", "open", "high", "low", "close", "volume")
 # Those of the view `ohlcv`.
-PUBLIC = ("exchange", "symbol", "timeframe", "open_time", "time", *COLUMNS[1:])
-_COLUMNS = ", ".join(COLUMNS)
+PUBLIC = ("exchange", "symbol", "timeframe", "open_time", "time", *VALUES)
+_COLUMNS, _VALUES = ", ".join(COLUMNS), ", ".join(VALUES)
+_MARKS = ", ".join("?" for _ in COLUMNS)
+_EXCLUDED = ", ".join(f"excluded.{name}" for name in VALUES)
 _WITHIN = "series_id = ? AND open_time >= ? AND open_time < ?"
 
 
@@ -21,11 +22,8 @@ def upsert(connection: Connection, series_id: int, candles: list[Candle]) -> int
     """
     before = connection.total_changes
     connection.executemany(
-        f"""INSERT INTO candles VALUES ({series_id:d}, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE
-            SET (open, high, low, close, volume)
-              = (excluded.open, excluded.high, excluded.low, excluded.close, excluded.volume)
-            WHERE (open, high, low, close, volume)
-              IS NOT (excluded.open, excluded.high, excluded.low, excluded.close, excluded.volume)""",
+        f"""INSERT INTO candles VALUES ({series_id:d}, {_MARKS}) ON CONFLICT DO UPDATE
+            SET ({_VALUES}) = ({_EXCLUDED}) WHERE ({_VALUES}) IS NOT ({_EXCLUDED})""",
         candles,
     )
     return connection.total_changes - before
@@ -81,7 +79,7 @@ def last_before(connection: Connection, series_id: int, instant: int) -> int | N
     return found
 
 
-def first_from(connection: Connection, series_id: int, instant: int, before: int = 2**62) -> int | None:
+def first_from(connection: Connection, series_id: int, instant: int, before: int = END_OF_TIME) -> int | None:
     """Return the open time of the oldest candle at or after `instant` (and earlier than `before`), or None."""
     rows = connection.execute(
         "SELECT min(open_time) FROM candles WHERE series_id = ? AND open_time >= ? AND open_time < ?",
@@ -206,4 +204,4 @@ def reach(connection: Connection, series_id: int, instant: int, rows: int) -> in
            ORDER BY open_time DESC LIMIT 1 OFFSET ?""",
         (series_id, instant, max(0, rows)),
     ).fetchone()
-    return int(found[0]) if found else -(2**62)
+    return int(found[0]) if found else BEGINNING_OF_TIME

@@ -4,19 +4,20 @@ from itertools import starmap
 from struct import Struct
 from typing import Any
 
+from mdata.domain.candle import COLUMNS, VALUES
 from mdata.domain.columns import Columns
 from mdata.domain.interval import Range
-from mdata.store.engine import Connection
+from mdata.store.connection import Connection
 
 # More are no faster, and take memory.
 _ROWS_AT_A_TIME = 2_000
-_ROW = Struct("=qddddd")
+_ROW = Struct(f"=q{len(VALUES)}d")
 
 
 def columns(connection: Connection, series_id: int, within: Range) -> Columns:
     """Return the candles of a range."""
     rows = connection.execute(
-        """SELECT open_time, open, high, low, close, volume FROM candles
+        f"""SELECT {", ".join(COLUMNS)} FROM candles
            WHERE series_id = ? AND open_time >= ? AND open_time < ? ORDER BY open_time""",
         (series_id, *within),
     )

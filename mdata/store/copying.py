@@ -7,8 +7,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mdata.errors import ConfigurationError, NotPermittedError, StorageError
-from mdata.store.engine import Connection
-from mdata.store.sqlite import connect, storage_errors
+from mdata.store.connection import Connection, connect
+from mdata.store.sqlite_errors import storage_errors
 
 # Pages between two reports, and two chances for a signal: some 50 ms.
 _PAGES = 2_000

@@ -10,9 +10,9 @@ from typing import Literal, NamedTuple
 
 from mdata.domain.interval import Range, subtract
 from mdata.store import candles
-from mdata.store.engine import Connection
+from mdata.store.connection import Connection
 
-Kind = Literal["final", "provisional"]
+CoverageKind = Literal["final", "provisional"]
 
 
 class Segment(NamedTuple):
@@ -20,7 +20,7 @@ class Segment(NamedTuple):
 
     start: int
     end: int
-    kind: Kind
+    kind: CoverageKind
     candles: int
 
     @property
@@ -79,7 +79,7 @@ def final_end(connection: Connection, series_id: int, instant: int) -> int:
     return instant
 
 
-def clipped(connection: Connection, series_id: int, within: Range, kind: Kind | None = None) -> list[Range]:
+def clipped(connection: Connection, series_id: int, within: Range, kind: CoverageKind | None = None) -> list[Range]:
     """Return the covered ranges inside `within`, of one kind or (unmerged) of both."""
     found = touching(connection, series_id, within)
     parts = (segment.range.clip(*within) for segment in found if kind in {None, segment.kind})
@@ -93,7 +93,7 @@ def uncovered(connection: Connection, series_id: int, within: Range) -> list[Ran
     return subtract([within], clipped(connection, series_id, within))
 
 
-def add(connection: Connection, series_id: int, covered: Range, kind: Kind, gained: int) -> None:
+def add(connection: Connection, series_id: int, covered: Range, kind: CoverageKind, gained: int) -> None:
     """Cover a range: merge it with what touches it of the same kind; `gained` candles are new to that kind.
 
     The range must not overlap segments of the other kind: `cut` them first, or leave them out.
@@ -106,7 +106,7 @@ def add(connection: Connection, series_id: int, covered: Range, kind: Kind, gain
     _insert(connection, series_id, Segment(start, end, kind, count))
 
 
-def cut(connection: Connection, series_id: int, hole: Range, kind: Kind | None = None) -> None:
+def cut(connection: Connection, series_id: int, hole: Range, kind: CoverageKind | None = None) -> None:
     """Forget the coverage (of one kind, or any) inside `hole`; what sticks out on either side stays.
 
     Candles there that were put back by hand must have been counted (`candles.forget_restored`).

@@ -10,11 +10,12 @@ from itertools import starmap
 from struct import Struct
 from typing import NamedTuple
 
+from mdata.domain.candle import COLUMNS
 from mdata.domain.interval import Range, count_within
 from mdata.domain.series import Series
 from mdata.domain.timeframe import month_index, month_start
 from mdata.store import candles, coverage
-from mdata.store.engine import Connection
+from mdata.store.connection import Connection
 
 _ROW = Struct("<q5d")
 _ROWS_AT_A_TIME = 10_000
@@ -54,7 +55,7 @@ def final_months(connection: Connection, series: Series, but: Sequence[Range] = 
 def compute(connection: Connection, series: Series, month: int) -> Digest:
     """Read a month, and return its digest."""
     rows = connection.execute(
-        f"""SELECT {", ".join(candles.COLUMNS)} FROM candles
+        f"""SELECT {", ".join(COLUMNS)} FROM candles
             WHERE series_id = ? AND open_time >= ? AND open_time < ? ORDER BY open_time""",
         (series.id, *month_of(series, month)),
     )

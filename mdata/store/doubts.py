@@ -1,15 +1,16 @@
 """The tables `doubts`, what one answer has said and no second one yet, and `unobtainable`, what is served no more."""
 
-from mdata.domain.candle import Candle
+from mdata.domain.candle import VALUES, Candle
 from mdata.domain.doubt import Doubt
-from mdata.domain.interval import Range, normal, subtract
-from mdata.store.engine import Connection
+from mdata.domain.interval import BEGINNING_OF_TIME, END_OF_TIME, Range, normal, subtract
+from mdata.store.connection import Connection
 
 # The unobtainable range of a pair that is listed no more has no end.
 NO_END = 2**53
 
-_COLUMNS = "start_time, end_time, kind, form, since, asked_at, answers, open, high, low, close, volume"
-_ALL = Range(-(2**62), 2**62)
+_NAMES = ("start_time", "end_time", "kind", "form", "since", "asked_at", "answers", *VALUES)
+_COLUMNS, _MARKS = ", ".join(_NAMES), ", ".join("?" for _ in _NAMES)
+_ALL = Range(BEGINNING_OF_TIME, END_OF_TIME)
 
 
 def of(connection: Connection, series_id: int, within: Range = _ALL) -> list[Doubt]:
@@ -35,10 +36,10 @@ def keep(connection: Connection, series_id: int, doubts: list[Doubt]) -> None:
         [(doubt.kind, doubt.range.end, doubt.range.start) for doubt in doubts],
     )
     connection.executemany(
-        f"INSERT INTO doubts (series_id, {_COLUMNS}) VALUES ({series_id:d}, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT INTO doubts (series_id, {_COLUMNS}) VALUES ({series_id:d}, {_MARKS})",
         [
             (*doubt.range, doubt.kind, doubt.form, doubt.since, doubt.asked_at, doubt.answers)
-            + (doubt.candle[1:] if doubt.candle else (None,) * 5)
+            + (doubt.candle[1:] if doubt.candle else (None,) * len(VALUES))
             for doubt in doubts
         ],
     )

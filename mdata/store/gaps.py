@@ -8,7 +8,7 @@ from mdata.domain.gaps import Gap, Judgement, after_attempt, judge
 from mdata.domain.interval import Range, normal, subtract
 from mdata.domain.series import Series
 from mdata.store import candles
-from mdata.store.engine import Connection
+from mdata.store.connection import Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +167,7 @@ def forget_outside(connection: Connection, series: Series, hull: Range | None) -
             )
 
 
-class Listed(NamedTuple):
+class GapRow(NamedTuple):
     """A gap as `mdata gaps` shows it; instants are ms UTC."""
 
     id: int
@@ -192,7 +192,7 @@ def listed(
     timeframes: list[str],
     since: int | None,
     limit: int | None = None,
-) -> list[Listed]:
+) -> list[GapRow]:
     """Return the gaps that pass the filters, newest first, `limit` at most; `symbols` are exchanges and pairs."""
     rows = connection.execute(
         """SELECT data_gaps.id, exchange, symbol, timeframe, start_time, end_time, intervals, status, attempts,
@@ -204,7 +204,7 @@ def listed(
     )
     found = (
         gap
-        for gap in map(Listed._make, rows)
+        for gap in map(GapRow._make, rows)
         if (not symbols or (gap.exchange, gap.symbol) in symbols) and (not timeframes or gap.timeframe in timeframes)
     )
     return list(islice(found, limit))

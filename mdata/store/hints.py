@@ -10,7 +10,7 @@ from mdata.domain.interval import Range, normal
 from mdata.domain.series import Series
 from mdata.store import coverage
 from mdata.store import series as table
-from mdata.store.engine import Connection
+from mdata.store.connection import Connection
 
 # Hints of one run: a store in which everything disagrees is no case for them.
 _MOST = 100

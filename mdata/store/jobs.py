@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from mdata.store.engine import Connection
+from mdata.store.connection import Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def _counts(tally: Tally) -> tuple[int, ...]:
     return tuple(getattr(tally, column) for column in _COUNTED)
 
 
-class Listed(NamedTuple):
+class JobRow(NamedTuple):
     """A run as `mdata jobs` shows it; instants are ms UTC."""
 
     id: int
@@ -111,7 +111,7 @@ class Listed(NamedTuple):
 
 # A run that never finished was interrupted, unless its command is at work (`?5`, commands between commas).
 _OUTCOME = "iif(outcome = 'running' AND instr(?5, ',' || command || ',') = 0, 'interrupted', outcome)"
-_LISTED = ", ".join(_OUTCOME if column == "outcome" else column for column in Listed._fields)
+_LISTED = ", ".join(_OUTCOME if column == "outcome" else column for column in JobRow._fields)
 
 
 def listed(
@@ -121,7 +121,7 @@ def listed(
     limit: int,
     outcome: str | None = None,
     at_work: Iterable[str] = (),
-) -> list[Listed]:
+) -> list[JobRow]:
     """Return the newest runs, of one command or of all, of one outcome or of any; `at_work` are commands that run."""
     rows = connection.execute(
         f"""SELECT {_LISTED} FROM ingestion_jobs
@@ -130,4 +130,4 @@ def listed(
             ORDER BY id DESC LIMIT ?3""",
         (command, since, limit, outcome, f",{','.join(at_work)},"),
     )
-    return [Listed(*row) for row in rows.fetchall()]
+    return [JobRow(*row) for row in rows.fetchall()]

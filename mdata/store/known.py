@@ -1,12 +1,12 @@
 """Reading what the ledger knows where an answer speaks."""
 
-from mdata.domain.interval import Range, normal
+from mdata.domain.interval import BEGINNING_OF_TIME, END_OF_TIME, Range, normal
 from mdata.domain.known import Known
 from mdata.domain.query import Page
 from mdata.domain.series import Series
 from mdata.domain.silence import NEARBY, NOTHING_NEARBY, Density
 from mdata.store import candles, coverage, doubts
-from mdata.store.engine import Connection
+from mdata.store.connection import Connection
 
 # An answer whose rows span more stored candles than so many pages leaves out more than any market would: it is not
 # compared.
@@ -63,7 +63,9 @@ def nearby(connection: Connection, series: Series, instant: int, *, is_before: b
         left = NEARBY - found.intervals
         if left <= 0:
             break
-        part = segment.range.clip(-(2**62), instant) if is_before else segment.range.clip(instant, 2**62)
+        part = (
+            segment.range.clip(BEGINNING_OF_TIME, instant) if is_before else segment.range.clip(instant, END_OF_TIME)
+        )
         if grid.count(*part) > left:
             part = (
                 Range(grid.shift(part.end, -left), part.end)

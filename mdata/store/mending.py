@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mdata.store import identity
-from mdata.store.sqlite import Connection
+from mdata.store.connection import Connection
 
 if TYPE_CHECKING:
     from mdata.store.engine import Store
@@ -46,21 +46,33 @@ def mend(store: "Store", told: Callable[[str], None]) -> None:
         told(_journal_mode_put_back(store, mode))
     missing = missing_triggers(store.connection)
     if missing:
-        restore_triggers(store)
+        counted = put_triggers_back(store)
         told(
-            f"the triggers {' and '.join(missing)} were missing from {store.path} and are back: candles that another "
-            "program deleted meanwhile were not noticed; run `mdata verify`"
+            f"the triggers {' and '.join(missing)} were missing from {store.path} and are back. {counted} Run "
+            "`mdata verify` to check the values, too"
         )
 
 
-def restore_triggers(store: "Store") -> None:
-    """Make each of our triggers what it should be."""
+def put_triggers_back(store: "Store") -> str:
+    """Make each of our triggers what it should be, and count all candles; return what came of that.
+
+    Whatever was deleted meanwhile is unknown from then on.
+    """
+    from mdata.store import audit, series
     from mdata.store.migrations import triggers
 
+    intervals = 0
     with store.write() as connection:
         for name, sql in triggers().items():
             connection.execute(f"DROP TRIGGER IF EXISTS {name}")
             connection.execute(sql)
+        for one in series.every(connection):
+            found = audit.miscounted(connection, one)
+            audit.withdraw(connection, one, found, series.shown_to(connection) or 0)
+            intervals += sum(one.timeframe.count(*doubt.segment.range) for doubt in found)
+    if not intervals:
+        return "No candle was deleted meanwhile."
+    return f"Candles were deleted meanwhile: {intervals} intervals are unknown now and will be fetched again."
 
 
 def _journal_mode_put_back(store: "Store", mode: str) -> str:

@@ -7,16 +7,16 @@ either the whole page or nothing of it. What an answer proves is decided in `dom
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mdata.domain.candle import Candle, is_older
+from mdata.domain.candle import VALUES, Candle, is_older
 from mdata.domain.claim import Claim, Faulty
 from mdata.domain.contradiction import within
 from mdata.domain.evidence import Verdict, judge
-from mdata.domain.interval import Range, normal, subtract
+from mdata.domain.interval import END_OF_TIME, Range, intervals_of, normal, subtract
 from mdata.domain.query import Page, RefusedRow
 from mdata.domain.series import Series
 from mdata.store import candles, coverage, digests, doubts, silences
 from mdata.store import series as table
-from mdata.store.engine import Connection
+from mdata.store.connection import Connection
 from mdata.store.gaps import close_answered
 from mdata.store.known import read_known
 
@@ -91,15 +91,14 @@ def apply_page(connection: Connection, series: Series, page: Page, settle: int, 
 
 
 def _without(answered: list[Range], lost: list[int], series: Series) -> list[Range]:
-    grid = series.timeframe
-    return subtract(answered, normal(Range(grid.floor(time), grid.next(time)) for time in lost))
+    return subtract(answered, intervals_of(series.timeframe, lost))
 
 
 def _keep_a_witness(connection: Connection, series: Series, page: Page) -> None:
     """Store the newest candle of a series of which none is wanted: later answers are known by it."""
     grid = page.query.timeframe
     closed = [row for row in page.candles if grid.next(row[0]) <= page.asked_at]
-    if closed and candles.last_before(connection, series.id, 2**62) is None:
+    if closed and candles.last_before(connection, series.id, END_OF_TIME) is None:
         candles.upsert(connection, series.id, closed[-1:])
 
 
@@ -185,12 +184,14 @@ def _count_covered(connection: Connection, series_id: int, part: Range) -> int:
     return sum(candles.count(connection, series_id, covered) for covered in held)
 
 
+_REVISION = ("series_id", "open_time", "kind", *VALUES, "seen_at", "source")
+
+
 def _keep_revisions(connection: Connection, series: Series, verdict: Verdict, now: int, source: str) -> None:
     kinds = [("changed", one) for one in verdict.changed] + [("withdrawn", one) for one in verdict.withdrawn]
     connection.executemany(
-        """INSERT OR IGNORE INTO candle_revisions
-           (series_id, open_time, kind, open, high, low, close, volume, seen_at, source)
-           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+        f"""INSERT OR IGNORE INTO candle_revisions ({", ".join(_REVISION)})
+            VALUES ({", ".join("?" for _ in _REVISION)})""",
         [(series.id, candle[0], kind, *candle[1:], now, source) for kind, candle in kinds],
     )
 

@@ -16,11 +16,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from mdata.errors import NEXT_ATTEMPT, MdataError, NotNowError, NotPermittedError, StorageError
-from mdata.store.sqlite import missing_group
+from mdata.domain.next_attempt import AT_ONCE, when
+from mdata.domain.retries import READ_TRIES
+from mdata.errors import MdataError, NotNowError, NotPermittedError, StorageError
+from mdata.store.sqlite_errors import missing_group
 
 _PART = 4 * 1024 * 1024
-_TRIES = 3
 # What a copy leaves free, for others and for the index of its log.
 _SPARE = 16 * 1024 * 1024
 
@@ -60,7 +61,8 @@ class Detour:
         if not self.is_copy and not self.is_current:
             raise NotNowError(
                 f"{self.path} was changed while it was read without locks, for its folder may not be written; "
-                f"nothing of that can be relied on, and {NEXT_ATTEMPT} at once"
+                "nothing of that can be relied on",
+                next_attempt=AT_ONCE,
             )
 
     def leave(self) -> None:
@@ -145,7 +147,7 @@ def _copied(path: Path, cause: MdataError) -> Detour:
     """Copy the database and its log to a folder of our own; again while somebody writes to them."""
     folder = Path(tempfile.mkdtemp(prefix="mdata-"))
     try:
-        for _ in range(_TRIES):
+        for _ in range(READ_TRIES):
             before = stamp(path)
             _want_room(path, folder)
             for source in (path, _log(path)):
@@ -166,8 +168,8 @@ def _copied(path: Path, cause: MdataError) -> Detour:
         raise
     shutil.rmtree(folder, ignore_errors=True)
     raise NotNowError(
-        f"{path} is being written to while it is copied to be read (its folder may not be written); "
-        f"{NEXT_ATTEMPT} as soon as the job there has ended"
+        f"{path} is being written to while it is copied to be read (its folder may not be written)",
+        next_attempt=when("the job there has ended"),
     ) from cause
 
 

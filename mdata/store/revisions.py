@@ -2,12 +2,10 @@
 
 from typing import Any
 
-from mdata.store.engine import Connection
+from mdata.domain.candle import VALUES
+from mdata.store.connection import Connection
 
-COLUMNS = (
-    "symbol", "timeframe", "open_time", "kind", "open", "high", "low", "close", "volume", "seen_at", "source",
-    "exchange",
-)  # fmt: skip
+COLUMNS = ("symbol", "timeframe", "open_time", "kind", *VALUES, "seen_at", "source", "exchange")
 
 
 def listed(connection: Connection) -> list[dict[str, Any]]:

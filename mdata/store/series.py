@@ -4,7 +4,7 @@ from mdata.domain.series import Series
 from mdata.domain.timeframe import Timeframe
 from mdata.domain.venue import Venue
 from mdata.exchange import registry
-from mdata.store.engine import Connection
+from mdata.store.connection import Connection
 
 _COLUMNS = (
     "id, exchange, symbol, timeframe, first_candle, first_asked_at, wanted_start, cleaned_to, frontier, asked_to, "

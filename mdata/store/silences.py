@@ -3,10 +3,11 @@
 from itertools import pairwise
 
 from mdata.domain.interval import Range, subtract
+from mdata.domain.retries import silence_again_at
 from mdata.domain.series import Series
-from mdata.domain.silence import NEARBY, density_beside, is_remarkable, recheck_at, silent_runs
+from mdata.domain.silence import NEARBY, density_beside, is_remarkable, silent_stretches
 from mdata.store import candles, coverage
-from mdata.store.engine import Connection
+from mdata.store.connection import Connection
 
 
 def remember_outages(connection: Connection, series: Series, answered: Range, rows: list[int], now: int) -> None:
@@ -45,7 +46,7 @@ def remember(connection: Connection, series: Series, answered: Range, open_times
         (series.id, around.end, around.start),
     ).fetchall()
     known = sorted({*open_times, *candles.lost(connection, series.id, around)}) if around != answered else open_times
-    runs = silent_runs(series.timeframe, around, known)
+    runs = silent_stretches(series.timeframe, around, known)
     if not runs:
         return
     grid, beside = series.timeframe, _beside(connection, series, around)
@@ -77,7 +78,7 @@ def due(connection: Connection, series_id: int, now: int) -> list[Range]:
     )
     runs = []
     for start, end, believed_at, asked_at in rows.fetchall():
-        instant = recheck_at(believed_at, asked_at)
+        instant = silence_again_at(believed_at, asked_at)
         if instant is not None and instant <= now:
             runs.append(Range(start, end))
     return runs

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from mdata.domain.retries import READ_TRIES
 from mdata.errors import NotNowError, NotThereError
-from mdata.store.engine import Connection, open_for_reading, unheard
+from mdata.store.connection import Connection
+from mdata.store.opening import open_for_reading, unheard
 
 T = TypeVar("T")
-
-_LOOKS = 3
 
 
 def look(path: Path, read: Callable[[Connection], T], told: Callable[[str], None] = unheard) -> T:
@@ -32,5 +32,5 @@ def look(path: Path, read: Callable[[Connection], T], told: Callable[[str], None
             with store, store.read() as connection:
                 return read(connection)
         except NotNowError:
-            if looks == _LOOKS or store.detour is None or store.detour.is_copy:
+            if looks == READ_TRIES or store.detour is None or store.detour.is_copy:
                 raise

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from mdata.flock import lock_owner
+from mdata.flock.looking import lock_owner
 from mdata.processes import Process, process
 
 # Whoever has read a database in WAL mode keeps a lock on these bytes of it until it is closed.

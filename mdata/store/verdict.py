@@ -2,15 +2,13 @@
 
 from typing import NamedTuple
 
-from mdata.domain.interval import Range, clip, intersect, normal, subtract
+from mdata.domain.interval import BEGINNING_OF_TIME, Range, clip, intersect, normal, subtract
 from mdata.domain.series import Series
 from mdata.store import candles, coverage
-from mdata.store.engine import Connection
-
-_BEGINNING = -(2**62)
+from mdata.store.connection import Connection
 
 
-class Verdict(NamedTuple):
+class RangeParts(NamedTuple):
     """The parts of a range, each ascending and disjoint.
 
     `proven`, `provisional` and `unknown` make up the whole of it; what is `unobtainable` is one of these, too.
@@ -22,21 +20,21 @@ class Verdict(NamedTuple):
     unobtainable: list[Range]
 
 
-def verdict(connection: Connection, series: Series, within: Range) -> Verdict:
+def verdict(connection: Connection, series: Series, within: Range) -> RangeParts:
     """Return what is known of a range that is aligned with the grid of the series."""
     grid, unobtainable = series.timeframe, _unobtainable(connection, series.id, within)
     lost = [Range(grid.floor(time), grid.next(time)) for time in candles.lost(connection, series.id, within)]
-    before_all = clip([Range(_BEGINNING, _first(series))], *within)
+    before_all = clip([Range(BEGINNING_OF_TIME, _first(series))], *within)
     unanswered = subtract(coverage.uncovered(connection, series.id, within), before_all)
     # What the exchange has served, and serves no more, is there.
     unknown = subtract(normal([*lost, *unanswered]), _stored(connection, series, unobtainable))
     provisional = subtract(coverage.clipped(connection, series.id, within, "provisional"), unknown)
-    return Verdict(subtract([within], normal([*unknown, *provisional])), provisional, unknown, unobtainable)
+    return RangeParts(subtract([within], normal([*unknown, *provisional])), provisional, unknown, unobtainable)
 
 
 def _first(series: Series) -> int:
     """Return before which instant (ms UTC) the exchange has no candle, as two answers agree."""
-    return _BEGINNING if series.first_candle is None else series.first_candle
+    return BEGINNING_OF_TIME if series.first_candle is None else series.first_candle
 
 
 def _unobtainable(connection: Connection, series_id: int, within: Range) -> list[Range]:

@@ -3,18 +3,18 @@
 from typing import Any, NamedTuple
 
 from mdata.domain.candle import Candle
-from mdata.domain.interval import Range, clip, normal
+from mdata.domain.interval import END_OF_TIME, Range, clip, normal
 from mdata.domain.series import Series
 from mdata.domain.timeframe import Timeframe
-from mdata.domain.view import Ledger, Stretch, stretches
+from mdata.domain.view import LedgerRanges, Stretch, stretches
 from mdata.store import candles, coverage
-from mdata.store.engine import Connection
+from mdata.store.connection import Connection
 
 # Beyond so many no chart can tell them apart.
 _MOST_MARKS = 500
 
 
-class View(NamedTuple):
+class CandleView(NamedTuple):
     """Candles in buckets, ascending, what is to be said of the others, and the open times that were revised."""
 
     rows: list[Candle]
@@ -22,12 +22,12 @@ class View(NamedTuple):
     revised: list[tuple[int, str]]
 
 
-def view(connection: Connection, series: Series, expected: Range, shown: Range, bucket: Timeframe) -> View:
+def view(connection: Connection, series: Series, expected: Range, shown: Range, bucket: Timeframe) -> CandleView:
     """Return what there is in `shown`, which is aligned with `bucket`; `expected` is what should be known."""
     rows = bucketed(connection, series, shown, bucket)
     known = ledger(connection, series, shown)
     told = stretches(bucket, shown, expected, [row[0] for row in rows], known)
-    return View(rows, told, _revised(connection, series.id, shown))
+    return CandleView(rows, told, _revised(connection, series.id, shown))
 
 
 def span(connection: Connection, series: Series, wanted: Range) -> Range:
@@ -64,11 +64,11 @@ def bucketed(connection: Connection, series: Series, shown: Range, bucket: Timef
     return found
 
 
-def ledger(connection: Connection, series: Series, shown: Range) -> Ledger:
+def ledger(connection: Connection, series: Series, shown: Range) -> LedgerRanges:
     """Return what the ledger says about a range."""
     grid = series.timeframe
     lost = normal(Range(grid.floor(time), grid.next(time)) for time in candles.lost(connection, series.id, shown))
-    return Ledger(
+    return LedgerRanges(
         normal(coverage.clipped(connection, series.id, shown, "final")),
         normal(coverage.clipped(connection, series.id, shown, "provisional")),
         lost,
@@ -82,7 +82,7 @@ def state(connection: Connection, series: Series) -> tuple[Any, ...]:
 
     A value that somebody overwrites by hand is noticed by `verify` at best, and not here.
     """
-    last = candles.last_before(connection, series.id, 2**62)
+    last = candles.last_before(connection, series.id, END_OF_TIME)
     revised = connection.execute("SELECT max(id) FROM candle_revisions WHERE series_id = ?", (series.id,))
     return (
         series,

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from mdata.domain.lineage import Mark, follows
 from mdata.errors import ConfigurationError, NotPermittedError, StorageError
-from mdata.store import identity
-from mdata.store.sqlite import Connection, missing_group
+from mdata.store import identity, pairing
+from mdata.store.connection import Connection
+from mdata.store.sqlite_errors import missing_group
 
 
 class Watch:
@@ -30,7 +31,7 @@ class Watch:
         now = found.st_size, found.st_mtime_ns
         self._logged = None
         if now != self._looked_at:
-            self._logged = identity.check(self._path)
+            self._logged = pairing.check(self._path)
             self._looked_at = now
 
     def forget(self) -> None:
@@ -46,7 +47,7 @@ class Watch:
         if mark is None:
             raise StorageError(f"the row of the table `store` is gone from {self._path}: run `mdata doctor --fix`")
         if not follows(mark, self._mark) or (logged and mark.previous not in {logged.mark, logged.previous}):
-            raise identity.strangers(self._path)
+            raise pairing.strangers(self._path)
         return mark
 
     def committed(self, mark: Mark) -> None:

@@ -5,10 +5,10 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from mdata.domain.calendar import Day, days
+from mdata.domain.coverage_bar import Cell, KnownRanges
 from mdata.domain.interval import Range
-from mdata.domain.moment import iso
-from mdata.domain.strip import Cell, Known
 from mdata.domain.timeframe import DAY, TIMEFRAMES, Timeframe, month_index, month_start
+from mdata.domain.times import iso
 
 _SIZE = 13  # px from day to day
 _LEFT, _TOP = 30, 16
@@ -32,7 +32,7 @@ class Calendar(NamedTuple):
     counts: list[tuple[str, int]]
 
 
-def calendar(timeframe: Timeframe, wanted: Range, known: Known, year: int | None) -> Calendar | None:
+def calendar(timeframe: Timeframe, wanted: Range, known: KnownRanges, year: int | None) -> Calendar | None:
     """Return the calendar of a year, of the newest by default; None where there is no day to show."""
     if wanted.start >= wanted.end:
         return None

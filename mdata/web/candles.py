@@ -8,16 +8,18 @@ from typing import Any
 from mdata.clock import Clock
 from mdata.config import Settings, values
 from mdata.domain import view as charts
+from mdata.domain.escape import quote
 from mdata.domain.interval import Range
-from mdata.domain.moment import parse_instant
-from mdata.domain.quote import quote
 from mdata.domain.series import Series
 from mdata.domain.timeframe import Timeframe
-from mdata.errors import USAGE, MdataError
+from mdata.domain.times import parse_instant
+from mdata.errors import MdataError
 from mdata.exchange import registry
-from mdata.jobs.result import envelope
+from mdata.exit_codes import USAGE
+from mdata.running.result import envelope
 from mdata.store import series as table
-from mdata.store.engine import Connection, open_for_reading
+from mdata.store.connection import Connection
+from mdata.store.opening import open_for_reading
 from mdata.store.view import span, state, view
 from mdata.web.parameters import Parameters, one, refuse_others
 
@@ -27,7 +29,7 @@ _PARAMETERS = ("symbol", "timeframe", "start", "end", "bucket")
 _KEPT = 32
 
 
-class Candles:
+class CandleAnswers:
     """Answers requests for candles, and keeps those that took many rows to add up until their series changes."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
@@ -56,7 +58,7 @@ class Candles:
             series = table.find(connection, *registry.resolve(name), timeframe)
             if series is None:
                 raise ValueError(f"nothing is stored of {name} {timeframe.name}")
-            wanted = series.wanted(now, self._settings.settle_seconds * 1000)
+            wanted = series.wanted(now, self._settings.settle)
             whole = span(connection, series, wanted)
             shown = Range(*(end if given is None else given for end, given in zip(whole, asked, strict=True)))
             bucket = _bucket(parameters, timeframe, shown)

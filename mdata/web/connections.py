@@ -33,7 +33,7 @@ async def too_many(scope: Scope, receive: Receive, send: Send) -> None:  # noqa:
     await send({"type": "http.response.body", "body": b"Too many requests are being answered at the moment.\n"})
 
 
-class Connection(H11Protocol):
+class VisitorConnection(H11Protocol):
     """A connection that is closed when its visitor is too slow, or when others need its place."""
 
     most: ClassVar[int] = MOST
@@ -120,10 +120,10 @@ class Connection(H11Protocol):
 
 
 # The connections of each visitor, oldest first.
-_held: dict[str, dict[Connection, None]] = {}
+_held: dict[str, dict[VisitorConnection, None]] = {}
 
 
-def _make_room(held: dict[Connection, None]) -> bool:
+def _make_room(held: dict[VisitorConnection, None]) -> bool:
     """Close the oldest of these connections that asks for nothing; return whether there was one."""
     for one in held:
         if one.asks_for_nothing and not one.transport.is_closing():

@@ -11,8 +11,10 @@ from datasette.database import Database, QueryInterrupted, Results
 from datasette.views.base import DatasetteError
 
 from mdata.errors import MdataError, NotPermittedError
-from mdata.store.engine import Connection, open_for_reading, sqlite3
+from mdata.store.connection import Connection
+from mdata.store.opening import open_for_reading
 from mdata.store.reading import kept_copy
+from mdata.store.sqlite import sqlite3
 from mdata.web.source import Source
 from mdata.web.workers import EndedError, Question, Workers
 
@@ -108,7 +110,7 @@ def _raise(told: Mapping[str, Any], question: Question) -> None:
     if name == "MemoryError":
         raise MemoryError
     if name == "MdataError":
-        raise MdataError(text)
+        raise MdataError(str(text))
     raise getattr(sqlite3, name, ValueError)(text)
 
 

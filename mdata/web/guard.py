@@ -8,14 +8,14 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
-from mdata.domain.quote import quote
-from mdata.jobs.context import Log
+from mdata.domain.escape import quote
+from mdata.running.context import JobLog
 from mdata.web.workers import Lane, lane
 
 Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
+AsgiMessage = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[AsgiMessage]]
+Send = Callable[[AsgiMessage], Awaitable[None]]
 Headers = Iterable[tuple[bytes, bytes]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -69,7 +69,7 @@ class Access:
 class Guard:
     """Stands before `app`: lets through what reads, asks briefly, and has access."""
 
-    def __init__(self, app: App, access: Access, log: Log) -> None:
+    def __init__(self, app: App, access: Access, log: JobLog) -> None:
         self._app, self._access, self._log = app, access, log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -80,7 +80,7 @@ class Guard:
 
         leaving: asyncio.Task[None] | None = None
 
-        async def told(message: Message) -> None:
+        async def told(message: AsgiMessage) -> None:
             nonlocal leaving
             if message.get("more_body"):
                 # A long answer: nobody else notices that its reader has left.

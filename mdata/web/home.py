@@ -6,13 +6,13 @@ from itertools import groupby
 from typing import Any
 from urllib.parse import urlencode
 
-from mdata import shapes
+from mdata import json_views, lookups
 from mdata.clock import Clock
 from mdata.config import Settings
-from mdata.domain.moment import human_duration
-from mdata.domain.strip import draw
+from mdata.domain.coverage_bar import draw
+from mdata.domain.times import human_duration
 from mdata.exchange import registry
-from mdata.jobs.health import Limits, complaints, notes
+from mdata.health import Tolerance, complaints, notes
 from mdata.jobs.status import SeriesState, with_next_runs
 from mdata.web.listing import ORDERS, choose, read
 from mdata.web.metadata import DATABASE
@@ -27,11 +27,11 @@ _INSTANT = re.compile(r"\b(\d{4}-\d\d-\d\d)T(\d\d:\d\d):[\d.]+Z")
 def home(parameters: Parameters, settings: Settings, clock: Clock) -> dict[str, Any]:
     """Return what the home page shows; raise MdataError where the store cannot be read, ValueError for nonsense."""
     wish = read(parameters)
-    state = with_next_runs(shapes.find_status(settings, clock, silent=True))
-    told = shapes.status(state, shapes.budget(settings, clock))
+    state = with_next_runs(lookups.find_status(settings, clock, silent=True))
+    told = json_views.status(state, lookups.budget(settings, clock))
     database = told["database"]
     told_of = dict(zip((one.series.id for one in state.series), told["series"], strict=True))
-    limits = Limits(settings.status_max_lag_minutes * 60, delay=settings.rate_limit_delay)
+    limits = Tolerance(settings.status_max_lag_minutes * 60, delay=settings.rate_limit_delay)
     listing = choose(state.series, wish)
     return {
         **told,

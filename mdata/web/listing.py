@@ -24,7 +24,7 @@ ORDERS: dict[str, tuple[str, Callable[[SeriesState], Any]]] = {
 }
 
 
-class Wish(NamedTuple):
+class Search(NamedTuple):
     """What is searched for, the order, and the number of the page, from 1."""
 
     search: str
@@ -38,11 +38,11 @@ class Wish(NamedTuple):
         return "/" + ("?" + text if (text := urlencode({k: v for k, v in given.items() if v != plain[k]})) else "")
 
 
-class Listing(NamedTuple):
+class SeriesPage(NamedTuple):
     """The series of one page, how many the search has found, of how many, and the number of the last page."""
 
     shown: list[SeriesState]
-    wish: Wish
+    wish: Search
     found: int
     total: int
     pages: int
@@ -59,16 +59,16 @@ class Listing(NamedTuple):
         return sorted({number for number in (1, page - 1, page, page + 1, self.pages) if 1 <= number <= self.pages})
 
 
-def read(parameters: Parameters) -> Wish:
+def read(parameters: Parameters) -> Search:
     """Return what the parameters of the page ask for; raise ValueError for what is none."""
     refuse_others(parameters, ("search", "sort", "page"))
     page = one(parameters, "page", _number) or 1
-    return Wish(
+    return Search(
         one(parameters, "search", str.strip) or "", one(parameters, "sort", one_of([*ORDERS])) or "name", page
     )
 
 
-def choose(states: list[SeriesState], wish: Wish) -> Listing:
+def choose(states: list[SeriesState], wish: Search) -> SeriesPage:
     """Return one page of the series; a page beyond the last one is the last one."""
     words = wish.search.lower().split()
     found = [state for state in states if all(word in state.series.name.lower() for word in words)]
@@ -76,7 +76,7 @@ def choose(states: list[SeriesState], wish: Wish) -> Listing:
     pages = max(1, -(-len(found) // PER_PAGE))
     wish = wish._replace(page=min(wish.page, pages))
     start = (wish.page - 1) * PER_PAGE
-    return Listing(found[start : start + PER_PAGE], wish, len(found), len(states), pages)
+    return SeriesPage(found[start : start + PER_PAGE], wish, len(found), len(states), pages)
 
 
 def _number(text: str) -> int:

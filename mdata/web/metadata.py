@@ -3,7 +3,7 @@
 from typing import Any
 
 from mdata.exchange.registry import HOME
-from mdata.store.dictionary import TABLES, Table
+from mdata.store.schema_docs import TABLES, Table
 from mdata.web.queries import QUERIES
 
 # The name of the database in every address, whatever its file is called: a link stays good, and none collides.

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from mdata.domain.near import did_you_mean
-from mdata.domain.quote import quote
+from mdata.domain.escape import quote
+from mdata.domain.suggest import did_you_mean
 
 Parameters = Mapping[str, Sequence[str]]
 

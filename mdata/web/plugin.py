@@ -17,13 +17,13 @@ from markupsafe import Markup
 
 from mdata.clock import Clock
 from mdata.config import Settings
-from mdata.domain.moment import iso
+from mdata.domain.times import iso
 from mdata.errors import MdataError
-from mdata.jobs.context import Log
-from mdata.store.dictionary import INSTANT, TABLES
+from mdata.running.context import JobLog
+from mdata.store.schema_docs import INSTANT, TABLES
 from mdata.web.answers import PATHS, answer
 from mdata.web.candles import PATH as CANDLES
-from mdata.web.candles import Candles
+from mdata.web.candles import CandleAnswers
 from mdata.web.guard import STRICT, Access, App, Guard
 from mdata.web.home import home
 from mdata.web.parameters import Parameters
@@ -47,9 +47,9 @@ class Plugin:
 
     __name__ = "mdata"  # Datasette looks for a module's name
 
-    def __init__(self, settings: Settings, clock: Clock, log: Log, access: Access) -> None:
+    def __init__(self, settings: Settings, clock: Clock, log: JobLog, access: Access) -> None:
         self._settings, self._clock, self._log, self._access = settings, clock, log, access
-        self._candles, self._readers = Candles(settings, clock), asyncio.Semaphore(_READERS)
+        self._candles, self._readers = CandleAnswers(settings, clock), asyncio.Semaphore(_READERS)
 
     @hookimpl
     def asgi_wrapper(self) -> Callable[[App], App]:

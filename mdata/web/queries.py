@@ -6,9 +6,11 @@ and the number of a series: they read a slice of its key, however large the stor
 
 from dataclasses import dataclass
 
+from mdata.domain.candle import VALUES
+
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class SampleQuery:
     """One query: its title, what it answers, and its SQL."""
 
     title: str
@@ -22,17 +24,17 @@ _SERIES = """(
     ORDER BY id LIMIT 1
 )"""
 
-QUERIES: dict[str, Query] = {
-    "latest": Query(
+QUERIES: dict[str, SampleQuery] = {
+    "latest": SampleQuery(
         "Latest candles",
         "The newest 100 candles of a series: symbol like tBTCUSD, timeframe like 1m; empty for the first series.",
         f"""SELECT symbol, timeframe, strftime('%Y-%m-%d %H:%M', open_time / 1000, 'unixepoch') AS time,
-    open, high, low, close, volume
+    {", ".join(VALUES)}
 FROM candles JOIN series ON series.id = series_id
 WHERE series_id = {_SERIES}
 ORDER BY open_time DESC LIMIT 100""",
     ),
-    "daily": Query(
+    "daily": SampleQuery(
         "Daily summary",
         "Open, high, low, close and volume of each of the newest 30 UTC days of a series, from its own candles.",
         f"""WITH chosen AS (
@@ -51,7 +53,7 @@ SELECT symbol, timeframe, date(day * 86400, 'unixepoch') AS day,
     (SELECT close FROM candles WHERE series_id = series.id AND open_time = last) AS close, volume, candles
 FROM days JOIN series ON series.id = series_id ORDER BY days.day DESC""",
     ),
-    "gaps_now": Query(
+    "gaps_now": SampleQuery(
         "Gaps that are open or were given up",
         "What `mdata repair` still has to do, newest first.",
         """SELECT symbol, timeframe, strftime('%Y-%m-%d %H:%M', start_time / 1000, 'unixepoch') AS start,
@@ -60,7 +62,7 @@ FROM days JOIN series ON series.id = series_id ORDER BY days.day DESC""",
 FROM data_gaps JOIN series ON series.id = series_id
 WHERE status IN ('open', 'failed') ORDER BY start_time DESC""",
     ),
-    "gaps_by_day": Query(
+    "gaps_by_day": SampleQuery(
         "Gaps by day",
         "How many gaps were found on each UTC day, and what became of them.",
         """SELECT date(detected_at / 1000, 'unixepoch') AS day, count(*) AS found, sum(status = 'open') AS open,
@@ -68,14 +70,14 @@ WHERE status IN ('open', 'failed') ORDER BY start_time DESC""",
     sum(intervals) AS intervals
 FROM data_gaps GROUP BY day ORDER BY day DESC""",
     ),
-    "ledger": Query(
+    "ledger": SampleQuery(
         "The ledger",
         "Which ranges the exchange has answered for: between two of them lies what is unknown.",
         """SELECT symbol, timeframe, kind, strftime('%Y-%m-%d %H:%M', start_time / 1000, 'unixepoch') AS start,
     strftime('%Y-%m-%d %H:%M', end_time / 1000, 'unixepoch') AS "end", candles
 FROM coverage JOIN series ON series.id = series_id ORDER BY symbol, timeframe, start_time DESC""",
     ),
-    "runs_by_day": Query(
+    "runs_by_day": SampleQuery(
         "Runs by day",
         "How often each command ran on each UTC day, how it went, and what it did.",
         """SELECT date(started_at / 1000, 'unixepoch') AS day, command, count(*) AS runs, sum(outcome = 'ok') AS ok,

@@ -8,13 +8,15 @@ from urllib.parse import urlencode
 from mdata.clock import Clock
 from mdata.config import Settings, values
 from mdata.domain import view as charts
+from mdata.domain.candle import VALUES
 from mdata.domain.interval import Range
-from mdata.domain.moment import iso
 from mdata.domain.series import Series
+from mdata.domain.times import iso
 from mdata.exchange import registry
-from mdata.store import gaps, overview, revisions
+from mdata.store import gaps, revisions, summary
 from mdata.store import series as table
-from mdata.store.engine import Connection, open_for_reading
+from mdata.store.connection import Connection
+from mdata.store.opening import open_for_reading
 from mdata.store.view import span
 from mdata.web.calendar import SIGNS, calendar
 from mdata.web.metadata import DATABASE
@@ -45,12 +47,12 @@ def series_page(
         series = table.find(connection, *registry.resolve(name), timeframe)
         if series is None:
             return None
-        wanted = series.wanted(clock.now(), settings.settle_seconds * 1000)
+        wanted = series.wanted(clock.now(), settings.settle)
         return _told(connection, series, wanted, year)
 
 
 def _told(connection: Connection, series: Series, wanted: Range, year: int | None) -> dict[str, Any]:
-    counts, known, *_ = overview.look(connection, series, wanted, silent=True)
+    counts, known, *_ = summary.look(connection, series, wanted, silent=True)
     whole = span(connection, series, wanted)
     pair = series.venue, series.symbol
     siblings = [one for one in table.every(connection) if (one.venue, one.symbol) == pair]
@@ -101,14 +103,14 @@ def csv_address(series: Series, shown: Range) -> str:
 def sql_address(series: Series, shown: Range) -> str:
     """Return the address of the query that finds the candles of a range."""
     sql = (
-        "select time, open, high, low, close, volume from ohlcv\n"
+        f"select time, {', '.join(VALUES)} from ohlcv\n"
         f"where exchange = '{series.exchange}' and symbol = '{series.symbol}' and timeframe = "
         f"'{series.timeframe.name}'\n  and open_time >= {shown.start} and open_time < {shown.end}\norder by open_time"
     )
     return f"/{DATABASE}?{urlencode({'sql': sql})}"
 
 
-def _gap(gap: gaps.Listed) -> dict[str, Any]:
+def _gap(gap: gaps.GapRow) -> dict[str, Any]:
     return {
         **gap._asdict(),
         "begins": _minute(gap.start),

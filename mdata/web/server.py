@@ -19,8 +19,8 @@ from datasette.plugins import pm
 from mdata.clock import Clock
 from mdata.config import Settings
 from mdata.errors import Stopped
-from mdata.jobs.context import Log
-from mdata.web.connections import MOST, Connection
+from mdata.running.context import JobLog
+from mdata.web.connections import MOST, VisitorConnection
 from mdata.web.database import StoreDatabase
 from mdata.web.guard import Access
 from mdata.web.metadata import DATABASE, metadata
@@ -56,9 +56,9 @@ class Site:
         return "*" if self.listening.family == socket.AF_UNIX else "127.0.0.1,::1"
 
 
-def serve(site: Site, settings: Settings, clock: Clock, log: Log) -> None:
+def serve(site: Site, settings: Settings, clock: Clock, log: JobLog) -> None:
     """Serve the store until a signal ends it; requests under way are finished first."""
-    Connection.most = _descriptors(MOST + _OTHER_FILES) - _OTHER_FILES
+    VisitorConnection.most = _descriptors(MOST + _OTHER_FILES) - _OTHER_FILES
     # Datasette's own answer to an error prints tracebacks with the values of variables.
     pm.unregister(name="datasette.handle_exception")
     pm.register(Plugin(settings, clock, log, site.access), name="mdata")
@@ -71,9 +71,9 @@ def serve(site: Site, settings: Settings, clock: Clock, log: Log) -> None:
     datasette.remove_database("_memory")
     workers = Workers(settings.database_path, log)
     datasette.add_database(StoreDatabase(datasette, settings.database_path, workers), name=DATABASE)
-    server = Server(
+    server = SiteServer(
         uvicorn.Config(
-            datasette.app(), http=Connection, ws="none", loop="asyncio", log_config=None, access_log=False,
+            datasette.app(), http=VisitorConnection, ws="none", loop="asyncio", log_config=None, access_log=False,
             server_header=False, timeout_graceful_shutdown=5, forwarded_allow_ips=site.trusted,
         ),
         workers,
@@ -99,7 +99,7 @@ def _descriptors(wanted: int) -> int:
     return most
 
 
-class Server(uvicorn.Server):
+class SiteServer(uvicorn.Server):
     """A server that begins and ends together with its workers."""
 
     def __init__(self, config: uvicorn.Config, workers: Workers) -> None:
@@ -142,7 +142,7 @@ def _run(server: uvicorn.Server, listening: socket.socket) -> None:
 class _Lines(io.TextIOBase):
     """A stream whose lines go to the log, where what a visitor sent is made harmless."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: JobLog) -> None:
         self._log, self._begun = log, ""
 
     def write(self, text: str) -> int:

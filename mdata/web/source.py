@@ -3,7 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from mdata.store.engine import Connection, Store, open_for_reading, sqlite3
+from mdata.store.connection import Connection
+from mdata.store.engine import Store
+from mdata.store.opening import open_for_reading
+from mdata.store.sqlite import sqlite3
 
 Identity = tuple[Path, int, int]
 

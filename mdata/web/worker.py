@@ -19,7 +19,8 @@ from typing import Any, BinaryIO
 
 from mdata.clock import SystemClock
 from mdata.errors import MdataError, NotNowError, NotPermittedError
-from mdata.store.engine import Connection, sqlite3
+from mdata.store.connection import Connection
+from mdata.store.sqlite import sqlite3
 from mdata.web.source import Source
 
 # What a question may use: SQLite's memory, one row, all rows, this process altogether, its files for sorting.
@@ -33,7 +34,7 @@ _GRACE_SECONDS = 0.25
 _STEPS_BETWEEN_LOOKS = 1000
 
 Question = Mapping[str, Any]
-Told = dict[str, Any]
+WorkerReply = dict[str, Any]
 
 
 class TooLongError(Exception):
@@ -44,7 +45,7 @@ def main(path: str) -> None:
     """Answer questions about the store at `path` until stdin ends, which it does with the server."""
     _stand_back()
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    reader, copy = Reader(Path(path)), None
+    reader, copy = QueryReader(Path(path)), None
     while question := received(sys.stdin.buffer):
         copy = question["copy"] or copy
         try:
@@ -69,14 +70,14 @@ def _stand_back() -> None:
             resource.setrlimit(limit, (most, most))
 
 
-class Reader:
+class QueryReader:
     """Answers questions about the store at `path`, or about a copy of it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._source = Source(_ready, may_copy=False)
 
-    def answer(self, question: Question) -> Told:
+    def answer(self, question: Question) -> WorkerReply:
         """Return the rows that answer a question, or what went wrong: the name of an exception, and its text."""
         try:
             try:
@@ -95,7 +96,7 @@ class Reader:
         except (ValueError, TypeError, ArithmeticError) as error:
             return {"error": "ValueError", "text": str(error)}
 
-    def _read(self, question: Question) -> Told:
+    def _read(self, question: Question) -> WorkerReply:
         copy = question["copy"]
         if copy is not None and not Path(copy).exists():
             raise NotPermittedError(f"{copy} has been replaced by a newer copy")
@@ -109,7 +110,7 @@ def _ready(connection: Connection) -> None:
     connection.text_factory = _lenient
 
 
-def _asked(connection: Connection, question: Question) -> Told:
+def _asked(connection: Connection, question: Question) -> WorkerReply:
     clock, seconds, most = SystemClock(), question["ms"] / 1000, question["most"]
     until = clock.boottime() + seconds
     signal.setitimer(signal.ITIMER_REAL, seconds + _GRACE_SECONDS)  # nobody handles its signal: it kills

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mdata.errors import NotNowError
-from mdata.jobs.context import Log
+from mdata.running.context import JobLog
 from mdata.web.worker import packed, unpacked
 
 _HOW_MANY = 4
@@ -65,7 +65,7 @@ class Question:
 class Workers:
     """Some processes that answer questions about the store at `path`, each one at a time."""
 
-    def __init__(self, path: Path, log: Log) -> None:
+    def __init__(self, path: Path, log: JobLog) -> None:
         self._path, self._log = path, log
         self._idle: asyncio.Queue[asyncio.subprocess.Process] = asyncio.Queue()
         self._all: set[asyncio.subprocess.Process] = set()

@@ -22,7 +22,7 @@ from mdata.jobs.repair import repair
 from mdata.jobs.update import update
 from mdata.sandbox.faults import Fault
 from mdata.sandbox.market import Pair
-from mdata.store.engine import sqlite3
+from mdata.store.sqlite import sqlite3
 
 HOUR = 3_600_000
 

@@ -68,19 +68,19 @@ def broken(cases: Sequence[Case]) -> str:
 FIGURES: dict[str, Find] = {
     "processes killed (`kill -9`), at random instants and at every write": total("kills"),
     "SIGINT, SIGTERM and SIGHUP, some of them inside a transaction": total("signals|SIGTERM inside a transaction"),
-    "system calls on the store's files that failed, or were the last of their process": total("calls that failed.*"),
+    "system calls on the store's files that failed, or in which the process died": total("calls that failed.*"),
     "power cuts": total("power cuts"),
-    "stopped holders, each met by a command": count("test_07_"),
-    "hostile answers of the exchange": total("hostile answers"),
-    "hostile visitors of `serve`, each one or a crowd": count("test_63_"),
-    "backups put back, by `mdata restore` and by `cp`": total(".*, by (cp|mdata restore)"),
-    "files of the rate budget with anything in them": total("files of the budget"),
-    "rows lost, stores damaged unnoticed, tracebacks": broken,
-    "longest silence of a command that waits": longest("longest silence of a waiting command.*", "s"),
+    "stopped processes that held a lock or slot which a command needed": count("test_07_"),
+    "hostile answers from the exchange": total("hostile answers"),
+    "hostile visitors of `serve`, single or many": count("test_63_"),
+    "backups restored, by `mdata restore` and by `cp`": total(".*, by (cp|mdata restore)"),
+    "rate-limit files with arbitrary content": total("files of the budget"),
+    "rows lost, stores damaged without notice, tracebacks": broken,
+    "longest time without output of a waiting command": longest("longest silence of a waiting command.*", "s"),
     "longest overrun of `--max-runtime`": longest("longest overrun of --max-runtime.*", "s"),
-    "longest answer to a signal": longest("longest answer to a signal.*", "s"),
-    "longest answer to a second signal": longest("longest second signal.*", "s"),
-    "peak memory of a job, whatever it is answered": longest("peak memory.*", "MiB"),
+    "longest reaction to a signal": longest("longest answer to a signal.*", "s"),
+    "longest reaction to a second signal": longest("longest second signal.*", "s"),
+    "peak memory of a job, whatever the exchange answers": longest("peak memory.*", "MiB"),
 }
 
 
@@ -104,8 +104,8 @@ def table(cases: Sequence[Case]) -> str:
     when = f"{datetime.now(UTC):%Y-%m-%d}"
     rows = [f"| {what} | {find(ran)} |" for what, find in FIGURES.items()]
     intro = f"Measured by `{COMMAND}` on {when}: {len(ran):,} tests, {len(cases) - len(ran)} skipped."
-    summary = ["| what | how many, how long |", "|---|---|", *rows]
-    each = ["| test | what it has recorded |", "|---|---|", *of_each_test(ran)]
+    summary = ["| what | how many or how long |", "|---|---|", *rows]
+    each = ["| test | figures that it recorded |", "|---|---|", *of_each_test(ran)]
     return "\n".join((BEGIN, intro, "", *summary, "", *each, END))
 
 

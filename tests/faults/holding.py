@@ -13,13 +13,13 @@ from typing import NamedTuple
 
 from conftest import Folder
 
-from mdata.store.engine import sqlite3
+from mdata.store.sqlite import sqlite3
 
 # Takes the lock on the file that it is given, as mdata does, and then stands still until somebody ends it.
 HOLD = """
 import sys
 from pathlib import Path
-from mdata.flock import FileLock
+from mdata.flock.lock import FileLock
 with FileLock(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

@@ -17,7 +17,7 @@ import pytest
 from conftest import DAY, Folder, stored, truth
 from test_kill import assert_sound, bring_back, has_tables, kept_of, needs_strace, prepared
 
-from mdata.jobs import JOBS
+from mdata.running.commands import JOBS
 
 pytestmark = needs_strace
 

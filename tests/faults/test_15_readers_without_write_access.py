@@ -12,7 +12,7 @@ from conftest import UNPRIVILEGED, Folder
 from test_kill import needs_strace
 from test_serve import Served
 
-from mdata.store.engine import sqlite3
+from mdata.store.sqlite import sqlite3
 
 LOOKS = [
     ["status", "--json"], ["export"], ["gaps", "--json"], ["jobs", "--json"], ["verify", "--dry-run", "--json"],

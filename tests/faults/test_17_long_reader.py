@@ -9,7 +9,7 @@ import pytest
 from conftest import Folder
 from test_kill import assert_sound
 
-from mdata.store.engine import sqlite3
+from mdata.store.sqlite import sqlite3
 
 Record = Callable[[str, object], None]
 
@@ -32,7 +32,8 @@ def log_of(folder: Folder) -> int:
 
 
 def told_size(folder: Folder) -> int:
-    return folder.run("status", "--json").json["database"]["wal_bytes"]
+    found: int = folder.run("status", "--json").json["database"]["wal_bytes"]
+    return found
 
 
 @pytest.mark.parametrize("runs", [5, pytest.param(60, marks=pytest.mark.slow)])

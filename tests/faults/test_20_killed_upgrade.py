@@ -8,7 +8,8 @@ from conftest import Folder
 from test_kill import killed_at, needs_strace
 from test_upgrade import DATA, STORES, shape
 
-from mdata.store.engine import SCHEMA_VERSION, sqlite3
+from mdata.store.schema import SCHEMA_VERSION
+from mdata.store.sqlite import sqlite3
 
 pytestmark = needs_strace
 CANDLES = "SELECT series_id, open_time, open, high, low, close, volume FROM candles ORDER BY 1, 2"

@@ -9,7 +9,7 @@ import pytest
 from conftest import Ended, Folder
 from test_kill import assert_sound, strace_fault
 
-from mdata.store.engine import sqlite3
+from mdata.store.sqlite import sqlite3
 
 Wait = Callable[..., None]
 WRITERS = ("backfill", "update", "detect-gaps", "repair", "verify")

@@ -16,7 +16,7 @@ import pytest
 from conftest import Folder
 from test_kill import assert_sound
 
-from mdata.store.engine import sqlite3
+from mdata.store.sqlite import sqlite3
 
 Wait = Callable[..., None]
 JOBS = ("backfill", "update", "detect-gaps", "repair", "verify", "cleanup --yes")

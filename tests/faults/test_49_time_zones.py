@@ -36,15 +36,15 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def at(*date: int) -> int:
-    return int(datetime(*date, tzinfo=UTC).timestamp() * 1000)
+def at(year: int, month: int, day: int, hour: int = 0, minute: int = 0) -> int:
+    return int(datetime(year, month, day, hour, minute, tzinfo=UTC).timestamp() * 1000)
 
 
 START, END = at(2013, 1, 1), at(2031, 1, 1)
 
 GRID = """
 import hashlib, sys, time
-from mdata.domain.moment import iso, parse_instant
+from mdata.domain.times import iso, parse_instant
 from mdata.domain.timeframe import TIMEFRAMES
 start, end = int(sys.argv[1]), int(sys.argv[2])
 digest = hashlib.sha256()

@@ -17,7 +17,7 @@ from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as open_websocket
 
 from mdata import __version__, tls
-from mdata.domain.quote import quote
+from mdata.domain.escape import quote
 from mdata.errors import BadAnswerError, ConfigurationError, MdataError, RateLimitedError, UnreachableError
 from mdata.exchange.bitfinex.messages import TIMESTAMP, read_message, subscription
 from mdata.exchange.bitfinex.protocol import Message

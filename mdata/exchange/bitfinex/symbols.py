@@ -7,7 +7,7 @@ currency (`fUSD`) names funding, which has candles of interest rates and not of 
 
 import re
 
-from mdata.domain.quote import quote
+from mdata.domain.escape import quote
 
 _PAIR = re.compile(r"([A-Z0-9]{6})|([A-Z0-9]{1,20})[:/]([A-Z0-9]{1,20})")
 _FUNDING = re.compile(r"f[A-Z0-9]{2,}(:.*)?")

@@ -12,8 +12,8 @@ from typing import Any, NoReturn
 
 from mdata.domain import candle as sanity
 from mdata.domain.candle import Candle
+from mdata.domain.escape import quote
 from mdata.domain.query import Page, Query
-from mdata.domain.quote import quote
 from mdata.errors import BadAnswerError, GarbledError, RateLimitedError, UnreachableError
 from mdata.exchange.page import LONGEST_TEXT, NUMBERS, are_sound, read_one_by_one, rows_of, shortened
 

@@ -1,0 +1,72 @@
+"""How often anything is tried or asked again, how long that waits, and when it is given up: all of it, in one place.
+
+The settings decide two things more: RATE_LIMIT_MAX_RETRIES, after how many retries a request has failed, and
+RATE_LIMIT_MIN_BACKOFF_SECONDS. When a retry leaves is the shared budget's business, so that processes do not add up.
+"""
+
+from collections.abc import Callable
+
+from mdata.domain.timeframe import DAY, HOUR, MINUTE
+
+# A request.
+GARBLED_TRIES = 3  # an answer that cannot be read at all is asked for so often; then it is what the exchange says
+FIRST_BACKOFF, LONGEST_BACKOFF = 2.0, 120.0  # s after the first refusal in a row, doubled with each, up to that
+BACKOFF_SPREAD = (5.0, 20.0)  # s, drawn from: clients that resume at exactly 60 s are caught again
+LONGEST_BLOCK = 15 * 60.0  # s, whatever the exchange asks for
+# A pass, and a repair.
+MOST_WITHOUT_NEWS = 3  # so many answers in a row without news end it: what is doubted waits for the next run
+MOST_TRIES = 3  # so often one run of `repair` asks about the same range: a doubt takes three answers at most
+# A gap, and a doubt that three answers have left: after the nth answer that proved nothing; the last one goes on.
+ASK_AGAIN = (1 * HOUR, 6 * HOUR, 24 * HOUR)
+MOST_ATTEMPTS = 8  # then a gap is given up
+# A second answer to the same request is another opinion when it comes so much later (ms).
+INDEPENDENT_AFTER = 1 * MINUTE
+MOST_ANSWERS = 3  # so many about one doubt come at once; others wait as a gap does
+# What is believed is asked about again: a remarkable silence so long after that. Around outages the exchange has been
+# seen to fill in candles later (2021-06-30 and 2022-10-12: the daily candle holds more volume than the hours
+# downloaded before).
+SILENCE_AGAIN = (1 * DAY, 7 * DAY, 30 * DAY)
+FIRST_CANDLE_AGAIN = 30 * DAY
+# A stream.
+LONGEST_RECONNECT = 60.0  # s
+TOO_MANY_CONNECTS = 60.0  # s that nobody may connect when the exchange says that there were too many
+CATCH_UP_AGAIN = 60.0  # s after a catch-up that failed after all retries
+# A store that is read without locks, or copied, while somebody writes.
+READ_TRIES = 3
+
+
+def ask_again_after(answers: int) -> int:
+    """Return how long (ms) to wait after the nth answer that proved nothing."""
+    return ASK_AGAIN[min(answers, len(ASK_AGAIN)) - 1]
+
+
+def silence_again_at(believed_at: int, asked_at: int) -> int | None:
+    """Return when a silence is due that was believed at `believed_at` and last asked about at `asked_at` (ms UTC)."""
+    age = asked_at - believed_at
+    return next((believed_at + after for after in SILENCE_AGAIN if after > age), None)
+
+
+def longest_block(minimum: float) -> float:
+    """Return the longest time (s) that any block may last."""
+    return max(LONGEST_BLOCK, minimum)
+
+
+def backoff(
+    refusals: int, retry_after: float | None, minimum: float, jitter: Callable[[float, float], float]
+) -> float:
+    """Return for how many seconds nobody may send after the nth refusal in a row.
+
+    `jitter(low, high)` draws from a range: `BACKOFF_SPREAD`, less when the minimum is below 10 s, as in rehearsals.
+    """
+    doubled = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(refusals - 1, 10))
+    wait = max(retry_after or 0.0, minimum, doubled if minimum >= 10 else min(doubled, max(minimum, 0.1)))
+    spread = jitter(*BACKOFF_SPREAD) * min(1.0, minimum / 10)
+    return min(wait + spread, longest_block(minimum))
+
+
+def reconnect_pause(failures: int, jitter: Callable[[float, float], float]) -> float:
+    """Return for how many seconds to wait after so many connects in a row that failed.
+
+    With full jitter: all who lost theirs at one instant come back spread over the whole of it.
+    """
+    return jitter(0.0, min(LONGEST_RECONNECT, 2.0 ** min(failures, 10)))

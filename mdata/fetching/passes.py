@@ -1,0 +1,193 @@
+"""The passes over one series: slot, plan, ask, store, page by page."""
+
+from collections.abc import Callable
+
+from mdata.domain import planning
+from mdata.domain.evidence import MORE_WITNESSES, WITNESSES
+from mdata.domain.interval import END_OF_TIME, Range
+from mdata.domain.ledger import Ledger
+from mdata.domain.planning import Wish
+from mdata.domain.query import Page, Query
+from mdata.domain.retries import MOST_WITHOUT_NEWS
+from mdata.domain.series import Series
+from mdata.domain.timeframe import HOUR
+from mdata.errors import BadAnswerError
+from mdata.fetching.answers import Stored, store_page
+from mdata.fetching.ledger import covered_before, ledger_of, newest_page, reaching, read_ledger
+from mdata.fetching.new_series import NewSeries
+from mdata.fetching.wanted import Target, target_of
+from mdata.running.context import Progress
+from mdata.running.job import Job
+from mdata.store import candles, doubts
+
+Plan = Callable[[Ledger], Wish | None]
+
+# Over so many stored candles on either side a second question reaches at most: both fit on one page.
+_FARTHEST = 4_000
+
+
+class Passes:
+    """The passes of one run over the series it serves."""
+
+    def __init__(self, job: Job, expected_requests: int) -> None:
+        self._job, self._context = job, job.context
+        self._expected = expected_requests
+        self._new = NewSeries(job)
+        # What is asked of the exchange once more about these series comes out as badly.
+        self._badly_answered: set[int] = set()
+
+    def introduce(self, target: Target) -> Series | None:
+        """Return the stored series of a target; a new one is asked for its newest page."""
+        return self._new.introduce(target)
+
+    def forward(self, series: Series, *, confirm: bool) -> None:
+        """Ask for everything from the frontier to the newest closed interval, and move the frontier along.
+
+        With `confirm` what is in doubt is asked about a second time, and the last day is looked at once more.
+        """
+        hours = self._context.settings.revisit_hours if confirm else 0
+        before = self._job.tally.requests
+
+        def plan(ledger: Ledger) -> Wish | None:
+            # Once: where an answer ends before it comes to what is new, the next one begins there.
+            revisit = hours * HOUR if self._job.tally.requests == before else 0
+            return planning.forward(ledger, confirm=confirm, revisit=revisit)
+
+        self._go(
+            series,
+            plan,
+            is_forward=True,
+            most=None if confirm else 1,
+        )
+
+    def backward(self, series: Series) -> None:
+        """Ask for everything from the hull's old end back to the wanted start, or to the exchange's first candle.
+
+        The first page of a series is believed when another answer has some of its rows: where nothing more was to be
+        asked, that is asked for.
+        """
+        self._go_back(series)
+        self._go(series, planning.second_answer, is_forward=True)
+        self._go_back(series)  # where the first page was not what it seemed
+        ask_again(self._job, series)
+
+    def _go_back(self, series: Series) -> None:
+        for _ in range(MOST_WITHOUT_NEWS):
+            self._go(series, planning.backward)
+            target = target_of(series)
+            ledger = self._ledger(series)
+            first = ledger.doubt("first")
+            # What is stored has come to where the exchange said that it begins: asked again, it is believed.
+            is_reached = first is not None and ledger.hull is not None and first.range.start == ledger.hull.start
+            if not planning.asks_first(ledger) or (target in self._new.asked_first and not is_reached):
+                return
+            page = self._new.first_candle(target, lambda: planning.asks_first(self._ledger(series)))
+            if page is not None:
+                self._new.note_first(series, page)
+            ledger = self._ledger(series)
+            if ledger.last_candle is None and not ledger.doubt("silence"):
+                self.forward(series, confirm=True)
+            elif planning.backward(ledger) is None:
+                return
+
+    def catch_up(self, series: Series, before: int, lookback: int) -> None:
+        """Ask for what a stream's snapshot, which begins at `before` (ms UTC), does not reach; `lookback` in ms."""
+
+        def plan(ledger: Ledger) -> Wish | None:
+            covered = covered_before(self._context.store, series, before, lookback)
+            return planning.catch_up(ledger, covered, before, lookback)
+
+        self._go(series, plan)
+
+    def _ledger(self, series: Series) -> Ledger:
+        return read_ledger(self._context.store, series, self._context.clock.now(), self._context.settle)
+
+    def _go(self, series: Series, plan: Plan, *, is_forward: bool = False, most: int | None = None) -> None:
+        """Ask for page after page, until there is nothing to ask, or nothing new comes.
+
+        `most`: so many requests, unless pages are full.
+        """
+        last: Query | None = None
+        without_news = asked = 0
+        try:
+            while series.id not in self._badly_answered and self._query(series, plan) not in {None, last}:
+                stored = self._ask(series, plan, is_forward=is_forward)
+                if stored is None:
+                    return
+                last = stored.page.query
+                asked += not stored.page.is_full
+                without_news = 0 if stored.is_news else without_news + 1
+                if without_news >= MOST_WITHOUT_NEWS or asked == most:
+                    return
+        except BadAnswerError as error:
+            self._badly_answered.add(series.id)
+            self._job.has_problem(BadAnswerError(f"{series.name}: {error}"))
+
+    def _query(self, series: Series, plan: Plan) -> Query | None:
+        ledger = self._ledger(series)
+        wish = plan(ledger)
+        if wish is not None:
+            wish = planning.whole_first_page(ledger) or wish
+            with self._context.store.read() as connection:
+                return reaching(connection, ledger.series, wish)
+        return None
+
+    def _ask(self, series: Series, plan: Plan, *, is_forward: bool) -> Stored | None:
+        """Ask for one page and store it; None when there was nothing to ask any more."""
+        self._report(series)
+        page = self._job.ask(
+            series.venue,
+            lambda: self._query(series, plan),
+            lambda exchange, query, sent: exchange.candles(query, sent),
+        )
+        if page is None:
+            return None
+        stored = store_page(self._job, series, page, is_forward=is_forward)
+        if not stored.counts:
+            self._distrust(series, page)
+        return stored
+
+    def _distrust(self, series: Series, page: Page) -> None:
+        """Say that an answer has none of the stored candles; a pair that is listed no more has no others to come."""
+        self._job.context.log.warning(
+            f"{series.name}: the exchange's answer has none of the stored candles that it should have; "
+            "nothing of it was believed"
+        )
+        if page.rows or self._new.is_listed(series.venue, series.symbol):
+            return
+        with self._job.write() as connection:
+            last = candles.last_before(connection, series.id, END_OF_TIME)
+            if last is not None:
+                part = Range(series.timeframe.next(last), doubts.NO_END)
+                doubts.cannot_be_had(connection, series.id, [part], page.asked_at)
+
+    def _report(self, series: Series) -> None:
+        done = self._job.tally.requests
+        expected = max(self._expected, done + 1)
+        seconds = self._context.budget(series.venue).peek().seconds_for(expected - done, self._job.priority)
+        self._context.report(Progress(done, expected, series.name, seconds))
+
+
+def ask_again(job: Job, series: Series) -> None:
+    """Ask a second time about what answers have contradicted, until none contradicts any more.
+
+    Where an answer contradicts what is beside that, too, the next one reaches over more of it.
+    """
+    context, reach = job.context, WITNESSES
+
+    def plan() -> Query | None:
+        with context.store.read() as connection:
+            ledger = ledger_of(connection, series, context.clock.now(), context.settle)
+            parts, newest_first = planning.contradicted(ledger)
+            if not parts:
+                return None
+            part = newest_page(connection, series, parts)
+            return reaching(connection, ledger.series, Wish(part, newest_first, witnesses=reach))
+
+    last: Query | None = None
+    while plan() not in {None, last}:
+        page = job.ask(series.venue, plan, lambda exchange, query, sent: exchange.candles(query, sent))
+        if page is None:
+            return
+        store_page(job, series, page)
+        last, reach = page.query, min(MORE_WITNESSES * (reach // WITNESSES), _FARTHEST)

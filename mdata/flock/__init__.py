@@ -1,0 +1,1 @@
+"""Locks on files, which the kernel takes back when their owner dies, however it dies."""

@@ -1,0 +1,98 @@
+"""What the commands that only read look up in the store; the terminal and HTTP ask here.
+
+`told` hears it when the store had to be read in another way (see `mdata.store.reading`).
+"""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from mdata import json_views
+from mdata.clock import Clock
+from mdata.config import Settings
+from mdata.exchange import registry
+from mdata.jobs.status import Status, collect
+from mdata.ratelimit import BudgetView, RateLimit
+from mdata.running.commands import JOBS
+from mdata.store.engine import Store
+from mdata.store.opening import Hear, open_for_reading, unheard
+
+
+def find_status(
+    settings: Settings, clock: Clock, told: Hear = unheard, *, narrowed: bool = False, silent: bool = False
+) -> Status:
+    """Read what is stored, or that nothing is; `narrowed` and `silent` as `collect` has them."""
+    with _opened(settings.database_path, told) as store:
+        state = collect(settings, store, clock.now(), narrowed=narrowed, silent=silent)
+    rate = budget(settings, clock)
+    warnings = (*state.warnings, *filter(None, [rate.problem]))
+    return state._replace(blocked_until=rate.blocked_until, warnings=warnings)
+
+
+def find_gaps(
+    settings: Settings,
+    status: str | None,
+    symbols: list[str],
+    timeframes: list[str],
+    since: int | None,
+    limit: int | None,
+    told: Hear = unheard,
+) -> list[dict[str, Any]] | None:
+    """Return the newest rows of `gaps` that pass the filters (`since` in ms UTC); None where nothing is stored.
+
+    `symbols` are pairs as the settings write them.
+    """
+    from mdata.store.gaps import listed
+
+    with _opened(settings.database_path, told) as store:
+        if store is None:
+            return None
+        with store.read() as connection:
+            pairs = [(venue.name, symbol) for venue, symbol in map(registry.resolve, symbols)]
+            return json_views.gaps(listed(connection, status, pairs, timeframes, since, limit))
+
+
+def find_jobs(
+    settings: Settings,
+    command: str | None,
+    since: int | None,
+    limit: int,
+    outcome: str | None = None,
+    told: Hear = unheard,
+) -> list[dict[str, Any]] | None:
+    """Return the newest rows of `jobs` that pass the filters (`since` in ms UTC); None where nothing is stored."""
+    from mdata.locks import holder
+    from mdata.store.jobs import listed
+
+    with _opened(settings.database_path, told) as store:
+        if store is None:
+            return None
+        # Before the rows are read: a run that ends meanwhile has then told how.
+        at_work = [name for name in JOBS if holder(store.path, name) is not None]
+        with store.read() as connection:
+            return json_views.jobs(listed(connection, command, since, limit, outcome, at_work))
+
+
+@contextmanager
+def _opened(path: Path, told: Hear) -> Iterator[Store | None]:
+    with open_for_reading(path, told) or nullcontext() as store:
+        yield store
+
+
+def budget(settings: Settings, clock: Clock) -> BudgetView:
+    """Return the shared rate budget as it is now; nothing is locked or changed.
+
+    Each exchange has its own: this is that of the first one that the settings name.
+    """
+    venue, _ = registry.resolve(settings.symbols[0])
+    return RateLimit(
+        settings.rate_state(venue),
+        settings.rate_limit_delay,
+        settings.rate_limit_min_backoff_seconds,
+        clock,
+        random.Random(),  # noqa: S311 - only looks
+        settings.rate_limit_burst,
+        venue,
+    ).peek()

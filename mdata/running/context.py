@@ -1,0 +1,110 @@
+"""What every job is given: the settings, the outside things behind Protocols, and the limits of the run."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, TypeVar
+
+from mdata.clock import Clock
+from mdata.config import Settings
+from mdata.domain.budget import Priority
+from mdata.domain.venue import Venue
+from mdata.exchange.adapter import Exchange
+from mdata.ratelimit import BudgetView, SlotWait
+from mdata.store.engine import Store
+from mdata.store.jobs import Origin
+
+T = TypeVar("T")
+
+
+class Budget(Protocol):
+    """The rate budget of one exchange, which all processes of this machine share."""
+
+    def acquire(
+        self,
+        priority: Priority,
+        plan: Callable[[], T | None],
+        deadline: float | None = None,
+        on_wait: Callable[[SlotWait], None] | None = None,
+    ) -> T | None:
+        """Wait for a slot, then return what `plan` wants to ask; None gives the slot back."""
+        ...
+
+    def sent(self) -> None:
+        """Note that the request leaves now."""
+        ...
+
+    def refused(self, retry_after: float | None) -> float:
+        """Note a rate-limit answer; nobody sends for the seconds returned."""
+        ...
+
+    def answered(self) -> None:
+        """Note any other answer."""
+        ...
+
+    def failed(self) -> None:
+        """Note that a request came to nothing, and is tried again a delay later."""
+        ...
+
+    def connect(self) -> None:
+        """Wait for a WebSocket connect, which has a budget of its own."""
+        ...
+
+    def peek(self) -> BudgetView:
+        """Return the budget as it is; nothing is changed."""
+        ...
+
+
+class JobLog(Protocol):
+    """Where a job talks to people: never data, which goes into its result."""
+
+    def debug(self, text: str) -> None:
+        """Say what only somebody who looks for a fault wants to know."""
+        ...
+
+    def info(self, text: str) -> None:
+        """Say what happens."""
+        ...
+
+    def warning(self, text: str) -> None:
+        """Say what somebody should look at."""
+        ...
+
+
+class Limits(NamedTuple):
+    """How long a run may last (seconds) and how many requests it may send; None: as it needs.
+
+    The time counts from `since` (seconds of boot time); None: from when the job begins.
+    """
+
+    max_runtime: float | None = None
+    max_requests: int | None = None
+    since: float | None = None
+
+
+class Progress(NamedTuple):
+    """How far a run is: requests sent and expected in all, what it is at, and seconds until it may be done."""
+
+    done: int
+    expected: int
+    at: str
+    seconds_left: float
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Everything a job works with; budget and connection are those of an exchange."""
+
+    settings: Settings
+    clock: Clock
+    store: Store
+    budget: Callable[[Venue], Budget]
+    exchange: Callable[[Venue], Exchange]
+    log: JobLog
+    origin: Origin
+    limits: Limits = Limits()  # noqa: RUF009 - cannot change
+    report: Callable[[Progress], None] = lambda _: None
+
+    @property
+    def settle(self) -> int:
+        """For how long an interval must have been closed to be final, ms."""
+        return self.settings.settle

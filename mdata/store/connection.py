@@ -1,0 +1,95 @@
+"""A connection to a database that waits for other programs so that a signal or a time limit can end that."""
+
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import quote
+
+from mdata.domain.next_attempt import when
+from mdata.errors import NotNowError
+from mdata.processes import holders
+from mdata.store.sqlite import OPTIONS, refuse_old_engine, sqlite3
+from mdata.store.sqlite_errors import is_busy, storage_errors
+from mdata.waiting import Wait, named
+
+# SQLite itself is left to wait for so long (s): a signal acts only when it returns.
+_AT_A_TIME = 0.1
+_BETWEEN = 0.02
+
+
+class Connection(sqlite3.Connection):
+    """A connection that waits for others in small steps, so that a signal or a time limit can end that.
+
+    `limit` is for how many seconds at most; None waits as `waiting` says.
+    """
+
+    path: Path
+    limit: float | None = None
+    _since: float | None = None  # when waiting began that was in vain
+
+    def cursor(self, factory: Any = None) -> Any:
+        """Return a cursor that waits so."""
+        return super().cursor(factory or _Cursor)
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        """Execute a statement, waiting for others where need be."""
+        cursor: sqlite3.Cursor = self.cursor()
+        return cursor.execute(sql, parameters)
+
+    def tries(self, sql: str) -> bool:
+        """Execute a statement once, and return whether no other program was in the way."""
+        try:
+            super().cursor().execute(sql).fetchall()
+        except sqlite3.DatabaseError as error:
+            if is_busy(error):
+                return False
+            raise
+        self._since = None
+        return True
+
+    def wait(self) -> Wait:
+        """Begin to wait for those that are in the way."""
+        return Wait(self.limit, self._since)
+
+    def pause(self, wait: Wait) -> None:
+        """Go on waiting for a moment; raise NotNowError when it is enough."""
+        log = self.path.with_name(f"{self.path.name}-shm")
+        if wait.left > 0:
+            wait.tell(str(self.path), lambda: holders(self.path, log))
+            wait.pause(_BETWEEN)
+            return
+        self._since = wait.since
+        wait.end_by_signal()
+        raise NotNowError(
+            f"another program has held {self.path} for too long to wait for it: {named(holders(self.path, log))}",
+            next_attempt=when("that has closed it"),
+        )
+
+
+class _Cursor(sqlite3.Cursor):
+    """A cursor that waits as its connection does."""
+
+    connection: Connection
+
+    def execute(self, sql: str, parameters: Any = (), /) -> Self:
+        """Execute a statement, waiting for others where need be."""
+        wait = None
+        while True:
+            try:
+                return super().execute(sql, parameters)
+            except sqlite3.DatabaseError as error:
+                if not is_busy(error):
+                    raise
+            wait = wait or self.connection.wait()
+            self.connection.pause(wait)
+
+
+def connect(path: Path, mode: str, limit: float | None = None) -> Connection:
+    """Open the database with the `mode` of an SQLite URI."""
+    refuse_old_engine()
+    with storage_errors(path):
+        connection: Connection = sqlite3.connect(
+            f"file:{quote(bytes(path))}?mode={mode}",
+            uri=True, timeout=_AT_A_TIME, isolation_level=None, cached_statements=256, factory=Connection, **OPTIONS,
+        )  # fmt: skip
+    connection.path, connection.limit = path, limit
+    return connection

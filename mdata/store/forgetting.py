@@ -1,0 +1,32 @@
+"""Forgetting a series: every row of it, in every table."""
+
+from mdata.store.connection import Connection
+from mdata.store.series import take_back
+
+# What is known of a series beside its candles; its row in `series` goes last.
+_LEDGER = (
+    "coverage", "lost_candles", "empty_runs", "doubts", "unobtainable", "digests", "data_gaps", "candle_revisions",
+    "rejected_rows",
+)  # fmt: skip
+
+
+def count_series(connection: Connection, series_id: int) -> dict[str, int]:
+    """Return how many rows each table holds of a series."""
+    return {
+        table: int(
+            connection.execute(f"SELECT count(*) FROM {table} WHERE series_id = ?", (series_id,)).fetchone()[0]
+        )
+        for table in ("candles", *_LEDGER)
+    }
+
+
+def forget_ledger(connection: Connection, series_id: int) -> None:
+    """Delete all that is known of a series but its candles: they are unknown then."""
+    for table in _LEDGER:
+        connection.execute(f"DELETE FROM {table} WHERE series_id = ?", (series_id,))
+    take_back(connection, series_id, None)
+
+
+def forget_series(connection: Connection, series_id: int) -> None:
+    """Delete the row of a series of which nothing else is left."""
+    connection.execute("DELETE FROM series WHERE id = ?", (series_id,))

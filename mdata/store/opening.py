@@ -1,0 +1,180 @@
+"""How the store is opened: for writing, for reading, and as a backup that lies alone.
+
+Nothing here opens the database's file but SQLite: closing a descriptor of it drops every POSIX lock that this
+process holds on it, and a process that serves it has several connections.
+"""
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mdata.errors import ConfigurationError, NotPermittedError
+from mdata.files import open_shared
+from mdata.flock.lock import FileLock
+from mdata.store import pairing
+from mdata.store.connection import Connection, connect
+from mdata.store.engine import Store
+from mdata.store.mending import mend
+from mdata.store.schema import SCHEMA_VERSION, schema_version
+from mdata.store.sqlite_errors import missing_group, storage_errors
+from mdata.store.watch import file_status
+
+if TYPE_CHECKING:
+    from mdata.store.reading import Detour
+
+# How long whoever only looks waits for another program that holds the database: he is told soon.
+_PATIENCE_OF_READERS = 5.0
+_WAL_SIZE_LIMIT = 64 * 1024 * 1024
+
+
+# Who is told a sentence about how the store was opened.
+Hear = Callable[[str], None]
+
+
+def unheard(_: str) -> None:
+    """Tell nobody."""
+
+
+def open_store(path: Path, told: Hear = unheard) -> Store:
+    """Open the database for reading and writing; create or migrate it under the write lock where needed.
+
+    What other tools have changed is put back, and `told` gets a sentence about it.
+    Raise ConfigurationError for a foreign file or a newer schema, StorageError for a damaged one,
+    NotPermittedError where the file may not be written. A refused file is left untouched.
+    """
+    found = _refuse_a_folder(path)
+    write_lock = FileLock(path.with_name(f"{path.name}.write.lock"))
+    pairing.check(path)
+    if found is None:
+        os.close(open_shared(path))
+    elif not os.access(path, os.W_OK):
+        raise NotPermittedError(_may_not(path, "write"))
+    connection = _connect(path, "rw")
+    try:
+        with storage_errors(path):
+            if schema_version(path, connection) < SCHEMA_VERSION:
+                from mdata.store.migrations import migrate
+
+                with write_lock:
+                    migrate(path, connection)
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute(f"PRAGMA journal_size_limit={_WAL_SIZE_LIMIT}")
+    except ConfigurationError:
+        _close_untouched(path, connection)
+        raise
+    except BaseException:
+        connection.close()
+        raise
+    store = Store(path, connection, write_lock)
+    try:
+        with storage_errors(path):
+            mend(store, told)
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+def _close_untouched(path: Path, connection: Connection) -> None:
+    """Close a connection to a file that is not ours, and leave its log as a crash may have left it.
+
+    The last connection that may write moves the log into the database when it closes; a reader cannot.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    if not log.exists() or not log.stat().st_size:
+        connection.close()
+        return
+    reader = _connect(path, "ro")
+    reader.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    connection.close()
+    reader.close()
+
+
+def open_for_reading(path: Path, told: Hear = unheard, *, may_copy: bool = True) -> Store | None:
+    """Open the database for reading only, or return None where there is none yet.
+
+    Nothing is created. Raise as `open_store` does, and ConfigurationError for a schema that is older too. Where its
+    folder may not be written it is read as it lies, or from a copy if that may be made (`reading`), and `told` gets
+    a sentence about it.
+    """
+    found = _refuse_a_folder(path)
+    if found is None or found.st_size == 0:
+        return None
+    if not os.access(path, os.R_OK):
+        raise NotPermittedError(_may_not(path, "read"))
+    pairing.check(path)
+    try:
+        store, version = _looked_into(path)
+    except NotPermittedError as error:
+        from mdata.store.reading import detour
+
+        store, version = _looked_into(path, detour(path, error, may_copy=may_copy))
+        if store.detour is not None:
+            told(store.detour.sentence)
+    if version == SCHEMA_VERSION:
+        return store
+    store.close()
+    if version == 0:
+        return None
+    raise ConfigurationError(
+        f"{path} has schema {version}, this mdata wants {SCHEMA_VERSION}: run `mdata backfill` once"
+    )
+
+
+def _looked_into(path: Path, detour: "Detour | None" = None) -> tuple[Store, int]:
+    """Open the database for reading only, and return it with the version of its schema."""
+    if detour is None:
+        connection = _connect(path, "ro")
+    else:
+        connection = _connect(detour.file, "ro" if detour.is_copy else "ro&immutable=1")
+    try:
+        with storage_errors(path):
+            version = schema_version(path, connection)
+    except BaseException:
+        connection.close()
+        if detour is not None:
+            detour.confirm()
+        raise
+    finally:
+        if detour is not None:
+            detour.leave()
+    return Store(path, connection, None, detour), version
+
+
+def open_lone(path: Path) -> Connection:
+    """Open a backup for reading, with its log if it has one; raise as `open_for_reading` does, not for an old schema.
+
+    One without a log is read as it lies, on a read-only disk too.
+    """
+    _refuse_a_folder(path)
+    pairing.check(path)
+    log = file_status(path.with_name(f"{path.name}-wal"))
+    connection = _connect(path, "ro" if log and log.st_size else "ro&immutable=1")
+    try:
+        with storage_errors(path):
+            version = schema_version(path, connection)
+    except BaseException:
+        connection.close()
+        raise
+    if version:
+        return connection
+    connection.close()
+    raise ConfigurationError(f"{path} is empty, and no backup: name another file")
+
+
+def _may_not(path: Path, verb: str) -> str:
+    return f"cannot {verb} {path}; {missing_group(path) or 'check the owner and mode of the file and its folder'}"
+
+
+def _connect(path: Path, mode: str) -> Connection:
+    return connect(path, mode, _PATIENCE_OF_READERS if mode.startswith("ro") else None)
+
+
+def _refuse_a_folder(path: Path) -> os.stat_result | None:
+    """Return what the file system says of the file at `path`, None where there is none."""
+    found = file_status(path)
+    if found is not None and stat.S_ISDIR(found.st_mode):
+        raise ConfigurationError(f"DATABASE_PATH {path} is a folder; name a file inside it")
+    return found

@@ -1,0 +1,81 @@
+"""Whether a database's file and the log beside it belong together; see `domain.lineage` for the rule.
+
+The database's file is read by SQLite alone (as `immutable`, without the log): closing a descriptor of ours would drop
+SQLite's locks on it.
+"""
+
+from pathlib import Path
+
+from mdata.domain.lineage import File, Mark, belong_together
+from mdata.domain.retries import READ_TRIES
+from mdata.errors import NotPermittedError, StorageError
+from mdata.store.connection import connect
+from mdata.store.identity import read
+from mdata.store.sqlite_errors import SQLITE_ERRORS
+from mdata.store.wal_file import read_log, size_of
+
+_PATIENCE = 5.0  # seconds that the two together are waited for
+
+# What a file is to us that SQLite can make nothing of, or not even open.
+_UNREADABLE = (*SQLITE_ERRORS, StorageError, NotPermittedError)
+
+
+def check(path: Path) -> Mark | None:
+    """Look at the database at `path` and its log as they lie on the disk; return the newest mark in the log, or None.
+
+    Raise StorageError where the log belongs to another file.
+    """
+    log_path = path.with_name(f"{path.name}-wal")
+    if not size_of(log_path):
+        return None
+    if not size_of(path):
+        # SQLite would remove the log for that.
+        if read_log(log_path) is None:
+            return None
+        raise StorageError(
+            f"{path} is gone, and its log {log_path.name} is there; nothing was changed: put the file back, restore "
+            f"a backup with `mdata restore`, or remove {log_path.name} too, to begin anew"
+        )
+    for _ in range(READ_TRIES):
+        before, log, after = read_file(path), read_log(log_path), read_file(path)
+        if log is None or any(file and belong_together(file, log) for file in (before, after)):
+            return log.newest if log else None
+    if before != after:
+        return None  # somebody is at work on both, who has looked too
+    if log and (before is None or before.mark is None) and _is_whole_with_log(path):
+        # What VACUUM had left in the log was moved into the file in part, by a program that was killed.
+        return log.newest
+    raise strangers(path)
+
+
+def read_file(path: Path) -> File | None:
+    """Return what the database's file says without its log; None where it alone makes no sense to SQLite."""
+    try:
+        connection = connect(path, "ro&immutable=1")
+        try:
+            (cookie,) = connection.execute("PRAGMA schema_version").fetchone()
+            return File(read(connection), cookie)
+        finally:
+            connection.close()
+    except _UNREADABLE:
+        return None
+
+
+def _is_whole_with_log(path: Path) -> bool:
+    try:
+        connection = connect(path, "ro", _PATIENCE)
+        try:
+            return bool(connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
+        finally:
+            connection.close()
+    except _UNREADABLE:
+        return False
+
+
+def strangers(path: Path) -> StorageError:
+    """Return the error of a database whose log belongs to another file."""
+    return StorageError(
+        f"{path} and the log {path.name}-wal do not belong together: another file was put in its place (a backup, "
+        "copied over it?) while the log stayed; nothing was changed, for the two together are a damaged store: run "
+        "`mdata restore FILE` with a backup, which sets both aside"
+    )

@@ -1,0 +1,36 @@
+"""Pruning what is past its age: jobs, resolved gaps, revisions, refused rows."""
+
+from typing import NamedTuple
+
+from mdata.store.connection import Connection
+
+_OLD = (
+    ("ingestion_jobs", "finished_at IS NOT NULL AND finished_at < ?"),
+    ("data_gaps", "resolved_at IS NOT NULL AND resolved_at < ?"),
+    # As long as the candle would have been kept, what it was before is kept too.
+    ("candle_revisions", "seen_at < ? AND open_time < (SELECT cleaned_to FROM series WHERE id = series_id)"),
+    ("rejected_rows", "seen_at < ?"),
+)
+
+
+class Old(NamedTuple):
+    """How many rows of each kind are past their age."""
+
+    jobs: int = 0
+    gaps: int = 0
+    revisions: int = 0
+    rejected: int = 0
+
+
+def count_old(connection: Connection, before: int) -> Old:
+    """Return how many jobs, resolved gaps, revisions and refused rows are older than `before` (ms UTC)."""
+    counts = (
+        connection.execute(f"SELECT count(*) FROM {table} WHERE {old}", (before,)).fetchone()[0]
+        for table, old in _OLD
+    )
+    return Old(*counts)
+
+
+def prune(connection: Connection, before: int) -> Old:
+    """Delete what `count_old` counts, and return how much it was."""
+    return Old(*(connection.execute(f"DELETE FROM {table} WHERE {old}", (before,)).rowcount for table, old in _OLD))

@@ -1,0 +1,133 @@
+"""What SQLite's errors mean to people."""
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mdata.domain.next_attempt import when
+from mdata.errors import MdataError, NotNowError, NotPermittedError, StorageError
+from mdata.store.sqlite import sqlite3
+
+# So much of what SQLite says about damage stands in a sentence: it may list every page.
+_LONGEST = 200
+
+# What tells of a damaged file; SQLite's message about a damaged schema quotes it, which may not even be text.
+SQLITE_ERRORS = (sqlite3.DatabaseError, UnicodeDecodeError)
+
+# Result codes (https://sqlite.org/rescode.html): the lowest byte tells the kind, the rest what exactly.
+_PERM, _BUSY, _LOCKED, _READONLY, _IOERR, _CORRUPT, _FULL, _CANTOPEN, _CONSTRAINT, _NOTADB = (
+    3, 5, 6, 8, 10, 11, 13, 14, 19, 26
+)  # fmt: skip
+_BUSY_SNAPSHOT, _READONLY_DBMOVED, _CONSTRAINT_TRIGGER = 517, 1032, 1811
+
+
+def is_busy(error: Exception) -> bool:
+    """Whether another program is in the way of a statement, which may succeed when it is executed again."""
+    code = _code(error)
+    return code & 0xFF == _BUSY and code != _BUSY_SNAPSHOT
+
+
+def _code(error: Exception) -> int:
+    """Return SQLite's extended result code, or 0 for what is no error of SQLite's own."""
+    return getattr(error, "sqlite_errorcode", 0)
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into ours: what happened to which file, and what to do."""
+    try:
+        yield
+    except SQLITE_ERRORS as error:
+        raise _explained(path, error) from error
+
+
+def _explained(path: Path, error: sqlite3.DatabaseError | UnicodeDecodeError) -> Exception:
+    """Return what an error is to people, by its code: the text may quote what somebody else has written."""
+    if isinstance(error, UnicodeDecodeError):
+        return damaged(path, "malformed text")
+    code = _code(error)
+    sentence = _OF_CODE.get(code) or _OF_CODE.get(code & 0xFF)
+    if sentence is not None:
+        return sentence(path, str(error))
+    if isinstance(error, sqlite3.ProgrammingError | sqlite3.InterfaceError) or code & 0xFF == _CONSTRAINT:
+        return error  # a bug of ours
+    return StorageError(f"the database {path} reports: {error}")
+
+
+def _held(path: Path, _: str) -> MdataError:
+    held = f"another program has held {path} for too long to wait for it"
+    return NotNowError(held, next_attempt=when("that has closed it"))
+
+
+def _refused(path: Path, text: str) -> MdataError:
+    advice = missing_group(path) or "check the owner and mode of the file"
+    return NotPermittedError(f"cannot write {path}: {text}; {advice}")
+
+
+def _moved(path: Path, _: str) -> MdataError:
+    return StorageError(
+        f"{path} was moved, replaced or removed while it was open; what was committed is in the old file"
+    )
+
+
+def _full(path: Path, _: str) -> MdataError:
+    return StorageError(f"the disk is full: {path} keeps what was committed; make room and run this again")
+
+
+def _failed(path: Path, text: str) -> MdataError:
+    return StorageError(f"reading or writing {path} failed ({text}); check the disk, then run this again")
+
+
+def _foreign(path: Path, _: str) -> MdataError:
+    return StorageError(
+        f"{path} is no SQLite database, or its beginning is damaged; it was left as it is: set DATABASE_PATH to "
+        "another file, or restore a backup"
+    )
+
+
+def _vetoed(path: Path, text: str) -> MdataError:
+    return StorageError(
+        f"a trigger in {path} refuses what is written ({text}); it is none of mdata's: drop it, or have it allow this"
+    )
+
+
+def damaged(path: Path, text: str) -> StorageError:
+    """Return the error of a file in which SQLite finds damage, as `text` says."""
+    said = " ".join(text.split())
+    said = said if len(said) <= _LONGEST else f"{said[:_LONGEST]}…"
+    return StorageError(
+        f"{path} is damaged ({said}); nothing was changed: run `mdata restore FILE` with a backup, which keeps the "
+        "damaged store under another name, or move it away and run `mdata backfill`"
+    )
+
+
+# By extended code, else by its lowest byte, which tells the kind: https://sqlite.org/rescode.html
+_OF_CODE: dict[int, Callable[[Path, str], MdataError]] = {
+    _PERM: _refused,
+    _BUSY: _held,
+    _LOCKED: _held,
+    _READONLY: _refused,
+    _READONLY_DBMOVED: _moved,
+    _IOERR: _failed,
+    _CORRUPT: damaged,
+    _FULL: _full,
+    _CANTOPEN: _refused,
+    _CONSTRAINT_TRIGGER: _vetoed,
+    _NOTADB: _foreign,
+}
+
+
+def missing_group(path: Path) -> str:
+    """Return a sentence that names the group which may use `path`, or an empty text if that is not the matter."""
+    import grp
+
+    try:
+        folder = path.parent.stat()
+        group = grp.getgrgid(folder.st_gid).gr_name
+    except (OSError, KeyError):
+        return ""
+    if not folder.st_mode & stat.S_IWGRP or folder.st_gid in {os.getegid(), *os.getgroups()}:
+        return ""
+    return f"it belongs to the group {group}: ask for `usermod -aG {group} USER` and log in again"

@@ -1,0 +1,249 @@
+"""One WebSocket connection kept open in a thread of its own: what its channels show, ready to be stored.
+
+The thread only listens: messages go straight into the channels' bounded state, so that a slow disk neither loses
+nor delays one, and no queue can grow. Whoever stores asks for what is due whenever there is time for it.
+"""
+
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from mdata.clock import Clock
+from mdata.domain.budget import reconnect_delay
+from mdata.domain.candle import Candle
+from mdata.domain.claim import Claim, Faulty
+from mdata.domain.retries import TOO_MANY_CONNECTS
+from mdata.domain.venue import Channels, Venue
+from mdata.errors import ConfigurationError, MdataError, RateLimitedError, UnreachableError
+from mdata.exchange.adapter import Channel, Line, Refusal, Session, Stream
+from mdata.fetching.wanted import Target
+from mdata.running.context import Context
+from mdata.running.worker import Worker
+
+# Connections that have ended wait here for their last claims to be stored; those of a series that cannot be stored
+# yet must not pile up.
+_MOST_ENDED = 4
+# Clocks so far apart (ms) for so long (s) are worth a warning.
+_APART, _APART_SECONDS = 30_000, 60.0
+# A channel without a snapshot for so long (s) will not get one any more.
+_SNAPSHOT_SECONDS = 15.0
+# At most every so often (s) a lost connection is worth a line of the log.
+_SAY_EVERY = 60.0
+# How often (s) a thread that hears nothing looks whether the run is over.
+_LOOK_EVERY = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An exchange's stream as a run listens to it: its limits, how it is spoken, and how a connection is opened."""
+
+    venue: Venue
+    limits: Channels
+    spoken: Stream
+    connect: Callable[[], AbstractContextManager[Line]]
+
+
+class ExchangeTime:
+    """The exchange's time, ms UTC: the local clock, and how far it was off when the exchange's own was last seen."""
+
+    def __init__(self, clock: Clock, warn: Callable[[str], None]) -> None:
+        self._clock, self._warn = clock, warn
+        self._ahead = 0
+        self._wrong_since: float | None = None
+        self._has_warned = False
+
+    def now(self) -> int:
+        """Return the exchange's time."""
+        return self._clock.now() + self._ahead
+
+    def seen(self, stamp: int) -> None:
+        """Note what the exchange's clock says now, and warn when the two are apart for a minute."""
+        self._ahead = stamp - self._clock.now()
+        boottime = self._clock.boottime()
+        if abs(self._ahead) <= _APART:
+            self._wrong_since = None
+            return
+        # What has waited in a buffer bears an old stamp: one alone says nothing about the clock.
+        self._wrong_since = self._wrong_since if self._wrong_since is not None else boottime
+        if boottime - self._wrong_since > _APART_SECONDS and not self._has_warned:
+            self._has_warned = True
+            side = "behind" if self._ahead > 0 else "ahead of"
+            self._warn(
+                f"the local clock is {abs(self._ahead) // 1000} s {side} the exchange's: "
+                "check the time synchronisation"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What one channel has shown and what is not stored yet."""
+
+    target: Target
+    channel: Channel
+    claims: list[Claim]
+    refused: list[Faulty]
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """A series as its channel shows it now: the newest candle, most often the forming one; None: not subscribed."""
+
+    target: Target
+    newest: Candle | None
+
+
+class Feed(Worker):
+    """The connection for some targets (by their keys), opened anew whenever it is lost, until `halt` is set."""
+
+    def __init__(
+        self,
+        targets: dict[str, Target],
+        source: Source,
+        context: Context,
+        time: ExchangeTime,
+        jitter: Callable[[float, float], float],
+        halt: threading.Event,
+    ) -> None:
+        super().__init__()
+        self.targets, self._source, self._context, self._time = targets, source, context, time
+        self._jitter, self._halt = jitter, halt
+        self._guard = threading.Lock()
+        self._session: Session | None = None
+        self._ended: list[Session] = []
+        self._reached: set[str] = set()
+        self._said_at = -_SAY_EVERY
+        self._opened_at: float | None = None
+        # For whoever watches: read freely, written by the thread alone. Instants are seconds of boot time.
+        self.connects = 0
+        self.was_subscribed = False
+        self.tried_at: float | None = None
+        self.heard_at: float | None = None
+        self.refused: dict[str, Refusal] = {}
+        self.trouble: MdataError | None = None
+
+    def due(self, now: int) -> list[Due]:
+        """Return what is to be stored at `now` (the exchange's time): first of connections that have ended."""
+        with self._guard:
+            found = [
+                Due(self.targets[key], channel, channel.due_at_its_end(), list(channel.refused))
+                for session in self._ended
+                for key, channel in session.channels.items()
+            ]
+            for key, channel in self._session.channels.items() if self._session else ():
+                found.append(Due(self.targets[key], channel, channel.due(now), list(channel.refused)))
+        return [due for due in found if due.claims or due.refused]
+
+    def stored(self, dues: list[Due]) -> None:
+        """Note that this is stored, and forget the connections that have ended and are stored wholly."""
+        with self._guard:
+            for due in dues:
+                due.channel.mark(due.claims)
+                del due.channel.refused[: len(due.refused)]
+            self._ended = [session for session in self._ended if session.has_more]
+
+    def reaches(self) -> list[tuple[Target, int]]:
+        """Return from where on (ms UTC) each channel speaks for its series; each once per connection."""
+        boottime = self._context.clock.boottime()
+        with self._guard:
+            if self._session is None:
+                return []
+            is_late = boottime - self._session.opened_at > _SNAPSHOT_SECONDS
+            found = {
+                key: channel.start
+                for key, channel in self._session.channels.items()
+                if key not in self._reached and channel.start is not None and (channel.has_snapshot or is_late)
+            }
+            self._reached |= found.keys()
+        return [(self.targets[key], start) for key, start in found.items()]
+
+    def sights(self) -> list[Sight]:
+        """Return the channels that are subscribed to now, with what they show."""
+        with self._guard:
+            if self._session is None:
+                return []
+            return [Sight(self.targets[key], self._session.channels[key].newest) for key in self._session.subscribed]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is nothing left to listen to: the exchange refuses every channel."""
+        return self.refused.keys() == self.targets.keys()
+
+    def work(self) -> None:
+        """Keep the connection open."""
+        try:
+            self._keep_open()
+        finally:
+            self._end_session()
+
+    def _keep_open(self) -> None:
+        clock, failures, pause = self._context.clock, 0, 0.0
+        while not self.is_over and not self._halt.is_set():
+            clock.sleep(pause)
+            self._context.budget(self._source.venue).connect()
+            self.connects += 1
+            self._opened_at = None
+            try:
+                self._listen()
+            except ConfigurationError:
+                raise
+            except MdataError as error:
+                self.trouble = error
+            # One that brought data was a good one: the next failure is the first in a row again.
+            failures = 0 if self._end_session() else failures + 1
+            ended_at = self.tried_at = clock.boottime()
+            lasted = 0.0 if self._opened_at is None else ended_at - self._opened_at
+            pause = reconnect_delay(failures, lasted, self._source.limits.spacing, self._jitter)
+            if isinstance(self.trouble, RateLimitedError):
+                pause += TOO_MANY_CONNECTS
+            self._say_lost(ended_at, pause, failures)
+
+    def _listen(self) -> None:
+        """Open the connection, subscribe, and hear what comes until it is lost or the run is over."""
+        with self._source.connect() as line:
+            self._opened_at = self.tried_at = boottime = self._context.clock.boottime()
+            keys = [key for key in self.targets if key not in self.refused]
+            session = self._source.spoken.session({key: self.targets[key].timeframe for key in keys}, boottime)
+            with self._guard:
+                self._session, self._reached = session, set()
+            line.subscribe(keys)
+            while not self._halt.is_set() and not self.is_over:
+                self._hear(line, session)
+
+    def _hear(self, line: Line, session: Session) -> None:
+        message = line.receive(self._context.clock.real(_LOOK_EVERY))
+        boottime = self._context.clock.boottime()
+        if message is not None:
+            stamp = self._source.spoken.stamp_of(message)
+            if stamp is not None:
+                self._time.seen(stamp)
+            was_answered = session.is_answered
+            with self._guard:
+                session.take(message, self._time.now(), boottime)
+            if session.is_answered and not was_answered:
+                self._answered(session)
+            self.heard_at = session.heard_at if session.heard_at is not None else self.heard_at
+        fault = session.fault(boottime)
+        if fault is not None:
+            raise UnreachableError(fault)
+
+    def _answered(self, session: Session) -> None:
+        self.was_subscribed |= bool(session.subscribed)
+        self.refused = {**self.refused, **session.refused}
+        self._context.log.info(f"{len(session.subscribed)} channels are subscribed to")
+
+    def _end_session(self) -> bool:
+        """Keep what the connection has shown until it is stored; return whether it has shown anything."""
+        with self._guard:
+            ended, self._session = self._session, None
+            if ended is not None:
+                self._ended = [*self._ended, ended][-_MOST_ENDED:]
+            return ended is not None and ended.heard_at is not None
+
+    def _say_lost(self, now: float, pause: float, failures: int) -> None:
+        if self.trouble is None or now - self._said_at < _SAY_EVERY or self._halt.is_set():
+            return
+        self._said_at = now
+        # A connection is lost now and then; one that does not come back is worth a look.
+        say = self._context.log.info if failures < 2 else self._context.log.warning
+        say(f"{self.trouble}; connecting again in {pause:.0f} s")

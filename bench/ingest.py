@@ -14,7 +14,8 @@ from mdata.domain.candle import Candle
 from mdata.domain.interval import Range
 from mdata.domain.query import PAGE_LIMIT, Query
 from mdata.domain.timeframe import MINUTE
-from mdata.exchange import wire
+from mdata.exchange.bitfinex import wire
+from mdata.exchange.bitfinex.venue import BITFINEX
 from mdata.store import candles, pages
 from mdata.store import series as table
 from mdata.store.engine import Store
@@ -48,7 +49,14 @@ def bodies(count: int) -> list[bytes]:
 
 def query_of(payload: list[list[float]]) -> Query:
     """Return the request to which these rows, newest first, are the answer."""
-    return Query("tBTCUSD", M1, Range(int(payload[-1][0]), int(payload[0][0]) + MINUTE), newest_first=True)
+    return Query(
+        BITFINEX,
+        "tBTCUSD",
+        M1,
+        Range(int(payload[-1][0]), int(payload[0][0]) + MINUTE),
+        newest_first=True,
+        limit=10_000,
+    )
 
 
 def with_series(path: Path, *symbols: str) -> Store:
@@ -56,7 +64,7 @@ def with_series(path: Path, *symbols: str) -> Store:
     store = open_store(path)
     with store.write() as connection:
         for symbol in symbols:
-            table.introduce(connection, symbol, M1, wanted_start=0)
+            table.introduce(connection, BITFINEX, symbol, M1, wanted_start=0)
     return store
 
 
@@ -65,7 +73,7 @@ def ingest(store: Store, body: bytes) -> None:
     payload = wire.decode(body)
     page = wire.read_page(query_of(payload), payload, END + 10 * MINUTE)
     with store.write() as connection:
-        series = table.find(connection, "tBTCUSD", M1)
+        series = table.find(connection, BITFINEX, "tBTCUSD", M1)
         assert series is not None
         pages.apply_page(connection, series, page, 0, "bench")
 

@@ -20,8 +20,9 @@ from bench.stores import Store as Generated
 from mdata.clock import SystemClock
 from mdata.domain.evidence import judge
 from mdata.domain.timeframe import MINUTE
-from mdata.exchange import wire
-from mdata.exchange.rest import Rest
+from mdata.exchange.bitfinex import wire
+from mdata.exchange.bitfinex.rest import Rest
+from mdata.exchange.bitfinex.venue import BITFINEX
 from mdata.store import candles, pages
 from mdata.store import series as table
 from mdata.store.engine import Store
@@ -117,7 +118,7 @@ def _store(laps: _Laps, store: Store, found: wire.Page) -> None:
     begin = time.perf_counter()
     with store.write() as connection:
         laps.add("lock and begin", begin)
-        series = table.find(connection, "tBTCUSD", M1)
+        series = table.find(connection, BITFINEX, "tBTCUSD", M1)
         assert series is not None
         known = read_known(connection, series, found, 0)
         with laps.lap("prove"):

@@ -9,6 +9,7 @@ from bench.stores import END, M1, NOW, made_up
 from bench.table import Row
 from mdata.domain.interval import Range
 from mdata.domain.timeframe import MINUTE
+from mdata.exchange.bitfinex.venue import BITFINEX
 from mdata.store import candles, coverage
 from mdata.store import series as table
 from mdata.store.opening import open_store
@@ -116,7 +117,7 @@ def _store(path: Path, minutes: int) -> Path:
     start = END - minutes * MINUTE
     with open_store(path) as store:
         with store.write() as connection:
-            table.introduce(connection, "tBTCUSD", M1, wanted_start=start)
+            table.introduce(connection, BITFINEX, "tBTCUSD", M1, wanted_start=start)
             table.begins_at(connection, 1, start, NOW)
         for begin in range(start, END, _AT_A_TIME * MINUTE):
             part = Range(begin, min(END, begin + _AT_A_TIME * MINUTE))

@@ -9,6 +9,7 @@ from pathlib import Path
 from mdata.domain.candle import Candle
 from mdata.domain.interval import Range
 from mdata.domain.timeframe import MINUTE, TIMEFRAMES
+from mdata.exchange.bitfinex.venue import BITFINEX
 from mdata.store import candles, coverage
 from mdata.store import series as table
 from mdata.store.opening import open_store
@@ -71,9 +72,9 @@ def generate(path: Path, minutes: int, *, holes: int = 0, lost: int = 0) -> Stor
         for number in range(SERIES):
             start = END - minutes * MINUTE
             with opened.write() as connection:
-                table.introduce(connection, symbol(number), M1, wanted_start=start)
+                table.introduce(connection, BITFINEX, symbol(number), M1, wanted_start=start)
                 table.begins_at(connection, number + 1, start, NOW)
-                series = table.find(connection, symbol(number), M1)
+                series = table.find(connection, BITFINEX, symbol(number), M1)
                 assert series is not None
                 table.move_frontier(connection, series.id, END, END)
                 parts = _parts(start, minutes, holes // SERIES)

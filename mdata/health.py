@@ -68,7 +68,10 @@ def sentence(state: Status, limits: Tolerance) -> str:
 
 
 def _without_data(state: Status, judged: list[SeriesState]) -> list[Complaint]:
-    missing = [*state.absent, *(one.series.name for one in judged if one.has_no_data and not one.is_quiet)]
+    missing = [
+        *(one.name for one in state.absent),
+        *(one.series.name for one in judged if one.has_no_data and not one.is_quiet),
+    ]
     if not missing:
         return []
     return [Complaint(f"{named(missing)} {'has' if len(missing) == 1 else 'have'} no data: run `mdata backfill`")]
@@ -138,10 +141,11 @@ def _incomplete(judged: list[SeriesState]) -> list[Complaint]:
 
 def _backlog(judged: list[SeriesState], limits: Tolerance) -> list[str]:
     """Tell how far a backfill is, and how long the rest takes at most."""
-    left = [one.counts.backlog - one.counts.newer for one in judged]
+    left = [(one.counts.backlog - one.counts.newer, one.series.venue.page_rows) for one in judged]
     wanted = sum(one.series.timeframe.count(*one.counts.wanted) for one in judged)
-    if not any(left) or not wanted:
+    missing = sum(count for count, _ in left)
+    if not missing or not wanted:
         return []
-    seconds = sum(estimate(count, limits.delay).seconds for count in left if count)
-    share = min(99, 100 * (wanted - sum(left)) // wanted)
+    seconds = sum(estimate(count, limits.delay, rows).seconds for count, rows in left if count)
+    share = min(99, 100 * (wanted - missing) // wanted)
     return [f"backfill {share} % done, about {human_duration(seconds)} to go"]

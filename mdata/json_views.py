@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mdata.domain import times
+from mdata.fetching.wanted import Target
 from mdata.jobs.status import SeriesState, Status, outcome
 from mdata.ratelimit import BudgetView
 
@@ -22,7 +23,8 @@ def status(state: Status, rate: BudgetView, limits: "Tolerance | None" = None) -
 
     return {
         "series": [_series(one) for one in state.series],
-        "absent": state.absent,
+        "absent": [one.as_written for one in state.absent],
+        "absent_series": [_named(one) for one in state.absent],
         "notes": notes(state, limits) if limits else [],
         "gaps": {
             "open": state.gaps.open,
@@ -67,6 +69,10 @@ def jobs(found: "Iterable[job_table.JobRow]") -> list[dict[str, Any]]:
 def revisions(found: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the rows of `gaps --revisions`."""
     return [_row(dict(one), "open_time", "seen_at") for one in found]
+
+
+def _named(one: Target) -> dict[str, str]:
+    return {"exchange": one.venue.name, "symbol": one.symbol, "timeframe": one.timeframe.name}
 
 
 def _series(one: SeriesState) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 from mdata import json_views
 from mdata.clock import Clock
 from mdata.config import Settings
+from mdata.exchange import registry
 from mdata.jobs.status import Status, collect
 from mdata.ratelimit import BudgetView, RateLimit
 from mdata.running.commands import JOBS
@@ -39,14 +40,18 @@ def find_gaps(
     limit: int | None,
     told: Hear = unheard,
 ) -> list[dict[str, Any]] | None:
-    """Return the newest rows of `gaps` that pass the filters (`since` in ms UTC); None where nothing is stored."""
+    """Return the newest rows of `gaps` that pass the filters (`since` in ms UTC); None where nothing is stored.
+
+    `symbols` are pairs as the settings write them.
+    """
     from mdata.store.gaps import listed
 
     with _opened(settings.database_path, told) as store:
         if store is None:
             return None
         with store.read() as connection:
-            return json_views.gaps(listed(connection, status, symbols, timeframes, since, limit))
+            pairs = [(venue.name, symbol) for venue, symbol in map(registry.resolve, symbols)]
+            return json_views.gaps(listed(connection, status, pairs, timeframes, since, limit))
 
 
 def find_jobs(
@@ -77,12 +82,17 @@ def _opened(path: Path, told: Hear) -> Iterator[Store | None]:
 
 
 def budget(settings: Settings, clock: Clock) -> BudgetView:
-    """Return the shared rate budget as it is now; nothing is locked or changed."""
+    """Return the shared rate budget as it is now; nothing is locked or changed.
+
+    Each exchange has its own: this is that of the first one that the settings name.
+    """
+    venue, _ = registry.resolve(settings.symbols[0])
     return RateLimit(
-        settings.rate_limit_state_path,
+        settings.rate_state(venue),
         settings.rate_limit_delay,
         settings.rate_limit_min_backoff_seconds,
         clock,
         random.Random(),  # noqa: S311 - only looks
         settings.rate_limit_burst,
+        venue,
     ).peek()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mdata import __version__, extras
 from mdata.domain.gaps import STATUSES
 from mdata.errors import ConfigurationError
+from mdata.fetching.wanted import Target
 from mdata.files import replace_whole
 from mdata.jobs.status import SeriesState, Status
 from mdata.logs import harmless
@@ -17,7 +18,7 @@ from mdata.store.sqlite import SQLITE_VERSION
 if TYPE_CHECKING:
     from prometheus_client.core import GaugeMetricFamily, Metric
 
-_SERIES = ("symbol", "timeframe")
+_SERIES = ("symbol", "timeframe", "exchange")
 _AMONG_UNKNOWN = {
     "doubted": "Unknown intervals that one answer has called silent, and no second one yet",
     "unobtainable": "Unknown intervals that the exchange does not serve any more",
@@ -85,7 +86,7 @@ def of_a_check(now: int, exit_code: int) -> "list[Metric]":
     ]
 
 
-def _of_series(judged: list[SeriesState], max_lag: int, absent: list[str]) -> "Iterator[Metric]":
+def _of_series(judged: list[SeriesState], max_lag: int, absent: list[Target]) -> "Iterator[Metric]":
     candles = _family("mdata_candles", "Candles stored", _SERIES)
     intervals = _family("mdata_intervals", "Wanted intervals by verdict", (*_SERIES, "verdict"))
     lost = _family("mdata_lost_candles", "Wanted candles that were deleted by hand; part of the unknown", _SERIES)
@@ -115,8 +116,8 @@ def _of_series(judged: list[SeriesState], max_lag: int, absent: list[str]) -> "I
         fresh.add_metric(labels, not (has_nothing or one.is_stale(max_lag)))
         if one.counts.last is not None:
             last.add_metric(labels, one.counts.last / 1000)
-    for name in absent:
-        fresh.add_metric(name.split(" "), 0)
+    for target in absent:
+        fresh.add_metric([target.symbol, target.timeframe.name, target.venue.name], 0)
     yield from (candles, intervals, lost, *others, complete, early, compared, lag, fresh, last)
 
 
@@ -162,7 +163,7 @@ def _family(name: str, meaning: str, labels: tuple[str, ...]) -> "GaugeMetricFam
 
 
 def _labels(one: SeriesState) -> list[str]:
-    return [harmless(one.series.symbol), one.series.timeframe.name]
+    return [harmless(one.series.symbol), one.series.timeframe.name, one.series.exchange]
 
 
 def _require() -> None:

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from mdata.clock import Clock
-from mdata.domain.budget import CONNECTS_PER_MINUTE, GRACE, Priority, State, Waiter, kept, patience
+from mdata.domain.budget import GRACE, Priority, State, Waiter, kept, patience
 from mdata.domain.pace import Pace
 from mdata.domain.retries import backoff, longest_block
 from mdata.domain.times import iso
+from mdata.domain.venue import Venue
 from mdata.errors import NotNowError, SlotLostError
+from mdata.exchange.registry import HOME
 from mdata.ratefile import RateFile, is_dead, own_name
 
 T = TypeVar("T")
@@ -65,15 +67,23 @@ class BudgetView(NamedTuple):
 
 
 class RateLimit:
-    """The shared budget in the file at `path`: one request in `delay` seconds on average, `burst` of them at once.
+    """The shared budget of an exchange in the file at `path`, of all processes and threads together.
 
-    All processes and threads together; each goes by its own `delay` and `burst`.
+    One request in `delay` seconds on average, `burst` of them at once; each process goes by its own.
     """
 
     def __init__(
-        self, path: Path, delay: float, min_backoff: float, clock: Clock, rng: random.Random, burst: int = 1
+        self,
+        path: Path,
+        delay: float,
+        min_backoff: float,
+        clock: Clock,
+        rng: random.Random,
+        burst: int = 1,
+        venue: Venue = HOME,
     ) -> None:
-        self._pace, self._min_backoff, self._clock, self._rng = Pace(delay, burst), min_backoff, clock, rng
+        self._pace, self._min_backoff, self._clock = Pace(delay, burst, venue.window), min_backoff, clock
+        self._rng, self._connects = rng, venue.stream.connects if venue.stream else 1
         self._file = RateFile(path, self._pace, longest_block(min_backoff), clock)
         self._granted = NOBODY
         self._left_at = 0.0
@@ -144,11 +154,11 @@ class RateLimit:
             self._not_before = shared.now + self._pace.delay
 
     def connect(self) -> None:
-        """Wait for a WebSocket connect: 20 in any 60 s for all processes, a budget of their own."""
+        """Wait for a WebSocket connect: so many in any 60 s for all processes, a budget of their own."""
         while True:
             with self._file.locked() as shared:
                 recent = shared.state.connects
-                wait = 60 - (shared.now - recent[0]) if len(recent) >= CONNECTS_PER_MINUTE else 0.0
+                wait = 60 - (shared.now - recent[0]) if len(recent) >= self._connects else 0.0
                 if wait <= 0:
                     shared.state = shared.state._replace(connects=(*recent, shared.now))
                     return

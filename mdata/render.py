@@ -56,6 +56,13 @@ def table(columns: list[str], rows: list[list[Any]]) -> None:
     Console(highlight=False).print(drawn)
 
 
+def table_with_exchange(columns: list[str], rows: list[list[Any]]) -> None:
+    """Print rows whose last column is the exchange, which a person reads in the name of a series already."""
+    if sys.stdout.isatty():
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
+    table(columns, rows)
+
+
 def listing(columns: list[str], rows: list[list[Any]], sentences: list[str | None]) -> None:
     """Print rows for a person, each with its sentence below it; columns that hold nothing but zeros are left out.
 
@@ -92,10 +99,13 @@ def painted(lines: "list[Text]", width: int) -> str:
 def plan_table(planned: "list[Planned]") -> None:
     """Show what a run would ask for."""
     rows = [
-        [one.name, one.intervals, one.estimate.requests, human_duration(one.estimate.seconds), one.estimate.bytes]
+        [
+            *(one.target.as_written, one.intervals, one.estimate.requests, human_duration(one.estimate.seconds)),
+            *(one.estimate.bytes, one.target.venue.name),
+        ]
         for one in planned
     ]
-    table(["series", "unknown intervals", "requests", "time", "bytes"], rows)
+    table_with_exchange(["series", "unknown intervals", "requests", "time", "bytes", "exchange"], rows)
     requests = sum(one.estimate.requests for one in planned)
     seconds = sum(one.estimate.seconds for one in planned)
     size = sum(one.estimate.bytes for one in planned)
@@ -105,7 +115,7 @@ def plan_table(planned: "list[Planned]") -> None:
 def status(data: dict[str, Any]) -> None:
     """Print the state of every series as tab-separated values."""
     columns = ["symbol", "timeframe", "first", "last", "candles", "empty", "provisional", "unknown", "gaps", "lag"]
-    table([*columns, "state"], [_series_row(one) for one in data["series"]])
+    table([*columns, "state", "exchange"], [_series_row(one) for one in data["series"]])
 
 
 def _series_row(one: dict[str, Any]) -> list[Any]:
@@ -113,5 +123,5 @@ def _series_row(one: dict[str, Any]) -> list[Any]:
     return [
         *(one["symbol"], one["timeframe"], one["first"], one["last"], one["candles"]),
         *(one["empty"], one["provisional"], one["unknown"], one["gaps_open"]),
-        *(human_duration(one["lag_seconds"]), state),
+        *(human_duration(one["lag_seconds"]), state, one["exchange"]),
     ]

@@ -15,6 +15,7 @@ from conftest import DAY, MDATA, UNPRIVILEGED, Ended, Folder, stored
 from mdata.clock import SystemClock
 from mdata.domain.timeframe import TIMEFRAMES
 from mdata.domain.times import iso
+from mdata.exchange.bitfinex.venue import BITFINEX
 from mdata.fetching.wanted import Target
 from mdata.jobs.export import Selection, export
 from mdata.reading.candles import Candles
@@ -81,7 +82,7 @@ def test_what_is_unknown_ends_with_3_and_is_told(filled: Folder) -> None:
     filled.rows("DELETE FROM candles WHERE series_id = 1 AND open_time IN (?, ?)", held[200][0], held[-200][0])
     ended = filled.run("export", "-s", "BTCUSD", "-t", "1m", "-o", "btc.csv", "--json")
     assert ended.exit == 3
-    assert f"2 of {len(held)} intervals of tBTCUSD 1m are unknown" in ended.json["reason"]
+    assert f"2 of {len(held)} intervals of bitfinex:tBTCUSD 1m are unknown" in ended.json["reason"]
     assert ended.json["reason"] in ended.err
     (series,) = ended.json["series"]
     assert (series["unknown"], series["candles"], series["complete"]) == (2, len(held) - 2, False)
@@ -114,7 +115,7 @@ def test_what_has_not_closed_is_no_part_of_a_range(filled: Folder) -> None:
 def test_a_series_of_which_nothing_is_stored_is_not_complete(folder: Folder) -> None:
     ended = folder.run("export", "-o", "none.csv", "--json")
     assert (ended.exit, ended.json["series"][0]["start"]) == (3, None)
-    assert ended.json["reason"].startswith("nothing is stored of tBTCUSD 1m")
+    assert ended.json["reason"].startswith("nothing is stored of bitfinex:tBTCUSD 1m")
     assert (folder.path / "none.csv").read_text() == ",".join(PUBLIC) + "\n"
     assert not folder.database.exists()
 
@@ -136,7 +137,7 @@ def test_a_range_behind_the_newest_answer_is_unknown(filled: Folder) -> None:
     assert filled.run("export", "-s", "BTCUSD", "--since", "-4d").exit == 0
     ended = filled.run("export", "-s", "BTCUSD", "--since", "-1d")
     assert ended.exit == 3
-    assert "23 of 23 intervals of tBTCUSD 1h are unknown" in ended.err
+    assert "23 of 23 intervals of bitfinex:tBTCUSD 1h are unknown" in ended.err
 
 
 def test_a_clock_that_is_behind_hides_nothing(filled: Folder) -> None:
@@ -157,7 +158,7 @@ def test_a_series_that_is_forgotten_meanwhile_is_unknown_from_there_on(folder: F
         parts.append(len(candles))
 
     asked = Selection(None, None, SystemClock().now())
-    (found,) = export(folder.database, [Target("tBTCUSD", TIMEFRAMES["1m"])], asked, write)
+    (found,) = export(folder.database, [Target(BITFINEX, "tBTCUSD", TIMEFRAMES["1m"])], asked, write)
     assert folder.rows("SELECT id, symbol FROM series") == [(2, "tSPAUSD")], "no number is given twice"
     assert parts[0] == found.candles == 10_000
     assert found.unknown == found.intervals - 10_000

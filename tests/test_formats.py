@@ -15,9 +15,10 @@ from conftest import DAY, MDATA, Ended, Folder, stored
 from test_export import rows_of
 
 import mdata
-from mdata.domain.ccxt import ccxt_pair, freqtrade_name
+from mdata.domain.freqtrade import file_of
 from mdata.domain.timeframe import MINUTE
 from mdata.domain.times import iso
+from mdata.exchange.bitfinex.ccxt import ccxt_pair
 from mdata.reading.kinds import Kind, file_name, kind_of
 from mdata.store.candles import PUBLIC
 
@@ -230,7 +231,7 @@ def test_coarse_candles_that_lack_a_part_end_with_3(filled: Folder) -> None:
     filled.rows("DELETE FROM candles WHERE series_id = 1 AND open_time = ?", held[5000][0])
     ended = filled.run("export", "BTCUSD", "--resample", "1D")
     assert ended.exit == 3
-    assert "1 of 8 intervals of tBTCUSD 1D is unknown" in ended.err
+    assert "1 of 8 intervals of bitfinex:tBTCUSD 1D is unknown" in ended.err
     until = iso(held[5000][0] - held[5000][0] % DAY)
     assert filled.run("export", "BTCUSD", "--resample", "1D", "--until", until).exit == 0
 
@@ -282,8 +283,8 @@ def test_pairs_are_named_as_freqtrade_names_them(filled: Folder) -> None:
     assert ccxt_pair("tBTCUSD") == ("BTC", "USD")
     assert ccxt_pair("tBTCUST") == ("BTC", "USDT")
     assert ccxt_pair("tDUSK:USD") == ("DUSK", "USD")
-    assert freqtrade_name("tAVAX:UST", "1M") == "AVAX_USDT-1Mo.feather"
-    assert freqtrade_name("tBTCUSD", "1D") == "BTC_USD-1d.feather"
+    assert file_of(*ccxt_pair("tAVAX:UST"), "1M") == "AVAX_USDT-1Mo.feather"
+    assert file_of(*ccxt_pair("tBTCUSD"), "1D") == "BTC_USD-1d.feather"
     ended = filled.run("export", "BTCF0/USTF0", "-f", "freqtrade", "-o", "data")
     assert ended.exit == 2
     assert "is a derivative" in ended.err

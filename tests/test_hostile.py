@@ -19,7 +19,8 @@ from mdata.domain.interval import Range
 from mdata.domain.query import Query
 from mdata.domain.timeframe import TIMEFRAMES
 from mdata.errors import MdataError
-from mdata.exchange import wire
+from mdata.exchange.bitfinex import wire
+from mdata.exchange.bitfinex.venue import BITFINEX
 from mdata.logs import StderrLog, harmless
 
 HOSTILE = [
@@ -96,7 +97,7 @@ ANSWERS = [as_error, as_object, as_garbage, as_row, as_listing]
 
 def sentence_about(body: bytes) -> str:
     """Return what the wire makes of an answer: the error's sentence, or what it says of refused rows."""
-    query = Query("tBTCUSD", TIMEFRAMES["1m"], Range(0, 2**53), newest_first=True)
+    query = Query(BITFINEX, "tBTCUSD", TIMEFRAMES["1m"], Range(0, 2**53), newest_first=True, limit=10_000)
     try:
         payload = wire.decode(body)
         wire.raise_for_error(payload, 200)

@@ -16,11 +16,19 @@ from mdata.domain.interval import Range
 from mdata.domain.query import Query
 from mdata.domain.timeframe import DAY, TIMEFRAMES
 from mdata.errors import BadAnswerError, ConfigurationError, GarbledError, RateLimitedError, UnreachableError
-from mdata.exchange.rest import Rest
+from mdata.exchange.bitfinex.rest import Rest
+from mdata.exchange.bitfinex.venue import BITFINEX
 
 Serve = Callable[[socket.socket], None]
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-ASKED = Query("tBTCUSD", TIMEFRAMES["1m"], Range(NOW - NOW % DAY - DAY, NOW - NOW % DAY), newest_first=False)
+ASKED = Query(
+    BITFINEX,
+    "tBTCUSD",
+    TIMEFRAMES["1m"],
+    Range(NOW - NOW % DAY - DAY, NOW - NOW % DAY),
+    newest_first=False,
+    limit=10_000,
+)
 
 
 @contextmanager

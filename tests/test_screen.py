@@ -23,6 +23,7 @@ from mdata import screen
 from mdata.domain.interval import Range
 from mdata.domain.pace import Pace
 from mdata.domain.timeframe import HOUR, MINUTE
+from mdata.exchange.bitfinex.venue import BITFINEX
 from mdata.jobs.status import Status, collect
 from mdata.ratelimit import BudgetView
 from mdata.running.context import Context
@@ -31,7 +32,7 @@ from mdata.store import candles, gaps, silences
 from mdata.timers import owner
 from mdata.timers.owner import Marker
 
-FREE = BudgetView(NOW, Pace(6.0, 15), 7)
+FREE = BudgetView(NOW, Pace(6.0, 15, BITFINEX.window), 7)
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 STRIP = re.compile(r"[█▁▄▒·×]{20,}|[#_~:.x]{20,}")
 
@@ -69,7 +70,8 @@ def test_no_line_is_wider_than_the_terminal_and_no_fact_is_left_out(state: Statu
         text = " ".join(" ".join(lines).split())
         for fact in ("tBTCUSD 1m", "tETHUSD 1m", "tTESTBTC:TESTUSD 1m", "tOLDUSD 1m", "retired", "quiet", "28,863",
                      "143,997", "1 open", "found 3 h ago", "`mdata repair` may ask now", str(state.path),
-                     "nothing is stored of tXRPUSD 1m yet: run `mdata backfill`", "nobody waits"):  # fmt: skip
+                     "nothing is stored of bitfinex:tXRPUSD 1m yet: run `mdata backfill`",
+                     "nobody waits"):  # fmt: skip
             assert fact in text, f"{fact!r} is missing at {width} columns"
 
 

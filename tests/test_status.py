@@ -23,6 +23,7 @@ from mdata.domain.doubt import Doubt
 from mdata.domain.interval import Range, normal
 from mdata.domain.series import Series
 from mdata.domain.timeframe import HOUR, MINUTE, TIMEFRAMES
+from mdata.exchange.bitfinex.venue import BITFINEX
 from mdata.health import Tolerance, complaints
 from mdata.jobs.status import Status, collect
 from mdata.running.context import Context
@@ -49,11 +50,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 def new_series(connection: Connection, symbol: str, timeframe: str = "1m", **known: Any) -> Series:
     grid = TIMEFRAMES[timeframe]
-    table.introduce(connection, symbol, grid, known.get("wanted_start", grid.floor(NOW - DAY)))
-    found = table.find(connection, symbol, grid)
+    table.introduce(connection, BITFINEX, symbol, grid, known.get("wanted_start", grid.floor(NOW - DAY)))
+    found = table.find(connection, BITFINEX, symbol, grid)
     assert found is not None
     table.begins_at(connection, found.id, known.get("first_candle", grid.floor(NOW - 365 * DAY)), NOW)
-    return table.find(connection, symbol, grid) or found
+    return table.find(connection, BITFINEX, symbol, grid) or found
 
 
 def cover(connection: Connection, series: Series, part: Range, kind: coverage.CoverageKind, times: list[int]) -> None:
@@ -198,7 +199,7 @@ def test_what_has_no_data_is_named_and_what_is_retired_is_not_judged(
         new_series(connection, "tETHUSD")
 
     state, (sentence, then) = checked(build, SYMBOLS="BTCUSD,ETHUSD")
-    assert sentence == "tBTCUSD 1m and tETHUSD 1m have no data: run `mdata backfill`"
+    assert sentence == "bitfinex:tBTCUSD 1m and bitfinex:tETHUSD 1m have no data: run `mdata backfill`"
     assert then == "the next attempt may be made at once"
     assert {one.series.symbol: one.is_retired for one in state.series} == {"tETHUSD": False, "tOLDUSD": True}
 
@@ -225,7 +226,9 @@ def test_many_that_are_late_are_told_in_one_short_line(checked: Callable[..., tu
             covered_to(connection, symbol, NOW - 3 * HOUR - place * MINUTE)
 
     _, (sentence, _) = checked(build, SYMBOLS=",".join(symbols))
-    assert sentence.startswith(f"{symbols[199]} 1m, {symbols[198]} 1m, {symbols[197]} 1m and 197 more are up to 6 h")
+    assert sentence.startswith(
+        f"{', '.join(f'bitfinex:{one} 1m' for one in symbols[199:196:-1])} and 197 more are up to 6 h"
+    )
     assert len(sentence) < 160
 
 
@@ -266,7 +269,7 @@ def test_a_block_says_when_the_next_attempt_may_be_made(checked: Callable[..., t
 def test_check_says_it_in_one_line_and_in_json(folder: Folder) -> None:
     ended = folder.run("status", "--check", SYMBOLS="BTCUSD,ETHUSD")
     assert (ended.exit, ended.err) == (3, "")
-    assert ended.out == f"tBTCUSD 1m and tETHUSD 1m have no data: run `mdata backfill`; {AT_ONCE}\n"
+    assert ended.out == f"bitfinex:tBTCUSD 1m and bitfinex:tETHUSD 1m have no data: run `mdata backfill`; {AT_ONCE}\n"
     as_json = folder.run("status", "--check", "--json", SYMBOLS="BTCUSD,ETHUSD")
     assert (as_json.exit, as_json.json["reason"]) == (3, ended.out.strip())
     assert not folder.database.exists()
@@ -278,7 +281,7 @@ SERIES = {"exchange", "symbol", "timeframe", "first", "last", "candles", "wanted
           "present", "provisional", "empty", "unknown", "lost", "gaps_open", "lag_seconds", "complete",
           "retired", "doubted", "unobtainable", "backlog", "silent_since", "compared_since"}  # fmt: skip
 SHAPE = {
-    "series", "absent", "notes", "gaps", "jobs", "rate_limit", "database", "warnings",
+    "series", "absent", "absent_series", "notes", "gaps", "jobs", "rate_limit", "database", "warnings",
     "mdata", "command", "outcome", "exit", "reason", "retryable",
 }  # fmt: skip
 
@@ -341,7 +344,7 @@ def test_a_pipe_gets_tab_separated_values(folder: Folder) -> None:
         "complete",
     )
     assert "\x1b" not in ended.out + ended.err
-    assert "nothing is stored of tETHUSD 1m yet: run `mdata backfill`" in ended.err
+    assert "nothing is stored of bitfinex:tETHUSD 1m yet: run `mdata backfill`" in ended.err
 
 
 def test_a_run_that_was_killed_is_told_as_interrupted_and_one_at_work_as_running(folder: Folder) -> None:

@@ -13,9 +13,9 @@ import pytest
 from conftest import Folder, hurried, stored, truth
 from test_kill import assert_sound
 
-from mdata.domain.budget import CONNECTS_PER_MINUTE
 from mdata.domain.interval import Range
 from mdata.domain.timeframe import DAY, MINUTE
+from mdata.exchange.bitfinex.venue import BITFINEX
 from mdata.ratelimit import RateLimit
 from mdata.sandbox.market import Market, Pair
 from mdata.sandbox.wsfaults import StreamFault
@@ -191,7 +191,8 @@ def test_a_connection_waits_for_those_that_other_processes_have_opened(fast: Fol
     clock = fast.sandbox.clock
     others = RateLimit(fast.path / "rate-limit.json", 1.0, 1.0, clock, random.Random(1))
     began = clock.now()
-    for _ in range(CONNECTS_PER_MINUTE):
+    assert BITFINEX.stream is not None
+    for _ in range(BITFINEX.stream.connects):
         others.connect()
     clock.sleep(40)
     fast.run("stream", "--for", "1m")

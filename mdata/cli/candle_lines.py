@@ -87,6 +87,7 @@ class Lines:
 def _line(target: Target, candle: Candle) -> dict[str, object]:
     open_time, open_, high, low, close, volume = candle
     return {
+        "exchange": target.venue.name,
         "symbol": target.symbol,
         "timeframe": target.timeframe.name,
         "open_time": open_time,

@@ -46,23 +46,27 @@ def complete_symbol(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def complete_timeframe(ctx: typer.Context, incomplete: str) -> list[str]:
     """Offer the stored timeframes, or where none of them fits all that the exchange has."""
-    from mdata.domain.timeframe import TIMEFRAMES
+    from mdata.exchange import registry
 
     stored: set[str] = set()
     with suppress(Exception):
         stored = {series.timeframe.name for series in _stored(ctx)}
-    found = [name for name in TIMEFRAMES if name in stored and name.startswith(incomplete)]
-    return found or [name for name in TIMEFRAMES if name.startswith(incomplete)]
+    offered = [name for name in registry.timeframes() if name.startswith(incomplete)]
+    return [name for name in offered if name in stored] or offered
 
 
 def _form(symbol: str, begun: str) -> str | None:
     """Return the way of writing `symbol` that `begun` is the beginning of: as stored, as a pair, in small letters."""
-    pair = symbol[1:].replace(":", "/")
+    from mdata.exchange import registry
+
+    pair = registry.pair_of(symbol)
     return next((form for form in (symbol, pair, pair.lower()) if form.startswith(begun)), None)
 
 
 def _stored_symbols(ctx: typer.Context) -> Iterable[str]:
-    return {series.symbol for series in _stored(ctx)}
+    from mdata.exchange.registry import qualified
+
+    return {qualified(series.exchange, series.symbol) for series in _stored(ctx)}
 
 
 def _configured_symbols(ctx: typer.Context) -> Iterable[str]:
@@ -72,10 +76,11 @@ def _configured_symbols(ctx: typer.Context) -> Iterable[str]:
 def _listed_symbols(ctx: typer.Context) -> Iterable[str]:
     from mdata import config
     from mdata.clock import SystemClock
+    from mdata.exchange.registry import HOME
     from mdata.jobs.symbols import remembered
 
     folder = config.cache_folder()
-    url = _settings(ctx).bitfinex_rest_url
+    url = _settings(ctx).rest_url(HOME)
     listing = remembered(folder / "symbols.json", url, SystemClock().now()) if folder else None
     return listing.symbols if listing else ()
 

@@ -12,15 +12,16 @@ from typing import Any, TextIO
 import typer
 
 from mdata.cli.entry import Kit
-from mdata.domain.ccxt import freqtrade_name
+from mdata.domain.freqtrade import file_of
 from mdata.domain.times import iso
+from mdata.domain.venue import Venue
 from mdata.errors import NotPermittedError, Stopped, StorageError
+from mdata.exchange import registry
 from mdata.fetching.wanted import Target
 from mdata.files import whole_bytes, without_planted_links
 from mdata.jobs.export import Exported, Selection
 from mdata.jobs.export import export as work
 from mdata.reading.kinds import Kind, file_name, kind_of
-from mdata.store.series import EXCHANGE
 
 
 def _kind(name: str, given: str | None) -> Kind:
@@ -66,10 +67,9 @@ def into_folder(
     names = [_name(target, kind, asked) for target in wanted]
     if double := next((name for name in names if names.count(name) > 1), None):
         raise typer.BadParameter(f"two series would be written to {double}: export one of them elsewhere")
-    folder = _folder(output, kind)
     found = []
     for target, name in zip(wanted, names, strict=True):
-        file = _file(folder / name, kit.loaded.settings.database_path)
+        file = _file(_folder(output, kind, target.venue) / name, kit.loaded.settings.database_path)
         found += _into(kit, file, kind, asked, [target])
     return found
 
@@ -77,18 +77,18 @@ def into_folder(
 def _name(target: Target, kind: Kind, asked: Selection) -> str:
     timeframe = (asked.resample or target.timeframe).name
     if kind.format != "freqtrade":
-        return file_name(EXCHANGE, target.symbol, timeframe, kind)
+        return file_name(target.venue.name, target.symbol, timeframe, kind)
     try:
-        return freqtrade_name(target.symbol, timeframe)
+        return file_of(*registry.adapter(target.venue).ccxt_pair(target.symbol), timeframe)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
 
 
-def _folder(output: Path | None, kind: Kind) -> Path:
+def _folder(output: Path | None, kind: Kind, venue: Venue) -> Path:
     if output is None or (output.exists() and not output.is_dir()):
         raise typer.BadParameter("freqtrade reads a folder, its datadir: name one with --output")
     # What freqtrade calls its datadir has a folder for each exchange.
-    folder = output / EXCHANGE if kind.format == "freqtrade" else output
+    folder = output / venue.name if kind.format == "freqtrade" else output
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except PermissionError as error:

@@ -12,8 +12,8 @@ from mdata.cli.job_run import More, run_job_with_more
 from mdata.config.values import timeframe as parse_timeframe
 from mdata.domain.series import Series
 from mdata.domain.suggest import did_you_mean
-from mdata.domain.symbol import parse_symbol
 from mdata.domain.timeframe import Timeframe
+from mdata.exchange.registry import parse_symbol, qualified
 from mdata.jobs import cleanup as job
 from mdata.jobs.cleanup import Removed
 from mdata.running.context import Context, JobLog, Limits
@@ -68,7 +68,7 @@ def _plan(kit: Kit, symbols: list[str], grids: list[Timeframe]) -> Answer:
 def _find(store: Store, log: JobLog, symbols: list[str], grids: list[Timeframe]) -> list[Series]:
     known = job.stored(store, symbols, grids)
     for symbol in symbols:
-        if symbol not in {series.symbol for series in known}:
+        if symbol not in {qualified(series.exchange, series.symbol) for series in known}:
             log.warning(f"nothing of {symbol} is stored{did_you_mean(symbol, job.stored_symbols(store))}")
     return known
 

@@ -4,15 +4,19 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from mdata import __version__, config, waiting
 from mdata.cli.closing import ending
 from mdata.cli.entry import Answer, Kit, Options, closing_line, conduct, duration, job_answer
+from mdata.domain.venue import Venue
+from mdata.exchange import registry
+from mdata.exchange.adapter import Exchange
 from mdata.locks import command_lock
 from mdata.mounts import refuse_remote
-from mdata.running.context import Context, Exchange, Limits, Progress
+from mdata.running.context import Context, Limits, Progress
 from mdata.running.result import JobResult
 from mdata.store.jobs import Origin
 from mdata.store.opening import open_store
@@ -77,37 +81,38 @@ def context(kit: Kit, limits: Limits, *, shows_progress: bool = True) -> Iterato
     settings = kit.loaded.settings
     refuse_remote(settings.database_path, "DATABASE_PATH")
     refuse_remote(settings.rate_limit_state_path, "RATE_LIMIT_STATE_PATH")
-    opened: list[Exchange] = []
 
-    def exchange() -> Exchange:
-        if not opened:
-            from mdata.exchange.rest import Rest
+    @cache
+    def exchange(venue: Venue) -> Exchange:
+        return registry.adapter(venue).open_rest(settings.rest_url(venue), kit.clock, kit.log.warning)
 
-            opened.append(Rest(settings.bitfinex_rest_url, kit.clock, kit.log.warning))
-        return opened[0]
+    @cache
+    def budget(venue: Venue) -> "RateLimit":
+        return rate_limit(kit, venue)
 
     # A terminal that systemd started hands its own id on to whatever is typed there: only the journal's counts.
     run_id = config.invocation_id() if config.is_journal(sys.stderr) else None
     origin = Origin(os.getpid(), os.uname().nodename, kit.clock.boot_id(), run_id, __version__)
     with open_store(settings.database_path, kit.log.warning) as store, progress(wanted=shows_progress) as report:
-        yield Context(settings, kit.clock, store, rate_limit(kit), exchange, kit.log, origin, limits, report)
+        yield Context(settings, kit.clock, store, budget, exchange, kit.log, origin, limits, report)
         store.checkpoint(over=_LARGE_LOG)
 
 
-def rate_limit(kit: Kit) -> "RateLimit":
-    """Return the shared rate budget that the settings name."""
+def rate_limit(kit: Kit, venue: Venue) -> "RateLimit":
+    """Return the shared rate budget of an exchange that the settings name."""
     import random
 
     from mdata.ratelimit import RateLimit
 
     settings = kit.loaded.settings
     return RateLimit(
-        settings.rate_limit_state_path,
+        settings.rate_state(venue),
         settings.rate_limit_delay,
         settings.rate_limit_min_backoff_seconds,
         kit.clock,
         random.SystemRandom(),
         settings.rate_limit_burst,
+        venue,
     )
 
 

@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from mdata.cli.failures import unforeseen
+from mdata.exchange.registry import HOME
 from mdata.exit_codes import BUG, EXIT_CODES, STORAGE
 from mdata.logs import StderrLog
 
@@ -85,7 +86,7 @@ class Commands(TyperGroup):
 app = typer.Typer(
     name="mdata",
     cls=Commands,
-    help=f"Keep a complete local store of Bitfinex candles, and prove that it is complete.\n\n{FIRST_STEPS}",
+    help=f"Keep a complete local store of {HOME.title} candles, and prove that it is complete.\n\n{FIRST_STEPS}",
     epilog=EPILOG,
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -1,16 +1,19 @@
 """The effective settings: options over environment over env file over defaults."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from mdata.config.files import EnvFile, find_env_file, read_env_file
 from mdata.config.folders import current_folder, user_folder
-from mdata.config.table import SETTINGS, Setting, Settings
+from mdata.config.table import ADDRESSES, SETTINGS, Setting, Settings, rest_setting
 from mdata.config.values import is_loopback
-from mdata.domain.pace import DOCUMENTED_PER_MINUTE, LEAST_DELAY
+from mdata.domain.timeframe import Timeframe
+from mdata.domain.venue import Venue
 from mdata.errors import ConfigurationError, MdataError
+from mdata.exchange import registry
 
 
 class Loaded(NamedTuple):
@@ -44,8 +47,12 @@ def load(
             found[field_of(setting)] = _value(setting, text, environment)
         except ValueError as error:
             faults.append(f"{origin}: {setting.name} is wrong: {error}")
-    if not faults and found["rehearsal"] is not None and not _is_local(found):
-        faults.append(f"{origins['MDATA_REHEARSAL']}: MDATA_REHEARSAL needs both Bitfinex URLs on this machine")
+    if not faults:
+        found["addresses"] = MappingProxyType({one.name: found.pop(field_of(one)) for one in ADDRESSES})
+        faults += _unserved(found["symbols"], found["timeframes"], origins)
+    if not faults and found["rehearsal"] is not None and not all(map(_is_local, found["addresses"].values())):
+        names = " and ".join(found["addresses"])
+        faults.append(f"{origins['MDATA_REHEARSAL']}: MDATA_REHEARSAL needs {names} on this machine")
     if faults:
         raise ConfigurationError("; ".join(faults) + "; correct it and run this again")
     warnings = (*file.warnings, *_if_readable_by_others(file), *_raise_delay(found, origins))
@@ -95,24 +102,43 @@ def field_of(setting: Setting) -> str:
     return setting.name.removeprefix("MDATA_").lower()
 
 
-def _is_local(found: Mapping[str, Any]) -> bool:
+def _is_local(url: str) -> bool:
     from urllib.parse import urlsplit
 
-    return all(is_loopback(urlsplit(found[name]).hostname or "") for name in ("bitfinex_rest_url", "bitfinex_ws_url"))
+    return is_loopback(urlsplit(url).hostname or "")
+
+
+def _unserved(symbols: Sequence[str], timeframes: Sequence[Timeframe], origins: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each timeframe that an exchange does not serve which the settings name."""
+    named = dict.fromkeys(registry.resolve(name)[0] for name in symbols)
+    return [
+        f"{origins['TIMEFRAMES']}: TIMEFRAMES is wrong: {venue.title} has no {grid.name} candles; there are "
+        f"{' '.join(one.name for one in venue.timeframes)}"
+        for venue in named
+        for grid in timeframes
+        if grid not in venue.timeframes
+    ]
 
 
 def _raise_delay(found: dict[str, Any], origins: Mapping[str, str]) -> list[str]:
     """Raise a delay that no exchange but one on this machine would bear, and return the sentence about it."""
-    from urllib.parse import urlsplit
-
     delay = found["rate_limit_delay"]
-    if delay >= LEAST_DELAY or is_loopback(urlsplit(found["bitfinex_rest_url"]).hostname or ""):
+    named: list[Venue] = [venue for venue, _ in map(registry.resolve, found["symbols"])]
+    windows = [
+        venue.window
+        for venue in named
+        if delay < venue.window.least_delay
+        and not _is_local(found["addresses"].get(rest_setting(venue), venue.rest_url))
+    ]
+    if not windows:
         return []
-    found["rate_limit_delay"] = LEAST_DELAY
-    meant = f"60 s ÷ {delay:g} s = {60 / delay:.0f} requests a minute" if delay else "no limit at all"
+    seconds, most, _ = slowest = max(windows, key=lambda window: window.least_delay)
+    found["rate_limit_delay"] = slowest.least_delay
+    many = f"{seconds / delay:.0f} requests {'a minute' if seconds == 60 else f'in {seconds:g} s'}" if delay else ""
+    meant = f"{seconds:g} s ÷ {delay:g} s = {many}" if delay else "no limit at all"
     sentence = (
         f"{origins['RATE_LIMIT_DELAY']}: RATE_LIMIT_DELAY={delay:g} means {meant}, and the exchange blocks whoever "
-        f"sends more than {DOCUMENTED_PER_MINUTE}: 60 s ÷ {DOCUMENTED_PER_MINUTE} = {LEAST_DELAY:g} s is used instead"
+        f"sends more than {most}: {seconds:g} s ÷ {most} = {slowest.least_delay:g} s is used instead"
     )
     return [sentence]
 

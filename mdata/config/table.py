@@ -1,12 +1,15 @@
 """The table of settings: each one's name, default, parser, and the sentence that explains it, once."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from mdata.config import values
 from mdata.domain.pace import Pace
 from mdata.domain.timeframe import MINUTE, TIMEFRAMES, Timeframe
+from mdata.domain.venue import Venue
+from mdata.exchange import registry
+from mdata.exchange.registry import HOME
 
 
 class Settings(NamedTuple):
@@ -39,8 +42,7 @@ class Settings(NamedTuple):
     revisit_hours: int
     recheck_days: int
     status_max_lag_minutes: int
-    bitfinex_rest_url: str
-    bitfinex_ws_url: str
+    addresses: Mapping[str, str]
     prometheus_textfile: Path | None
     ping_url: str | None
     notify_command: str | None
@@ -49,8 +51,25 @@ class Settings(NamedTuple):
 
     @property
     def pace(self) -> Pace:
-        """How fast the exchange may be asked."""
-        return Pace(self.rate_limit_delay, self.rate_limit_burst)
+        """How fast the home exchange may be asked."""
+        return self.pace_of(HOME)
+
+    def pace_of(self, venue: Venue) -> Pace:
+        """Return how fast an exchange may be asked."""
+        return Pace(self.rate_limit_delay, self.rate_limit_burst, venue.window)
+
+    def rest_url(self, venue: Venue) -> str:
+        """Return where an exchange is asked."""
+        return self.addresses.get(rest_setting(venue), venue.rest_url)
+
+    def stream_url(self, venue: Venue) -> str:
+        """Return where an exchange's stream is."""
+        return self.addresses.get(stream_setting(venue), venue.ws_url)
+
+    def rate_state(self, venue: Venue) -> Path:
+        """Return the file of an exchange's rate budget: each has its own, as each counts by itself."""
+        path = self.rate_limit_state_path
+        return path if venue == HOME else path.with_name(f"{path.stem}-{venue.name}{path.suffix}")
 
     @property
     def settle(self) -> int:
@@ -73,8 +92,29 @@ class Setting(NamedTuple):
     is_secret: bool = False
 
 
+def rest_setting(venue: Venue) -> str:
+    """Return the name of the setting that holds the address at which an exchange is asked."""
+    return f"{venue.name.upper()}_REST_URL"
+
+
+def stream_setting(venue: Venue) -> str:
+    """Return the name of the setting that holds the address of an exchange's stream."""
+    return f"{venue.name.upper()}_WS_URL"
+
+
+def _addresses(venue: Venue) -> Iterator[Setting]:
+    plain = "Plain http only to this machine, as for `mdata sandbox`."
+    yield Setting(rest_setting(venue), venue.rest_url, values.url("https", "http"), plain)
+    if venue.stream is not None:
+        yield Setting(stream_setting(venue), venue.ws_url, values.url("wss", "ws"), "Likewise, wss and ws.")
+
+
 _MINUTES = values.whole(1, 44_640)
 _DAYS = values.whole(0, 36_525)
+_BURST = values.whole(1, HOME.window.most)
+_SETTLE = str(max(venue.settle_seconds for venue in registry.venues()))
+
+ADDRESSES: tuple[Setting, ...] = tuple(one for venue in registry.venues() for one in _addresses(venue))
 
 CATEGORIES: dict[str, tuple[Setting, ...]] = {
     "What to keep": (
@@ -86,7 +126,7 @@ CATEGORIES: dict[str, tuple[Setting, ...]] = {
         Setting("BACKFILL_DAYS", "365", values.whole(0, 36_525), "How far back candles are wanted, in days."),
         Setting("BACKFILL_ON_STARTUP", "true", values.truth, "Timers: backfill once at each boot too."),
         Setting("BACKFILL_INTERVAL_MINUTES", "60", _MINUTES, "Timers: minutes between two runs."),
-        Setting("SETTLE_SECONDS", "120", values.whole(0, 86_400), "For how long closed candles may still change."),
+        Setting("SETTLE_SECONDS", _SETTLE, values.whole(0, 86_400), "For how long closed candles may still change."),
         Setting("REVISIT_HOURS", "24", values.whole(0, 168), "Compare so many hours again at every run of backfill."),
         Setting("RECHECK_DAYS", "90", values.whole(0, 3650), "Compare everything again in so many days; 0: never."),
     ),
@@ -112,7 +152,12 @@ CATEGORIES: dict[str, tuple[Setting, ...]] = {
     ),
     "Rate limit (per IP, shared by all processes)": (
         Setting("RATE_LIMIT_DELAY", "6.0", values.decimal(0, 3600), "Seconds per request on average, all together."),
-        Setting("RATE_LIMIT_BURST", "15", values.whole(1, 27), "Requests at once after a pause; 1: evenly spaced."),
+        Setting(
+            "RATE_LIMIT_BURST",
+            "15",
+            values.whole(1, HOME.window.most),
+            "Requests at once after a pause; 1: evenly spaced.",
+        ),
         Setting("RATE_LIMIT_MAX_RETRIES", "10", values.whole(0, 1000), "Further tries of a request that failed."),
         Setting(
             "RATE_LIMIT_MIN_BACKOFF_SECONDS", "60.0", values.decimal(0, 86_400), "Silence after a refusal, at least."
@@ -135,17 +180,7 @@ CATEGORIES: dict[str, tuple[Setting, ...]] = {
         Setting("NOTIFY_COMMAND", "", values.optional_command, "Run when a timed job fails.", is_secret=True),
         Setting("LOG_LEVEL", "INFO", values.level, "DEBUG, INFO, WARNING or ERROR."),
     ),
-    "Exchange": (
-        Setting(
-            "BITFINEX_REST_URL",
-            "https://api-pub.bitfinex.com/v2",
-            values.url("https", "http"),
-            "Plain http only to this machine, as for `mdata sandbox`.",
-        ),
-        Setting(
-            "BITFINEX_WS_URL", "wss://api-pub.bitfinex.com/ws/2", values.url("wss", "ws"), "Likewise, wss and ws."
-        ),
-    ),
+    "Exchange": ADDRESSES,
     "Rehearsal (against `mdata sandbox`, never in daily use)": (
         Setting(
             "MDATA_REHEARSAL",

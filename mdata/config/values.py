@@ -11,17 +11,12 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from mdata.domain.escape import quote
-from mdata.domain.symbol import parse_symbol
-from mdata.domain.timeframe import TIMEFRAMES, Timeframe
+from mdata.domain.timeframe import Timeframe
+from mdata.exchange import registry
 
 T = TypeVar("T")
 
 _TRUE, _FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
-_REFUSED_TIMEFRAMES = {
-    "4h": "Bitfinex has no 4h candles: use 1h, 3h or 6h",
-    "7d": "Bitfinex's 7D candles have been broken since 2016: use 1W",
-    "14d": "Bitfinex's 14D candles cannot be trusted: use 1W or 1D",
-}
 _NUMBER = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.ASCII | re.IGNORECASE)
 
 
@@ -56,8 +51,8 @@ def truth(text: str) -> bool:
 
 
 def symbols(text: str) -> tuple[str, ...]:
-    """Return trading pairs, separated by commas or spaces, as the exchange writes them."""
-    return _listed(text, parse_symbol)
+    """Return trading pairs, separated by commas or spaces, as `registry.parse_symbol` has them."""
+    return _listed(text, registry.parse_symbol)
 
 
 def timeframes(text: str) -> tuple[Timeframe, ...]:
@@ -67,13 +62,15 @@ def timeframes(text: str) -> tuple[Timeframe, ...]:
 
 def timeframe(text: str) -> Timeframe:
     """Return the timeframe of this name; 1m and 1M are different ones."""
-    if text in TIMEFRAMES:
-        return TIMEFRAMES[text]
-    if text.lower() in _REFUSED_TIMEFRAMES:
-        raise ValueError(f"{quote(text)} is not served: {_REFUSED_TIMEFRAMES[text.lower()]}")
-    close = [name for name in TIMEFRAMES if name.lower() == text.lower()] or get_close_matches(text, TIMEFRAMES, 1)
+    served = registry.timeframes()
+    if text in served:
+        return served[text]
+    refused = dict(pair for venue in registry.venues() for pair in venue.refused)
+    if text.lower() in refused:
+        raise ValueError(f"{quote(text)} is not served: {refused[text.lower()]}")
+    close = [name for name in served if name.lower() == text.lower()] or get_close_matches(text, served, 1)
     hint = f"did you mean {close[0]}? " if close else ""
-    raise ValueError(f"{quote(text)} is no timeframe; {hint}there are {' '.join(TIMEFRAMES)}")
+    raise ValueError(f"{quote(text)} is no timeframe; {hint}there are {' '.join(served)}")
 
 
 def _listed(text: str, parse: Callable[[str], T]) -> tuple[T, ...]:

@@ -88,7 +88,7 @@ class Candles(Sequence[Candle]):
         more = f", and {len(lacking) - _NAMED} more ranges" if len(lacking) > _NAMED else ""
         count = sum(self.grid.count(*part) for part in lacking)
         raise IncompleteError(
-            f"{count} of {self.intervals} intervals of {self.symbol} {self.timeframe} "
+            f"{count} of {self.intervals} intervals of {self.exchange}:{self.symbol} {self.timeframe} "
             f"{'is' if count == 1 else 'are'} unknown: {named}{more}; `mdata backfill` (with --since for what is "
             "older), `mdata detect-gaps` and `mdata repair` bring them",
             lacking,
@@ -183,7 +183,7 @@ class Candles(Sequence[Candle]):
         else:
             verdict = f"{sum(self.grid.count(*part) for part in self.unknown)} of {self.intervals} intervals unknown"
         return (
-            f"<Candles {self.symbol} {self.timeframe}, {iso(self.start)} to {iso(self.end)}: "
+            f"<Candles {self.exchange}:{self.symbol} {self.timeframe}, {iso(self.start)} to {iso(self.end)}: "
             f"{len(self)} candles, {verdict}>"
         )
 

@@ -11,12 +11,12 @@ from typing import NamedTuple, Self, SupportsIndex
 
 from mdata.clock import SystemClock
 from mdata.domain.interval import Range
-from mdata.domain.series import Series
+from mdata.domain.series import Series, name_of
 from mdata.domain.suggest import did_you_mean
-from mdata.domain.symbol import parse_symbol
 from mdata.domain.timeframe import Timeframe
 from mdata.domain.times import iso, parse_instant
 from mdata.errors import NotThereError, UsageError
+from mdata.exchange import registry
 from mdata.reading.candles import Candles
 from mdata.reading.look import at_hand, read
 from mdata.store import coverage
@@ -89,9 +89,9 @@ class Reader:
 
 
 class _Asked(NamedTuple):
-    """What candles are asked for, at `now` (ms UTC)."""
+    """What candles are asked for, at `now` (ms UTC); `pair` is as the settings write it."""
 
-    symbol: str
+    pair: str
     timeframe: Timeframe
     start: int | None
     end: int | None
@@ -106,12 +106,13 @@ class _Asked(NamedTuple):
         return asked
 
     def find(self, connection: Connection) -> Series:
-        series = table.find(connection, self.symbol, self.timeframe)
+        venue, symbol = registry.resolve(self.pair)
+        series = table.find(connection, venue, symbol, self.timeframe)
         if series is None:
-            name, stored = f"{self.symbol} {self.timeframe.name}", [one.name for one in table.every(connection)]
+            name, stored = name_of(venue, symbol, self.timeframe), [one.name for one in table.every(connection)]
             raise NotThereError(
                 f"nothing is stored of {name}{did_you_mean(name, stored)}; "
-                f"`mdata backfill --symbol {self.symbol} --timeframe {self.timeframe.name}` brings it"
+                f"`mdata backfill --symbol {self.pair} --timeframe {self.timeframe.name}` brings it"
             )
         return series
 
@@ -153,7 +154,7 @@ def _series(connection: Connection) -> list[StoredSeries]:
 
 def _symbol(text: str) -> str:
     try:
-        return parse_symbol(text)
+        return registry.parse_symbol(text)
     except ValueError as error:
         raise UsageError(str(error)) from error
 

@@ -1,8 +1,8 @@
 """How a pair of the sandbox is written on the command line."""
 
 from mdata.domain.interval import Range
-from mdata.domain.symbol import parse_symbol
 from mdata.domain.times import parse_instant
+from mdata.exchange.bitfinex.symbols import parse_symbol
 from mdata.sandbox.market import DEFAULT_LISTED, NEVER, Pair
 
 

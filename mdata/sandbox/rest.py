@@ -10,9 +10,10 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from mdata.domain.candle import Candle
 from mdata.domain.interval import Range
 from mdata.domain.timeframe import TIMEFRAMES
+from mdata.exchange.bitfinex.venue import BITFINEX
 from mdata.sandbox.market import Market
 
-DEFAULT_LIMIT, MAX_LIMIT = 100, 10_000
+DEFAULT_LIMIT, MAX_LIMIT = 100, BITFINEX.page_rows
 _END_OF_TIME = 2**53
 # How candles are asked for: from the beginning of time on, from an instant on, or back from one.
 FORMS = ("first", "forward", "backward")
@@ -60,7 +61,7 @@ def parse(target: str) -> CandleRequest | Reply | None:
     if len(pieces) != 5 or pieces[1:3] != ["v2", "candles"] or pieces[4].lower() not in {"hist", "last"}:
         return None
     kind, timeframe, symbol = (*pieces[3].split(":", 2), "", "")[:3]
-    if kind != "trade" or timeframe not in TIMEFRAMES or not symbol:
+    if kind != "trade" or BITFINEX.grid(timeframe) is None or not symbol:
         return error(10020, "key: invalid")
     query = {name: found[-1] for name, found in parse_qs(parts.query).items()}
     try:

@@ -8,6 +8,7 @@ from mdata.domain.candle import Candle
 from mdata.domain.timeframe import DAY
 from mdata.domain.times import iso
 from mdata.domain.view import Verdict
+from mdata.exchange.registry import qualified
 from mdata.jobs.chart import Chart
 from mdata.screen.words import folded
 
@@ -84,7 +85,7 @@ def _columns(chart: Chart) -> list[_Column]:
 
 
 def _title(chart: Chart, candles: list[Candle], width: int) -> list[Text]:
-    name = Text(f"{chart.series.symbol} {chart.bucket.name}", style="bold")
+    name = Text(f"{qualified(chart.series.exchange, chart.series.symbol)} {chart.bucket.name}", style="bold")
     start, end = (iso(instant)[:16].replace("T", " ") for instant in chart.shown)
     parts = [name, Text(f"{start} to {end} UTC", style="dim")]
     if candles:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from mdata.domain.coverage_bar import Cell, draw
 from mdata.domain.times import iso
+from mdata.fetching.wanted import target_of
 from mdata.jobs.status import SeriesState
 from mdata.logs import harmless
 from mdata.screen.words import folded, last_seen, short_duration
@@ -68,7 +69,7 @@ def figures(one: SeriesState, max_lag: int, now: int) -> Row:
     """Return what is told of a series beside its strip; `max_lag` (s) is what counts as behind."""
     counts = one.counts
     return [
-        Text(harmless(one.series.name), style="bold"),
+        Text(harmless(target_of(one.series).as_written), style="bold"),
         Text("-" if counts.first is None else iso(counts.first)[:10]),
         Text(last_seen(counts.last, now)),
         _lag(one, max_lag),

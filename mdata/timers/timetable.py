@@ -111,7 +111,10 @@ def _refuse_more_than_the_budget(settings: Settings, found: list[Scheduled]) -> 
     """
     series, pace = len(settings.symbols) * len(settings.timeframes), settings.pace
     asking = [one for one in found if one.job in {"backfill", "update"} and one.is_enabled]
-    delay, name = pace.sustained, "RATE_LIMIT_DELAY" if pace.sustained == pace.delay else "27 a minute at most"
+    delay, name = (
+        pace.sustained,
+        "RATE_LIMIT_DELAY" if pace.sustained == pace.delay else f"{pace.window.most} a minute at most",
+    )
     share = sum(series * delay / one.cadence for one in asking)
     if share <= 1:
         for one in asking:

@@ -14,6 +14,7 @@ from mdata.domain.series import Series
 from mdata.domain.timeframe import Timeframe
 from mdata.domain.times import parse_instant
 from mdata.errors import MdataError
+from mdata.exchange import registry
 from mdata.exit_codes import USAGE
 from mdata.running.result import envelope
 from mdata.store import series as table
@@ -47,16 +48,16 @@ class CandleAnswers:
             return 503, _json(envelope("candles", error.exit_code, str(error), {}))
 
     def _found(self, parameters: Parameters) -> bytes:
-        symbol, timeframe = _named(parameters)
+        name, timeframe = _named(parameters)
         now = self._clock.now()
         asked = [one(parameters, name, lambda text: parse_instant(text, now)) for name in ("start", "end")]
         store = open_for_reading(self._settings.database_path)
         if store is None:
             raise ValueError("nothing is stored yet")
         with store, store.read() as connection:
-            series = table.find(connection, symbol, timeframe)
+            series = table.find(connection, *registry.resolve(name), timeframe)
             if series is None:
-                raise ValueError(f"nothing is stored of {symbol} {timeframe.name}")
+                raise ValueError(f"nothing is stored of {name} {timeframe.name}")
             wanted = series.wanted(now, self._settings.settle)
             whole = span(connection, series, wanted)
             shown = Range(*(end if given is None else given for end, given in zip(whole, asked, strict=True)))
@@ -96,6 +97,7 @@ def _told(connection: Connection, series: Series, whole: Range, shown: Range, bu
         0,
         None,
         {
+            "exchange": series.exchange,
             "symbol": series.symbol,
             "timeframe": series.timeframe.name,
             "bucket": bucket.name,
@@ -111,7 +113,7 @@ def _told(connection: Connection, series: Series, whole: Range, shown: Range, bu
 
 
 def _named(parameters: Parameters) -> tuple[str, Timeframe]:
-    """Return the symbol and the timeframe of the one series that a request is about."""
+    """Return the pair and the timeframe of the one series that a request is about."""
     symbols = one(parameters, "symbol", values.symbols)
     timeframes = one(parameters, "timeframe", values.timeframes)
     if not symbols or not timeframes or len(symbols) > 1 or len(timeframes) > 1:

@@ -11,6 +11,7 @@ from mdata.clock import Clock
 from mdata.config import Settings
 from mdata.domain.coverage_bar import draw
 from mdata.domain.times import human_duration
+from mdata.exchange import registry
 from mdata.health import Tolerance, complaints, notes
 from mdata.jobs.status import SeriesState, with_next_runs
 from mdata.web.listing import ORDERS, choose, read
@@ -48,6 +49,7 @@ def home(parameters: Parameters, settings: Settings, clock: Clock) -> dict[str, 
 def _series(state: SeriesState, told: Mapping[str, Any]) -> dict[str, Any]:
     wanted = told["final"] + told["provisional"] + told["unknown"]
     name = {"symbol": told["symbol"], "timeframe": told["timeframe"]}
+    written = registry.qualified(state.series.exchange, state.series.symbol)
     every = {"exchange": told["exchange"], **name, "_sort_desc": "open_time"}
     cells = draw(state.series.timeframe, state.counts.wanted, state.known, _WIDTH)
     return {
@@ -57,7 +59,8 @@ def _series(state: SeriesState, told: Mapping[str, Any]) -> dict[str, Any]:
         "first_shown": _minute(told["first"]),
         "last_shown": _minute(told["last"]),
         "lag": human_duration(told["lag_seconds"]),
-        "page": address(told["symbol"], told["timeframe"]),
+        "symbol": written,
+        "page": address(written, told["timeframe"]),
         "latest": f"/{DATABASE}/latest?{urlencode(name)}",
         "every": f"/{DATABASE}/ohlcv?{urlencode(every)}",
     }

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from mdata.exchange.registry import HOME
 from mdata.store.schema_docs import TABLES, Table
 from mdata.web.queries import QUERIES
 
@@ -19,7 +20,7 @@ def metadata() -> dict[str, Any]:
     """Return Datasette's metadata for a store."""
     return {
         "title": "mdata",
-        "description": "Bitfinex candles, and the ledger that proves which of them are complete.",
+        "description": f"{HOME.title} candles, and the ledger that proves which of them are complete.",
         "databases": {
             DATABASE: {
                 "description": "Everything that is stored. Instants are ms since 1970 UTC, and are shown as dates.",

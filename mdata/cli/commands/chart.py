@@ -117,6 +117,7 @@ def _told(one: "Chart") -> dict[str, Any]:
     from mdata.domain.times import iso
 
     return {
+        "exchange": one.series.exchange,
         "symbol": one.series.symbol,
         "timeframe": one.bucket.name,
         "source": one.series.timeframe.name,

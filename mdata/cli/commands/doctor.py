@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mdata.checkup import Finding
+    from mdata.exchange.adapter import Exchange
 
 
 def doctor(
@@ -36,21 +37,23 @@ def _doctor(kit: Kit, *, is_deep: bool, fixes: bool) -> Answer:
     from mdata.checkup import PROBLEM
     from mdata.cli.job_run import rate_limit
     from mdata.domain.next_attempt import AT_ONCE
-    from mdata.exchange.rest import Rest
+    from mdata.exchange import registry
     from mdata.exit_codes import OK, WORK_REMAINS
     from mdata.jobs import doctor as job
 
-    opened: list[Rest] = []
+    opened: list[Exchange] = []
 
-    def exchange(warn: "Callable[[str], None]") -> Rest:
-        opened.append(Rest(kit.loaded.settings.bitfinex_rest_url, kit.clock, warn))
+    def exchange(warn: "Callable[[str], None]") -> "Exchange":
+        url = kit.loaded.settings.rest_url(registry.HOME)
+        opened.append(registry.adapter(registry.HOME).open_rest(url, kit.clock, warn))
         return opened[0]
 
     fixed = job.fix(kit.loaded.settings.database_path) if fixes else []
     for sentence in fixed:
         kit.log.info(sentence)
     try:
-        found = job.examine(job.Patient(kit.loaded, kit.clock, rate_limit(kit), exchange), deep=is_deep)
+        patient = job.Patient(kit.loaded, kit.clock, rate_limit(kit, registry.HOME), exchange)
+        found = job.examine(patient, deep=is_deep)
     finally:
         for one in opened:
             one.close()

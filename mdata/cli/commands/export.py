@@ -136,7 +136,7 @@ def _is_dir(path: Path) -> bool:
 def _verdict(kit: Kit, found: "list[Exported]") -> tuple[int, str | None]:
     missing = []
     for one in found:
-        name = f"{one.symbol} {one.timeframe}"
+        name = f"{one.exchange}:{one.symbol} {one.timeframe}"
         if one.start is None:
             missing.append(f"nothing is stored of {name}")
         elif not one.is_complete:

@@ -69,14 +69,17 @@ def _tell_what_is_stored(kit: Kit, symbols: list[str]) -> None:
 
 def _show(rows: list[dict[str, Any]]) -> None:
     from mdata import render
+    from mdata.exchange.registry import qualified
 
     if not sys.stdout.isatty():
         columns = ["id", "symbol", "timeframe", "start", "end", "intervals", "status", "attempts", "reason"]
+        columns.append("exchange")
         render.table(columns, [[row[column] for column in columns] for row in rows])
         return
     columns = ["id", "series", "start (UTC)", "end (UTC)", "intervals", "status", "attempts"]
     keys = ("start", "end", "intervals", "status", "attempts")
-    cells = [[row["id"], f"{row['symbol']} {row['timeframe']}", *map(row.get, keys)] for row in rows]
+    names = [f"{qualified(row['exchange'], row['symbol'])} {row['timeframe']}" for row in rows]
+    cells = [[row["id"], name, *map(row.get, keys)] for row, name in zip(rows, names, strict=True)]
     render.listing(columns, cells, [row["reason"] for row in rows])
 
 

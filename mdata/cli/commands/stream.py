@@ -12,8 +12,11 @@ from mdata.cli.entry import Answer, Kit, Options, conduct, duration
 
 if TYPE_CHECKING:
     import threading
+    from contextlib import AbstractContextManager
 
     from mdata.cli.candle_lines import Lines
+    from mdata.domain.venue import Venue
+    from mdata.exchange.adapter import Line
     from mdata.jobs.stream import Outside
     from mdata.streaming.stream_view import StreamView
 
@@ -86,15 +89,21 @@ def _outside(
     import random
 
     from mdata.config.systemd import notify_socket
-    from mdata.exchange.socket import connect
+    from mdata.errors import UnreachableError
+    from mdata.exchange import registry
     from mdata.jobs.stream import Outside
     from mdata.service_manager import Notifier
 
-    url, clock = kit.loaded.settings.bitfinex_ws_url, kit.clock
+    settings, clock = kit.loaded.settings, kit.clock
     tell = (lambda *_: None) if printed is None else printed.tell
-    return Outside(
-        lambda: connect(url, clock.now), random.SystemRandom().uniform, halt, Notifier(notify_socket()), show, tell
-    )
+
+    def connect(venue: "Venue") -> "AbstractContextManager[Line]":
+        open_stream = registry.adapter(venue).open_stream
+        if open_stream is None:
+            raise UnreachableError(f"{venue.title} has no stream of candles")
+        return open_stream().connect(settings.stream_url(venue), clock.now)
+
+    return Outside(connect, random.SystemRandom().uniform, halt, Notifier(notify_socket()), show, tell)
 
 
 @contextmanager

@@ -115,6 +115,7 @@ def _show(found: "Verified") -> None:
     import sys
 
     from mdata import render
+    from mdata.exchange.registry import qualified
 
     doubts = _doubts(found)
     if not sys.stdout.isatty():
@@ -128,6 +129,7 @@ def _show(found: "Verified") -> None:
     )
     if doubts:
         keys = ("start", "end", "intervals", "recorded", "stored")
-        cells = [[f"{doubt['symbol']} {doubt['timeframe']}", *map(doubt.get, keys)] for doubt in doubts]
+        names = [f"{qualified(doubt['exchange'], doubt['symbol'])} {doubt['timeframe']}" for doubt in doubts]
+        cells = [[name, *map(doubt.get, keys)] for name, doubt in zip(names, doubts, strict=True)]
         columns = ["series", "start (UTC)", "end (UTC)", "intervals", "recorded", "stored"]
         render.listing(columns, cells, [doubt["reason"] for doubt in doubts])

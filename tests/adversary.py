@@ -65,7 +65,8 @@ class Finished(NamedTuple):
 
     @property
     def json(self) -> dict[str, Any]:
-        return json.loads(self.out)
+        found: dict[str, Any] = json.loads(self.out)
+        return found
 
 
 @contextmanager

@@ -63,7 +63,8 @@ class Browser:
             message = json.loads(self._socket.recv(timeout=60))
             if message.get("id") == self._number:
                 assert "error" not in message, message["error"]
-                return message["result"]
+                found: dict[str, Any] = message["result"]
+                return found
             self._note(message)
 
     def _note(self, event: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -105,7 +105,8 @@ class Ended:
 
     @property
     def json(self) -> dict[str, Any]:
-        return json.loads(self.out)
+        found: dict[str, Any] = json.loads(self.out)
+        return found
 
 
 class Folder:
@@ -114,7 +115,7 @@ class Folder:
     def __init__(self, path: Path, sandbox: Sandbox) -> None:
         self.path, self.sandbox = path, sandbox
         self.database = path / "mdata.db"
-        self.before: list[str | Path] = []  # what the command line is run by: strace, setpriv
+        self.before: Sequence[str | Path] = []  # what the command line is run by: strace, setpriv
         self.settings = {
             "BITFINEX_REST_URL": sandbox.rest_url,
             "BITFINEX_WS_URL": sandbox.ws_url,
@@ -153,7 +154,8 @@ class Folder:
         ).returncode  # fmt: skip
 
     def json_in(self, name: str) -> dict[str, Any]:
-        return json.loads((self.path / name).read_text())
+        found: dict[str, Any] = json.loads((self.path / name).read_text())
+        return found
 
     def show(self, *arguments: str, typed: str = "", **settings: str) -> tuple[int, str]:
         """Run a command at a terminal; return its exit code and what the terminal shows."""

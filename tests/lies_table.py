@@ -187,7 +187,7 @@ def late(life: Life, symbol: str, length: int, seconds: int) -> None:
 def take(life: Life, symbol: str, back: int, values: tuple[float, ...] | None) -> None:
     rows = [row[0] for row in stored(life.database, symbol, "1m") if row[0] < NOW - back]
     for time in rows[-3:]:
-        life.sandbox.market.revised[symbol, "1m", time] = None if values is None else (time, *values)  # type: ignore[assignment]
+        life.sandbox.market.revised[symbol, "1m", time] = None if values is None else (time, *values)
 
 
 NINES = (9.0, 9.0, 9.0, 9.0, 9.0)

@@ -30,7 +30,8 @@ def content(path: Path) -> dict[str, list[tuple[object, ...]]]:
 def identity(path: Path) -> tuple[str, int]:
     connection = sqlite3.connect(path)
     try:
-        return connection.execute("SELECT id, generation FROM store").fetchone()
+        found: tuple[str, int] = connection.execute("SELECT id, generation FROM store").fetchone()
+        return found
     finally:
         connection.close()
 

@@ -5,6 +5,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from chromium import BINARY, Browser
@@ -119,7 +120,7 @@ def test_without_a_mouse(server: Served, browser: Browser) -> None:
     assert browser.evaluate("document.activeElement.getBoundingClientRect().left") >= 0
     browser.press("Enter")
     browser.until("document.activeElement.id === 'content'")
-    reached = []
+    reached: list[Any] = []
     while "Menu of the column timeframe" not in reached:
         assert len(reached) < 60, reached
         browser.press("Tab")

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import DAY, NOW, Market, Sandbox, truth
+from conftest import DAY, NOW, truth
 
 from mdata.clock import RehearsalClock, SystemClock
-from mdata.sandbox.server import parse_fault
+from mdata.sandbox.market import Market
+from mdata.sandbox.server import Sandbox, parse_fault
 
 CLIENTS = Path(__file__).parent.parent / ".envs" / "clients" / "bin" / "python"
 needs_clients = pytest.mark.skipif(

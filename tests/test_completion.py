@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import MDATA, Folder
@@ -70,7 +71,7 @@ def test_tab_knows_what_the_exchange_lists_once_it_was_asked(stored: Folder) -> 
 @pytest.mark.parametrize("settings", [
     {}, {"TIMEFRAMES": "4h"}, {"DATABASE_PATH": "/proc/1/mem"}, {"MDATA_ENV_FILE": "/nowhere.env"},
 ])  # fmt: skip
-def test_tab_neither_fails_nor_prints_without_a_store(folder: Folder, settings: dict[str, str]) -> None:
+def test_tab_neither_fails_nor_prints_without_a_store(folder: Folder, settings: dict[str, Any]) -> None:
     assert press_tab(folder, "status", "-s", "tB", **settings) in ([], ["tBTCUSD"])
     assert "1h" in press_tab(folder, "status", "-t", "", **settings)
     assert not folder.database.exists()

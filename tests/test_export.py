@@ -259,7 +259,7 @@ def test_a_signal_does_not_wait_for_a_reader_who_does_not_read(filled: Folder, w
     wait(lambda: waits_for_its_reader(process.pid))
     process.send_signal(signal.SIGTERM)
     try:
-        assert process.communicate(timeout=10) == (None, "")
+        assert list(process.communicate(timeout=10)) == [None, ""]
     finally:
         os.close(read)
         process.kill()

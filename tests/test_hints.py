@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from answers import Judge, answer, at, minute, refused, span
@@ -52,7 +53,7 @@ def test_a_coarse_candle_that_its_minutes_add_up_to_is_no_hint(one: Judge) -> No
 @pytest.mark.parametrize(
     "coarse", [{"high": 1.1}, {"low": 0.9}, {"volume": 60.1}], ids=["a higher high", "a lower low", "more volume"]
 )
-def test_more_range_or_volume_than_the_minutes_have_is_a_hint(one: Judge, coarse: dict[str, float]) -> None:
+def test_more_range_or_volume_than_the_minutes_have_is_a_hint(one: Judge, coarse: dict[str, Any]) -> None:
     tell(one, 1, **coarse)
     assert found(one).parts == [HOURS[1]]
 

@@ -31,7 +31,7 @@ def read(path: Path) -> dict[str, list[tuple[dict[str, str], float]]]:
 
 def value(found: dict[str, Any], name: str, **labels: str) -> float:
     (only,) = [number for has, number in found[name] if has == labels]
-    return only
+    return float(only)
 
 
 @pytest.fixture

@@ -30,8 +30,8 @@ def assert_rules(sent: list[float], pace: Pace, arrived: list[float] | None = No
     for earlier, later in zip(sent, sent[1:], strict=False):
         assert later - earlier >= SPACING - 1e-9
     at = sorted(arrived or sent)
-    for first in at:
-        assert sum(first <= other < first + MINUTE - 1e-6 for other in at) <= MOST_PER_MINUTE
+    for begin in at:
+        assert sum(begin <= other < begin + MINUTE - 1e-6 for other in at) <= MOST_PER_MINUTE
 
 
 @given(paces, st.lists(st.tuples(idle, st.floats(0, 3), st.floats(0, 1), st.booleans()), min_size=1, max_size=80))

@@ -122,7 +122,8 @@ def test_a_monitor_that_drips_is_left_after_a_while(
     wait: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ping, "SECONDS", 0.5)
-    stop, warned = threading.Event(), []
+    stop = threading.Event()
+    warned: list[str] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def drip() -> None:

@@ -254,7 +254,7 @@ def test_a_known_first_candle_is_asked_for_again_every_month_and_when_it_has_set
 
 
 def test_of_a_series_without_a_candle_the_first_one_is_asked_for_when_an_answer_has_been_empty() -> None:
-    given = {"hull": None, "to": None, "last": None}
+    given: dict[str, Any] = {"hull": None, "to": None, "last": None}
     assert not asks_first(ledger(**given))
     assert asks_first(ledger(doubt(0, 1000), **given))
     assert asks_first(ledger(doubt(0, 1000), doubt(7, 8, "first"), **given))

@@ -399,7 +399,7 @@ def test_a_folder_without_write_access_will_do(filled: Folder, mode: int, *, is_
     if is_open:
         # A service of another user has it open, and its log holds what is newest.
         code = (
-            "import sys; from pathlib import Path; from mdata.store.engine import open_store\n"
+            "import sys; from pathlib import Path; from mdata.store.opening import open_store\n"
             "store = open_store(Path(sys.argv[1]))\n"
             "with store.write() as c: c.execute('DELETE FROM candles WHERE series_id = 1 AND open_time % 120000')\n"
             "print('ready', flush=True); sys.stdin.read()"
@@ -455,7 +455,7 @@ def test_all_that_the_package_offers_is_there() -> None:
         assert getattr(mdata, name) is not None
     assert set(mdata.__all__) <= set(dir(mdata))
     with pytest.raises(AttributeError, match="has no attribute 'opne'"):
-        mdata.opne  # type: ignore[attr-defined]  # noqa: B018
+        mdata.opne  # noqa: B018
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 from conftest import NOW, SetClock, stored
 from test_gaps import delete, repair_fully
 
+from mdata.domain.candle import Candle
 from mdata.domain.timeframe import DAY, TIMEFRAMES
 from mdata.jobs.backfill import backfill
 from mdata.jobs.detect_gaps import detect_gaps
@@ -23,15 +24,18 @@ OURS = Path(__file__).parent.parent / "demo" / "data"
 OTHERS = Path(os.environ.get("MDATA_RECORDINGS", Path(__file__).parent.parent.parent / "shared" / "data" / "other"))
 
 
-def load(name: str) -> tuple[str, str, list[tuple[float, ...]]]:
+def load(name: str) -> tuple[str, str, list[Candle]]:
     if name.endswith(".json"):
         return read_recording(OURS / name, NOW)
     path = OTHERS / name
     if not path.exists():
         pytest.skip(f"{path} is not here: recordings under another licence are not part of this repository")
     with gzip.open(path, "rt") as stream:
-        rows = [(int(r["mts"]), *(float(r[k]) for k in ("open", "high", "low", "close", "volume")))
-                for r in csv.DictReader(stream) if float(r["volume"]) > 0]  # fmt: skip
+        told = [row for row in csv.DictReader(stream) if float(row["volume"]) > 0]
+    rows: list[Candle] = [
+        (int(r["mts"]), float(r["open"]), float(r["high"]), float(r["low"]), float(r["close"]), float(r["volume"]))
+        for r in told
+    ]
     pair, timeframe = name.split(".", maxsplit=1)[0].split("-")
     moved = (NOW - rows[-1][0] - 3_600_000) // DAY * DAY
     return f"t{pair.replace('_', '')[:6]}", timeframe, [(row[0] + moved, *row[1:]) for row in rows]
@@ -47,7 +51,7 @@ def test_every_hole_is_explained_and_lost_rows_come_back(
 ) -> None:
     symbol, timeframe, candles = load(name)
     grid = TIMEFRAMES[timeframe]
-    sandbox.market.recorded[symbol, timeframe] = candles  # type: ignore[assignment]
+    sandbox.market.recorded[symbol, timeframe] = candles
     given = context(SYMBOLS=symbol, TIMEFRAMES=timeframe)
     assert backfill(given).exit == 0
     assert stored(given.store.path, symbol, timeframe) == candles

@@ -36,7 +36,8 @@ def ask(sandbox: Sandbox, symbol: str = "tBTCUSD", timeframe: str = "1m", **quer
     parameters = {"sort": 1, "start": START, "limit": 1000} | query
     answer = httpx.get(f"{sandbox.rest_url}/candles/trade:{timeframe}:{symbol}/hist", params=parameters)
     assert answer.status_code == 200, answer.text
-    return answer.json()
+    found: list[list[Any]] = answer.json()
+    return found
 
 
 def opens(rows: list[list[Any]]) -> list[int]:

@@ -40,7 +40,7 @@ class Client:
         self.say(**event)
         return self.hear()
 
-    def subscribe(self, key: str = BTC, **more: Any) -> tuple[int, list[list[float]]]:
+    def subscribe(self, key: str = BTC, **more: Any) -> tuple[int, list[list[Any]]]:
         """Subscribe; give the channel's number and the snapshot."""
         told = self.ask(event="subscribe", channel="candles", key=key, **more)
         assert told["event"] == "subscribed", told
@@ -322,7 +322,8 @@ def test_twenty_five_series_keep_up_with_a_clock_600_times_as_fast_as_life(marke
     names = [f"tP{number:02}USD" for number in range(25)]
     market.pairs |= {name: Pair(name, density=0.3 + number % 3) for number, name in enumerate(names)}
     clock = RehearsalClock(NOW, SystemClock().boottime(), 600)
-    keys, latest = {}, {}
+    keys: dict[Any, Any] = {}
+    latest: dict[tuple[Any, Any], Any] = {}
     with Sandbox(market, clock) as sandbox, client(sandbox) as told:
         told.say(event="conf", flags=32_768)
         for name in names:

@@ -9,7 +9,7 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -122,7 +122,7 @@ def soak(path: Path, series: int, speed: float) -> Iterator[Soak]:
         yield Soak(path, sandbox, origin)
 
 
-def order(running: Soak, faults: list[dict[str, object]]) -> None:
+def order(running: Soak, faults: Sequence[object]) -> None:
     now = running.clock.now()
     running.folder.sandbox.order([StreamFault.parse(json.dumps(one), now) for one in faults])
 

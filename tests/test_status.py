@@ -91,7 +91,7 @@ def test_counts_are_those_of_a_count_by_hand(
                     time for time, case in zip(times, cases, strict=True)
                     if part.start <= time < part.end and CASES[case][1] != "none"
                 ]  # fmt: skip
-                cover(connection, series, part, kind, had)  # type: ignore[arg-type]
+                cover(connection, series, part, kind, had)
         gone = [time for time, case in zip(times, cases, strict=True) if CASES[case][1] in {"deleted", "restored"}]
         candles.delete(connection, series.id, gone)
         back = [time for time, case in zip(times, cases, strict=True) if CASES[case][1] == "restored"]

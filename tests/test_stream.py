@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Folder, hurried, stored, truth
@@ -105,7 +106,7 @@ def test_the_service_manager_is_told(fast: Folder) -> None:
         manager.bind(str(fast.path / "notify"))
         manager.settimeout(30)
         process = fast.start("stream", "--for", "2m", NOTIFY_SOCKET=str(fast.path / "notify"))
-        told = []
+        told: list[Any] = []
         while not told or "STOPPING=1" not in told[-1]:
             told.append(manager.recv(4096).decode())
         assert process.wait(30) == 0

@@ -38,7 +38,8 @@ def run(running: Soak, seconds: int, *faults: dict[str, Any]) -> dict[str, Any]:
         time.sleep(0.01)
     out, err = process.communicate(timeout=120)
     assert "Traceback" not in err, err
-    return json.loads(out)
+    found: dict[str, Any] = json.loads(out)
+    return found
 
 
 def test_a_silent_stall_is_noticed_within_45_seconds(tmp_path: Path) -> None:

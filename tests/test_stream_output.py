@@ -19,7 +19,8 @@ __all__ = ["fast"]
 def candles(folder: Folder) -> int:
     if not folder.database.exists() or folder.rows("SELECT count(*) FROM sqlite_master") == [(0,)]:
         return 0
-    return folder.rows("SELECT count(*) FROM candles")[0][0]
+    found: int = folder.rows("SELECT count(*) FROM candles")[0][0]
+    return found
 
 
 def test_a_reader_that_leaves_does_not_stop_the_stream(fast: Folder) -> None:

@@ -7,6 +7,7 @@ import socket
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ def test_timers_fire_and_jobs_write_the_store_as_mdata(host: Host, live: Sandbox
     for job in ("backfill", "detect-gaps", "repair", "status"):
         host.every(job, "*:*:0/2 UTC")
     for job in ("backfill", "detect-gaps", "repair"):
-        host.until(lambda job=job: len(host.jobs(job)) >= 3)
+        host.until(partial(lambda job: len(host.jobs(job)) >= 3, job))
         assert {outcome for outcome, *_ in host.jobs(job)} <= {"ok", "running"}
     assert_store_is_true(host, live)
     made = [path for path in host.state.iterdir() if path.is_file() and not path.name.endswith(".timers.json")]
@@ -213,7 +214,7 @@ def test_what_is_green_and_what_is_told(host: Host, live: Sandbox) -> None:
         for count in (1, 2, 3):
             assert ends_with(f"{job}.service") == ("exit-code", code)
             # Each failure starts the notifier, but no second time while it is at work.
-            host.until(lambda count=count: len(tellings(job)) == count)
+            host.until(partial(lambda count: len(tellings(job)) == count, count))
             host.until(lambda: host.show(f"mdata-notify@{job}.service", "ActiveState")["ActiveState"] == "inactive")
         assert ["told already" in line for line in tellings(job)] == [False, True, True]
 
@@ -310,7 +311,7 @@ def test_missed_runs_are_caught_up_once_and_each_boot_backfills(host: Host, live
     assert not (stamps / "stamp-mdata-update.timer").exists()
     host.start()
     for job in ("backfill", "repair"):
-        host.until(lambda job=job: len(host.jobs(job)) > before[job])
+        host.until(partial(lambda job: len(host.jobs(job)) > before[job], job))
     host.until(lambda: all(outcome == "ok" for outcome, *_ in host.jobs("backfill") + host.jobs("repair")))
     shown = {
         one["unit"]: one for one in json.loads(host.systemctl("list-timers", "--all", "--output=json", "mdata-*"))
@@ -435,7 +436,7 @@ def test_a_users_own_manager(host: Host, live: Sandbox) -> None:
         return int(found[0][0]) if found else 0
 
     for job in ("backfill", "detect-gaps", "repair"):
-        host.until(lambda job=job: runs(job) >= 2)
+        host.until(partial(lambda job: runs(job) >= 2, job))
     assert database.stat().st_mode & 0o777 == 0o600
     shown = json.loads(host.mdata("timers", "show", "--json", user="ann").stdout)
     assert (shown["manager"], shown["user"], shown["answers"]) == ("user", "ann", True)

@@ -16,6 +16,7 @@ from test_gaps import delete, gap_ranges, repair_fully
 from mdata.domain.candle import LARGEST, fault
 from mdata.domain.gaps import missing
 from mdata.domain.interval import Range
+from mdata.domain.series import Series
 from mdata.domain.timeframe import TIMEFRAMES
 from mdata.errors import StorageError
 from mdata.jobs.backfill import backfill
@@ -27,6 +28,7 @@ from mdata.running.context import Context, Limits
 from mdata.sandbox.server import Sandbox
 from mdata.store import audit, coverage
 from mdata.store import series as table
+from mdata.store.connection import Connection
 from mdata.store.opening import open_store
 from mdata.store.sqlite import sqlite3
 
@@ -426,12 +428,12 @@ price = st.one_of(
 
 @given(time=st.integers(-5, 5), values=st.tuples(price, price, price, price, price))
 def test_what_the_store_calls_unsound_is_what_a_page_calls_so(time: int, values: tuple[float, ...]) -> None:
-    connection = sqlite3.connect(":memory:")
+    connection = sqlite3.connect(":memory:", factory=Connection)
     connection.execute("CREATE TABLE candles (series_id, open_time, open, high, low, close, volume)")
     row = (time * MINUTE // 4, *values)
     connection.execute("INSERT INTO candles VALUES (1, ?, ?, ?, ?, ?, ?)", row)
     grid = TIMEFRAMES["1m"]
-    series = table.Series(1, "bitfinex", "tBTCUSD", grid, 0, 0, 0, None, None, None, None)
+    series = Series(1, "bitfinex", "tBTCUSD", grid, 0, 0, 0, None, None, None, None)
     found = audit.find_refused(connection, series)
     connection.close()
     assert bool(found) == (fault(row, grid) is not None)  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ from mdata.domain.timeframe import TIMEFRAMES
 from mdata.store import candles
 from mdata.store import series as table
 from mdata.store.candles import PUBLIC
+from mdata.store.connection import Connection
 from mdata.store.migrations import migrations
 from mdata.store.opening import open_store
 from mdata.store.schema import APPLICATION_ID, SCHEMA_VERSION
@@ -22,7 +23,7 @@ ROWS = [(60_000 * minute, 1.5, 2.5, 0.5, 1.25, 9.0 + minute) for minute in range
 
 def first_release(path: Path) -> None:
     """Make a store as the first release did."""
-    connection = sqlite3.connect(path, isolation_level=None)
+    connection = sqlite3.connect(path, isolation_level=None, factory=Connection)
     migrations.apply(Database(connection, recursive_triggers=False), stop_before="m004_typed_view")
     connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
     connection.execute("PRAGMA user_version=1")

@@ -21,7 +21,7 @@ def checked_out() -> str:
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    pip: list[str | Path] = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", folder, HERE], check=True, timeout=300, cwd=folder)
     (found,) = folder.glob("mdata_candles-*.whl")
     return found
@@ -33,7 +33,15 @@ def installed(wheel: Path) -> Path:
     folder = wheel.parent / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True, timeout=300)
     python = folder / "bin" / "python"
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", "--python", python]
+    pip: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--disable-pip-version-check",
+        "--quiet",
+        "--python",
+        python,
+    ]
     subprocess.run([*pip, "install", "--no-deps", "--no-index", wheel], check=True, timeout=300)
     (packages,) = folder.glob("lib/python*/site-packages")
     libraries = next(path for path in sys.path if path.endswith("site-packages"))

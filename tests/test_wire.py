@@ -12,7 +12,7 @@ from mdata.exchange import wire
 
 START = 1_717_200_000_000  # 2024-06-01
 NUMBERS = st.one_of(st.integers(1, 9), st.floats(0.5, 9.5))
-FAULTY = st.one_of(
+FAULTY: st.SearchStrategy[Any] = st.one_of(
     st.sampled_from([True, False, None, "7", "", [], {}, 0, -1, -0.5, 1e15, 10**400, 1.0]), st.integers(), NUMBERS
 )
 

@@ -32,7 +32,8 @@ def log_of(folder: Folder) -> int:
 
 
 def told_size(folder: Folder) -> int:
-    return folder.run("status", "--json").json["database"]["wal_bytes"]
+    found: int = folder.run("status", "--json").json["database"]["wal_bytes"]
+    return found
 
 
 @pytest.mark.parametrize("runs", [5, pytest.param(60, marks=pytest.mark.slow)])

@@ -36,8 +36,8 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def at(*date: int) -> int:
-    return int(datetime(*date, tzinfo=UTC).timestamp() * 1000)
+def at(year: int, month: int, day: int, hour: int = 0, minute: int = 0) -> int:
+    return int(datetime(year, month, day, hour, minute, tzinfo=UTC).timestamp() * 1000)
 
 
 START, END = at(2013, 1, 1), at(2031, 1, 1)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -251,12 +252,13 @@ def test_names_that_are_given_hold_on_every_address(folder: Folder) -> None:
 
 
 def test_a_page_of_another_site_can_have_nothing_run(small: Folder) -> None:
-    foreign = {"Sec-Fetch-Site": "cross-site"}
+    foreign: dict[str, Any] = {"Sec-Fetch-Site": "cross-site"}
     with Served(small) as server:
         for kind in ("image", "empty", "script", "iframe"):
-            assert server.ask("/mdata?sql=select+1", **foreign, **{"Sec-Fetch-Dest": kind}).status == 403
-        assert server.ask("/mdata", **foreign, **{"Sec-Fetch-Dest": "document"}).status == 200
-        assert server.ask("/mdata", **{"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Dest": "empty"}).status == 200
+            assert server.ask("/mdata?sql=select+1", **{**foreign, "Sec-Fetch-Dest": kind}).status == 403
+        assert server.ask("/mdata", **{**foreign, "Sec-Fetch-Dest": "document"}).status == 200
+        own: dict[str, Any] = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Dest": "empty"}
+        assert server.ask("/mdata", **own).status == 200
 
 
 TOKEN = "0123456789abcdef0123456789abcdef"

@@ -126,7 +126,7 @@ def _of_series(judged: list[SeriesState], max_lag: int, absent: list[str]) -> "I
 
 def _of_gaps(judged: list[SeriesState]) -> "Iterator[Metric]":
     gaps = _family("mdata_gaps", "Gaps by status", (*_SERIES, "status"))
-    oldest = _family("mdata_oldest_gap_timestamp_seconds", "When the oldest open or given-up gap was found", _SERIES)
+    oldest = _family("mdata_oldest_gap_timestamp_seconds", "When the oldest open or failed gap was found", _SERIES)
     for one in judged:
         for status in STATUSES:
             gaps.add_metric([*_labels(one), status], getattr(one.gaps, status))

@@ -1,6 +1,6 @@
-"""What the commands that only read look up in the store; the terminal and HTTP ask here.
+"""Lookups in the store for the read-only commands, in the terminal and over HTTP.
 
-`told` hears it when the store had to be read in another way (see `mdata.store.reading`).
+`told` is called with a message if the store had to be read in another way (see `mdata.store.reading`).
 """
 
 import random
@@ -22,7 +22,7 @@ from mdata.store.opening import Hear, open_for_reading, unheard
 def find_status(
     settings: Settings, clock: Clock, told: Hear = unheard, *, narrowed: bool = False, silent: bool = False
 ) -> Status:
-    """Read what is stored, or that nothing is; `narrowed` and `silent` as `collect` has them."""
+    """Return the status of the store, also if there is none; `narrowed` and `silent` are those of `collect`."""
     with _opened(settings.database_path, told) as store:
         state = collect(settings, store, clock.now(), narrowed=narrowed, silent=silent)
     rate = budget(settings, clock)
@@ -39,7 +39,7 @@ def find_gaps(
     limit: int | None,
     told: Hear = unheard,
 ) -> list[dict[str, Any]] | None:
-    """Return the newest rows of `gaps` that pass the filters (`since` in ms UTC); None where nothing is stored."""
+    """Return the newest rows of `gaps` that pass the filters (`since` in ms UTC); None if there is no store."""
     from mdata.store.gaps import listed
 
     with _opened(settings.database_path, told) as store:
@@ -57,14 +57,14 @@ def find_jobs(
     outcome: str | None = None,
     told: Hear = unheard,
 ) -> list[dict[str, Any]] | None:
-    """Return the newest rows of `jobs` that pass the filters (`since` in ms UTC); None where nothing is stored."""
+    """Return the newest rows of `jobs` that pass the filters (`since` in ms UTC); None if there is no store."""
     from mdata.locks import holder
     from mdata.store.jobs import listed
 
     with _opened(settings.database_path, told) as store:
         if store is None:
             return None
-        # Before the rows are read: a run that ends meanwhile has then told how.
+        # Before the rows are read, so that the row of a run that ends meanwhile has its result.
         at_work = [name for name in JOBS if holder(store.path, name) is not None]
         with store.read() as connection:
             return json_views.jobs(listed(connection, command, since, limit, outcome, at_work))
@@ -77,12 +77,12 @@ def _opened(path: Path, told: Hear) -> Iterator[Store | None]:
 
 
 def budget(settings: Settings, clock: Clock) -> BudgetView:
-    """Return the shared rate budget as it is now; nothing is locked or changed."""
+    """Return the current shared rate budget without locking or changing anything."""
     return RateLimit(
         settings.rate_limit_state_path,
         settings.rate_limit_delay,
         settings.rate_limit_min_backoff_seconds,
         clock,
-        random.Random(),  # noqa: S311 - only looks
+        random.Random(),  # noqa: S311 - not used by peek
         settings.rate_limit_burst,
     ).peek()

@@ -172,7 +172,7 @@ def test_a_name_tells_the_format(name: str, given: str | None, kind: Kind) -> No
         (("-o", "a.xlsx"), "mdata cannot write .xlsx files"),
         (("-o", "a.parqet"), "did you mean parquet?"),
         (("-o", "a.csv", "-f", "parquet"), "is the name of a csv file, but --format says parquet"),
-        (("-o", "a.parquet.gz"), "compressed in itself"),
+        (("-o", "a.parquet.gz"), "is already compressed"),
         (("-o", "a.freqtrade"), "mdata cannot write .freqtrade files"),
         (("-f", "parquet"), "nothing for stdout"),
         (("-f", "excel"), "is none of csv, jsonl"),

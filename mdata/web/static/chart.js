@@ -200,7 +200,7 @@ function tell(range = visible()) {
     item.textContent = `${date(start)} – ${date(end)}: ${VERDICTS[verdict].text}`;
     return item;
   });
-  if (!items.length) items.push(Object.assign(document.createElement("li"), { textContent: "Nothing: all candles here are final." }));
+  if (!items.length) items.push(Object.assign(document.createElement("li"), { textContent: "None: all candles here are final." }));
   document.getElementById("stretches").replaceChildren(...items);
   link(range);
 }

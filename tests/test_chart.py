@@ -211,15 +211,15 @@ def test_a_far_view_is_kept_until_the_series_changes(folder: Folder) -> None:
 @pytest.mark.parametrize(
     ("wish", "sentence"),
     [
-        ({"symbol": ""}, "name one series"),
-        ({"symbol": "BTCUSD,ETHUSD"}, "name one series"),
-        ({"symbol": "ETHUSD"}, "nothing is stored of tETHUSD 1m"),
-        ({"bucket": "4h"}, "'4h' is none of 1m, 5m"),
-        ({"start": "2024-02", "end": "2024-01"}, "start has to be earlier than end"),
-        ({"start": "2014", "bucket": "1m"}, "ask for a shorter range, or for a coarser bucket"),
+        ({"symbol": ""}, "select one series"),
+        ({"symbol": "BTCUSD,ETHUSD"}, "select one series"),
+        ({"symbol": "ETHUSD"}, "no candles of tETHUSD 1m are stored"),
+        ({"bucket": "4h"}, "'4h' is not one of 1m, 5m"),
+        ({"start": "2024-02", "end": "2024-01"}, "start must be earlier than end"),
+        ({"start": "2014", "bucket": "1m"}, "use a shorter range or a coarser bucket"),
         ({"start": "yesterday"}, "is no instant"),
-        ({"from": "2014"}, "is no parameter of this address"),
-        ({"start": "1970", "end": "9999"}, "one answer holds 5,000"),
+        ({"from": "2014"}, "is not a parameter of this address"),
+        ({"start": "1970", "end": "9999"}, "an answer contains at most 5,000"),
     ],
 )
 def test_what_makes_no_sense_is_refused(served: Served, wish: dict[str, str], sentence: str) -> None:

@@ -135,7 +135,7 @@ def test_a_rate_limit_that_lasts_longer_than_the_run(folder: Folder) -> None:
     folder.sandbox.faults = [Fault("rate-limit-object")]
     ended = folder.run("backfill", "--json", "--max-runtime", "10s")
     assert (ended.exit, ended.json["outcome"]) == (75, "skipped")
-    assert "blocks every request until" in ended.json["reason"]
+    assert "blocks all requests until" in ended.json["reason"]
     folder.sandbox.faults = []
     later = folder.run("backfill", "--json", "--max-runtime", "5s")
     assert (later.exit, later.json["requests"]) == (75, 0)
@@ -178,7 +178,7 @@ def test_usage_errors(folder: Folder) -> None:
         ended = folder.run(command, "--limit", "99999999999999999999")
         assert (ended.exit, "Traceback" in ended.err) == (2, False)
     ended = folder.run("sandbox", "--fault", "html")
-    assert (ended.exit, "'html' is no JSON object" in ended.err) == (2, True)
+    assert (ended.exit, "'html' is not a JSON object" in ended.err) == (2, True)
     ended = folder.run("--version")
     assert ended.exit == 0
     assert "SQLite" in ended.out

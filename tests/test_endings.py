@@ -26,7 +26,7 @@ def test_a_line_that_repeats_is_counted_at_a_terminal() -> None:
     log.info("the exchange cannot be reached; trying again")
     assert screen.getvalue().splitlines() == [
         "mdata: the exchange cannot be reached; trying again",
-        *(f"mdata: the same, {count} times by now" for count in (2, 4, 8)),
+        *(f"mdata: the same message, {count} times so far" for count in (2, 4, 8)),
         "mdata: there it is",
         "mdata: the exchange cannot be reached; trying again",
     ]

@@ -322,7 +322,7 @@ def test_a_link_that_a_stranger_has_planted_is_not_followed(
     assert ended.exit == (0 if is_followed else 77), ended.err
     assert (victim.read_text() == "precious") == (not is_followed)
     assert link.is_symlink()
-    assert is_followed or f"{link} is a link that somebody else has put" in ended.err
+    assert is_followed or f"{link} is a symbolic link that another user created" in ended.err
 
 
 def test_a_name_with_harmful_characters_is_told_harmlessly(filled: Folder) -> None:

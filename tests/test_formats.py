@@ -170,11 +170,11 @@ def test_a_name_tells_the_format(name: str, given: str | None, kind: Kind) -> No
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("-o", "a.xlsx"), "mdata writes no .xlsx files"),
+        (("-o", "a.xlsx"), "mdata cannot write .xlsx files"),
         (("-o", "a.parqet"), "did you mean parquet?"),
-        (("-o", "a.csv", "-f", "parquet"), "is the name of a csv file, and --format says parquet"),
-        (("-o", "a.parquet.gz"), "compressed in itself"),
-        (("-o", "a.freqtrade"), "mdata writes no .freqtrade files"),
+        (("-o", "a.csv", "-f", "parquet"), "is the name of a csv file, but --format says parquet"),
+        (("-o", "a.parquet.gz"), "is already compressed"),
+        (("-o", "a.freqtrade"), "mdata cannot write .freqtrade files"),
         (("-f", "parquet"), "nothing for stdout"),
         (("-f", "excel"), "is none of csv, jsonl"),
         (("-f", "freqtrade"), "name one with --output"),
@@ -200,7 +200,7 @@ def test_a_missing_extra_is_named(filled: Folder, name: str) -> None:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert ended.returncode == 78, ended.stderr
-    assert re.search(r"pyarrow is not installed: `\S+ -m pip install 'pyarrow>=18'` brings it", ended.stderr)
+    assert re.search(r"pyarrow is not installed: run `\S+ -m pip install 'pyarrow>=18'`", ended.stderr)
     assert "Traceback" not in ended.stderr
     assert not (filled.path / name).is_file()
 

@@ -188,7 +188,7 @@ def test_a_store_that_nobody_has_updated_for_40_days_is_not_called_quiet(
 ) -> None:
     state, (sentence, _) = checked(lambda one: covered_to(one, "tBTCUSD", NOW - 40 * DAY))
     assert not state.series[0].is_quiet
-    assert "tBTCUSD 1m is 39 d 23 h behind (limit 1 h 30 min)" in sentence
+    assert "tBTCUSD 1m lags by 39 d 23 h (limit 1 h 30 min)" in sentence
 
 
 def test_what_has_no_data_is_named_and_what_is_retired_is_not_judged(
@@ -227,7 +227,7 @@ def test_many_that_are_late_are_told_in_one_short_line(checked: Callable[..., tu
 
     _, (sentence, _) = checked(build, SYMBOLS=",".join(symbols))
     assert sentence.startswith(
-        f"{', '.join(f'bitfinex:{one} 1m' for one in symbols[199:196:-1])} and 197 more are up to 6 h"
+        f"{', '.join(f'bitfinex:{one} 1m' for one in symbols[199:196:-1])} and 197 more lag by up to 6 h"
     )
     assert len(sentence) < 160
 

@@ -1,12 +1,12 @@
 """mdata keeps a complete local store of Bitfinex candles, and can prove that it is complete.
 
-`mdata.open()` gives a reader of the store; docs/api.md tells what it can do. What is read by is imported when it is
-asked for: every command line imports this package first.
+`mdata.open()` gives a reader of the store; docs/api.md describes it. The reader is only imported when it is
+used, because every command imports this package first.
 """
 
 __version__ = "0.1.0"
 
-# Type checkers take this name for true; importing the real one from `typing` would cost more than all the rest.
+# Type checkers treat this name as true; importing the real one from `typing` would cost more than everything else.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mdata.domain.interval import Range

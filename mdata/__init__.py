@@ -6,7 +6,7 @@ because every command imports this package first.
 
 __version__ = "0.1.0"
 
-# Type checkers treat this name as true; importing the real one from `typing` would cost more than all the rest.
+# Type checkers treat this name as true; importing the real one from `typing` would cost more than everything else.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mdata.domain.interval import Range

@@ -97,19 +97,20 @@ def painted(lines: "list[Text]", width: int) -> str:
 
 
 def plan_table(planned: "list[Planned]") -> None:
-    """Show what a run would ask for."""
+    """Show what a run would fetch: sizes in MB on a terminal, in bytes in a pipe."""
+    is_person = sys.stdout.isatty()
     rows = [
         [
             *(one.target.as_written, one.intervals, one.estimate.requests, human_duration(one.estimate.seconds)),
-            *(one.estimate.bytes, one.target.venue.name),
+            *(f"{one.estimate.bytes / 1e6:.1f} MB" if is_person else one.estimate.bytes, one.target.venue.name),
         ]
         for one in planned
     ]
-    table_with_exchange(["series", "unknown intervals", "requests", "time", "bytes", "exchange"], rows)
+    table_with_exchange(["series", "unknown intervals", "requests", "time", "size" if is_person else "bytes", "exchange"], rows)
     requests = sum(one.estimate.requests for one in planned)
     seconds = sum(one.estimate.seconds for one in planned)
-    size = sum(one.estimate.bytes for one in planned)
-    note(f"at most {requests} requests, {human_duration(seconds)} at the shared rate, {size / 1e6:.1f} MB")
+    total = sum(one.estimate.bytes for one in planned)
+    note(f"at most {requests} requests, {human_duration(seconds)} at the shared rate, {total / 1e6:.1f} MB")
 
 
 def status(data: dict[str, Any]) -> None:

@@ -300,9 +300,9 @@ def test_a_chart_in_colours_and_without(folder_with_gaps: Folder) -> None:
     [
         (["ETHUSD"], 3, "nothing is stored of tETHUSD: run `mdata backfill`"),
         (["BTCUSD", "-t", "4h"], 2, "Bitfinex has no 4h candles"),
-        (["BTCUSD", "-t", "1M"], 3, "nothing is stored of tBTCUSD that adds up to 1M"),
-        (["BTCUSD", "--since", "2024", "--until", "2023"], 2, "--since has to be earlier than --until"),
-        (["BTCUSD", "-t", "1m,1h"], 2, "a chart has one"),
+        (["BTCUSD", "-t", "1M"], 3, "no candles of tBTCUSD for 1M are stored"),
+        (["BTCUSD", "--since", "2024", "--until", "2023"], 2, "--since must be earlier than --until"),
+        (["BTCUSD", "-t", "1m,1h"], 2, "a chart has only one timeframe"),
     ],
 )
 def test_what_cannot_be_drawn(folder_with_gaps: Folder, arguments: list[str], code: int, sentence: str) -> None:

@@ -328,7 +328,7 @@ def test_a_link_that_a_stranger_has_planted_is_not_followed(
 def test_a_name_with_harmful_characters_is_told_harmlessly(filled: Folder) -> None:
     code, screen = filled.show("export", "-o", "gone\x1b]0;t\x07\u202e/x.csv", TERM="xterm")
     assert code == 2
-    assert "\\x1b]0;t\\x07\\u202e is no folder" in screen.replace("\n", " ")
+    assert "\\x1b]0;t\\x07\\u202e is not a folder" in screen.replace("\n", " ")
     assert not {"\x1b", "\x07", "\u202e"} & set(screen)
 
 

@@ -176,11 +176,11 @@ def test_a_name_tells_the_format(name: str, given: str | None, kind: Kind) -> No
         (("-o", "a.parquet.gz"), "is already compressed"),
         (("-o", "a.freqtrade"), "mdata cannot write .freqtrade files"),
         (("-f", "parquet"), "nothing for stdout"),
-        (("-f", "excel"), "is none of csv, jsonl"),
-        (("-f", "freqtrade"), "name one with --output"),
+        (("-f", "excel"), "is not one of csv, jsonl"),
+        (("-f", "freqtrade"), "give that folder with --output"),
         (("-f", "freqtrade", "-o", "mdata.db"), "reads a folder"),
         (("--resample", "7h"), "divides a day"),
-        (("--resample", "4h", "-t", "1m", "-t", "1h"), "which of 1m, 1h is to be resampled?"),
+        (("--resample", "4h", "-t", "1m", "-t", "1h"), "which of 1m, 1h should be resampled?"),
     ],
 )
 def test_what_cannot_be_written_is_wrong_usage(filled: Folder, arguments: tuple[str, ...], sentence: str) -> None:

@@ -534,7 +534,7 @@ def test_a_port_in_use_and_other_places(folder: Folder) -> None:
     with Served(folder, "--host", "0.0.0.0") as server:
         assert server.ask("/status", Host="store.example.org").status == 200
         _, err = server.end()
-    assert "whoever reaches 0.0.0.0 can read everything" in err
+    assert "everyone who can reach 0.0.0.0 can read the whole store" in err
 
 
 def test_it_answers_to_its_own_names_only(folder: Folder) -> None:

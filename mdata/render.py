@@ -106,7 +106,9 @@ def plan_table(planned: "list[Planned]") -> None:
         ]
         for one in planned
     ]
-    table_with_exchange(["series", "unknown intervals", "requests", "time", "size" if is_person else "bytes", "exchange"], rows)
+    table_with_exchange(
+        ["series", "unknown intervals", "requests", "time", "size" if is_person else "bytes", "exchange"], rows
+    )
     requests = sum(one.estimate.requests for one in planned)
     seconds = sum(one.estimate.seconds for one in planned)
     total = sum(one.estimate.bytes for one in planned)

@@ -103,13 +103,19 @@ def stream_setting(venue: Venue) -> str:
 
 
 def _addresses(venue: Venue) -> Iterator[Setting]:
-    plain = "Plain http only to this machine, as for `mdata sandbox`."
+    plain = "REST API; http:// only for this machine, as with `mdata sandbox`."
     yield Setting(rest_setting(venue), venue.rest_url, values.url("https", "http"), plain)
     if venue.stream is not None:
-        yield Setting(stream_setting(venue), venue.ws_url, values.url("wss", "ws"), "Likewise, wss and ws.")
+        yield Setting(
+            stream_setting(venue),
+            venue.ws_url,
+            values.url("wss", "ws"),
+            "WebSocket API; ws:// only for this machine.",
+        )
 
 
 _MINUTES = values.whole(1, 44_640)
+_ALL = " ".join(TIMEFRAMES)
 _DAYS = values.whole(0, 36_525)
 _BURST = values.whole(1, HOME.window.most)
 _SETTLE = str(max(venue.settle_seconds for venue in registry.venues()))
@@ -119,9 +125,7 @@ ADDRESSES: tuple[Setting, ...] = tuple(one for venue in registry.venues() for on
 CATEGORIES: dict[str, tuple[Setting, ...]] = {
     "What to store": (
         Setting("SYMBOLS", "BTCUSD,ETHUSD", values.symbols, "Trading pairs, separated by commas."),
-        Setting(
-            "TIMEFRAMES", "1m", values.timeframes, f"One or more of {' '.join(TIMEFRAMES)} (1m: minute, 1M: month)."
-        ),
+        Setting("TIMEFRAMES", "1m", values.timeframes, f"One or more of {_ALL} (1m: minute, 1M: month)."),
         Setting("DATABASE_PATH", "", values.real_path, "The database file; empty: ~/.local/share/mdata/mdata.db."),
     ),
     "Backfill": (
@@ -129,7 +133,10 @@ CATEGORIES: dict[str, tuple[Setting, ...]] = {
         Setting("BACKFILL_ON_STARTUP", "true", values.truth, "Timers: also backfill after each boot."),
         Setting("BACKFILL_INTERVAL_MINUTES", "60", _MINUTES, "Timers: minutes between two runs."),
         Setting(
-            "SETTLE_SECONDS", _SETTLE, values.whole(0, 86_400), "Seconds during which closed candles may still change."
+            "SETTLE_SECONDS",
+            _SETTLE,
+            values.whole(0, 86_400),
+            "Seconds during which closed candles may still change.",
         ),
         Setting(
             "REVISIT_HOURS",
@@ -178,7 +185,7 @@ CATEGORIES: dict[str, tuple[Setting, ...]] = {
         Setting(
             "RATE_LIMIT_BURST",
             "15",
-            values.whole(1, HOME.window.most),
+            _BURST,
             "Requests that may be sent at once after a pause; 1: evenly spaced.",
         ),
         Setting("RATE_LIMIT_MAX_RETRIES", "10", values.whole(0, 1000), "Retries of a failed request."),

@@ -91,7 +91,7 @@ axe: .envs/axe/.ready
 	cd .envs/axe && npm pack --silent axe-core@4.10.3 >/dev/null && tar xzf axe-core-4.10.3.tgz && touch .ready
 
 pictures: dev browser  ## retakes the screenshots in docs/pictures
-	$(BIN)/python tests/pictures.py
+	PYTHONPATH=tests/helpers $(BIN)/python tests/pictures.py
 
 test-systemd: dev  ## tests the units with a real systemd, including the slow tests (as root)
 	$(BIN)/python -m pytest -n 2 -m '' tests/test_systemd.py tests/test_system_install.py
@@ -109,14 +109,14 @@ soak: dev  ## hours of streaming in minutes; more with SOAK_HOURS=24
 lives: dev  ## 2,000 random lives with an exchange that lies, and the figures; fewer with LIVES=100
 	rm -rf .lives && mkdir .lives
 	LIVES=$(LIVES) LIVES_FIGURES=$(CURDIR)/.lives $(BIN)/python -m pytest -n auto -m lives tests/test_stateful.py; \
-	    code=$$?; $(BIN)/python tests/lives.py .lives; exit $$code
+	    code=$$?; PYTHONPATH=tests/helpers $(BIN)/python tests/lives.py .lives; exit $$code
 
 lies: dev  ## every wrong answer at every stage of a store; `make test` runs a part of them
 	$(BIN)/python -m pytest -n auto -m "not soak and not systemd" tests/test_lies.py tests/test_change_of_mind.py tests/test_said.py \
 	    tests/test_stream_lies.py
 
 lies-table: dev  ## writes the tables of docs/reliability.md
-	$(BIN)/python tests/lies_table.py docs/reliability.md
+	PYTHONPATH=tests/helpers $(BIN)/python tests/lies_table.py docs/reliability.md
 
 mutants: dev .envs/mutants/.ready  ## mutates the rules line by line and checks that a test fails; resumable
 	sh tests/mutants/run.sh

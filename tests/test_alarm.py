@@ -4,9 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hostile_texts import is_harmless
 from hypothesis import given
 from hypothesis import strategies as st
-from test_hostile import is_harmless
 
 from mdata.logs import harmless
 from mdata.timers import alarm

@@ -4,13 +4,13 @@
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
+from browsing import browser as browser  # a fixture  # noqa: PLC0414
 from chromium import BINARY, Browser
 from conftest import Folder
-from test_serve import Served, with_gaps
+from serving import Served, with_gaps
 
 from mdata.sandbox.market import Market
 from mdata.sandbox.server import Sandbox
@@ -62,13 +62,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         with_gaps(folder)
         with Served(folder) as running:
             yield running
-
-
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[Browser]:
-    with Browser(tmp_path / "profile") as running:
-        running.as_desk()
-        yield running
 
 
 def test_the_home_page_leads_on(server: Served, browser: Browser) -> None:

@@ -11,7 +11,7 @@ import pytest
 from conftest import Folder, stored
 from hypothesis import given
 from hypothesis import strategies as st
-from test_serve import Answered, Served, with_gaps
+from serving import Answered, Served, with_gaps
 
 from mdata.clock import SystemClock
 from mdata.domain.calendar import days

@@ -1,7 +1,5 @@
 """`export`: what is written is what is stored, and nobody takes a part for the whole."""
 
-import csv
-import io
 import os
 import signal
 import subprocess
@@ -11,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import DAY, MDATA, UNPRIVILEGED, Ended, Folder, stored
+from exported import rows_of
 
 from mdata.clock import SystemClock
 from mdata.domain.timeframe import TIMEFRAMES
@@ -22,10 +21,6 @@ from mdata.reading.candles import Candles
 from mdata.store.candles import PUBLIC
 
 HOUR = 3_600_000
-
-
-def rows_of(text: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(text)))
 
 
 def values(text: str, symbol: str = "tBTCUSD", timeframe: str = "1m") -> list[tuple[float, ...]]:

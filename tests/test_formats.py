@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from conftest import DAY, MDATA, Ended, Folder, stored
-from test_export import rows_of
+from exported import rows_of
 
 import mdata
 from mdata.domain.freqtrade import file_of

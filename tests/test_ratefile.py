@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import UNPRIVILEGED, Folder, SetClock
-from test_ratelimit import workers
+from rate_workers import workers
 
 from mdata.clock import SystemClock
 from mdata.domain.budget import Priority

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from conftest import DAY, NOW, SetClock
-from test_sandbox_wsfaults import order
+from ordering import order
 
 from mdata.domain.interval import Range
 from mdata.domain.timeframe import HOUR, MINUTE, TIMEFRAMES

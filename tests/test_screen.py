@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 from conftest import DAY, MDATA, NOW, Folder, SetClock
+from covered_series import M1, SETTLE, cover, covered_to, new_series
 from rich.cells import cell_len
-from test_status import M1, SETTLE, cover, covered_to, new_series
 
 from mdata import screen
 from mdata.domain.interval import Range

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import DAY, NOW, UNPRIVILEGED, Folder, SetClock, stored, truth
-from test_kill import assert_sound, strace_fault
+from killing import assert_sound, strace_fault
 
 from mdata import waiting
 from mdata.errors import ConfigurationError, MdataError, NotNowError

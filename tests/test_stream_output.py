@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 from conftest import MDATA, Folder, stored
-from test_stream import fast
+from streams import fast
 
 __all__ = ["fast"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import DAY, Folder, stored, truth
-from test_kill import assert_sound, has_tables
+from killing import assert_sound, has_tables
 
 from mdata.sandbox.server import Sandbox
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 from conftest import Folder
 from holding import WRITERS, Watched, held, holds, is_stopped, with_something_to_do
-from test_kill import assert_sound
+from killing import assert_sound
 
 Record = Callable[[str, object], None]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from conftest import Ended, Folder
-from test_kill import assert_sound, strace_fault
+from killing import assert_sound, strace_fault
 
 from mdata.store.sqlite import sqlite3
 

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import pytest
 from conftest import UNPRIVILEGED, Folder
-from test_serve import Served
+from serving import Served
 
 Wait = Callable[..., None]
 

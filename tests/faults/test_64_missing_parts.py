@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Folder, stored
-from test_kill import assert_sound
+from killing import assert_sound
 
 GONE = "raise ModuleNotFoundError(\"No module named '{name}'\", name='{name}')\n"
 

@@ -22,7 +22,6 @@ from mdata.config import Settings, load
 from mdata.domain.doubt import Doubt
 from mdata.domain.interval import Range, normal
 from mdata.domain.timeframe import HOUR, MINUTE, TIMEFRAMES
-from mdata.exchange.bitfinex.venue import BITFINEX
 from mdata.health import Tolerance, complaints
 from mdata.jobs.status import Status, collect
 from mdata.running.context import Context

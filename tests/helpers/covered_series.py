@@ -7,6 +7,7 @@ from conftest import DAY, NOW
 from mdata.domain.interval import Range
 from mdata.domain.series import Series
 from mdata.domain.timeframe import MINUTE, TIMEFRAMES
+from mdata.exchange.bitfinex.venue import BITFINEX
 from mdata.store import candles, coverage
 from mdata.store import series as table
 from mdata.store.connection import Connection

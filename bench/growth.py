@@ -15,6 +15,7 @@ from mdata.domain.candle import Candle
 from mdata.domain.interval import Range
 from mdata.domain.query import PAGE_LIMIT, Page, Query
 from mdata.domain.timeframe import DAY, MINUTE, Timeframe
+from mdata.exchange.bitfinex.venue import BITFINEX
 from mdata.sandbox.market import Market, Pair
 from mdata.sandbox.server import Sandbox
 from mdata.store import pages
@@ -68,20 +69,20 @@ def _ingest(store: Store, count: int) -> Iterator[float]:
         for number_of in range(count):
             end = END - (store.minutes + number_of * PAGE_LIMIT) * MINUTE
             held = list(made_up(end - PAGE_LIMIT * MINUTE, PAGE_LIMIT, _SERIES))
-            query = Query(symbol(_SERIES), M1, Range(held[0][0], end), newest_first=True)
+            query = Query(BITFINEX, symbol(_SERIES), M1, Range(held[0][0], end), newest_first=True, limit=10_000)
             page = Page(query, held, (), PAGE_LIMIT, NOW)
             begin = time.perf_counter()
             with opened.write() as connection:
-                series = table.find(connection, query.symbol, M1)
+                series = table.find(connection, BITFINEX, query.symbol, M1)
                 assert series is not None
                 table.want_again_from(connection, series.id, query.range.start)
-                series = table.find(connection, query.symbol, M1) or series
+                series = table.find(connection, BITFINEX, query.symbol, M1) or series
                 pages.apply_page(connection, series, page, 0, "bench")
             yield time.perf_counter() - begin
 
 
 class _Made(Market):
-    """An exchange that holds what the stores were made of."""
+    """An exchange that has the same candles as the stores."""
 
     def walk(
         self, name: str, _: Timeframe, within: Range, now: int, *, newest_first: bool = False

@@ -1,4 +1,4 @@
-"""A page's way into the store against the shortest one that there is, and what the file then weighs."""
+"""The ingest of a page compared with the shortest possible way, and the size of the resulting file."""
 
 import gc
 import json
@@ -14,7 +14,8 @@ from mdata.domain.candle import Candle
 from mdata.domain.interval import Range
 from mdata.domain.query import PAGE_LIMIT, Query
 from mdata.domain.timeframe import MINUTE
-from mdata.exchange import wire
+from mdata.exchange.bitfinex import wire
+from mdata.exchange.bitfinex.venue import BITFINEX
 from mdata.store import candles, pages
 from mdata.store import series as table
 from mdata.store.engine import Store
@@ -47,8 +48,15 @@ def bodies(count: int) -> list[bytes]:
 
 
 def query_of(payload: list[list[float]]) -> Query:
-    """Return the request to which these rows, newest first, are the answer."""
-    return Query("tBTCUSD", M1, Range(int(payload[-1][0]), int(payload[0][0]) + MINUTE), newest_first=True)
+    """Return the request that has these rows, newest first, as its answer."""
+    return Query(
+        BITFINEX,
+        "tBTCUSD",
+        M1,
+        Range(int(payload[-1][0]), int(payload[0][0]) + MINUTE),
+        newest_first=True,
+        limit=10_000,
+    )
 
 
 def with_series(path: Path, *symbols: str) -> Store:
@@ -56,22 +64,22 @@ def with_series(path: Path, *symbols: str) -> Store:
     store = open_store(path)
     with store.write() as connection:
         for symbol in symbols:
-            table.introduce(connection, symbol, M1, wanted_start=0)
+            table.introduce(connection, BITFINEX, symbol, M1, wanted_start=0)
     return store
 
 
 def ingest(store: Store, body: bytes) -> None:
-    """Take an answer the whole way: JSON, validation, proof, one transaction with the ledger."""
+    """Store an answer in full: JSON, validation, proof, one transaction with the ledger."""
     payload = wire.decode(body)
     page = wire.read_page(query_of(payload), payload, END + 10 * MINUTE)
     with store.write() as connection:
-        series = table.find(connection, "tBTCUSD", M1)
+        series = table.find(connection, BITFINEX, "tBTCUSD", M1)
         assert series is not None
         pages.apply_page(connection, series, page, 0, "bench")
 
 
 def bare_database(path: Path, schema: str = _BARE) -> sqlite3.Connection:
-    """Return a database that is as safe as a store, and holds nothing but candles."""
+    """Return a database that is as safe as a store, but only contains candles."""
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
@@ -80,7 +88,7 @@ def bare_database(path: Path, schema: str = _BARE) -> sqlite3.Connection:
 
 
 def ingest_bare(connection: sqlite3.Connection, body: bytes) -> None:
-    """Parse, make tuples, insert them in one transaction: the least that stores the same candles."""
+    """Parse, build tuples, insert them in one transaction: the minimum that stores the same candles."""
     rows = [(1, row[0], row[1], row[3], row[4], row[2], row[5]) for row in reversed(json.loads(body))]
     connection.execute("BEGIN IMMEDIATE")
     connection.executemany("INSERT INTO candles VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
@@ -88,7 +96,7 @@ def ingest_bare(connection: sqlite3.Connection, body: bytes) -> None:
 
 
 def rows(folder: Path, count: int) -> list[Row]:
-    """Measure the way of `count` pages against the bare one and against sqlite-utils."""
+    """Measure the ingest of `count` pages against the bare one and against sqlite-utils."""
     from sqlite_utils import Database
 
     made = bodies(count + 1)
@@ -122,7 +130,7 @@ def rows(folder: Path, count: int) -> list[Row]:
 
 
 def _each(made: list[T], work: Callable[[T], None]) -> Callable[[], float]:
-    """Return a work that takes the next of `made` each time, and its seconds; garbage is none of it."""
+    """Return a work that takes the next of `made` each time and returns its seconds, without garbage collection."""
     waiting = iter(made)
 
     def once() -> float:
@@ -139,7 +147,7 @@ def _candles(body: bytes) -> list[Candle]:
 
 
 def _weight(folder: Path, parsed: list[list[Candle]]) -> list[Row]:
-    """Weigh the file after pages into the past, pages into the future, and rows of 20 series minute by minute."""
+    """Measure the file after pages into the past, pages into the future, and rows of 20 series minute by minute."""
     symbols = [f"tA{letter}AUSD" for letter in "ABCDEFGHIJKLMNOPQRST"]
     ascending = [candle for page in reversed(parsed) for candle in page]
     minutes = ascending[: len(ascending) // len(symbols)]
@@ -152,7 +160,7 @@ def _weight(folder: Path, parsed: list[list[Candle]]) -> list[Row]:
     for name, order in orders.items():
         path = folder / f"{name.replace(' ', '-')}.db"
         store, count = with_series(path, *symbols), sum(len(page) for _, page in order)
-        # Many commits in one: the order of rows makes the file, not where transactions end.
+        # One commit instead of many: the order of the rows decides the size, not the transactions.
         with store.write() as connection:
             for series, page in order:
                 candles.upsert(connection, series, page)
@@ -180,7 +188,7 @@ def _weight(folder: Path, parsed: list[list[Candle]]) -> list[Row]:
 
 
 def _second_pass(folder: Path, made: list[bytes]) -> Row:
-    """Take the same page twice and look into the log of the second time, with and without the ledger's pages."""
+    """Ingest the same page twice, and measure the log of the second time, with and without the ledger's pages."""
     store = with_series(folder / "twice.db", "tBTCUSD")
     log = store.path.with_name("twice.db-wal")
     held = _candles(made[0])

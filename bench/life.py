@@ -1,4 +1,4 @@
-"""Where each millisecond goes: one page from the socket to the disk, and one `status` from its start to its end."""
+"""Where each millisecond goes: one page from the socket to the disk, and one `status` from start to end."""
 
 import gzip
 import json
@@ -20,8 +20,9 @@ from bench.stores import Store as Generated
 from mdata.clock import SystemClock
 from mdata.domain.evidence import judge
 from mdata.domain.timeframe import MINUTE
-from mdata.exchange import wire
-from mdata.exchange.rest import Rest
+from mdata.exchange.bitfinex import wire
+from mdata.exchange.bitfinex.rest import Rest
+from mdata.exchange.bitfinex.venue import BITFINEX
 from mdata.store import candles, pages
 from mdata.store import series as table
 from mdata.store.engine import Store
@@ -117,7 +118,7 @@ def _store(laps: _Laps, store: Store, found: wire.Page) -> None:
     begin = time.perf_counter()
     with store.write() as connection:
         laps.add("lock and begin", begin)
-        series = table.find(connection, "tBTCUSD", M1)
+        series = table.find(connection, BITFINEX, "tBTCUSD", M1)
         assert series is not None
         known = read_known(connection, series, found, 0)
         with laps.lap("prove"):
@@ -147,7 +148,7 @@ def _receive_bare(laps: _Laps, port: int) -> None:
 
 @contextmanager
 def _serving(packed: bytes) -> Iterator[int]:
-    """Serve the list of pairs and then, to every request, one packed answer, from a process of its own."""
+    """Serve the list of pairs, and then one compressed answer to every request, from a separate process."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         child = os.fork()
         if child == 0:
@@ -171,7 +172,7 @@ def _serve(server: socket.socket, packed: bytes) -> None:
 
 
 def start(store: Generated, rounds: int) -> list[list[str]]:
-    """Return the stages of a `status`: processes that go a step farther each, in turn; medians."""
+    """Return the stages of a `status`: processes that each go one step further, in turn; medians."""
     modules = "import mdata.cli.main, mdata.cli.commands.status, mdata.jobs.status, mdata.json_views, json"
     steps: dict[str, Callable[[], Cost]] = {
         "Python itself (`python -c pass`)": nothing,
@@ -191,5 +192,5 @@ def start(store: Generated, rounds: int) -> list[list[str]]:
 
 
 def _code(imports: str) -> Callable[[], Cost]:
-    # It ends as mdata does: at once.
+    # It exits as mdata does: at once.
     return lambda: cost([sys.executable, "-c", f"{imports}; import os; os._exit(0)"])

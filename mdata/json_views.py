@@ -1,12 +1,13 @@
-"""The JSON of the commands that only read: one place, so that the terminal and HTTP cannot differ.
+"""The JSON of the read-only commands: in one place, so that the terminal and HTTP cannot differ.
 
-What was read is said in plain dictionaries, where instants are ISO 8601 with `Z` and counts are intervals.
+All functions return plain dictionaries: times are ISO 8601 with `Z`, counts are intervals.
 """
 
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mdata.domain import times
+from mdata.fetching.wanted import Target
 from mdata.jobs.status import SeriesState, Status, outcome
 from mdata.ratelimit import BudgetView
 
@@ -17,12 +18,13 @@ if TYPE_CHECKING:
 
 
 def status(state: Status, rate: BudgetView, limits: "Tolerance | None" = None) -> dict[str, Any]:
-    """Return what `status` tells beside the envelope; with `limits` also what is worth saying beside that."""
+    """Return the JSON of `status` without the envelope; with `limits`, also the notes of the health check."""
     from mdata.health import notes
 
     return {
         "series": [_series(one) for one in state.series],
-        "absent": state.absent,
+        "absent": [one.as_written for one in state.absent],
+        "absent_series": [_named(one) for one in state.absent],
         "notes": notes(state, limits) if limits else [],
         "gaps": {
             "open": state.gaps.open,
@@ -67,6 +69,10 @@ def jobs(found: "Iterable[job_table.JobRow]") -> list[dict[str, Any]]:
 def revisions(found: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the rows of `gaps --revisions`."""
     return [_row(dict(one), "open_time", "seen_at") for one in found]
+
+
+def _named(one: Target) -> dict[str, str]:
+    return {"exchange": one.venue.name, "symbol": one.symbol, "timeframe": one.timeframe.name}
 
 
 def _series(one: SeriesState) -> dict[str, Any]:

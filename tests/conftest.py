@@ -21,7 +21,7 @@ from mdata.clock import RehearsalClock, SystemClock
 from mdata.config import load
 from mdata.domain.interval import Range
 from mdata.domain.timeframe import TIMEFRAMES
-from mdata.exchange.rest import Rest
+from mdata.exchange.bitfinex.rest import Rest
 from mdata.ratelimit import RateLimit
 from mdata.running.context import Context, Limits
 from mdata.sandbox.market import Market, Pair
@@ -31,6 +31,9 @@ from mdata.store.opening import open_store
 
 # The engine that mdata itself uses: two copies of SQLite in one process undo each other's file locks.
 from mdata.store.sqlite import sqlite3
+
+# What they assert is told as in a test.
+pytest.register_assert_rewrite(*(path.stem for path in Path(__file__).parent.joinpath("helpers").glob("*.py")))
 
 # Commands that run inside of a test's process leave descriptors open, as a process that ends would not.
 _, _most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -218,6 +221,12 @@ def market() -> Market:
 
 
 @pytest.fixture
+def venue() -> str:
+    """The exchange of a life; tests that are to hold with any take `any_venue` of `adversary.py` in its place."""
+    return "bitfinex"
+
+
+@pytest.fixture
 def clock() -> SetClock:
     return SetClock()
 
@@ -274,7 +283,7 @@ def context(tmp_path: Path, sandbox: Sandbox, clock: SetClock) -> Iterator[Calla
             loaded.settings.rate_limit_min_backoff_seconds, clock, random.Random(1),
         )  # fmt: skip
         origin = Origin(os.getpid(), "here", "test", None, "0")
-        return Context(loaded.settings, clock, store, budget, lambda: rest, log, origin, limits)
+        return Context(loaded.settings, clock, store, lambda _: budget, lambda _: rest, log, origin, limits)
 
     yield make
     for one in opened:

@@ -11,7 +11,7 @@ from conftest import DAY, NOW, Folder, SetClock, stored, truth, with_settings
 
 from mdata.domain.interval import Range
 from mdata.domain.timeframe import TIMEFRAMES
-from mdata.exchange.rest import Rest
+from mdata.exchange.bitfinex.rest import Rest
 from mdata.health import Tolerance, complaints
 from mdata.jobs.backfill import backfill
 from mdata.jobs.cleanup import cleanup
@@ -198,7 +198,7 @@ PAGE_FAULTS = {"html": 76, "infinity": 76, "empty-body": 76, "null": 76, "object
 def impatient(context: Context, sandbox: Sandbox) -> Iterator[Context]:
     """Give a context that waits for an answer for a second, and half a second for its next byte."""
     rest = Rest(sandbox.rest_url, context.clock, context.log.warning, most_seconds=1.0, silent_seconds=0.5)
-    yield replace(context, exchange=lambda: rest)
+    yield replace(context, exchange=lambda _: rest)
     rest.close()
 
 
@@ -334,7 +334,7 @@ def test_a_store_that_nobody_has_fed_for_weeks_is_stale_and_a_pair_without_trade
     assert complaints(collect(given.settings, given.store, clock.now()), Tolerance(5400)) == []
     clock.advance(80 * DAY)
     stale = complaints(collect(given.settings, given.store, clock.now()), Tolerance(5400))
-    assert stale[0].startswith("tBTCUSD 1h and tBTCUSD 1M are up to ")
+    assert stale[0].startswith("bitfinex:tBTCUSD 1h and bitfinex:tBTCUSD 1M lag by up to ")
 
 
 @pytest.mark.parametrize(("kind", "code"), [("html", 76), ("spoil", 65)])

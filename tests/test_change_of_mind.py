@@ -4,13 +4,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from adversary import A_DAY, Life, MakeLife, exchange, life
+from adversary import A_DAY, Life, MakeLife, any_venue, exchange, life
 from conftest import DAY, NOW, SetClock, stored
 
 from mdata.domain.timeframe import HOUR, MINUTE
 from mdata.sandbox.server import Sandbox
 
-__all__ = ["exchange", "life"]
+__all__ = ["any_venue", "exchange", "life"]
 
 each_symbol = pytest.mark.parametrize("symbol", ["tBTCUSD", "tSPAUSD"])
 

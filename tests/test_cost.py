@@ -14,6 +14,7 @@ from mdata.domain.candle import Candle
 from mdata.domain.interval import Range
 from mdata.domain.query import Page, Query
 from mdata.domain.timeframe import MINUTE, TIMEFRAMES
+from mdata.exchange.bitfinex.venue import BITFINEX
 from mdata.jobs.backfill import backfill
 from mdata.jobs.detect_gaps import detect_gaps
 from mdata.jobs.repair import plan
@@ -97,7 +98,7 @@ def fill(context: Context, rows: int, gaps: int) -> None:
     """Make a ledger of one series: `rows` candles to the newest closed one, `gaps` of them deleted by hand."""
     start = END - rows * MINUTE
     with context.store.write() as connection:
-        table.introduce(connection, "tBTCUSD", M1, start)
+        table.introduce(connection, BITFINEX, "tBTCUSD", M1, start)
         table.begins_at(connection, 1, start, NOW)
         table.move_frontier(connection, 1, END, END)
         candles.upsert(connection, 1, candles_before(END, rows))
@@ -232,9 +233,9 @@ def want_from(given: Context, start: int) -> None:
 
 def store_page(given: Context, rows: int, end: int) -> None:
     held = candles_before(end, rows)
-    query = Query("tBTCUSD", M1, Range(held[0][0], end), newest_first=True)
+    query = Query(BITFINEX, "tBTCUSD", M1, Range(held[0][0], end), newest_first=True, limit=10_000)
     page = Page(query, held, (), rows, NOW)
     with given.store.write() as connection:
-        series = table.find(connection, "tBTCUSD", M1)
+        series = table.find(connection, BITFINEX, "tBTCUSD", M1)
         assert series is not None
         apply_page(connection, series, page, given.settle, "backfill")

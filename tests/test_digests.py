@@ -8,11 +8,12 @@ from struct import pack
 import pytest
 from answers import Judge, answer, at, candle, minute, span
 from conftest import DAY, SetClock, stored, with_settings
-from test_gaps import delete
-from test_verify import tamper
+from gap_tools import delete
+from tampering import tamper
 
 from mdata.domain.interval import Range
 from mdata.domain.timeframe import month_index, month_start
+from mdata.exchange.bitfinex.venue import BITFINEX
 from mdata.jobs.backfill import backfill
 from mdata.jobs.cleanup import cleanup
 from mdata.jobs.detect_gaps import detect_gaps
@@ -98,7 +99,7 @@ def test_a_month_that_misses_a_candle_has_no_digest(given: Context) -> None:
     delete(given, MAY + 50 * HOUR)
     verify(given)
     with given.store.read() as connection:
-        series = table.find(connection, "tBTCUSD", given.settings.timeframes[0])
+        series = table.find(connection, BITFINEX, "tBTCUSD", given.settings.timeframes[0])
         assert series is not None
         assert list(digests.final_months(connection, series)) == [APRIL]
 
@@ -112,7 +113,7 @@ def test_no_digest_is_kept_that_was_computed_while_a_job_wrote_to_the_month(give
     with given.store.write() as connection:
         digests.drop(connection, 1, Range(APRIL, APRIL + 1))
         digests.announce(connection, 1, [APRIL], 0)
-    series = table.find(given.store.connection, "tBTCUSD", given.settings.timeframes[0])
+    series = table.find(given.store.connection, BITFINEX, "tBTCUSD", given.settings.timeframes[0])
     assert series is not None
     computed = digests.compute(given.store.connection, series, APRIL)
     with given.store.write() as connection:
@@ -128,7 +129,7 @@ def test_a_digest_that_nobody_dropped_meanwhile_is_kept(given: Context) -> None:
         digests.announce(connection, 1, [APRIL, MAY], 0)
     assert kept(given)[APRIL].digest is None
     assert kept(given)[MAY] == before[MAY]
-    series = table.find(given.store.connection, "tBTCUSD", given.settings.timeframes[0])
+    series = table.find(given.store.connection, BITFINEX, "tBTCUSD", given.settings.timeframes[0])
     assert series is not None
     computed = [digests.compute(given.store.connection, series, month) for month in (APRIL, MAY)]
     with given.store.write() as connection:

@@ -10,6 +10,7 @@ from mdata.domain.interval import Range
 from mdata.domain.query import Query
 from mdata.domain.retries import INDEPENDENT_AFTER, MOST_ANSWERS
 from mdata.domain.timeframe import HOUR, MINUTE, TIMEFRAMES
+from mdata.exchange.bitfinex.venue import BITFINEX
 
 ABOUT = span(0, 10)
 ASC, DESC = "asc 0", "desc 900"
@@ -46,7 +47,7 @@ def test_independent_is_what_was_asked_in_another_form_or_a_minute_later(
 def test_the_form_of_a_request_is_its_end_and_the_bound_from_which_rows_are_counted(
     one: tuple[Range, bool], other: tuple[Range, bool], is_same: bool
 ) -> None:
-    first, second = (Query("tBTCUSD", TIMEFRAMES["1m"], *question) for question in (one, other))
+    first, second = (Query(BITFINEX, "tBTCUSD", TIMEFRAMES["1m"], *question, 10_000) for question in (one, other))
     assert (first.form == second.form) is is_same
     assert doubt(form=first.form).was_newest_first is one[1]
 

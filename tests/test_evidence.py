@@ -14,6 +14,7 @@ from mdata.domain.doubt import Doubt
 from mdata.domain.interval import Range, clip, normal, subtract
 from mdata.domain.query import Page, RefusedRow, is_same
 from mdata.domain.timeframe import MINUTE
+from mdata.exchange.bitfinex.venue import BITFINEX
 from mdata.store import doubts
 from mdata.store import series as table
 from mdata.store.pages import keep_refused
@@ -568,7 +569,7 @@ def test_a_refused_row_at_an_end_leaves_that_end_unknown(judge: MakeJudge) -> No
 def test_a_refused_row_is_kept_whatever_time_it_names(judge: MakeJudge, sent: int | None, kept: int | None) -> None:
     one = judge()
     with one.store.write() as connection:
-        series = table.find(connection, "tBTCUSD", M1)
+        series = table.find(connection, BITFINEX, "tBTCUSD", M1)
         assert series is not None
         for number in (1, 2):
             keep_refused(connection, series, [RefusedRow(sent, "a row", "no candle", None)], number, "test")

@@ -1,7 +1,5 @@
 """`export`: what is written is what is stored, and nobody takes a part for the whole."""
 
-import csv
-import io
 import os
 import signal
 import subprocess
@@ -11,20 +9,18 @@ from pathlib import Path
 
 import pytest
 from conftest import DAY, MDATA, UNPRIVILEGED, Ended, Folder, stored
+from exported import rows_of
 
 from mdata.clock import SystemClock
 from mdata.domain.timeframe import TIMEFRAMES
 from mdata.domain.times import iso
+from mdata.exchange.bitfinex.venue import BITFINEX
 from mdata.fetching.wanted import Target
 from mdata.jobs.export import Selection, export
 from mdata.reading.candles import Candles
 from mdata.store.candles import PUBLIC
 
 HOUR = 3_600_000
-
-
-def rows_of(text: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(text)))
 
 
 def values(text: str, symbol: str = "tBTCUSD", timeframe: str = "1m") -> list[tuple[float, ...]]:
@@ -81,7 +77,7 @@ def test_what_is_unknown_ends_with_3_and_is_told(filled: Folder) -> None:
     filled.rows("DELETE FROM candles WHERE series_id = 1 AND open_time IN (?, ?)", held[200][0], held[-200][0])
     ended = filled.run("export", "-s", "BTCUSD", "-t", "1m", "-o", "btc.csv", "--json")
     assert ended.exit == 3
-    assert f"2 of {len(held)} intervals of tBTCUSD 1m are unknown" in ended.json["reason"]
+    assert f"2 of {len(held)} intervals of bitfinex:tBTCUSD 1m are unknown" in ended.json["reason"]
     assert ended.json["reason"] in ended.err
     (series,) = ended.json["series"]
     assert (series["unknown"], series["candles"], series["complete"]) == (2, len(held) - 2, False)
@@ -114,7 +110,7 @@ def test_what_has_not_closed_is_no_part_of_a_range(filled: Folder) -> None:
 def test_a_series_of_which_nothing_is_stored_is_not_complete(folder: Folder) -> None:
     ended = folder.run("export", "-o", "none.csv", "--json")
     assert (ended.exit, ended.json["series"][0]["start"]) == (3, None)
-    assert ended.json["reason"].startswith("nothing is stored of tBTCUSD 1m")
+    assert ended.json["reason"].startswith("no candles of bitfinex:tBTCUSD 1m are stored")
     assert (folder.path / "none.csv").read_text() == ",".join(PUBLIC) + "\n"
     assert not folder.database.exists()
 
@@ -136,7 +132,7 @@ def test_a_range_behind_the_newest_answer_is_unknown(filled: Folder) -> None:
     assert filled.run("export", "-s", "BTCUSD", "--since", "-4d").exit == 0
     ended = filled.run("export", "-s", "BTCUSD", "--since", "-1d")
     assert ended.exit == 3
-    assert "23 of 23 intervals of tBTCUSD 1h are unknown" in ended.err
+    assert "23 of 23 intervals of bitfinex:tBTCUSD 1h are unknown" in ended.err
 
 
 def test_a_clock_that_is_behind_hides_nothing(filled: Folder) -> None:
@@ -157,7 +153,7 @@ def test_a_series_that_is_forgotten_meanwhile_is_unknown_from_there_on(folder: F
         parts.append(len(candles))
 
     asked = Selection(None, None, SystemClock().now())
-    (found,) = export(folder.database, [Target("tBTCUSD", TIMEFRAMES["1m"])], asked, write)
+    (found,) = export(folder.database, [Target(BITFINEX, "tBTCUSD", TIMEFRAMES["1m"])], asked, write)
     assert folder.rows("SELECT id, symbol FROM series") == [(2, "tSPAUSD")], "no number is given twice"
     assert parts[0] == found.candles == 10_000
     assert found.unknown == found.intervals - 10_000
@@ -321,13 +317,13 @@ def test_a_link_that_a_stranger_has_planted_is_not_followed(
     assert ended.exit == (0 if is_followed else 77), ended.err
     assert (victim.read_text() == "precious") == (not is_followed)
     assert link.is_symlink()
-    assert is_followed or f"{link} is a link that somebody else has put" in ended.err
+    assert is_followed or f"{link} is a symbolic link that another user created" in ended.err
 
 
 def test_a_name_with_harmful_characters_is_told_harmlessly(filled: Folder) -> None:
     code, screen = filled.show("export", "-o", "gone\x1b]0;t\x07\u202e/x.csv", TERM="xterm")
     assert code == 2
-    assert "\\x1b]0;t\\x07\\u202e is no folder" in screen.replace("\n", " ")
+    assert "\\x1b]0;t\\x07\\u202e is not a folder" in screen.replace("\n", " ")
     assert not {"\x1b", "\x07", "\u202e"} & set(screen)
 
 

@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 from conftest import DAY, MDATA, Ended, Folder, stored
-from test_export import rows_of
+from exported import rows_of
 
 import mdata
-from mdata.domain.ccxt import ccxt_pair, freqtrade_name
+from mdata.domain.freqtrade import file_of
 from mdata.domain.timeframe import MINUTE
 from mdata.domain.times import iso
+from mdata.exchange.bitfinex.ccxt import ccxt_pair
 from mdata.reading.kinds import Kind, file_name, kind_of
 from mdata.store.candles import PUBLIC
 
@@ -169,17 +170,17 @@ def test_a_name_tells_the_format(name: str, given: str | None, kind: Kind) -> No
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("-o", "a.xlsx"), "mdata writes no .xlsx files"),
+        (("-o", "a.xlsx"), "mdata cannot write .xlsx files"),
         (("-o", "a.parqet"), "did you mean parquet?"),
-        (("-o", "a.csv", "-f", "parquet"), "is the name of a csv file, and --format says parquet"),
-        (("-o", "a.parquet.gz"), "compressed in itself"),
-        (("-o", "a.freqtrade"), "mdata writes no .freqtrade files"),
-        (("-f", "parquet"), "nothing for stdout"),
-        (("-f", "excel"), "is none of csv, jsonl"),
-        (("-f", "freqtrade"), "name one with --output"),
-        (("-f", "freqtrade", "-o", "mdata.db"), "reads a folder"),
+        (("-o", "a.csv", "-f", "parquet"), "is the name of a csv file, but --format says parquet"),
+        (("-o", "a.parquet.gz"), "is already compressed"),
+        (("-o", "a.freqtrade"), "mdata cannot write .freqtrade files"),
+        (("-f", "parquet"), "cannot be written to stdout"),
+        (("-f", "excel"), "is not one of csv, jsonl"),
+        (("-f", "freqtrade"), "give that folder with --output"),
+        (("-f", "freqtrade", "-o", "mdata.db"), "reads its data from a folder"),
         (("--resample", "7h"), "divides a day"),
-        (("--resample", "4h", "-t", "1m", "-t", "1h"), "which of 1m, 1h is to be resampled?"),
+        (("--resample", "4h", "-t", "1m", "-t", "1h"), "which of 1m, 1h should be resampled?"),
     ],
 )
 def test_what_cannot_be_written_is_wrong_usage(filled: Folder, arguments: tuple[str, ...], sentence: str) -> None:
@@ -199,7 +200,7 @@ def test_a_missing_extra_is_named(filled: Folder, name: str) -> None:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert ended.returncode == 78, ended.stderr
-    assert re.search(r"pyarrow is not installed: `\S+ -m pip install 'pyarrow>=18'` brings it", ended.stderr)
+    assert re.search(r"pyarrow is not installed: run `\S+ -m pip install 'pyarrow>=18'`", ended.stderr)
     assert "Traceback" not in ended.stderr
     assert not (filled.path / name).is_file()
 
@@ -230,7 +231,7 @@ def test_coarse_candles_that_lack_a_part_end_with_3(filled: Folder) -> None:
     filled.rows("DELETE FROM candles WHERE series_id = 1 AND open_time = ?", held[5000][0])
     ended = filled.run("export", "BTCUSD", "--resample", "1D")
     assert ended.exit == 3
-    assert "1 of 8 intervals of tBTCUSD 1D is unknown" in ended.err
+    assert "1 of 8 intervals of bitfinex:tBTCUSD 1D is unknown" in ended.err
     until = iso(held[5000][0] - held[5000][0] % DAY)
     assert filled.run("export", "BTCUSD", "--resample", "1D", "--until", until).exit == 0
 
@@ -282,13 +283,14 @@ def test_pairs_are_named_as_freqtrade_names_them(filled: Folder) -> None:
     assert ccxt_pair("tBTCUSD") == ("BTC", "USD")
     assert ccxt_pair("tBTCUST") == ("BTC", "USDT")
     assert ccxt_pair("tDUSK:USD") == ("DUSK", "USD")
-    assert freqtrade_name("tAVAX:UST", "1M") == "AVAX_USDT-1Mo.feather"
-    assert freqtrade_name("tBTCUSD", "1D") == "BTC_USD-1d.feather"
+    assert file_of(*ccxt_pair("tAVAX:UST"), "1M") == "AVAX_USDT-1Mo.feather"
+    assert file_of(*ccxt_pair("tBTCUSD"), "1D") == "BTC_USD-1d.feather"
     ended = filled.run("export", "BTCF0/USTF0", "-f", "freqtrade", "-o", "data")
     assert ended.exit == 2
     assert "is a derivative" in ended.err
     # What Bitfinex renamed and what it calls so today would share a file.
     twice: Ended = filled.run("export", "XBTUSD", "BTCUSD", "-f", "freqtrade", "-o", "data")
     assert twice.exit == 2
-    assert "two series would be written to BTC_USD-1m.feather" in " ".join(twice.err.replace("│", " ").split())
+    said = " ".join(twice.err.replace("│", " ").split())
+    assert "two series would be written to the same file BTC_USD-1m.feather" in said
     assert not (filled.path / "data").exists()

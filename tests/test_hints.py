@@ -9,6 +9,7 @@ from answers import Judge, answer, at, minute, refused, span
 
 from mdata.domain.interval import Range
 from mdata.domain.timeframe import HOUR, TIMEFRAMES
+from mdata.exchange.bitfinex.venue import BITFINEX
 from mdata.store import hints
 from mdata.store import series as table
 
@@ -24,7 +25,7 @@ def one(tmp_path: Path) -> Iterator[Judge]:
     """Three hours of minutes, each of the price 1 and the volume 1, and a series of 1h beside it."""
     judge = Judge(tmp_path / "a.db").holds(*range(END), until=END)
     with judge.store.write() as connection:
-        table.introduce(connection, "tBTCUSD", TIMEFRAMES["1h"], minute(0))
+        table.introduce(connection, BITFINEX, "tBTCUSD", TIMEFRAMES["1h"], minute(0))
     yield judge
     judge.store.close()
 
@@ -38,7 +39,7 @@ def tell(
 
 
 def found(judge: Judge, name: str = "1m") -> hints.Hints:
-    series = table.find(judge.store.connection, "tBTCUSD", TIMEFRAMES[name])
+    series = table.find(judge.store.connection, BITFINEX, "tBTCUSD", TIMEFRAMES[name])
     assert series is not None
     return hints.find(judge.store.connection, series)
 
@@ -78,7 +79,7 @@ def test_a_hint_is_followed_once_and_withdraws_nothing(one: Judge) -> None:
 def test_an_hour_that_was_not_over_when_its_minutes_were_looked_at_is_looked_at_later(tmp_path: Path) -> None:
     one = Judge(tmp_path / "b.db").holds(*range(START + 90), until=START + 90)
     with one.store.write() as connection:
-        table.introduce(connection, "tBTCUSD", TIMEFRAMES["1h"], minute(0))
+        table.introduce(connection, BITFINEX, "tBTCUSD", TIMEFRAMES["1h"], minute(0))
         hints.followed(connection, found(one))
     one.hears(answer(span(START + 87, END), at(*range(START + 87, END))))
     tell(one, 0, high=2.0)
@@ -99,7 +100,7 @@ def test_where_the_minutes_are_not_final_there_is_no_hint(one: Judge) -> None:
 def test_a_coarse_candle_without_any_minutes_is_a_hint(tmp_path: Path) -> None:
     one = Judge(tmp_path / "b.db").holds(*range(START + 60), *range(START + 120, END), until=END)
     with one.store.write() as connection:
-        table.introduce(connection, "tBTCUSD", TIMEFRAMES["1h"], minute(0))
+        table.introduce(connection, BITFINEX, "tBTCUSD", TIMEFRAMES["1h"], minute(0))
     tell(one, 1, volume=0.1)
     assert found(one).parts == [HOURS[1]]
     one.store.close()

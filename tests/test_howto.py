@@ -133,7 +133,7 @@ def test_the_read_api_tells_what_the_page_says(home: Folder) -> None:
     rows = home.rows("SELECT count(*) FROM ohlcv WHERE symbol = 'tBTCUSD'")
     shown = {block.heading: run_python(home, block) for block in API}
     assert shown["Reading from Python"][0] == "1440 True"
-    assert "intervals of tBTCUSD 1m are unknown: " in shown["Is it all there?"][0]
+    assert "intervals of bitfinex:tBTCUSD 1m are unknown: " in shown["Is it all there?"][0]
     minutes, filled, made_up = map(int, shown["Coarser, and without holes"][0].split())
     assert minutes + made_up == filled > 1000
     assert shown["More than memory holds"] == [str(rows[0][0])]

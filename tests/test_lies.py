@@ -7,14 +7,14 @@ is documented as noticed later ("What complete does not prove" in the reference)
 from typing import Any
 
 import pytest
-from adversary import A_DAY, NEXT_PASS, MakeLife, exchange, life
+from adversary import A_DAY, NEXT_PASS, MakeLife, any_venue, exchange, life
 from conftest import DAY, NOW, SetClock, stored
 
 from mdata.domain.timeframe import HOUR, MINUTE, TIMEFRAMES
 from mdata.sandbox.market import Pair
 from mdata.sandbox.server import Sandbox
 
-__all__ = ["exchange", "life"]
+__all__ = ["any_venue", "exchange", "life"]
 
 # Symbol, and for how many days it is backfilled: some three pages, dense and sparse.
 SERIES = [("tBTCUSD", "20"), ("tSPAUSD", "150")]

@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mdata.domain.candle import Candle
+from mdata.domain.claim import Claim, Faulty
 from mdata.domain.interval import Range, normal
-from mdata.domain.live import GRACE, KEPT, MOST_REFUSED, TOLERANCE, Channel, Claim
-from mdata.domain.message import Faulty, Frame, Message, Notice, NotSubscribed, Subscribed
-from mdata.domain.session import MOST_EARLY, SILENCE, Session
 from mdata.domain.timeframe import MINUTE, TIMEFRAMES, Timeframe
+from mdata.exchange.bitfinex.channel import GRACE, KEPT, MOST_REFUSED, TOLERANCE, Channel
+from mdata.exchange.bitfinex.connection import MOST_EARLY, SILENCE, Session
+from mdata.exchange.bitfinex.protocol import Frame, Message, Notice, NotSubscribed, Subscribed
 
 M1 = TIMEFRAMES["1m"]
 T0 = 1_717_243_440_000  # 2024-06-01 12:04:00 UTC

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from mdata.files import replace_whole
 
 ALERTS = Path(__file__).parent.parent / "docs" / "examples" / "mdata-alerts.yml"
-BTC, ETH = {"symbol": "tBTCUSD", "timeframe": "1m"}, {"symbol": "tETHUSD", "timeframe": "1m"}
+BTC, ETH = ({"symbol": one, "timeframe": "1m", "exchange": "bitfinex"} for one in ("tBTCUSD", "tETHUSD"))
 
 
 def read(path: Path) -> dict[str, list[tuple[dict[str, str], float]]]:

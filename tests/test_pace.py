@@ -10,14 +10,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mdata.domain.budget import CALM_SECONDS, Priority, State
-from mdata.domain.pace import FLIGHT, MINUTE, MOST_PER_MINUTE, SPACING, Pace, Past
+from mdata.domain.pace import FLIGHT, SPACING, Pace, Past
 from mdata.errors import SlotLostError
+from mdata.exchange.bitfinex.venue import BITFINEX
 from mdata.ratelimit import RateLimit
 
-DEFAULT = Pace(6.0, 15)
+DEFAULT = Pace(6.0, 15, BITFINEX.window)
 NEW_KEYS = {"past", "calm_until", "calm_until_utc_ms", "booted_at_utc_s"}
 
-paces = st.builds(Pace, st.floats(2.0, 12.0), st.integers(1, 27))
+MINUTE, MOST_PER_MINUTE = BITFINEX.window.seconds, BITFINEX.window.most
+paces = st.builds(Pace, st.floats(2.0, 12.0), st.integers(1, 27), st.just(BITFINEX.window))
 idle = st.sampled_from([0.0, 0.0, 0.0, 0.05, 1.0, 7.0, 30.0, 59.9, 61.0, 300.0])
 
 
@@ -45,7 +47,7 @@ def test_neither_rule_is_broken_by_whatever_comes_between(
     arrived: list[float] = []
     for before, seconds, share, is_answered in steps:
         now = max(now + before, past.ready_at(pace))
-        past = past.leaving(pace, now).clamped(now)
+        past = past.leaving(pace, now).clamped(now, BITFINEX.window)
         sent.append(now)
         flight = seconds if is_answered else min(seconds, FLIGHT)
         arrived.append(now + flight * share)
@@ -84,7 +86,7 @@ def test_the_defaults_send_25_in_no_minute_and_ten_on_average() -> None:
 
 @given(st.floats(2.0, 12.0), st.integers(1, 27), st.integers(1, 200))
 def test_an_estimate_is_what_it_takes(delay: float, burst: int, requests: int) -> None:
-    pace, past, now = Pace(delay, burst), Past(), 1000.0
+    pace, past, now = Pace(delay, burst, BITFINEX.window), Past(), 1000.0
     for _ in range(requests):
         now = max(now, past.ready_at(pace))
         past = past.leaving(pace, now).arrived(now, now)
@@ -146,8 +148,8 @@ STEPS = [
 @given(paces, st.lists(st.tuples(st.sampled_from(STEPS), idle), min_size=1, max_size=50))
 @example(DEFAULT, [("update", 0.0)] * 15 + [("lost", 0.0)] + [("update", 0.0)] * 5)
 @example(DEFAULT, [("update", 0.0)] * 15 + [("before", 0.0)] + [("update", 0.0)] * 5)
-@example(Pace(2.0, 15), [("update", 0.0)] * 27 + [("reboot", 0.0)] + [("update", 0.0)] * 30)
-@example(Pace(2.0, 27), [("dies", 0.0), ("update", 0.0)] * 27)
+@example(Pace(2.0, 15, BITFINEX.window), [("update", 0.0)] * 27 + [("reboot", 0.0)] + [("update", 0.0)] * 30)
+@example(Pace(2.0, 27, BITFINEX.window), [("dies", 0.0), ("update", 0.0)] * 27)
 @settings(max_examples=60)
 def test_neither_kills_nor_losses_nor_reboots_break_a_rule(
     tmp_path_factory: pytest.TempPathFactory, pace: Pace, steps: list[tuple[str, float]]
@@ -222,7 +224,7 @@ def test_backfill_leaves_three_to_the_others_and_takes_its_turn_in_the_refill(ma
 
 
 def test_no_minute_has_more_than_27_whatever_the_settings(tmp_path: Path) -> None:
-    machine = Machine(tmp_path, Pace(2.0, 27))
+    machine = Machine(tmp_path, Pace(2.0, 27, BITFINEX.window))
     asked(machine, 100)
     assert machine.sent[27] - machine.sent[0] == pytest.approx(60)
     assert_rules(machine.sent, machine.pace)
@@ -285,7 +287,7 @@ def test_the_version_before_can_read_what_this_one_writes(machine: Machine) -> N
 
 
 def test_processes_with_different_settings_each_keep_their_own(tmp_path: Path) -> None:
-    even = Machine(tmp_path, Pace(6.0, 1))
+    even = Machine(tmp_path, Pace(6.0, 1, BITFINEX.window))
     burst = Machine(tmp_path, DEFAULT)
     burst.clock = even.clock
     asked(burst, 20)

@@ -25,9 +25,10 @@ from mdata.domain.planning import (
 )
 from mdata.domain.series import Series
 from mdata.domain.timeframe import DAY, HOUR, MINUTE, TIMEFRAMES
+from mdata.exchange.bitfinex.venue import BITFINEX
 
 NOW = 1_000  # minutes since T0, when nothing else is said
-SERIES = Series(1, "bitfinex", "tBTCUSD", M1, None, 0, minute(0), None, minute(900), minute(1000), minute(1000))
+SERIES = Series(1, BITFINEX, "tBTCUSD", M1, None, 0, minute(0), None, minute(900), minute(1000), minute(1000))
 
 
 def doubt(
@@ -363,7 +364,7 @@ def test_of_the_backlog_some_was_called_silent_once() -> None:
     [(0, False, 0), (1, False, 1), (10_000, False, 1), (10_001, False, 2), (10_001, True, 3)],
 )
 def test_an_estimate_counts_pages(intervals: int, is_new: bool, requests: int) -> None:
-    assert estimate(intervals, 2.0, is_new=is_new) == Estimate(requests, requests * 2.0, intervals * 65)
+    assert estimate(intervals, 2.0, 10_000, is_new=is_new) == Estimate(requests, requests * 2.0, intervals * 65)
 
 
 def test_estimates_add_up() -> None:

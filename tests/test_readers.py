@@ -8,8 +8,8 @@ import pytest
 from conftest import DAY, Folder, stored
 
 from mdata.clock import SystemClock
-from mdata.domain.ccxt import CURRENCIES
 from mdata.domain.times import iso
+from mdata.exchange.bitfinex.ccxt import CURRENCIES
 from mdata.sandbox.market import Pair
 
 HERE = Path(__file__).parent.parent
@@ -101,7 +101,7 @@ def test_the_script_of_the_docs_backtests_on_complete_candles(folder: Folder) ->
         text=True, capture_output=True, check=False, timeout=100,
     )  # fmt: skip
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert "mdata.errors.IncompleteError: 1 of 43200 intervals of tBTCUSD 1m is unknown" in ended.stderr
+    assert "mdata.errors.IncompleteError: 1 of 43200 intervals of bitfinex:tBTCUSD 1m is unknown" in ended.stderr
 
 
 def test_pairs_are_called_as_ccxt_calls_them() -> None:

@@ -109,7 +109,9 @@ def test_what_cannot_be_asked_for_is_told_in_a_sentence(
 
 
 def test_what_is_not_stored_is_no_empty_table(filled: Folder, reader: mdata.Reader) -> None:
-    with pytest.raises(mdata.NotThereError, match=r"nothing is stored of tSPBUSD 1m; did you mean tSPAUSD 1m\?"):
+    with pytest.raises(
+        mdata.NotThereError, match=r"no candles of bitfinex:tSPBUSD 1m are stored; did you mean bitfinex:tSPAUSD 1m\?"
+    ):
         reader.candles("SPBUSD", "1m")
     with pytest.raises(mdata.NotThereError, match="`mdata backfill` makes one"):
         mdata.open(filled.path / "none.db")
@@ -155,7 +157,7 @@ def test_a_lost_candle_is_unknown_and_demanded_in_vain(filled: Folder, reader: m
     with pytest.raises(mdata.IncompleteError) as refused:
         found.require_complete()
     assert refused.value.ranges == found.unknown
-    assert f"1 of 1440 intervals of tBTCUSD 1m is unknown: {iso(lost)} to" in str(refused.value)
+    assert f"1 of 1440 intervals of bitfinex:tBTCUSD 1m is unknown: {iso(lost)} to" in str(refused.value)
     assert "`mdata repair`" in str(refused.value)
     assert reader.candles("BTCUSD", "1m", lost + MINUTE, end).complete
 
@@ -271,7 +273,7 @@ def test_a_coarse_candle_that_lacks_a_part_is_told(filled: Folder, reader: mdata
     found = reader.candles("BTCUSD", "1m", day, day + 2 * DAY).resample("4h")
     assert [one.open_time for one in found] == [day + 4 * hours * HOUR for hours in range(12)]
     assert found.unknown == ((day + 4 * HOUR, day + 8 * HOUR),)
-    with pytest.raises(mdata.IncompleteError, match="1 of 12 intervals of tBTCUSD 4h is unknown"):
+    with pytest.raises(mdata.IncompleteError, match="1 of 12 intervals of bitfinex:tBTCUSD 4h is unknown"):
         found.require_complete()
     cut = reader.candles("BTCUSD", "1m", day + 9 * HOUR, day + 23 * HOUR).resample("4h")
     assert cut.unknown == ((day + 8 * HOUR, day + 12 * HOUR), (day + 20 * HOUR, day + DAY))
@@ -474,7 +476,7 @@ def test_a_missing_library_is_named_with_what_brings_it(filled: Folder, method: 
         text=True,
         check=False,
     )
-    assert re.search(f"{missing} is not installed: `.* -m pip install '{missing}>=[0-9.]+'` brings it", ended.stderr)
+    assert re.search(f"{missing} is not installed: run `.* -m pip install '{missing}>=[0-9.]+'`", ended.stderr)
 
 
 RECIPES = Path(__file__).parent.parent / ".envs" / "recipes" / "bin" / "python"

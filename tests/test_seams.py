@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pytest
 from conftest import DAY, NOW, SetClock, stored, truth, with_settings
-from test_gaps import MINUTE, TODAY, delete, gap_ranges
+from gap_tools import MINUTE, TODAY, delete, gap_ranges
 
+from mdata.domain.claim import Claim, Faulty
 from mdata.domain.interval import Range
-from mdata.domain.live import Claim
-from mdata.domain.message import Faulty
 from mdata.domain.series import Series
 from mdata.domain.timeframe import TIMEFRAMES
+from mdata.exchange.bitfinex.venue import BITFINEX
 from mdata.jobs.backfill import backfill
 from mdata.jobs.cleanup import cleanup, plan
 from mdata.jobs.detect_gaps import detect_gaps
@@ -29,7 +29,7 @@ GRID = TIMEFRAMES["1m"]
 
 
 def series_of(context: Context) -> Series:
-    found = table.find(context.store.connection, "tBTCUSD", GRID)
+    found = table.find(context.store.connection, BITFINEX, "tBTCUSD", GRID)
     assert found is not None
     return found
 

@@ -17,7 +17,8 @@ import pytest
 from conftest import Folder, hurried
 
 from mdata.clock import SystemClock
-from mdata.domain.pace import MOST_PER_MINUTE, Pace, Past
+from mdata.domain.pace import Pace, Past
+from mdata.exchange.bitfinex.venue import BITFINEX
 from mdata.sandbox.market import Market, Pair
 from mdata.sandbox.server import RateRule, Sandbox
 
@@ -142,7 +143,7 @@ def live_through(path: Path, market: Market, pace: Pace, periods: int, seconds: 
         requests = list(sandbox.requests)
     assert {one.status for one in requests} == {200}, "nobody is refused"
     at = [one.boottime for one in requests]
-    assert max(sum(start <= other < start + 60 for other in at) for start in at) <= MOST_PER_MINUTE
+    assert max(sum(start <= other < start + 60 for other in at) for start in at) <= BITFINEX.window.most
     return Life(
         sum(began <= instant < ended for instant in at for began, ended in spans),
         sum((ended - began) / pace.sustained for began, ended in spans),
@@ -156,12 +157,12 @@ def busy_market() -> Market:
 
 
 def test_bursts_kills_and_reboots_break_no_limit(tmp_path: Path, busy_market: Market) -> None:
-    life = live_through(tmp_path, busy_market, Pace(2.0, 15), periods=2, seconds=50, pause=40)
+    life = live_through(tmp_path, busy_market, Pace(2.0, 15, BITFINEX.window), periods=2, seconds=50, pause=40)
     assert life.sent >= 0.9 * life.ideal
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("pace", [Pace(6.0, 15), Pace(2.0, 15), Pace(2.4, 20)])
+@pytest.mark.parametrize("pace", [Pace(*pace, BITFINEX.window) for pace in ((6.0, 15), (2.0, 15), (2.4, 20))])
 def test_ten_minutes_of_bursts_kills_and_reboots(tmp_path: Path, busy_market: Market, pace: Pace) -> None:
     life = live_through(tmp_path, busy_market, pace, periods=2, seconds=300)
     print(f"{pace}: {life}")  # noqa: T201 - for `make budget`

@@ -11,12 +11,13 @@ import pytest
 from conftest import NOW
 from hypothesis import given
 from hypothesis import strategies as st
-from test_rest import certificate, server
+from raw_server import certificate, server
 
-from mdata.domain.message import Faulty, Frame, Notice, NotSubscribed, Subscribed
+from mdata.domain.claim import Faulty
 from mdata.errors import BadAnswerError, ConfigurationError, MdataError, RateLimitedError, UnreachableError
-from mdata.exchange.messages import read_message
-from mdata.exchange.socket import connect
+from mdata.exchange.bitfinex.messages import read_message
+from mdata.exchange.bitfinex.protocol import Frame, Notice, NotSubscribed, Subscribed
+from mdata.exchange.bitfinex.socket import connect
 from mdata.sandbox.server import Sandbox
 from mdata.sandbox.wsfaults import StreamFault
 

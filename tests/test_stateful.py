@@ -26,11 +26,12 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from oracle import NEVER_REMARKABLE, Overheard, excuse
-from test_verify import tamper
+from tampering import tamper
 
+from mdata.domain.claim import Claim
 from mdata.domain.interval import Range
-from mdata.domain.live import Claim
 from mdata.domain.timeframe import MINUTE, TIMEFRAMES
+from mdata.exchange.bitfinex.venue import BITFINEX
 from mdata.sandbox.limit import RateRule
 from mdata.sandbox.market import Market, Pair
 from mdata.store import candles, coverage
@@ -173,7 +174,7 @@ class StoreMachine(RuleBasedStateMachine):
         if not chosen:
             return
         with open_store(self.life.database) as store, store.write() as connection:
-            series = table.find(connection, symbol, GRID)
+            series = table.find(connection, BITFINEX, symbol, GRID)
             if series is not None:
                 candles.forget_restored(connection, series.id)
                 coverage.cut(connection, series.id, Range(chosen[0], chosen[-1] + MINUTE))
@@ -247,7 +248,7 @@ class StoreMachine(RuleBasedStateMachine):
         if not self.life.database.exists():
             return
         with open_store(self.life.database) as store, store.write() as connection:
-            series = table.find(connection, symbol, GRID)
+            series = table.find(connection, BITFINEX, symbol, GRID)
             if series is not None:
                 apply_live(connection, series, [Claim(part, shown)], now)
                 # Provisional: what it lacks, or has too early, is asked for once more.

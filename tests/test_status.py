@@ -10,10 +10,10 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 from conftest import DAY, NOW, Folder, SetClock
+from covered_series import M1, SETTLE, cover, covered_to, new_series
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -21,20 +21,15 @@ from mdata import extras, lookups
 from mdata.config import Settings, load
 from mdata.domain.doubt import Doubt
 from mdata.domain.interval import Range, normal
-from mdata.domain.series import Series
 from mdata.domain.timeframe import HOUR, MINUTE, TIMEFRAMES
 from mdata.health import Tolerance, complaints
 from mdata.jobs.status import Status, collect
 from mdata.running.context import Context
 from mdata.store import candles, coverage, doubts, gaps, silences, summary
-from mdata.store import series as table
 from mdata.store.connection import Connection
 from mdata.store.engine import Store
 from mdata.store.opening import open_store
 from mdata.store.sqlite import has_wal_reset_bug, sqlite3
-
-M1 = TIMEFRAMES["1m"]
-SETTLE = 120_000
 
 
 class UndoError(Exception):
@@ -45,20 +40,6 @@ class UndoError(Exception):
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     with open_store(tmp_path_factory.mktemp("status") / "mdata.db") as opened:
         yield opened
-
-
-def new_series(connection: Connection, symbol: str, timeframe: str = "1m", **known: Any) -> Series:
-    grid = TIMEFRAMES[timeframe]
-    table.introduce(connection, symbol, grid, known.get("wanted_start", grid.floor(NOW - DAY)))
-    found = table.find(connection, symbol, grid)
-    assert found is not None
-    table.begins_at(connection, found.id, known.get("first_candle", grid.floor(NOW - 365 * DAY)), NOW)
-    return table.find(connection, symbol, grid) or found
-
-
-def cover(connection: Connection, series: Series, part: Range, kind: coverage.CoverageKind, times: list[int]) -> None:
-    candles.upsert(connection, series.id, [(time, 2.0, 3.0, 1.0, 2.0, 5.0) for time in times])
-    coverage.add(connection, series.id, part, kind, len(times))
 
 
 # What may be the case with an interval: its coverage, and what has happened to its candle.
@@ -147,13 +128,6 @@ def checked(context: Callable[..., Context], clock: SetClock) -> Callable[..., t
     return check
 
 
-def covered_to(connection: Connection, symbol: str, end: int, last: int | None = None) -> Series:
-    start = M1.floor(NOW - 100 * DAY)
-    series = new_series(connection, symbol, wanted_start=start)
-    cover(connection, series, Range(start, M1.floor(end)), "final", [M1.floor(last or end - MINUTE)])
-    return series
-
-
 def test_a_store_that_is_up_to_date_is_healthy(checked: Callable[..., tuple[Status, list[str]]]) -> None:
     assert checked(lambda connection: covered_to(connection, "tBTCUSD", NOW - SETTLE))[1] == []
 
@@ -187,7 +161,7 @@ def test_a_store_that_nobody_has_updated_for_40_days_is_not_called_quiet(
 ) -> None:
     state, (sentence, _) = checked(lambda one: covered_to(one, "tBTCUSD", NOW - 40 * DAY))
     assert not state.series[0].is_quiet
-    assert "tBTCUSD 1m is 39 d 23 h behind (limit 1 h 30 min)" in sentence
+    assert "tBTCUSD 1m lags by 39 d 23 h (limit 1 h 30 min)" in sentence
 
 
 def test_what_has_no_data_is_named_and_what_is_retired_is_not_judged(
@@ -198,7 +172,7 @@ def test_what_has_no_data_is_named_and_what_is_retired_is_not_judged(
         new_series(connection, "tETHUSD")
 
     state, (sentence, then) = checked(build, SYMBOLS="BTCUSD,ETHUSD")
-    assert sentence == "tBTCUSD 1m and tETHUSD 1m have no data: run `mdata backfill`"
+    assert sentence == "bitfinex:tBTCUSD 1m and bitfinex:tETHUSD 1m have no data: run `mdata backfill`"
     assert then == "the next attempt may be made at once"
     assert {one.series.symbol: one.is_retired for one in state.series} == {"tETHUSD": False, "tOLDUSD": True}
 
@@ -225,7 +199,9 @@ def test_many_that_are_late_are_told_in_one_short_line(checked: Callable[..., tu
             covered_to(connection, symbol, NOW - 3 * HOUR - place * MINUTE)
 
     _, (sentence, _) = checked(build, SYMBOLS=",".join(symbols))
-    assert sentence.startswith(f"{symbols[199]} 1m, {symbols[198]} 1m, {symbols[197]} 1m and 197 more are up to 6 h")
+    assert sentence.startswith(
+        f"{', '.join(f'bitfinex:{one} 1m' for one in symbols[199:196:-1])} and 197 more lag by up to 6 h"
+    )
     assert len(sentence) < 160
 
 
@@ -266,7 +242,7 @@ def test_a_block_says_when_the_next_attempt_may_be_made(checked: Callable[..., t
 def test_check_says_it_in_one_line_and_in_json(folder: Folder) -> None:
     ended = folder.run("status", "--check", SYMBOLS="BTCUSD,ETHUSD")
     assert (ended.exit, ended.err) == (3, "")
-    assert ended.out == f"tBTCUSD 1m and tETHUSD 1m have no data: run `mdata backfill`; {AT_ONCE}\n"
+    assert ended.out == f"bitfinex:tBTCUSD 1m and bitfinex:tETHUSD 1m have no data: run `mdata backfill`; {AT_ONCE}\n"
     as_json = folder.run("status", "--check", "--json", SYMBOLS="BTCUSD,ETHUSD")
     assert (as_json.exit, as_json.json["reason"]) == (3, ended.out.strip())
     assert not folder.database.exists()
@@ -278,7 +254,7 @@ SERIES = {"exchange", "symbol", "timeframe", "first", "last", "candles", "wanted
           "present", "provisional", "empty", "unknown", "lost", "gaps_open", "lag_seconds", "complete",
           "retired", "doubted", "unobtainable", "backlog", "silent_since", "compared_since"}  # fmt: skip
 SHAPE = {
-    "series", "absent", "notes", "gaps", "jobs", "rate_limit", "database", "warnings",
+    "series", "absent", "absent_series", "notes", "gaps", "jobs", "rate_limit", "database", "warnings",
     "mdata", "command", "outcome", "exit", "reason", "retryable",
 }  # fmt: skip
 
@@ -341,7 +317,7 @@ def test_a_pipe_gets_tab_separated_values(folder: Folder) -> None:
         "complete",
     )
     assert "\x1b" not in ended.out + ended.err
-    assert "nothing is stored of tETHUSD 1m yet: run `mdata backfill`" in ended.err
+    assert "nothing is stored of bitfinex:tETHUSD 1m yet: run `mdata backfill`" in ended.err
 
 
 def test_a_run_that_was_killed_is_told_as_interrupted_and_one_at_work_as_running(folder: Folder) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mdata.domain.symbol import parse_symbol
+from mdata.exchange.bitfinex.symbols import parse_symbol
 
 CURRENCY = st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", min_size=1, max_size=20)
 # What may stand in a request's path and in a file's name; the longest is far below any limit on names.

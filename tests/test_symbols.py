@@ -13,10 +13,10 @@ def test_what_the_exchange_lists_and_what_is_stored_of_it(folder: Folder) -> Non
     ended = folder.run("symbols", "--json")
     assert ended.exit == 0, ended.err
     assert ended.json["symbols"] == [
-        {"symbol": "tBTCUSD", "stored": ["1h", "1D"]}, {"symbol": "tNEWUSD", "stored": []},
-        {"symbol": "tSPAUSD", "stored": []},
-    ]  # fmt: skip
-    assert folder.run("symbols", "btc/u").out == "symbol\tstored\ntBTCUSD\t1h 1D\n"
+        {"symbol": symbol, "stored": names, "exchange": "bitfinex"}
+        for symbol, names in (("tBTCUSD", ["1h", "1D"]), ("tNEWUSD", []), ("tSPAUSD", []))
+    ]
+    assert folder.run("symbols", "btc/u").out == "symbol\tstored\texchange\ntBTCUSD\t1h 1D\tbitfinex\n"
 
 
 def test_it_is_asked_once_a_day_and_when_told_to(folder: Folder) -> None:

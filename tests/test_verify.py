@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 from conftest import DAY, NOW, Folder, SetClock, stored, truth
+from gap_tools import delete, gap_ranges, repair_fully
 from hypothesis import given
 from hypothesis import strategies as st
-from test_gaps import delete, gap_ranges, repair_fully
+from tampering import tamper
 
 from mdata.domain.candle import LARGEST, fault
 from mdata.domain.gaps import missing
@@ -19,6 +20,7 @@ from mdata.domain.interval import Range
 from mdata.domain.series import Series
 from mdata.domain.timeframe import TIMEFRAMES
 from mdata.errors import StorageError
+from mdata.exchange.bitfinex.venue import BITFINEX
 from mdata.jobs.backfill import backfill
 from mdata.jobs.detect_gaps import detect_gaps
 from mdata.jobs.repair import repair
@@ -35,21 +37,6 @@ from mdata.store.sqlite import sqlite3
 MakeContext = Callable[..., Context]
 MINUTE = 60_000
 TODAY = NOW - NOW % DAY
-TRIGGERS = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"
-
-
-def tamper(path: Path, *statements: str) -> None:
-    """Change the store so that no trigger sees it, as damage does; series 1 is meant."""
-    connection = sqlite3.connect(path)
-    triggers = connection.execute(TRIGGERS).fetchall()
-    for name, _ in triggers:
-        connection.execute(f"DROP TRIGGER {name}")
-    for statement in statements:
-        assert connection.execute(statement).rowcount > 0, statement
-    for _, sql in triggers:
-        connection.execute(sql)
-    connection.commit()
-    connection.close()
 
 
 def segments(context: Context) -> list[coverage.Segment]:
@@ -257,7 +244,7 @@ def test_a_range_that_grew_since_it_was_doubted_is_withdrawn_as_a_whole(
     one = context(BACKFILL_DAYS="9")
     backfill(one)
     tamper(one.store.path, DAMAGES["one is gone"])
-    series = table.find(one.store.connection, "tBTCUSD", TIMEFRAMES["1m"])
+    series = table.find(one.store.connection, BITFINEX, "tBTCUSD", TIMEFRAMES["1m"])
     assert series is not None
     found = audit.audit(one.store.connection, series)
     clock.advance(10 * MINUTE)
@@ -275,7 +262,7 @@ def test_what_was_answered_anew_since_it_was_doubted_is_trusted(context: MakeCon
     provisional = segments(one)[-1]
     assert provisional.kind == "provisional"
     tamper(one.store.path, f"DELETE FROM candles WHERE series_id = 1 AND open_time = {provisional.start}")
-    series = table.find(one.store.connection, "tBTCUSD", TIMEFRAMES["1m"])
+    series = table.find(one.store.connection, BITFINEX, "tBTCUSD", TIMEFRAMES["1m"])
     assert series is not None
     found = audit.audit(one.store.connection, series)
     assert [doubt.segment.range for doubt in found.mismatches] == [provisional.range]
@@ -292,7 +279,7 @@ def test_what_is_no_candle_any_more_when_it_is_looked_at_again_is_left(context: 
     one = context(BACKFILL_DAYS="3")
     backfill(one)
     before = everything(one.store.path)
-    series = table.find(one.store.connection, "tBTCUSD", TIMEFRAMES["1m"])
+    series = table.find(one.store.connection, BITFINEX, "tBTCUSD", TIMEFRAMES["1m"])
     assert series is not None
     with one.store.write() as connection:
         audit.set_aside(connection, series, [MIDDLE + MINUTE, MIDDLE + 1], 0, "verify")
@@ -433,7 +420,7 @@ def test_what_the_store_calls_unsound_is_what_a_page_calls_so(time: int, values:
     row = (time * MINUTE // 4, *values)
     connection.execute("INSERT INTO candles VALUES (1, ?, ?, ?, ?, ?, ?)", row)
     grid = TIMEFRAMES["1m"]
-    series = Series(1, "bitfinex", "tBTCUSD", grid, 0, 0, 0, None, None, None, None)
+    series = Series(1, BITFINEX, "tBTCUSD", grid, 0, 0, 0, None, None, None, None)
     found = audit.find_refused(connection, series)
     connection.close()
     assert bool(found) == (fault(row, grid) is not None)  # type: ignore[arg-type]
@@ -453,9 +440,19 @@ def test_the_command_tells_what_it_found_at_a_terminal_in_a_pipe_and_in_json(fol
     planned = folder.run("verify", "--dry-run")
     assert planned.exit == 0
     head, line = planned.out.splitlines()
-    assert head.split("\t") == ["symbol", "timeframe", "start", "end", "intervals", "recorded", "stored", "reason"]
+    assert head.split("\t") == [
+        "symbol",
+        "timeframe",
+        "start",
+        "end",
+        "intervals",
+        "recorded",
+        "stored",
+        "reason",
+        "exchange",
+    ]
     assert line.startswith("tBTCUSD\t1m\t")
-    assert line.endswith("1 candle fewer than recorded")
+    assert line.endswith("1 candle fewer than recorded\tbitfinex")
     _, shown = folder.show("verify", "--dry-run")
     assert "1 covered ranges do not hold what was recorded" in shown
     ended = folder.run("verify", "--json")

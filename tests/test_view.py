@@ -8,6 +8,7 @@ from conftest import Folder
 from sqlite_utils import Database
 
 from mdata.domain.timeframe import TIMEFRAMES
+from mdata.exchange.bitfinex.venue import BITFINEX
 from mdata.store import candles
 from mdata.store import series as table
 from mdata.store.candles import PUBLIC
@@ -27,7 +28,7 @@ def first_release(path: Path) -> None:
     migrations.apply(Database(connection, recursive_triggers=False), stop_before="m004_typed_view")
     connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
     connection.execute("PRAGMA user_version=1")
-    table.introduce(connection, "tBTCUSD", TIMEFRAMES["1m"], wanted_start=0)
+    table.introduce(connection, BITFINEX, "tBTCUSD", TIMEFRAMES["1m"], wanted_start=0)
     candles.upsert(connection, 1, ROWS)
     connection.close()
 

@@ -8,7 +8,9 @@ from mdata.domain.interval import Range
 from mdata.domain.query import Query
 from mdata.domain.timeframe import TIMEFRAMES
 from mdata.errors import BadAnswerError
-from mdata.exchange import wire
+from mdata.exchange.bitfinex import wire
+from mdata.exchange.bitfinex.venue import BITFINEX
+from mdata.exchange.page import read_one_by_one
 
 START = 1_717_200_000_000  # 2024-06-01
 NUMBERS = st.one_of(st.integers(1, 9), st.floats(0.5, 9.5))
@@ -19,7 +21,9 @@ FAULTY: st.SearchStrategy[Any] = st.one_of(
 
 def query(timeframe: str) -> Query:
     grid = TIMEFRAMES[timeframe]
-    return Query("tBTCUSD", grid, Range(grid.floor(START), grid.shift(START, 8)), newest_first=False)
+    return Query(
+        BITFINEX, "tBTCUSD", grid, Range(grid.floor(START), grid.shift(START, 8)), newest_first=False, limit=10_000
+    )
 
 
 @st.composite
@@ -63,13 +67,13 @@ def test_the_look_at_a_whole_page_judges_as_the_one_at_single_rows(timeframe: st
     rows = data.draw(answers(timeframe))
     asked = query(timeframe)
     try:
-        candles, refused = wire._read_one_by_one(asked, rows)
+        singly = read_one_by_one(asked, rows, 0, wire.candle_of, wire.time_of)
     except BadAnswerError:
         assert wire._read_sound(asked, rows) is None
         return
     whole = wire._read_sound(asked, rows)
     if whole is not None:
-        assert (whole, []) == (candles, refused)
+        assert (whole, ()) == (singly.candles, singly.refused)
         assert {type(value) for candle in whole for value in candle} <= {int, float}
 
 

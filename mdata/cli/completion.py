@@ -1,4 +1,4 @@
-"""The words that options and arguments take: what Tab offers, and which one a mistyped word may have meant.
+"""Values of options and arguments: what Tab completes, and suggestions for mistyped ones.
 
 Shell completion must answer at once, and must neither fail nor print, whatever the state of settings and store.
 """
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 def one_of(words: Sequence[str], metavar: str | None = None) -> dict[str, Any]:
-    """Return what makes a typer option take one of `words` only: completion, and a refusal that suggests one."""
+    """Return the typer arguments that restrict an option to `words`: completion, and an error that suggests one."""
 
     def check(value: str | None) -> str | None:
         if value is not None and value not in words:
             hint = did_you_mean(value, words)
-            raise typer.BadParameter(f"{value!r} is none of {', '.join(words)}{hint}")
+            raise typer.BadParameter(f"{value!r} is not one of {', '.join(words)}{hint}")
         return value
 
     return {"autocompletion": _offer(words), "callback": check, "metavar": metavar or "|".join(words)}
@@ -36,7 +36,7 @@ def _offer(words: Sequence[str]) -> Callable[[str], list[str]]:
 
 
 def complete_symbol(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Offer stored symbols, else those of the settings, else those that `mdata symbols` remembers; as was begun."""
+    """Complete symbols, in the notation that was begun: stored, else configured, else cached by `mdata symbols`."""
     for source in (_stored_symbols, _configured_symbols, _listed_symbols):
         with suppress(Exception):
             if found := [form for symbol in sorted(source(ctx)) if (form := _form(symbol, incomplete))]:
@@ -45,24 +45,28 @@ def complete_symbol(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def complete_timeframe(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Offer the stored timeframes, or where none of them fits all that the exchange has."""
-    from mdata.domain.timeframe import TIMEFRAMES
+    """Complete stored timeframes, or if none fits, all timeframes of the exchange."""
+    from mdata.exchange import registry
 
     stored: set[str] = set()
     with suppress(Exception):
         stored = {series.timeframe.name for series in _stored(ctx)}
-    found = [name for name in TIMEFRAMES if name in stored and name.startswith(incomplete)]
-    return found or [name for name in TIMEFRAMES if name.startswith(incomplete)]
+    offered = [name for name in registry.timeframes() if name.startswith(incomplete)]
+    return [name for name in offered if name in stored] or offered
 
 
 def _form(symbol: str, begun: str) -> str | None:
-    """Return the way of writing `symbol` that `begun` is the beginning of: as stored, as a pair, in small letters."""
-    pair = symbol[1:].replace(":", "/")
+    """Return the notation of `symbol` that begins with `begun`: as stored, as a pair, or in lower case."""
+    from mdata.exchange import registry
+
+    pair = registry.pair_of(symbol)
     return next((form for form in (symbol, pair, pair.lower()) if form.startswith(begun)), None)
 
 
 def _stored_symbols(ctx: typer.Context) -> Iterable[str]:
-    return {series.symbol for series in _stored(ctx)}
+    from mdata.exchange.registry import qualified
+
+    return {qualified(series.exchange, series.symbol) for series in _stored(ctx)}
 
 
 def _configured_symbols(ctx: typer.Context) -> Iterable[str]:
@@ -72,10 +76,11 @@ def _configured_symbols(ctx: typer.Context) -> Iterable[str]:
 def _listed_symbols(ctx: typer.Context) -> Iterable[str]:
     from mdata import config
     from mdata.clock import SystemClock
+    from mdata.exchange.registry import HOME
     from mdata.jobs.symbols import remembered
 
     folder = config.cache_folder()
-    url = _settings(ctx).bitfinex_rest_url
+    url = _settings(ctx).rest_url(HOME)
     listing = remembered(folder / "symbols.json", url, SystemClock().now()) if folder else None
     return listing.symbols if listing else ()
 

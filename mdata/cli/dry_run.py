@@ -1,14 +1,14 @@
-"""What `--dry-run` of `backfill` and `update` tells: what a run would ask for, and what that costs."""
+"""`--dry-run` of `backfill` and `update`: what a run would fetch, and what that costs."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mdata.cli.entry import Answer, Kit
 from mdata.config import Settings
 from mdata.domain.budget import Priority
-from mdata.domain.estimate import estimate, in_turn
+from mdata.domain.estimate import Estimate, in_turn
 from mdata.lookups import budget
 from mdata.store.engine import Store
 from mdata.store.opening import open_for_reading
@@ -18,16 +18,22 @@ if TYPE_CHECKING:
 
 
 def cost_of(kit: Kit, priority: Priority, plan: "Callable[[Settings, Store | None, int], list[Planned]]") -> Answer:
-    """Say what a run would ask for at most: requests, time at the shared rate, bytes."""
+    """Return what a run would fetch at most: requests, time at the shared rate, bytes."""
     settings = kit.loaded.settings
     with open_for_reading(settings.database_path) or nullcontext() as store:
         found = plan(settings, store, kit.clock.now())
     rate = budget(settings, kit.clock)
     timed = in_turn([one.estimate for one in found], lambda requests: rate.seconds_for(requests, priority))
     planned = [one._replace(estimate=cost) for one, cost in zip(found, timed, strict=True)]
-    series = [{"series": one.name, "intervals": one.intervals, **asdict(one.estimate)} for one in planned]
-    total = sum((one.estimate for one in planned), estimate(0, 0))
+    series = [_row(one) for one in planned]
+    total = sum((one.estimate for one in planned), Estimate(0, 0, 0))
     return Answer(data={"dry_run": True, **asdict(total), "series": series}, show=lambda: _show_plan(planned))
+
+
+def _row(one: "Planned") -> dict[str, Any]:
+    venue, symbol, timeframe = one.target
+    named = {"exchange": venue.name, "symbol": symbol, "timeframe": timeframe.name}
+    return {"series": one.target.as_written, "intervals": one.intervals, **asdict(one.estimate), **named}
 
 
 def _show_plan(planned: "list[Planned]") -> None:

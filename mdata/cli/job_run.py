@@ -1,18 +1,22 @@
-"""How a job is started from the terminal: store, lock, budget, exchange, progress, and how it is shown."""
+"""Running a job from the terminal: store, lock, budget, exchange, progress, and output."""
 
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from mdata import __version__, config, waiting
 from mdata.cli.closing import ending
 from mdata.cli.entry import Answer, Kit, Options, closing_line, conduct, duration, job_answer
+from mdata.domain.venue import Venue
+from mdata.exchange import registry
+from mdata.exchange.adapter import Exchange
 from mdata.locks import command_lock
 from mdata.mounts import refuse_remote
-from mdata.running.context import Context, Exchange, Limits, Progress
+from mdata.running.context import Context, Limits, Progress
 from mdata.running.result import JobResult
 from mdata.store.jobs import Origin
 from mdata.store.opening import open_store
@@ -20,17 +24,17 @@ from mdata.store.opening import open_store
 if TYPE_CHECKING:
     from mdata.ratelimit import RateLimit
 
-# A log of this size is worth emptying at the end of a run, so that readers and backups find the file whole.
+# A write-ahead log of this size is emptied after a run, so that readers and backups find all data in the file.
 _LARGE_LOG = 4 * 1024 * 1024
 
 
 def limits_of(max_runtime: str | None, max_requests: int | None) -> Limits:
-    """Return the limits that the options of a run set."""
+    """Return the limits that the options set for a run."""
     return Limits(None if max_runtime is None else duration(max_runtime, "--max-runtime"), max_requests)
 
 
 class More(NamedTuple):
-    """What a job tells beside its counters: words of its final line, fields of its JSON object, something to show."""
+    """What a job reports besides its counters: words for its last line, fields for JSON, something to display."""
 
     words: str = ""
     data: Mapping[str, Any] = MappingProxyType({})
@@ -40,7 +44,7 @@ class More(NamedTuple):
 def run_job(
     command: str, options: Options, limits: Limits, wait_lock: str, work: Callable[[Context], JobResult]
 ) -> NoReturn:
-    """Run one job under its command's lock and end the process with its exit code."""
+    """Run one job under its command's lock, and exit with its code."""
     run_job_with_more(command, options, limits, wait_lock, lambda context: (work(context), More()))
 
 
@@ -52,7 +56,7 @@ def run_job_with_more(
     work: Callable[[Context], tuple[JobResult, More]],
     look: Callable[[Kit], None] = lambda _: None,
 ) -> NoReturn:
-    """Run a job that has more to tell than its counters; `look` may refuse to, before anything is opened."""
+    """Run a job that reports more than its counters; `look` may stop it before anything is opened."""
     patience = duration(wait_lock, "--wait-lock")
 
     def act(kit: Kit) -> Answer:
@@ -73,47 +77,49 @@ def run_job_with_more(
 
 @contextmanager
 def context(kit: Kit, limits: Limits, *, shows_progress: bool = True) -> Iterator[Context]:
-    """Open everything a job works with, and close it again."""
+    """Open everything that a job uses, and close it again."""
     settings = kit.loaded.settings
     refuse_remote(settings.database_path, "DATABASE_PATH")
     refuse_remote(settings.rate_limit_state_path, "RATE_LIMIT_STATE_PATH")
-    opened: list[Exchange] = []
 
-    def exchange() -> Exchange:
-        if not opened:
-            from mdata.exchange.rest import Rest
+    @cache
+    def exchange(venue: Venue) -> Exchange:
+        return registry.adapter(venue).open_rest(settings.rest_url(venue), kit.clock, kit.log.warning)
 
-            opened.append(Rest(settings.bitfinex_rest_url, kit.clock, kit.log.warning))
-        return opened[0]
+    @cache
+    def budget(venue: Venue) -> "RateLimit":
+        return rate_limit(kit, venue)
 
-    # A terminal that systemd started hands its own id on to whatever is typed there: only the journal's counts.
+    # Commands typed in a terminal that systemd started inherit its invocation id, so it only counts if stderr is the
+    # journal.
     run_id = config.invocation_id() if config.is_journal(sys.stderr) else None
     origin = Origin(os.getpid(), os.uname().nodename, kit.clock.boot_id(), run_id, __version__)
     with open_store(settings.database_path, kit.log.warning) as store, progress(wanted=shows_progress) as report:
-        yield Context(settings, kit.clock, store, rate_limit(kit), exchange, kit.log, origin, limits, report)
+        yield Context(settings, kit.clock, store, budget, exchange, kit.log, origin, limits, report)
         store.checkpoint(over=_LARGE_LOG)
 
 
-def rate_limit(kit: Kit) -> "RateLimit":
-    """Return the shared rate budget that the settings name."""
+def rate_limit(kit: Kit, venue: Venue) -> "RateLimit":
+    """Return the shared rate budget of an exchange that the settings name."""
     import random
 
     from mdata.ratelimit import RateLimit
 
     settings = kit.loaded.settings
     return RateLimit(
-        settings.rate_limit_state_path,
+        settings.rate_state(venue),
         settings.rate_limit_delay,
         settings.rate_limit_min_backoff_seconds,
         kit.clock,
         random.SystemRandom(),
         settings.rate_limit_burst,
+        venue,
     )
 
 
 @contextmanager
 def progress(*, wanted: bool = True) -> Iterator[Callable[[Progress], None]]:
-    """Show a progress bar to a person on a terminal, and nothing to anybody else."""
+    """Show a progress bar on a terminal, and nothing elsewhere."""
     if not (wanted and sys.stderr.isatty() and config.wants_colour()):
         yield lambda _: None
         return

@@ -1,14 +1,14 @@
-"""Settings, and the only place that reads the environment; what everybody needs of it stands here."""
+"""Settings, and the only place that reads the environment; the names that other packages use."""
 
 from mdata.config.files import env_file_text, find_env_file
 from mdata.config.folders import cache_folder
 from mdata.config.init_file import write_env_file
 from mdata.config.listed import Row, listing
 from mdata.config.loading import Loaded, load, text_of
-from mdata.config.table import Settings
+from mdata.config.table import Settings, rest_setting
 from mdata.config.terminal import invocation_id, is_dumb, is_journal, wants_colour, wants_unicode
 
 __all__ = [
     "Loaded", "Row", "Settings", "cache_folder", "env_file_text", "find_env_file", "invocation_id", "is_dumb",
-    "is_journal", "listing", "load", "text_of", "wants_colour", "wants_unicode", "write_env_file",
+    "is_journal", "listing", "load", "rest_setting", "text_of", "wants_colour", "wants_unicode", "write_env_file",
 ]  # fmt: skip

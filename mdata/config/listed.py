@@ -22,7 +22,8 @@ def listing(loaded: Loaded) -> list[Row]:
     """Return every setting with its value as text and its origin; secrets are not shown."""
     rows = []
     for setting in SETTINGS:
-        value = getattr(loaded.settings, field_of(setting))
+        value = loaded.settings.addresses.get(setting.name)
+        value = getattr(loaded.settings, field_of(setting)) if value is None else value
         text = _REDACTED if setting.is_secret and value else _text(value)
         rows.append(Row(setting.name, text, loaded.origins[setting.name]))
     return rows

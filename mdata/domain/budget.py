@@ -1,14 +1,14 @@
 """The rate budget: who may send next, and how long nobody may after a refusal.
 
-Bitfinex counts requests per IP and blocks one that exceeds its limit for about 60 s; clients that resume at exactly
-60 s are caught again.
+An exchange counts requests per IP and blocks one that exceeds its limit for a while; clients that resume at exactly
+the end of that were seen to be caught again.
 """
 
 from collections.abc import Callable
 from enum import IntEnum
 from typing import NamedTuple
 
-from mdata.domain.pace import Pace, Past
+from mdata.domain.pace import Pace, Past, Window
 from mdata.domain.retries import reconnect_pause
 
 # Every so many slots, one goes to the lowest class that waits.
@@ -16,8 +16,6 @@ LOWEST_EVERY = 4
 # Whoever does not take what was given for so long has died (or is stopped: it queues again with its old rank).
 GRACE = 1.0
 CALM_SECONDS = 60 * 60.0  # for how long after a block nobody bursts
-CONNECTS_PER_MINUTE = 20
-CONNECT_SPACING = 5.0  # seconds from one opening of a connection to its next one
 
 
 class Priority(IntEnum):
@@ -79,7 +77,7 @@ class State(NamedTuple):
         """Return what has left, with the slot that was given and not used yet."""
         return self.past.leaving(pace, self.last) if self.sender else self.past
 
-    def clamped(self, now: float, longest_block: float) -> "State":
+    def clamped(self, now: float, longest_block: float, window: Window) -> "State":
         """Return the state without anything that could stall others longer than the rules allow."""
         return self._replace(
             last=min(self.last, now),
@@ -87,7 +85,7 @@ class State(NamedTuple):
             waiters=tuple(waiter for waiter in self.waiters if waiter.since <= now),
             offered_at=min(self.offered_at, now),
             connects=tuple(time for time in self.connects if now - 60 < time <= now),
-            past=self.past.clamped(now),
+            past=self.past.clamped(now, window),
             calm_until=min(self.calm_until, now + longest_block + CALM_SECONDS),
         )
 
@@ -160,10 +158,13 @@ def patience(pace: Pace) -> float:
     return min(GRACE, pace.delay)
 
 
-def reconnect_delay(failures: int, since_last: float, jitter: Callable[[float, float], float]) -> float:
+def reconnect_delay(
+    failures: int, since_last: float, spacing: float, jitter: Callable[[float, float], float]
+) -> float:
     """Return for how many seconds to wait before a lost connection is opened again.
 
     `failures` in a row lengthen it, with full jitter: all who lost theirs at one instant come back spread over the
-    whole delay. `since_last` is how long ago (s) it was opened: a server that accepts and closes is not hammered.
+    whole delay. `since_last` is how long ago (s) it was opened, `spacing` how far apart (s) two openings have to be:
+    a server that accepts and closes is not hammered.
     """
-    return max(reconnect_pause(failures, jitter), CONNECT_SPACING - since_last)
+    return max(reconnect_pause(failures, jitter), spacing - since_last)

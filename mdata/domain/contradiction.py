@@ -105,7 +105,7 @@ def _miss(
     page: Page, known: Known, missing: dict[int, Candle], lost: list[int], rows: dict[int, Candle], found: Found
 ) -> None:
     """Look at candles that did not come back, by the holes that they leave between two rows of the answer."""
-    grid, times = page.query.timeframe, [row[0] for row in page.candles]
+    grid, times = page.query.timeframe, _edges(page)
     absent, covered = sorted({*missing, *lost}), normal([*known.final, *known.provisional])
     for index, group in groupby(absent, key=lambda time: bisect_left(times, time)):
         gone = list(group)
@@ -113,7 +113,7 @@ def _miss(
             _keep(page, known, gone, missing, rows, found, is_doubted=False)
             continue
         hole = Range(grid.next(times[index - 1]), times[index])
-        is_known, is_remarkable = _is_unobtainable(known, hole), _is_remarkable(page, known, times, hole)
+        is_known, is_remarkable = _is_unobtainable(known, hole), _is_remarkable(page, known, hole)
         if is_known or is_remarkable:
             found.unproven.extend(subtract([hole], covered))
         agreed = [time for time in gone if _is_agreed(page, known, time)]
@@ -130,6 +130,17 @@ def _miss(
             _keep(page, known, others, missing, rows, found, is_doubted=True)
 
 
+def _edges(page: Page) -> list[int]:
+    """Return the open times between which an answer has no candle.
+
+    Where rows tell of silence it speaks for all of its span, and not from candle to candle only.
+    """
+    times = [row[0] for row in page.candles]
+    if not (page.silent and page.span):
+        return times
+    return [page.query.timeframe.previous(page.span.start), *times, page.span.end]
+
+
 def _is_agreed(page: Page, known: Known, time: int) -> bool:
     return any(
         doubt.kind == "absent" and is_in(time, [doubt.range]) and _agrees(page, doubt) for doubt in known.doubts
@@ -140,10 +151,10 @@ def _is_unobtainable(known: Known, hole: Range) -> bool:
     return any(part.overlaps(hole) for part in known.unobtainable)
 
 
-def _is_remarkable(page: Page, known: Known, times: list[int], hole: Range) -> bool:
+def _is_remarkable(page: Page, known: Known, hole: Range) -> bool:
     """Whether the hole is remarkable by the answer's own density, or where it is short by that beside it, too."""
-    grid = page.query.timeframe
-    span = Range(times[0], grid.next(times[-1]))
+    grid, times = page.query.timeframe, [row[0] for row in page.candles]
+    span = page.span if page.silent and page.span else Range(times[0], grid.next(times[-1]))
     nearby = silence.density_beside(grid, times, span, hole)
     if nearby.intervals < silence.NEARBY:
         nearby += known.before + known.after

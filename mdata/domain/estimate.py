@@ -3,8 +3,6 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from mdata.domain.query import PAGE_LIMIT
-
 # What one candle takes in the database, with its share of the tree; measured on a million of them.
 BYTES_PER_CANDLE = 65
 
@@ -21,9 +19,9 @@ class Estimate:
         return Estimate(self.requests + other.requests, self.seconds + other.seconds, self.bytes + other.bytes)
 
 
-def estimate(intervals: int, delay: float, *, is_new: bool = False) -> Estimate:
+def estimate(intervals: int, delay: float, page_rows: int, *, is_new: bool = False) -> Estimate:
     """Return what asking for so many intervals costs; a new series may ask for its first candle too."""
-    requests = -(-intervals // PAGE_LIMIT) + is_new
+    requests = -(-intervals // page_rows) + is_new
     return Estimate(requests, requests * delay, intervals * BYTES_PER_CANDLE)
 
 

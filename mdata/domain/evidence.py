@@ -1,10 +1,12 @@
 """What an answer proves: decided here, as a pure function of the answer and of what is known, and nowhere else.
 
-The exchange sends no candle for an interval without trades, and an answer does not say why it is short: `[]` comes
-for silence, for the future and for an unknown symbol alike, and has come by mistake. Hence:
+Most exchanges send no candle for an interval without trades, and an answer does not say why it is short: `[]` comes
+for silence, for the future and for an unknown symbol alike, and has come by mistake. Some write a row without volume
+there (`Venue.silence`). Hence:
 
 - *witnesses*: one of the candles stored in the range asked must come back, else nothing is proven;
-- *enclosure*: an answer proves what lies between its oldest and its newest row;
+- *enclosure*: an answer proves what lies between its oldest and its newest row; where silence is a row of its own, it
+  proves the intervals of its rows, and one that has none is like a silence at an end;
 - a *silence* at an end of an answer is provisional, or in doubt where it is remarkable, until an answer encloses it
   or a second, independent one says the same (`domain/tails.py`);
 - a *contradiction* (a stored candle is absent, or has other values) changes nothing until a second, independent
@@ -12,6 +14,7 @@ for silence, for the future and for an unknown symbol alike, and has come by mis
   stay, and the range is unobtainable (`domain/contradiction.py`).
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from mdata.domain import contradiction, tails
@@ -33,6 +36,7 @@ class Verdict(NamedTuple):
     gone, `lost` the times of lost candles that stay so. `unknown` is covered by nothing provisional any more,
     `distrusted` by nothing at all but what this answer proves.
     `doubts` replace those of their kind that they overlap, `ended` ones go. `served` is unobtainable no more.
+    `silent` are the times (ascending) of rows that say that nothing was traded.
     """
 
     counts: bool
@@ -48,6 +52,7 @@ class Verdict(NamedTuple):
     ended: list[Doubt]
     unobtainable: list[Range]
     served: list[Range]
+    silent: tuple[int, ...] = ()
 
 
 def judge(page: Page, known: Known, settle: int) -> Verdict:
@@ -65,12 +70,12 @@ def judge(page: Page, known: Known, settle: int) -> Verdict:
     enclosed = subtract(clip([page.span], known.floor, closed), spoiled) if page.span else []
     found = contradiction.find(page, known, clip(enclosed, known.floor, settled))
     told = tails.find(page, known, spoiled, settle)
-    newest = _unfollowed(page, known, settled)
-    final = subtract(clip(enclosed, known.floor, settled), normal([*found.unsettled, *found.unproven, *newest]))
+    proven, newest = subtract(enclosed, page.holes), _unfollowed(page, known, settled)
+    final = subtract(clip(proven, known.floor, settled), normal([*found.unsettled, *found.unproven, *newest]))
     return Verdict(
         counts=True,
-        final=normal([*final, *told.final]),
-        provisional=normal([*clip(enclosed, max(known.floor, settled), closed), *told.provisional, *newest]),
+        final=normal([*final, *subtract(told.final, found.unsettled)]),
+        provisional=normal([*clip(proven, max(known.floor, settled), closed), *told.provisional, *newest]),
         candles=found.candles,
         changed=found.changed,
         withdrawn=found.withdrawn,
@@ -81,6 +86,7 @@ def judge(page: Page, known: Known, settle: int) -> Verdict:
         ended=[*found.ended, *ended],
         unobtainable=found.unobtainable,
         served=[part for part in known.unobtainable if any(part.start <= row[0] < part.end for row in page.candles)],
+        silent=page.silent,
     )
 
 
@@ -102,8 +108,15 @@ def _brings_stored(page: Page, known: Known) -> bool:
         else:
             differing += 1
     if not same and not differing:
-        return provisional > 0
+        return provisional > 0 or _brings_silence(page, known, stored)
     return same > 0 and (differing <= WITNESSES or same >= differing)
+
+
+def _brings_silence(page: Page, known: Known, stored: Mapping[int, Candle]) -> bool:
+    """Whether rows of silence come back where that is known, and none where a final candle is stored."""
+    if any(time in stored and contradiction.is_in(time, known.final) for time in page.silent):
+        return False
+    return any(contradiction.is_in(time, [*known.final, *known.provisional]) for time in page.silent)
 
 
 def _unfollowed(page: Page, known: Known, settled: int) -> list[Range]:

@@ -1,19 +1,14 @@
 """How fast the exchange may be asked: an average with a burst after a pause, and a limit for any minute.
 
-Bitfinex counts requests in a minute (candles: 30 in its current documents, 90 in older ones) and does not ask for
-even spacing. Two rules therefore, over all processes together: a generic cell rate, that is `burst` requests at once
-and one more for each `delay` seconds; and never more than 27 in any 60 seconds, whatever the settings say.
+An exchange counts requests in a window of time, and does not ask for even spacing. Two rules therefore, over all
+processes together: a generic cell rate, that is `burst` requests at once and one more for each `delay` seconds; and
+never more in any window than the exchange bears (`Window`), whatever the settings say.
 """
 
 from bisect import bisect, insort
 from math import ceil
 from typing import NamedTuple
 
-DOCUMENTED_PER_MINUTE = 30
-MOST_PER_MINUTE = 27  # a tenth less: the exchange's minute is not quite ours
-MINUTE = 60.0
-# The delay that keeps the documented rate. A shorter one is for an exchange on this machine, and without the minute.
-LEAST_DELAY = MINUTE / DOCUMENTED_PER_MINUTE
 SPACING = 0.1  # seconds between two requests of a burst, at least
 # A request has reached the exchange so many seconds after it left, unless its answer says when it had.
 FLIGHT = 2.0
@@ -21,16 +16,36 @@ FLIGHT = 2.0
 _CALMED = 1.1
 
 
+class Window(NamedTuple):
+    """The rate limit of an exchange: in any `seconds` it bears `documented` requests, of which we send `most`.
+
+    That is fewer, for the exchange's window is not quite ours.
+    """
+
+    seconds: float
+    documented: int
+    most: int
+
+    @property
+    def least_delay(self) -> float:
+        """Return the delay (s) that keeps the documented rate.
+
+        A shorter one is for an exchange on this machine, and without the window.
+        """
+        return self.seconds / self.documented
+
+
 class Pace(NamedTuple):
     """One request in `delay` seconds on average, `burst` of them at once after a pause; 1 is even spacing."""
 
     delay: float
-    burst: int = 1
+    burst: int
+    window: Window
 
     @property
-    def counts_minutes(self) -> bool:
-        """Whether the limit of a minute holds: everywhere but in rehearsals that are to be faster."""
-        return self.delay >= LEAST_DELAY
+    def counts_windows(self) -> bool:
+        """Whether the limit of the window holds: everywhere but in rehearsals that are to be faster."""
+        return self.delay >= self.window.least_delay
 
     @property
     def spacing(self) -> float:
@@ -40,19 +55,19 @@ class Pace(NamedTuple):
     @property
     def sustained(self) -> float:
         """Return the seconds that a request takes when there are many: the slower of the two rules."""
-        return max(self.delay, MINUTE / MOST_PER_MINUTE) if self.counts_minutes else self.delay
+        return max(self.delay, self.window.seconds / self.window.most) if self.counts_windows else self.delay
 
     def calmed(self) -> "Pace":
         """Return the pace of the hour after a refusal."""
-        return Pace(self.delay * _CALMED, 1)
+        return Pace(self.delay * _CALMED, 1, self.window)
 
     def seconds(self, requests: int, free: int) -> float:
         """Return how long it takes until so many requests have left, when `free` of them may leave at once."""
         if requests <= 0:
             return 0.0
         by_average = (requests - free) * self.delay
-        by_minutes = (requests - 1) // MOST_PER_MINUTE * MINUTE if self.counts_minutes else 0.0
-        return max(requests * self.spacing, by_average, by_minutes)
+        by_windows = (requests - 1) // self.window.most * self.window.seconds if self.counts_windows else 0.0
+        return max(requests * self.spacing, by_average, by_windows)
 
     def fullest(self, at: float) -> "Past":
         """Return the most that can have left up to `at` under this pace: what is unknown is taken for that.
@@ -60,17 +75,17 @@ class Pace(NamedTuple):
         Of any stretch that ends at `at` it holds as many as the two rules allow, so that nothing that they allow
         afterwards can break them, whatever was sent in truth.
         """
-        before = [at - number * self.delay for number in range(1, MOST_PER_MINUTE - self.burst + 1)]
+        before = [at - number * self.delay for number in range(1, self.window.most - self.burst + 1)]
         times = [*reversed(before), *[at] * self.burst]
-        return Past(float(self.burst), at, tuple(_ms(time) for time in times if time > at - MINUTE))
+        return Past(float(self.burst), at, tuple(_ms(time) for time in times if time > at - self.window.seconds))
 
 
 class Past(NamedTuple):
     """What has left: how much of the burst was spent when the newest request left, and when they arrived.
 
     `level` counts requests, and falls by one in each delay after `at`, seconds of boot time. `arrivals` (ascending,
-    the newest 27) are the instants by which the requests of the last minute had reached the exchange, in whole ms of
-    it, rounded up: they are written and read at every look.
+    as many as a window bears) are the instants by which the requests of the last window had reached the exchange, in
+    whole ms of it, rounded up: they are written and read at every look.
     """
 
     level: float = 0.0
@@ -81,7 +96,7 @@ class Past(NamedTuple):
         """Return the past after a request has left at `now`."""
         arrivals = [*self.arrivals]
         insort(arrivals, _ms(now + FLIGHT))
-        return Past(self._level(pace, now) + 1, now, tuple(arrivals[-MOST_PER_MINUTE:]))
+        return Past(self._level(pace, now) + 1, now, tuple(arrivals[-pace.window.most :]))
 
     def arrived(self, left_at: float, now: float) -> "Past":
         """Return the past after the answer came at `now` to what left at `left_at`: it had arrived by then."""
@@ -92,12 +107,12 @@ class Past(NamedTuple):
         insort(arrivals, _ms(now))
         return self._replace(arrivals=tuple(arrivals))
 
-    def clamped(self, now: float) -> "Past":
+    def clamped(self, now: float, window: Window) -> "Past":
         """Return the past without anything that could stall others longer than the rules allow."""
         arrivals = sorted(self.arrivals)
-        kept = arrivals[bisect(arrivals, _ms(now - MINUTE)) : bisect(arrivals, _ms(now + FLIGHT))]
-        level = min(max(0.0, self.level), float(MOST_PER_MINUTE))
-        return Past(level, min(self.at, now), tuple(kept[-MOST_PER_MINUTE:]))
+        kept = arrivals[bisect(arrivals, _ms(now - window.seconds)) : bisect(arrivals, _ms(now + FLIGHT))]
+        level = min(max(0.0, self.level), float(window.most))
+        return Past(level, min(self.at, now), tuple(kept[-window.most :]))
 
     def ready_at(self, pace: Pace, kept: int = 0) -> float:
         """Return when the next request may leave; it leaves `kept` of a burst to others.
@@ -107,15 +122,16 @@ class Past(NamedTuple):
         """
         burst = max(1, pace.burst - kept)
         ready = max(self.at + min(1.0, self.level + 1 - burst) * pace.delay, self.at + pace.spacing)
-        if pace.counts_minutes and len(self.arrivals) >= MOST_PER_MINUTE:
-            ready = max(ready, self.arrivals[-MOST_PER_MINUTE] / 1000 + MINUTE)
+        if pace.counts_windows and len(self.arrivals) >= pace.window.most:
+            ready = max(ready, self.arrivals[-pace.window.most] / 1000 + pace.window.seconds)
         return ready
 
     def free(self, pace: Pace, now: float) -> int:
         """Return how many requests may leave at `now`, one after the other."""
         free = max(int(pace.burst - self._level(pace, now) + 1e-9), int(now >= self.at + pace.delay))
-        if pace.counts_minutes:
-            free = min(free, MOST_PER_MINUTE - sum(time > _ms(now - MINUTE) for time in self.arrivals))
+        if pace.counts_windows:
+            window = pace.window
+            free = min(free, window.most - sum(time > _ms(now - window.seconds) for time in self.arrivals))
         return max(0, free)
 
     def _level(self, pace: Pace, now: float) -> float:

@@ -1,27 +1,27 @@
 """What is asked of the exchange, and its answer as it was read; what that proves is decided in `evidence`."""
 
+from itertools import pairwise
 from math import isclose
 from typing import NamedTuple
 
 from mdata.domain.candle import Candle
 from mdata.domain.interval import Range
 from mdata.domain.timeframe import Timeframe
-
-# Candles per answer at most: the exchange's own maximum.
-PAGE_LIMIT = 10_000
+from mdata.domain.venue import Venue
 
 
 class Query(NamedTuple):
-    """One request for candles: an aligned range, from which end to count, and at most how many rows.
+    """One request for candles: an aligned range, from which end rows are counted, and at most how many.
 
     `is_open`: the request names no start, so that a row from before the range may come back and enclose its old end.
     """
 
+    venue: Venue
     symbol: str
     timeframe: Timeframe
     range: Range
     newest_first: bool
-    limit: int = PAGE_LIMIT
+    limit: int
     is_open: bool = False
 
     @property
@@ -32,7 +32,26 @@ class Query(NamedTuple):
     @property
     def within(self) -> Range:
         """Return where rows of the answer may lie."""
-        return Range(0, self.range.end) if self.is_open else self.range
+        reaches_before = self.is_open or self.venue.lower == "containing"
+        return Range(0, self.range.end) if reaches_before else self.range
+
+
+def fitted(query: Query) -> Query:
+    """Return a request as its exchange can answer it.
+
+    Where that always keeps the same end of a full answer, or gives none that is too long, a request that counts rows
+    from the other end asks for no more intervals than fit.
+    """
+    venue, grid, (start, end) = query.venue, query.timeframe, query.range
+    keeps_newest = {"newest": True, "oldest": False}.get(venue.anchor, query.newest_first)
+    if venue.anchor != "refuses" and keeps_newest == query.newest_first:
+        return query
+    if query.newest_first:
+        oldest = grid.shift(end, -venue.page_rows)
+        start = oldest if query.is_open else max(start, oldest)
+    else:
+        end = min(end, grid.shift(start, venue.page_rows))
+    return query._replace(range=Range(start, end), newest_first=keeps_newest, limit=venue.page_rows, is_open=False)
 
 
 class RefusedRow(NamedTuple):
@@ -48,6 +67,7 @@ class Page(NamedTuple):
     """One answer, read: candles ascending and inside the range asked, rows refused, rows counted.
 
     `asked_at` (ms UTC) is the earlier of the local clock when the request was sent and the answer's own date.
+    `silent` (ascending) are the open times of rows that say that nothing was traded.
     """
 
     query: Query
@@ -55,6 +75,7 @@ class Page(NamedTuple):
     refused: tuple[RefusedRow, ...]
     rows: int
     asked_at: int
+    silent: tuple[int, ...] = ()
 
     @property
     def is_full(self) -> bool:
@@ -69,7 +90,23 @@ class Page(NamedTuple):
         times = [time for time in refused if time is not None and grid.is_aligned(time)]
         if self.candles:
             times += (self.candles[0][0], self.candles[-1][0])
+        if self.silent:
+            times += (self.silent[0], self.silent[-1])
         return Range(min(times), grid.next(max(times))) if times else None
+
+    @property
+    def times(self) -> list[int]:
+        """Return the open times of the intervals that rows tell of, ascending."""
+        times = [row[0] for row in self.candles]
+        return sorted([*times, *self.silent]) if self.silent else times
+
+    @property
+    def holes(self) -> list[Range]:
+        """Return what lies between rows and has none (ascending), where every interval ought to have one."""
+        if not self.query.venue.writes_silence:
+            return []
+        grid, times = self.query.timeframe, self.times
+        return [Range(grid.next(one), other) for one, other in pairwise(times) if grid.next(one) < other]
 
     @property
     def refusal(self) -> str:

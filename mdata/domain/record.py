@@ -53,7 +53,7 @@ def decode(text: bytes, here: Instant, pace: Pace, longest_block: float) -> Stat
         found = json.loads(text)
         if found["boot_id"] != here.boot_id:
             return _of_another_boot(found, here, pace, longest_block)
-        return _of_this_boot(found, here, pace).clamped(here.now, longest_block)
+        return _of_this_boot(found, here, pace).clamped(here.now, longest_block, pace.window)
     except _DAMAGED:
         return State.unknown(here.now, pace)
 
@@ -80,7 +80,7 @@ def _past_of_another_boot(found: dict[str, Any], here: Instant, pace: Pace) -> P
     # One delay ago at most: a clock that was set meanwhile is no reason for a burst.
     at = max(past.at + shift, here.now - pace.delay)
     arrivals = (min(time / 1000 + shift, here.now) for time in past.arrivals)
-    return Past(float(pace.burst), at, tuple(int(time * 1000) for time in arrivals)).clamped(here.now)
+    return Past(float(pace.burst), at, tuple(int(time * 1000) for time in arrivals)).clamped(here.now, pace.window)
 
 
 def _of_this_boot(found: dict[str, Any], here: Instant, pace: Pace) -> State:

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from mdata.domain.interval import Range
 from mdata.domain.timeframe import DAY, Timeframe
+from mdata.domain.venue import Venue
 
 
 class Series(NamedTuple):
@@ -15,7 +16,7 @@ class Series(NamedTuple):
     """
 
     id: int
-    exchange: str
+    venue: Venue
     symbol: str
     timeframe: Timeframe
     first_candle: int | None
@@ -31,8 +32,13 @@ class Series(NamedTuple):
 
     @property
     def name(self) -> str:
-        """How the series is called in messages: `tBTCUSD 1m`."""
-        return f"{self.symbol} {self.timeframe.name}"
+        """How the series is called in messages: exchange, symbol, timeframe."""
+        return name_of(self.venue, self.symbol, self.timeframe)
+
+    @property
+    def exchange(self) -> str:
+        """Return the name of the exchange."""
+        return self.venue.name
 
     def wanted(self, now: int, settle: int) -> Range:
         """Return the wanted range: from the earliest start asked for to the newest settled interval.
@@ -55,6 +61,11 @@ class Series(NamedTuple):
         return self._replace(
             wanted_start=min(self.wanted_start, start, named), cleaned_to=kept_from, first_candle=first
         )
+
+
+def name_of(venue: Venue, symbol: str, timeframe: Timeframe) -> str:
+    """Return how a series is called in messages: exchange, symbol, timeframe."""
+    return f"{venue.name}:{symbol} {timeframe.name}"
 
 
 def days_before(timeframe: Timeframe, now: int, days: int) -> int:

@@ -2,7 +2,8 @@
 
 An answer that was cut looks just like one of a market that fell silent. A silence at its end is therefore believed
 when a second, independent answer says the same (the stream is one), and until then it is provisional; one that is
-remarkable is not covered at all, which is a reason to ask again.
+remarkable is not covered at all, which is a reason to ask again. Where silence is a row of its own, a row that is
+missing, at an end or between two, is no silence: it is believed after a second answer only.
 """
 
 from bisect import bisect_left
@@ -33,7 +34,7 @@ def find(page: Page, known: Known, spoiled: list[Range], settle: int) -> Told:
 
 
 def _tails(page: Page, known: Known) -> list[tuple[Range, Density]]:
-    """Return the silent ends that the answer speaks of, each with how busy the market is beside it."""
+    """Return the silences that no rows vouch for, each with how busy the market is beside it."""
     query, span = page.query, page.span
     asked = query.range.clip(known.floor, query.timeframe.closed_end(page.asked_at))
     if span is None:
@@ -46,6 +47,7 @@ def _tails(page: Page, known: Known) -> list[tuple[Range, Density]]:
         found.append(
             (Range(max(span.end, asked.start), asked.end), _beside(page, span, known.before, is_before=False))
         )
+    found += [(hole.clip(asked.start, asked.end), NOTHING_NEARBY) for hole in page.holes]
     return [(tail, nearby) for tail, nearby in found if tail.start < tail.end]
 
 
@@ -77,7 +79,8 @@ def _judge(page: Page, known: Known, tail: Range, nearby: Density, settle: int, 
         return
     silent, new = grid.count(*tail), sum(grid.count(*part) for part in rest)
     is_growth = is_remarkable(grid, silent - new, nearby) and new <= silent - new
-    is_doubtful = is_old_end or (_is_doubtful(page, tail, nearby, settled) and not is_growth)
+    is_doubtful = page.query.venue.writes_silence or is_old_end
+    is_doubtful = is_doubtful or (_is_doubtful(page, tail, nearby, settled) and not is_growth)
     told.provisional.extend([] if is_doubtful else subtract(rest, _lost(page, known)))
     for part in rest:
         alike = [one for one in known.doubts if _begins_alike(page, one, part)]

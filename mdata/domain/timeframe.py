@@ -3,9 +3,9 @@
 An interval is one cell of a grid, named by its open time (integer ms UTC). Cells are numbered by a grid
 index, so that counting never divides a duration: months have no constant length.
 
-Alignment, as measured on recorded Bitfinex candles: everything up to 1D is a multiple of its length since
-00:00 UTC, weeks ("1W") start on Monday 00:00 UTC, months on the 1st 00:00 UTC. Bitfinex has no 4h, and its
-"7D" candles have been broken since 2016 (most hold one day only), so neither is offered.
+Alignment, as measured on recorded candles: everything up to 1D is a multiple of its length since 00:00 UTC, weeks
+("1W") start on Monday 00:00 UTC, months on the 1st 00:00 UTC. Which of them an exchange has is its own fact
+(`domain/venue.py`).
 """
 
 from collections.abc import Iterator
@@ -47,6 +47,11 @@ class Timeframe:
     name: str
     step: int
     anchor: int = 0
+
+    @property
+    def order(self) -> int:
+        """Return what timeframes are sorted by, from fine to coarse: about how long an interval is, ms."""
+        return self.step or 30 * DAY
 
     def index(self, instant: int) -> int:
         """Return the grid index of the interval that contains `instant` (ms UTC)."""

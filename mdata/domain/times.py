@@ -42,7 +42,7 @@ def parse_instant(text: str, now: int) -> int:
     else:
         instant = _calendar_instant(text)
     if not 0 <= instant < _END_OF_TIME:
-        raise ValueError(f"{quote(text)} lies before 1970 or after 9999; Bitfinex begins in 2013")
+        raise ValueError(f"{quote(text)} lies before 1970 or after 9999; no exchange has candles of that time")
     return instant
 
 

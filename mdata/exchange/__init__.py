@@ -1,1 +1,1 @@
-"""The Bitfinex public API: the only place that speaks HTTP and WebSocket."""
+"""The exchanges, a folder each: the only place that speaks to them, and that knows their habits."""

@@ -7,6 +7,7 @@ from mdata.domain.interval import BEGINNING_OF_TIME, Range
 from mdata.domain.query import Page
 from mdata.domain.series import Series
 from mdata.errors import RowsRefusedError
+from mdata.fetching.wanted import target_of
 from mdata.running.job import Job
 from mdata.store import candles, coverage, doubts
 from mdata.store import series as table
@@ -28,7 +29,7 @@ def store_page(job: Job, series: Series, page: Page, *, is_forward: bool = False
 
     settle = job.context.settle
     with job.write() as connection:
-        current = table.find(connection, series.symbol, series.timeframe) or series
+        current = table.find(connection, *target_of(series)) or series
         applied = apply_page(connection, current, page, settle, job.command)
         if is_forward and applied.counts:
             _move_frontier(connection, current, page, settle)
@@ -68,20 +69,23 @@ def _enclosed(connection: Connection, series: Series, page: Page, settle: int) -
 
 
 def note_first(connection: Connection, series: Series, page: Page, settle: int) -> None:
-    """Note which first candle the exchange names; it is believed when it has settled and is the oldest stored one."""
+    """Note which first candle the exchange names; it is believed when it has settled and is the oldest known one.
+
+    Where silence is written, the first row need not be a candle.
+    """
     grid, asked_at = series.timeframe, page.asked_at
-    told = page.candles[0] if page.candles else None
-    if told is None or (series.first_candle is not None and told[0] >= series.first_candle):
+    told = page.times[0] if page.times else None
+    if told is None or (series.first_candle is not None and told >= series.first_candle):
         table.begins_at(connection, series.id, series.first_candle, asked_at)
         return
-    oldest = candles.first_from(connection, series.id, BEGINNING_OF_TIME)
+    oldest = _oldest(connection, series)
     known = doubts.of(connection, series.id)
-    has_begun = grid.next(told[0]) <= asked_at
-    is_settled = grid.next(told[0]) + settle <= asked_at
-    if series.first_candle is not None or (oldest is None and not has_begun) or (oldest == told[0] and is_settled):
-        table.begins_at(connection, series.id, told[0], asked_at)
+    has_begun = grid.next(told) <= asked_at
+    is_settled = grid.next(told) + settle <= asked_at
+    if series.first_candle is not None or (oldest is None and not has_begun) or (oldest == told and is_settled):
+        table.begins_at(connection, series.id, told, asked_at)
         doubts.end(connection, series.id, [one for one in known if one.kind == "first"])
-        doubts.end_answered(connection, series.id, [Range(BEGINNING_OF_TIME, told[0])])
+        doubts.end_answered(connection, series.id, [Range(BEGINNING_OF_TIME, told)])
         return
     if oldest is None:
         # The exchange has candles after all: what came out silent is asked for again.
@@ -89,5 +93,13 @@ def note_first(connection: Connection, series: Series, page: Page, settle: int) 
     first = next((one for one in known if one.kind == "first"), None)
     doubts.end(connection, series.id, [first] if first else [])
     since, answers = (first.since, first.answers + 1) if first else (asked_at, 1)
-    interval = Range(told[0], grid.next(told[0]))
-    doubts.keep(connection, series.id, [Doubt(interval, "first", "asc first", since, asked_at, answers, told)])
+    interval, candle = Range(told, grid.next(told)), page.candles[0] if page.candles else None
+    doubts.keep(connection, series.id, [Doubt(interval, "first", "asc first", since, asked_at, answers, candle)])
+
+
+def _oldest(connection: Connection, series: Series) -> int | None:
+    """Return the open time of the oldest row that is known."""
+    if series.venue.writes_silence:
+        hull = coverage.hull(connection, series.id)
+        return None if hull is None else hull.start
+    return candles.first_from(connection, series.id, -(2**62))

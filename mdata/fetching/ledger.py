@@ -1,12 +1,14 @@
 """Reading the ledger for a plan, and turning a plan into a request that reaches over stored candles."""
 
 from mdata.domain.evidence import WITNESSES
-from mdata.domain.interval import END_OF_TIME, Range, normal
+from mdata.domain.interval import Range, normal
 from mdata.domain.ledger import Ledger
 from mdata.domain.planning import Wish
-from mdata.domain.query import PAGE_LIMIT, Query
+from mdata.domain.query import Query, fitted
 from mdata.domain.series import Series
 from mdata.domain.silence import NEARBY
+from mdata.domain.venue import Venue
+from mdata.fetching.wanted import target_of
 from mdata.store import candles, coverage, doubts
 from mdata.store import series as table
 from mdata.store.connection import Connection
@@ -21,7 +23,7 @@ def read_ledger(store: Store, series: Series, now: int, settle: int) -> Ledger:
 
 def ledger_of(connection: Connection, series: Series, now: int, settle: int) -> Ledger:
     """Read what a plan needs to know of a series, inside a transaction."""
-    current = table.find(connection, series.symbol, series.timeframe) or series
+    current = table.find(connection, *target_of(series)) or series
     hull = coverage.hull(connection, current.id)
     start = current.frontier if current.frontier is not None else (hull.start if hull else None)
     if start is not None:
@@ -29,18 +31,25 @@ def ledger_of(connection: Connection, series: Series, now: int, settle: int) -> 
         start = max(start, current.wanted(now, settle).start)
     confirmed_to = None if start is None else coverage.final_end(connection, current.id, start)
     reaches_from = confirmed_to if confirmed_to is not None else current.wanted(now, settle).start
-    before, _ = candles.around(connection, current.id, Range(reaches_from, reaches_from), WITNESSES)
+    before, _ = _around(connection, current, Range(reaches_from, reaches_from), WITNESSES)
     return Ledger(
         current,
         hull,
         confirmed_to,
         reaches_from if before is None else before,
-        candles.last_before(connection, current.id, END_OF_TIME),
+        _last_row(connection, current, hull),
         tuple(doubts.of(connection, current.id)),
         tuple(doubts.unobtainable(connection, current.id)),
         now,
         settle,
     )
+
+
+def _last_row(connection: Connection, series: Series, hull: Range | None) -> int | None:
+    """Return the open time of the newest row that is known; where silence is written it need not be a candle."""
+    if series.venue.writes_silence and hull is not None:
+        return series.timeframe.previous(hull.end)
+    return candles.last_before(connection, series.id, 2**62)
 
 
 def covered_before(store: Store, series: Series, before: int, lookback: int) -> list[Range]:
@@ -49,26 +58,70 @@ def covered_before(store: Store, series: Series, before: int, lookback: int) -> 
 
 
 def reaching(connection: Connection, series: Series, wish: Wish) -> Query:
-    """Return the request for a wish; it reaches over stored candles on either side, one of which must come back."""
-    grid, part = series.timeframe, wish.part
+    """Return the request for a wish; it reaches over what is known on either side, some of which must come back."""
+    venue, grid, part = series.venue, series.timeframe, wish.part
     before = after = None
     if wish.witnesses:
-        before, after = candles.around(connection, series.id, part, wish.witnesses)
+        before, after = _around(connection, series, part, wish.witnesses)
     end = part.end if after is None else grid.next(after)
     if wish.is_open:
-        rows = grid.count(*part) + wish.witnesses + 2
         asked = Range(part.start, end)
-        return Query(series.symbol, grid, asked, newest_first=True, limit=min(PAGE_LIMIT, rows), is_open=True)
+        rows = grid.count(*(asked if venue.writes_silence else part)) + wish.witnesses + 2
+        limit = min(venue.page_rows, rows)
+        return fitted(Query(venue, series.symbol, grid, asked, newest_first=True, limit=limit, is_open=True))
     start = part.start if before is None else before
     if wish.revisit_from is not None and wish.revisit_from < start:
         old = Range(wish.revisit_from, part.start)
-        if candles.count(connection, series.id, old) + grid.count(*part) < PAGE_LIMIT:
-            # From a stored candle on, so that no silence comes first.
-            start = candles.first_from(connection, series.id, wish.revisit_from, before=start) or start
-    if wish.witnesses and candles.last_before(connection, series.id, start) is None:
+        if _rows_in(connection, series, old) + grid.count(*part) < venue.page_rows:
+            start = _first_row_from(connection, series, wish.revisit_from, before=start)
+    if wish.witnesses and _around(connection, series, Range(start, start), 1)[0] is None:
         # A row from before all that is stored encloses its beginning.
-        start = grid.shift(start, -NEARBY)
-    return Query(series.symbol, grid, Range(start, end), wish.newest_first)
+        start = grid.shift(start, -min(NEARBY, _reach(venue)))
+    return fitted(Query(venue, series.symbol, grid, Range(start, end), wish.newest_first, venue.page_rows))
+
+
+def _reach(venue: Venue) -> int:
+    """Return over how many rows beside what it is about a request may reach: a third of a page."""
+    return venue.page_rows // 3
+
+
+def _around(connection: Connection, series: Series, part: Range, steps: int) -> tuple[int | None, int | None]:
+    """Return the open times of the rows `steps` before and after a part that an answer must have, or of the farthest.
+
+    Those are stored candles. Where silence is written, every interval that is covered has a row, with or without a
+    trade, but for outages: the nearest candle is among them, unless it is too far away.
+    """
+    steps = min(steps, _reach(series.venue))
+    if not series.venue.writes_silence:
+        return candles.around(connection, series.id, part, steps)
+    grid = series.timeframe
+    older = next(coverage.beside(connection, series.id, part.start, is_before=True), None)
+    newer = next(coverage.beside(connection, series.id, part.end, is_before=False), None)
+    before = after = None
+    nearest, following = candles.around(connection, series.id, part, 1)
+    if older is not None:
+        before = max(older.start, grid.shift(min(older.end, part.start), -steps))
+        if nearest is not None and grid.count(nearest, part.start) <= _reach(series.venue):
+            before = min(before, nearest)
+    if newer is not None:
+        after = min(grid.previous(newer.end), grid.shift(max(newer.start, part.end), steps - 1))
+        if following is not None and grid.count(part.end, following) < _reach(series.venue):
+            after = max(after, following)
+    return before, after
+
+
+def _rows_in(connection: Connection, series: Series, part: Range) -> int:
+    """Return how many rows an answer about a part that is known has."""
+    if series.venue.writes_silence:
+        return series.timeframe.count(*part)
+    return candles.count(connection, series.id, part)
+
+
+def _first_row_from(connection: Connection, series: Series, instant: int, *, before: int) -> int:
+    """Return the open time of the first known row from an instant on, so that no silence comes first."""
+    if series.venue.writes_silence:
+        return min(series.timeframe.ceil(instant), before)
+    return candles.first_from(connection, series.id, instant, before=before) or before
 
 
 def newest_page(connection: Connection, series: Series, parts: list[Range]) -> Range:
@@ -76,9 +129,11 @@ def newest_page(connection: Connection, series: Series, parts: list[Range]) -> R
     newest = parts[-1]
     start, rows = newest.end, 0
     for part in reversed(parts):
-        rows += candles.count(connection, series.id, Range(part.start, start)) + series.timeframe.count(*part)
+        rows += _rows_in(connection, series, Range(part.start, start))
+        if not series.venue.writes_silence:
+            rows += series.timeframe.count(*part)
         # A page that is full, witnesses included, proves less than all that was asked.
-        if part is not newest and rows > PAGE_LIMIT - 2 * WITNESSES - 1:
+        if part is not newest and rows > series.venue.page_rows - 2 * WITNESSES - 1:
             break
         start = part.start
     return Range(start, newest.end)

@@ -6,10 +6,11 @@ from mdata.domain import planning
 from mdata.domain.query import Page, Query
 from mdata.domain.series import Series
 from mdata.domain.suggest import did_you_mean
+from mdata.domain.venue import Venue
 from mdata.errors import BadAnswerError, ConfigurationError
 from mdata.fetching.answers import note_first, store_page
 from mdata.fetching.ledger import reaching
-from mdata.fetching.wanted import Target, find, refuse_wrong_clock, start_asked
+from mdata.fetching.wanted import Target, find, refuse_wrong_clock, start_asked, target_of
 from mdata.running.job import Job
 from mdata.store import series as table
 
@@ -19,7 +20,7 @@ class NewSeries:
 
     def __init__(self, job: Job) -> None:
         self._job, self._context = job, job.context
-        self._listed: set[str] | None = None
+        self._listed: dict[str, set[str]] = {}
         self.asked_first: set[Target] = set()
 
     def introduce(self, target: Target) -> Series | None:
@@ -40,25 +41,27 @@ class NewSeries:
     def _begin(self, target: Target) -> Series | None:
         context = self._context
         page = self._job.ask(
-            lambda: self._first_query(target), lambda exchange, query, sent: exchange.candles(query, sent)
+            target.venue,
+            lambda: self._first_query(target),
+            lambda exchange, query, sent: exchange.candles(query, sent),
         )
         if page is None:
             return find(context.store, target)
-        if not page.rows and not self.is_listed(target.symbol):
+        if not page.rows and not self.is_listed(target.venue, target.symbol):
             self._job.has_problem(
                 ConfigurationError(
                     f"the exchange knows no pair {target.symbol}: no candle, and not in its list of pairs; "
-                    f"correct SYMBOLS{did_you_mean(target.symbol, sorted(self._listed or ()))}"
+                    f"correct SYMBOLS{did_you_mean(target.symbol, sorted(self._listed.get(target.venue.name, ())))}"
                 )
             )
             return None
         # An exchange that has candles after all contradicts an empty answer, or the local clock is years behind.
         first = None if page.rows else self.first_candle(target, lambda: True)
-        start = start_asked(context.settings, target.timeframe, page.asked_at)
+        start = start_asked(context.settings, target.venue, target.timeframe, page.asked_at)
         with self._job.write() as connection:
-            table.introduce(connection, target.symbol, target.timeframe, start)
+            table.introduce(connection, *target, start)
         series = find(context.store, target)
-        if series is not None and first is not None and first.candles:
+        if series is not None and first is not None and first.times:
             self.note_first(series, first)
         elif series is not None:
             store_page(self._job, series, page, is_forward=True)
@@ -69,30 +72,32 @@ class NewSeries:
         store, now = self._context.store, self._context.clock.now()
         if find(store, target) is not None:
             return None
-        start = start_asked(self._context.settings, target.timeframe, now)
-        new = Series(0, "", *target, None, 0, start, None, None, None, None)
+        start = start_asked(self._context.settings, target.venue, target.timeframe, now)
+        new = Series(0, *target, None, 0, start, None, None, None, None)
         with store.read() as connection:
             return reaching(connection, new, planning.first_page(target.timeframe, start, now))
 
-    def is_listed(self, symbol: str) -> bool:
+    def is_listed(self, venue: Venue, symbol: str) -> bool:
         """Whether the exchange has the symbol in its list of pairs, which is asked for once in a run."""
-        if self._listed is None:
-            self._listed = self._job.ask(lambda: symbol, lambda exchange, _, sent: exchange.pairs(sent))
-        return symbol in (self._listed or ())
+        if venue.name not in self._listed:
+            found = self._job.ask(venue, lambda: symbol, lambda exchange, _, sent: exchange.pairs(sent))
+            self._listed[venue.name] = found or set()
+        return symbol in self._listed[venue.name]
 
     def first_candle(self, target: Target, is_due: Callable[[], bool]) -> Page | None:
         """Ask which the exchange's first candle is, once in a run."""
         self.asked_first.add(target)
         page = self._job.ask(
+            target.venue,
             lambda: target if is_due() else None,
             lambda exchange, asked, sent: exchange.first_candle(asked.symbol, asked.timeframe, sent),
         )
-        if page is not None and page.candles:
-            refuse_wrong_clock(page.asked_at, page.candles[0][0])
+        if page is not None and page.times:
+            refuse_wrong_clock(page.asked_at, page.times[0])
         return page
 
     def note_first(self, series: Series, page: Page) -> None:
         """Store what the exchange has named as its first candle."""
         with self._job.write() as connection:
-            current = table.find(connection, series.symbol, series.timeframe) or series
+            current = table.find(connection, *target_of(series)) or series
             note_first(connection, current, page, self._context.settle)

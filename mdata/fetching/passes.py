@@ -15,7 +15,7 @@ from mdata.errors import BadAnswerError
 from mdata.fetching.answers import Stored, store_page
 from mdata.fetching.ledger import covered_before, ledger_of, newest_page, reaching, read_ledger
 from mdata.fetching.new_series import NewSeries
-from mdata.fetching.wanted import Target
+from mdata.fetching.wanted import Target, target_of
 from mdata.running.context import Progress
 from mdata.running.job import Job
 from mdata.store import candles, doubts
@@ -74,7 +74,7 @@ class Passes:
     def _go_back(self, series: Series) -> None:
         for _ in range(MOST_WITHOUT_NEWS):
             self._go(series, planning.backward)
-            target = Target(series.symbol, series.timeframe)
+            target = target_of(series)
             ledger = self._ledger(series)
             first = ledger.doubt("first")
             # What is stored has come to where the exchange said that it begins: asked again, it is believed.
@@ -136,7 +136,9 @@ class Passes:
         """Ask for one page and store it; None when there was nothing to ask any more."""
         self._report(series)
         page = self._job.ask(
-            lambda: self._query(series, plan), lambda exchange, query, sent: exchange.candles(query, sent)
+            series.venue,
+            lambda: self._query(series, plan),
+            lambda exchange, query, sent: exchange.candles(query, sent),
         )
         if page is None:
             return None
@@ -151,7 +153,7 @@ class Passes:
             f"{series.name}: the exchange's answer has none of the stored candles that it should have; "
             "nothing of it was believed"
         )
-        if page.rows or self._new.is_listed(series.symbol):
+        if page.rows or self._new.is_listed(series.venue, series.symbol):
             return
         with self._job.write() as connection:
             last = candles.last_before(connection, series.id, END_OF_TIME)
@@ -162,7 +164,7 @@ class Passes:
     def _report(self, series: Series) -> None:
         done = self._job.tally.requests
         expected = max(self._expected, done + 1)
-        seconds = self._context.budget.peek().seconds_for(expected - done, self._job.priority)
+        seconds = self._context.budget(series.venue).peek().seconds_for(expected - done, self._job.priority)
         self._context.report(Progress(done, expected, series.name, seconds))
 
 
@@ -184,7 +186,7 @@ def ask_again(job: Job, series: Series) -> None:
 
     last: Query | None = None
     while plan() not in {None, last}:
-        page = job.ask(plan, lambda exchange, query, sent: exchange.candles(query, sent))
+        page = job.ask(series.venue, plan, lambda exchange, query, sent: exchange.candles(query, sent))
         if page is None:
             return
         store_page(job, series, page)

@@ -5,16 +5,18 @@ from dataclasses import dataclass
 from mdata.config import Settings
 from mdata.domain import planning
 from mdata.domain.budget import Priority
+from mdata.domain.evidence import WITNESSES
 from mdata.domain.interval import BEGINNING_OF_TIME, Range
 from mdata.domain.planning import Wish
-from mdata.domain.query import PAGE_LIMIT, Page, Query
+from mdata.domain.query import Page, Query
 from mdata.domain.series import Series
+from mdata.domain.venue import Venue
 from mdata.errors import BadAnswerError
 from mdata.exit_codes import WORK_REMAINS
 from mdata.fetching.answers import store_page
 from mdata.fetching.ledger import ledger_of, reaching
 from mdata.fetching.passes import ask_again
-from mdata.fetching.wanted import find, stored, targets
+from mdata.fetching.wanted import find, stored, target_of, targets
 from mdata.running.context import Context, Progress
 from mdata.running.job import Job
 from mdata.running.result import JobResult
@@ -25,8 +27,8 @@ from mdata.store.connection import Connection
 from mdata.store.engine import Store
 
 COMMAND = "verify"
-# Rows of a page that are stored candles: the others are for those that are added, and for witnesses.
-_ROWS = PAGE_LIMIT - 100
+# The share of a page that is left to candles that are added, and to witnesses.
+_LEFT = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,8 @@ def plan(settings: Settings, store: Store | None) -> Compared:
     with store.read() as connection:
         pages = sum(_pages(connection, series) for series in stored(store, settings))
     share = -(-pages // settings.recheck_days)
-    return Compared(pages, share, min(share, pages) * _ROWS)
+    rows = max((_rows(target.venue) for target in targets(settings)), default=0)
+    return Compared(pages, share, min(share, pages) * rows)
 
 
 def recheck(context: Context) -> tuple[JobResult, Compared]:
@@ -62,8 +65,14 @@ def recheck(context: Context) -> tuple[JobResult, Compared]:
 
 
 def _pages(connection: Connection, series: Series) -> int:
-    held = sum(segment.candles for segment in coverage.segments(connection, series.id) if segment.kind == "final")
-    return -(-held // _ROWS)
+    grid, final = series.timeframe, [one for one in coverage.segments(connection, series.id) if one.kind == "final"]
+    rows = sum(grid.count(*one.range) if series.venue.writes_silence else one.candles for one in final)
+    return -(-rows // _rows(series.venue))
+
+
+def _rows(venue: Venue) -> int:
+    """Return how many rows of a page are known already when it is compared."""
+    return venue.page_rows - max(2 * WITNESSES + 1, venue.page_rows // _LEFT)
 
 
 class _Recheck:
@@ -108,7 +117,7 @@ class _Recheck:
     def _compare_a_page(self, series: Series) -> bool:
         """Compare the next page of a series; return whether there is another one in this round."""
         with self._context.store.read() as connection:
-            current = table.find(connection, series.symbol, series.timeframe) or series
+            current = table.find(connection, *target_of(series)) or series
             part = _next_page(connection, current)
         now = self._context.clock.now()
         if part is None:
@@ -134,7 +143,7 @@ class _Recheck:
 
         self._left -= 1
         try:
-            page = self._job.ask(plan, lambda exchange, query, sent: exchange.candles(query, sent))
+            page = self._job.ask(series.venue, plan, lambda exchange, query, sent: exchange.candles(query, sent))
         except BadAnswerError as error:
             self._job.has_problem(BadAnswerError(f"{series.name}: {error}"))
             return None
@@ -156,6 +165,10 @@ def _next_page(connection: Connection, series: Series) -> Range | None:
         if segment.kind != "final":
             continue
         begin = max(start, segment.start)
-        end = candles.nth_from(connection, series.id, begin, _ROWS)
+        rows, grid = _rows(series.venue), series.timeframe
+        if series.venue.writes_silence:
+            end: int | None = grid.shift(begin, rows)
+        else:
+            end = candles.nth_from(connection, series.id, begin, rows)
         return Range(begin, min(segment.end, segment.end if end is None else end))
     return None

@@ -4,10 +4,12 @@ from typing import NamedTuple
 
 from mdata.config import Settings
 from mdata.domain.estimate import Estimate
-from mdata.domain.series import Series, days_before
+from mdata.domain.series import Series, days_before, name_of
 from mdata.domain.timeframe import DAY, Timeframe
 from mdata.domain.times import iso
+from mdata.domain.venue import Venue
 from mdata.errors import ConfigurationError
+from mdata.exchange import registry
 from mdata.store import series as table
 from mdata.store.engine import Store
 
@@ -15,31 +17,43 @@ from mdata.store.engine import Store
 class Target(NamedTuple):
     """A series that the settings name, whether or not the store has seen it yet."""
 
+    venue: Venue
     symbol: str
     timeframe: Timeframe
 
     @property
     def name(self) -> str:
         """How the series is called in messages."""
-        return f"{self.symbol} {self.timeframe.name}"
+        return name_of(*self)
+
+    @property
+    def as_written(self) -> str:
+        """How settings and options name it: without its exchange where that is the home one."""
+        return f"{registry.qualified(self.venue.name, self.symbol)} {self.timeframe.name}"
 
 
 class Planned(NamedTuple):
     """What a run would do for one series: how many intervals are unknown, and what asking for them costs."""
 
-    name: str
+    target: Target
     intervals: int
     estimate: Estimate
 
 
 def targets(settings: Settings) -> list[Target]:
     """Return the series that the settings name."""
-    return [Target(symbol, timeframe) for symbol in settings.symbols for timeframe in settings.timeframes]
+    named = [registry.resolve(name) for name in settings.symbols]
+    return [Target(*one, timeframe) for one in named for timeframe in settings.timeframes]
+
+
+def target_of(series: Series) -> Target:
+    """Return a stored series as the settings would name it."""
+    return Target(series.venue, series.symbol, series.timeframe)
 
 
 def find(store: Store, target: Target) -> Series | None:
     """Return the stored series of a target."""
-    return table.find(store.connection, target.symbol, target.timeframe)
+    return table.find(store.connection, *target)
 
 
 def stored(store: Store, settings: Settings) -> list[Series]:
@@ -63,10 +77,10 @@ def cut_off(settings: Settings, timeframe: Timeframe, now: int) -> int | None:
     return min(days_before(timeframe, now, days), timeframe.previous(timeframe.closed_end(now)))
 
 
-def start_asked(settings: Settings, timeframe: Timeframe, now: int) -> int:
-    """Return the wanted start that the settings ask for at `now`, ms UTC."""
+def start_asked(settings: Settings, venue: Venue, timeframe: Timeframe, now: int) -> int:
+    """Return the wanted start that the settings ask for at `now`, ms UTC: never one that is not served any more."""
     start = days_before(timeframe, now, settings.backfill_days)
-    return max(start, cut_off(settings, timeframe, now) or start)
+    return max(start, cut_off(settings, timeframe, now) or start, venue.horizon(timeframe, now) or start)
 
 
 def refuse_wrong_clock(clock: int, known: int) -> None:

@@ -7,7 +7,6 @@ from mdata.domain import planning
 from mdata.domain.budget import Priority
 from mdata.domain.estimate import estimate
 from mdata.domain.ledger import Ledger, backlog, doubted_outside
-from mdata.domain.query import PAGE_LIMIT
 from mdata.domain.series import Series
 from mdata.domain.timeframe import Timeframe
 from mdata.exit_codes import OK, WORK_REMAINS
@@ -58,7 +57,7 @@ def newest_first(job: Job, served: list[Series]) -> list[Series]:
 
     def key(series: Series) -> tuple[bool, int]:
         frontier = series.frontier or 0
-        return series.timeframe.count(frontier, now) > PAGE_LIMIT, frontier
+        return series.timeframe.count(frontier, now) > series.venue.page_rows, frontier
 
     return sorted(served, key=key)
 
@@ -110,7 +109,8 @@ def _want(job: Job, target: Target, series: Series, since: int | None) -> Series
     settings, store, now = job.context.settings, job.context.store, job.context.clock.now()
     hull = coverage.hull(store.connection, series.id)
     refuse_wrong_clock(now, hull.end if hull else 0)
-    start, named = start_asked(settings, target.timeframe, now), _named_start(settings, target.timeframe, now, since)
+    grid = target.timeframe
+    start, named = start_asked(settings, target.venue, grid, now), _named_start(settings, grid, now, since)
     if series.wanting(start, named) != series:
         with job.write() as connection:
             table.want_from(connection, series.id, start)
@@ -131,15 +131,16 @@ def plan(settings: Settings, store: Store | None, now: int, since: int | None = 
 
 def _planned(settings: Settings, store: Store | None, target: Target, now: int, since: int | None) -> Planned:
     delay, grid = settings.rate_limit_delay, target.timeframe
-    start, named = start_asked(settings, grid, now), _named_start(settings, grid, now, since)
+    start, named = start_asked(settings, target.venue, grid, now), _named_start(settings, grid, now, since)
+    rows = target.venue.page_rows
     series = find(store, target) if store is not None else None
     if store is None or series is None:
         intervals = grid.count(start if named is None else min(start, named), grid.closed_end(now))
-        return Planned(target.name, intervals, estimate(intervals, delay, is_new=True))
+        return Planned(target, intervals, estimate(intervals, delay, rows, is_new=True))
     ledger = read_ledger(store, series, now, settings.settle)
     intervals = backlog(ledger._replace(series=ledger.series.wanting(start, named)))
     asks = planning.forward(ledger, confirm=True) is not None
-    return Planned(target.name, intervals, estimate(max(intervals, int(asks)), delay))
+    return Planned(target, intervals, estimate(max(intervals, int(asks)), delay, rows))
 
 
 def _remaining(job: Job) -> int:

@@ -7,6 +7,7 @@ from mdata.domain.interval import Range
 from mdata.domain.series import Series
 from mdata.domain.timeframe import Timeframe
 from mdata.domain.view import aligned, buckets, choose
+from mdata.exchange import registry
 from mdata.store import series as table
 from mdata.store.connection import Connection
 from mdata.store.engine import Store
@@ -31,10 +32,13 @@ class Chart(NamedTuple):
     view: CandleView
 
 
-def look(store: Store, settings: Settings, symbol: str, wish: ChartWish, now: int) -> Chart | None:
-    """Return what there is of a symbol, None where nothing is stored of it in a timeframe that serves."""
+def look(store: Store, settings: Settings, name: str, wish: ChartWish, now: int) -> Chart | None:
+    """Return what there is of a pair, None where nothing is stored of it in a timeframe that serves.
+
+    `name` is the pair as the settings write it.
+    """
     with store.read() as connection:
-        series = _source(connection, symbol, wish.timeframe)
+        series = _source(connection, name, wish.timeframe)
         if series is None:
             return None
         whole = span(connection, series, series.wanted(now, settings.settle))
@@ -42,9 +46,9 @@ def look(store: Store, settings: Settings, symbol: str, wish: ChartWish, now: in
         return Chart(series, bucket, shown, view(connection, series, whole, shown, bucket))
 
 
-def _source(connection: Connection, symbol: str, timeframe: Timeframe | None) -> Series | None:
+def _source(connection: Connection, name: str, timeframe: Timeframe | None) -> Series | None:
     """Return the series that has these candles itself, else the coarsest whose candles add up to them."""
-    found = [one for one in table.every(connection) if one.symbol == symbol]
+    found = [one for one in table.every(connection) if (one.venue, one.symbol) == registry.resolve(name)]
     if timeframe is None:
         return found[0] if found else None
     return next((one for one in reversed(found) if timeframe in buckets(one.timeframe)), None)

@@ -13,6 +13,7 @@ from mdata.domain.estimate import BYTES_PER_CANDLE
 from mdata.domain.interval import BEGINNING_OF_TIME, END_OF_TIME, Range
 from mdata.domain.series import Series
 from mdata.domain.timeframe import DAY, Timeframe
+from mdata.exchange.registry import qualified
 from mdata.fetching.wanted import cut_off, targets
 from mdata.locks import command_lock
 from mdata.running.commands import JOBS
@@ -129,13 +130,14 @@ def stored(store: Store, symbols: list[str], timeframes: list[Timeframe]) -> lis
     """Return the stored series of these symbols, of these timeframes or (none named) of all."""
     with store.read() as connection:
         known = table.every(connection)
-    return [one for one in known if one.symbol in symbols and (not timeframes or one.timeframe in timeframes)]
+    known = [one for one in known if qualified(one.exchange, one.symbol) in symbols]
+    return [one for one in known if not timeframes or one.timeframe in timeframes]
 
 
 def stored_symbols(store: Store) -> list[str]:
     """Return the symbols of which anything is stored."""
     with store.read() as connection:
-        return sorted({series.symbol for series in table.every(connection)})
+        return sorted({qualified(series.exchange, series.symbol) for series in table.every(connection)})
 
 
 def plan_forgetting(store: Store, doomed: list[Series]) -> Removed:

@@ -9,12 +9,14 @@ from pathlib import Path
 from mdata import checkup
 from mdata.checkup import NOTE, OK, PROBLEM, Finding
 from mdata.clock import Clock
-from mdata.config import Loaded, Settings
+from mdata.config import Loaded, Settings, rest_setting
 from mdata.domain.budget import Priority
 from mdata.domain.times import DAY_SECONDS, human_duration, iso
 from mdata.errors import ConfigurationError, MdataError, RateLimitedError, UnreachableError
+from mdata.exchange.adapter import Exchange
+from mdata.exchange.registry import HOME
 from mdata.mounts import refuse_remote
-from mdata.running.context import Budget, Exchange
+from mdata.running.context import Budget
 from mdata.store import mending
 from mdata.store.opening import open_store
 from mdata.store.sqlite import SQLITE_VERSION, wal_reset_warning
@@ -141,7 +143,7 @@ def _exchange(patient: Patient) -> Finding:
         budget.refused(error.retry_after)
         return Finding("clock.exchange", NOTE, f"not compared with the exchange's: {error}")
     except UnreachableError as error:
-        return Finding("clock.exchange", PROBLEM, str(error), "check the network, and BITFINEX_REST_URL")
+        return Finding("clock.exchange", PROBLEM, str(error), f"check the network, and {rest_setting(HOME)}")
     except (MdataError, TimeoutError) as error:
         return Finding("clock.exchange", NOTE, f"not compared with the exchange's: {error}")
     ahead = [text for text in told if "local clock" in text]

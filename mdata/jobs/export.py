@@ -44,6 +44,7 @@ class Exported:
     stored of a series without `start` and `end`.
     """
 
+    exchange: str
     symbol: str
     timeframe: str
     start: int | None = None
@@ -74,7 +75,7 @@ def export(path: Path, wanted: list[Target], asked: Selection, write: Write, tol
 
 def _export(path: Path, target: Target, asked: Selection, write: Write, told: Hear) -> Exported:
     grid = asked.resample or target.timeframe
-    nothing = Exported(target.symbol, grid.name)
+    nothing = Exported(target.venue.name, target.symbol, grid.name)
     try:
         within = look(path, lambda connection: _range(connection, target, asked), told)
     except NotThereError:
@@ -119,7 +120,7 @@ def _range(connection: Connection, target: Target, asked: Selection) -> Range | 
 
     Where no end is named, what was not fetched yet is no part of it, unless that is all there is.
     """
-    series = table.find(connection, target.symbol, target.timeframe)
+    series = table.find(connection, *target)
     if series is None:
         return None
     grid, usual = series.timeframe, at_hand(connection, series, asked.now)
@@ -148,5 +149,5 @@ def _stretches(grid: Timeframe, coarse: Timeframe | None, within: Range) -> Iter
 
 
 def _look(connection: Connection, target: Target, within: Range) -> Candles | None:
-    series = table.find(connection, target.symbol, target.timeframe)
+    series = table.find(connection, *target)
     return None if series is None else read(connection, series, within)

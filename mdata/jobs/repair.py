@@ -11,6 +11,7 @@ from mdata.domain.interval import Range
 from mdata.domain.query import Page, Query
 from mdata.domain.retries import MOST_TRIES
 from mdata.domain.series import Series
+from mdata.domain.venue import Venue
 from mdata.errors import BadAnswerError, NotNowError, UnreachableError
 from mdata.exit_codes import WORK_REMAINS
 from mdata.fetching.answers import store_page
@@ -93,20 +94,22 @@ class _Repair:
             if done >= most:
                 raise LimitReachedError(f"the limit of {most} requests (GAP_REPAIR_MAX_REPAIRS_PER_RUN) is reached")
             left = max(1, expected - done)
-            seconds = context.budget.peek().seconds_for(left, job.priority)
+            seconds = context.budget(asked.series.venue).peek().seconds_for(left, job.priority)
             context.report(Progress(done, done + left, asked.series.name, seconds))
             self._ask_about(asked)
 
     def _ask_about(self, planned: RepairQuery) -> None:
         job, current = self._job, [planned]
 
+        venue = planned.series.venue
+
         def plan() -> Query | None:
-            asked = self._plan()
+            asked = self._plan(venue)
             current[:] = [asked] if asked else []
             return asked.query if asked else None
 
         try:
-            page = job.ask(plan, lambda exchange, query, sent: exchange.candles(query, sent))
+            page = job.ask(venue, plan, lambda exchange, query, sent: exchange.candles(query, sent))
         except BadAnswerError as error:
             job.has_problem(error)
             self._attempted(current[0], str(error), self._context.clock.now())
@@ -147,9 +150,10 @@ class _Repair:
             self._job.count(gaps_failed=failed)
         self._tried.append((asked.series.id, asked.about))
 
-    def _plan(self) -> RepairQuery | None:
-        """Return the next request: about gaps first, then about contradictions, then about silences."""
+    def _plan(self, venue: Venue | None = None) -> RepairQuery | None:
+        """Return the next request, of one exchange or any: about gaps, then contradictions, then silences."""
         known = stored(self._context.store, self._context.settings)
+        known = [series for series in known if venue is None or series.venue == venue]
         with self._context.store.read() as connection:
             for due in (self._due_gaps, self._contradicted, self._due_silences):
                 found = [(series, due(connection, series)) for series in known]

@@ -8,8 +8,8 @@ from mdata.domain.columns import Columns
 from mdata.domain.interval import Range, normal
 from mdata.domain.publication import Key, Proof, month_name, period_of, positions
 from mdata.domain.series import Series
-from mdata.domain.timeframe import TIMEFRAMES
 from mdata.errors import ConfigurationError, NotThereError, StorageError
+from mdata.exchange import registry
 from mdata.fetching.wanted import targets
 from mdata.files import make_folder, shared_mode
 from mdata.jobs.lake import DamagedMonth, Report, opened
@@ -90,10 +90,8 @@ def _wanted(settings: Settings, lake: Lake) -> _Wanted:
     rows: dict[Key, SeriesRow] = {}
     for row in sorted(lake.series(), key=lambda row: row.as_of or 0):
         rows[row.key] = row
-    names = [(one.symbol, one.timeframe.name) for one in targets(settings)]
-    found: _Wanted = [
-        (key, proofs, rows.get(key)) for key, proofs in sorted(every.items()) if (key.symbol, key.timeframe) in names
-    ]
+    named = {Key(one.venue.name, one.symbol, one.timeframe.name) for one in targets(settings)}
+    found: _Wanted = [(key, proofs, rows.get(key)) for key, proofs in sorted(every.items()) if key in named]
     if not found:
         raise NotThereError(f"{lake.url} has nothing of the pairs and timeframes in the settings: look at SYMBOLS")
     return found
@@ -124,9 +122,9 @@ def _fill(store: Store, lake: Lake, key: Key, proofs: dict[int, list[Proof]], ro
 
 
 def _introduce(connection: Connection, key: Key, rows: list[Proof], row: SeriesRow | None) -> Series:
-    grid = TIMEFRAMES[key.timeframe]
-    table.introduce(connection, key.symbol, grid, row.wanted_start if row else rows[0].start)
-    series = table.find(connection, key.symbol, grid)
+    venue, grid = registry.stored_grid(key.exchange, key.timeframe)
+    table.introduce(connection, venue, key.symbol, grid, row.wanted_start if row else rows[0].start)
+    series = table.find(connection, venue, key.symbol, grid)
     if series is None:
         raise StorageError(
             f"{key.name} of {key.exchange} cannot be stored: this mdata keeps no series of that exchange"

@@ -8,6 +8,7 @@ from mdata.domain.coverage_bar import KnownRanges
 from mdata.domain.doubt import Doubt
 from mdata.domain.ledger import ABSENT_FOR, is_quiet
 from mdata.domain.series import Series
+from mdata.fetching.wanted import Target, target_of, targets
 from mdata.locks import holder
 from mdata.running.commands import JOBS
 from mdata.store import gap_counts, summary
@@ -76,7 +77,7 @@ class Status(NamedTuple):
 
     now: int
     series: list[SeriesState]
-    absent: list[str]
+    absent: list[Target]
     gaps: GapCounts
     jobs: dict[str, LastRun]
     running: dict[str, str | None]
@@ -107,17 +108,17 @@ def collect(
         with store.read() as connection:
             state = _read(connection, settings, state, narrowed=narrowed, silent=silent)
             state = state._replace(missing_triggers=tuple(missing_triggers(connection)))
-    known = {one.series.name for one in state.series}
-    wanted = [f"{symbol} {timeframe.name}" for symbol in settings.symbols for timeframe in settings.timeframes]
-    state = state._replace(absent=sorted(name for name in wanted if name not in known))
+    known = [target_of(one.series) for one in state.series]
+    absent = sorted((one for one in targets(settings) if one not in known), key=lambda one: one.name)
+    state = state._replace(absent=absent)
     return state._replace(warnings=tuple(_warnings(state)))
 
 
 def _read(connection: Connection, settings: Settings, state: Status, *, narrowed: bool, silent: bool) -> Status:
-    configured = {(symbol, timeframe) for symbol in settings.symbols for timeframe in settings.timeframes}
+    configured = targets(settings)
     settle, gaps, found = settings.settle, gap_counts.of_every_series(connection), []
     for series in table.every(connection):
-        is_retired = (series.symbol, series.timeframe) not in configured
+        is_retired = target_of(series) not in configured
         if narrowed and is_retired:
             continue
         counts, known, doubts = summary.look(connection, series, series.wanted(state.now, settle), silent=silent)
@@ -182,7 +183,7 @@ def _warnings(state: Status) -> list[str]:
     """Return what somebody should look at, a sentence each."""
     found = []
     if state.absent:
-        found.append(f"nothing is stored of {named(state.absent)} yet: run `mdata backfill`")
+        found.append(f"nothing is stored of {named(one.name for one in state.absent)} yet: run `mdata backfill`")
     if state.missing_triggers:
         found.append(
             f"another program has removed the triggers {' and '.join(state.missing_triggers)}, without which deleted "

@@ -6,13 +6,16 @@ thread stores what is due a few times a second, tells the service manager that t
 
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import NoReturn
 
 from mdata.domain import planning
 from mdata.domain.budget import Priority
 from mdata.domain.candle import Candle
 from mdata.domain.escape import quote
+from mdata.domain.venue import Venue
 from mdata.errors import (
     BadAnswerError,
     ConfigurationError,
@@ -22,7 +25,8 @@ from mdata.errors import (
     StorageError,
     UnreachableError,
 )
-from mdata.exchange.messages import key_of
+from mdata.exchange import registry
+from mdata.exchange.adapter import Line
 from mdata.fetching.ledger import covered_before, read_ledger
 from mdata.fetching.wanted import Target, find, stored, targets
 from mdata.running.context import Context
@@ -34,13 +38,11 @@ from mdata.store import series as table
 from mdata.store.connection import Connection
 from mdata.store.pages import apply_live, keep_refused
 from mdata.streaming.catch_up import CatchUp
-from mdata.streaming.feed import Connect, Due, ExchangeTime, Feed
+from mdata.streaming.feed import Due, ExchangeTime, Feed, Source
 from mdata.streaming.stream_view import Standing, StreamView
 
 COMMAND = "stream"
 
-# The exchange documents 25 channels for a connection in one place and 30 in another.
-CHANNELS = 25
 # Seconds of life between two looks at what is due: the most that a look adds to a candle's delay.
 _LOOK_EVERY = 0.2
 # Seconds until the first connection must be subscribed, and that a run without any data may last.
@@ -51,15 +53,16 @@ _TELL_EVERY = 5.0
 _COMPLAIN_EVERY = 60.0
 # How long (s of life) threads have to end; one that waits for an answer is left behind.
 _END_SECONDS = 3.0
-# What the exchange answers to a channel that it does not have.
-_UNKNOWN_CODES = {10300, 10302}
 
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """What a stream talks to beside exchange and store, and `halt`, which wakes every thread that sleeps."""
+    """What a stream talks to beside exchange and store, and `halt`, which wakes every thread that sleeps.
 
-    connect: Connect
+    `connect` opens a connection to the stream of an exchange.
+    """
+
+    connect: Callable[[Venue], AbstractContextManager[Line]]
     jitter: Callable[[float, float], float]
     halt: threading.Event
     notify: Callable[..., None] = lambda *_: None
@@ -83,13 +86,7 @@ class _Stream:
         self._job, self._context, self._outside = job, job.context, outside
         self._time = ExchangeTime(job.context.clock, job.context.log.warning)
         wanted = targets(job.context.settings)
-        self._feeds = [
-            Feed(
-                {key_of(one.symbol, one.timeframe.name): one for one in wanted[first : first + CHANNELS]},
-                *(job.context, outside.connect, self._time, outside.jitter, outside.halt),
-            )
-            for first in range(0, len(wanted), CHANNELS)
-        ]
+        self._feeds = self._feeds_of(wanted)
         self._catch_up = CatchUp(job, outside.halt)
         self._workers: list[Worker] = [self._catch_up, *self._feeds]
         self._standing = Standing(wanted)
@@ -99,6 +96,26 @@ class _Stream:
         self._life_at = self._told_at = self._started_at
         self._held_up_at = -_COMPLAIN_EVERY
         self._complained: set[str] = set()
+
+    def _feeds_of(self, wanted: list[Target]) -> list[Feed]:
+        """Return the connections for these series, each with as many channels as its exchange bears."""
+        feeds = []
+        for venue in dict.fromkeys(one.venue for one in wanted):
+            limits, open_stream = venue.stream, registry.adapter(venue).open_stream
+            if limits is None or open_stream is None:
+                self._job.context.log.warning(
+                    f"{venue.title} has no stream of candles; `mdata update` asks it instead"
+                )
+                continue
+            spoken, here = open_stream(), [one for one in wanted if one.venue == venue]
+            source = Source(venue, limits, spoken, partial(self._outside.connect, venue))
+            for first in range(0, len(here), limits.per_connection):
+                part = here[first : first + limits.per_connection]
+                targets = {spoken.key_of(one.symbol, one.timeframe.name): one for one in part}
+                feeds.append(
+                    Feed(targets, source, self._context, self._time, self._outside.jitter, self._outside.halt)
+                )
+        return feeds
 
     def work(self, _: Job) -> None:
         """Listen until the time is over, a signal comes, or there is nothing to be heard."""
@@ -166,7 +183,7 @@ class _Stream:
 
     def _apply(self, connection: Connection, due: Due) -> tuple[Candle, ...]:
         """Store what one channel has shown, and return the candles that are new or different."""
-        series, now = table.find(connection, due.target.symbol, due.target.timeframe), self._context.clock.now()
+        series, now = table.find(connection, *due.target), self._context.clock.now()
         if series is None:
             return ()
         applied = apply_live(connection, series, due.claims, now)
@@ -178,8 +195,8 @@ class _Stream:
         """Note the channels that the exchange refuses; the others go on."""
         for feed in self._feeds:
             for key, refusal in feed.refused.items():
-                kind = ConfigurationError if refusal.code in _UNKNOWN_CODES else UnreachableError
-                advice = "; correct SYMBOLS" if refusal.code in _UNKNOWN_CODES else ""
+                kind = ConfigurationError if refusal.is_unknown else UnreachableError
+                advice = "; correct SYMBOLS" if refusal.is_unknown else ""
                 text = f"the exchange refuses the channel: {quote(refusal.text)} (code {refusal.code}){advice}"
                 self._problem(feed.targets[key].name, kind, text)
 

@@ -1,7 +1,7 @@
 """`symbols`: what the exchange lists, remembered for a day in the user's cache folder."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,13 +9,15 @@ from pathlib import Path
 from mdata.clock import Clock
 from mdata.domain import next_attempt
 from mdata.domain.budget import Priority
-from mdata.domain.symbol import parse_symbol
 from mdata.domain.timeframe import DAY
 from mdata.domain.times import iso
+from mdata.domain.venue import Venue
 from mdata.errors import BadAnswerError, MdataError, RateLimitedError, UnreachableError
+from mdata.exchange import registry
+from mdata.exchange.adapter import Exchange
 from mdata.files import replace_whole
 from mdata.ratelimit import SlotWait
-from mdata.running.context import Budget, Exchange, JobLog
+from mdata.running.context import Budget, JobLog
 from mdata.store import series as table
 from mdata.store.engine import Store
 
@@ -45,7 +47,9 @@ def remember(cache: Path, listing: PairListing) -> None:
         replace_whole(cache, json.dumps(asdict(listing)))
 
 
-def ask(url: str, exchange: Callable[[], Exchange], budget: Budget, clock: Clock, log: JobLog) -> PairListing:
+def ask(
+    venue: Venue, url: str, exchange: Callable[[], Exchange], budget: Budget, clock: Clock, log: JobLog
+) -> PairListing:
     """Ask for the list once, in its turn; raise, saying when the next attempt may be made, where there is none."""
 
     def tell(wait: SlotWait) -> None:
@@ -63,7 +67,7 @@ def ask(url: str, exchange: Callable[[], Exchange], budget: Budget, clock: Clock
     except BadAnswerError as error:
         raise BadAnswerError(f"{error}; run this again later") from error
     budget.answered()
-    return PairListing(url, clock.now(), _sound(pairs))
+    return PairListing(url, clock.now(), _sound(registry.qualified(venue.name, pair) for pair in pairs))
 
 
 def stored(store: Store | None) -> dict[str, list[str]]:
@@ -72,7 +76,8 @@ def stored(store: Store | None) -> dict[str, list[str]]:
     if store is not None:
         with store.read() as connection:
             for series in table.every(connection):
-                found.setdefault(series.symbol, []).append(series.timeframe.name)
+                name = registry.qualified(series.exchange, series.symbol)
+                found.setdefault(name, []).append(series.timeframe.name)
     return found
 
 
@@ -88,9 +93,9 @@ def _plain(text: str) -> str:
 def _sound(names: object) -> list[str]:
     """Return the names that are trading pairs, in order; whatever else stands in a list is of no use here."""
     found = set()
-    for name in names if isinstance(names, list | set) else ():
+    for name in names if isinstance(names, Iterable) else ():
         with suppress(ValueError):
-            if isinstance(name, str) and parse_symbol(name) == name:
+            if isinstance(name, str) and registry.parse_symbol(name) == name:
                 found.add(name)
     return sorted(found)
 

@@ -5,7 +5,6 @@ from mdata.domain import planning
 from mdata.domain.budget import Priority
 from mdata.domain.estimate import estimate
 from mdata.domain.ledger import Ledger
-from mdata.domain.query import PAGE_LIMIT
 from mdata.fetching.ledger import read_ledger
 from mdata.fetching.passes import Passes, ask_again
 from mdata.fetching.wanted import Planned, Target, find, start_asked, stored, targets
@@ -33,11 +32,12 @@ def _planned(settings: Settings, store: Store | None, target: Target, now: int) 
     delay, grid = settings.rate_limit_delay, target.timeframe
     series = find(store, target) if store is not None else None
     if store is None or series is None:
-        newest = min(grid.count(start_asked(settings, grid, now), grid.closed_end(now)), PAGE_LIMIT)
-        return Planned(target.name, newest, estimate(newest, delay, is_new=True))
+        start, rows = start_asked(settings, target.venue, grid, now), target.venue.page_rows
+        newest = min(grid.count(start, grid.closed_end(now)), rows)
+        return Planned(target, newest, estimate(newest, delay, rows, is_new=True))
     wish = planning.forward(read_ledger(store, series, now, settings.settle), confirm=False)
     intervals = 0 if wish is None else grid.count(*wish.part)
-    return Planned(target.name, intervals, estimate(intervals, delay))
+    return Planned(target, intervals, estimate(intervals, delay, target.venue.page_rows))
 
 
 def _work(job: Job) -> None:

@@ -32,6 +32,7 @@ class MismatchRow:
     recorded: int
     stored: int
     reason: str
+    exchange: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +152,8 @@ def _of_months(series: Series, known: dict[int, digests.Digest], found: list[dig
     for one in _differing(known, found):
         part = digests.month_of(series, one.month)
         numbers = (grid.count(*part), one.candles, now[one.month].candles)
-        mismatches.append(
-            MismatchRow(series.symbol, grid.name, *part, *numbers, "candles were changed behind mdata's back")
-        )
+        reason = "candles were changed behind mdata's back"
+        mismatches.append(MismatchRow(series.symbol, grid.name, *part, *numbers, reason, series.exchange))
     return Verified(doubts=tuple(mismatches), intervals=sum(one.intervals for one in mismatches), months=len(found))
 
 
@@ -162,7 +162,7 @@ def _told(series: Series, found: audit.Audit) -> Verified:
     mismatches = tuple(
         MismatchRow(
             *(series.symbol, grid.name, *segment.range, grid.count(*segment.range)),
-            *(segment.candles, held, reason),
+            *(segment.candles, held, reason, series.exchange),
         )
         for segment, held, reason in found.mismatches
     )

@@ -14,6 +14,7 @@ from mdata.domain.publication import Key, Proof, period_of
 from mdata.domain.suggest import did_you_mean
 from mdata.domain.timeframe import TIMEFRAMES, Timeframe
 from mdata.errors import NotThereError, UsageError
+from mdata.exchange import registry
 from mdata.lake.lake import Lake
 from mdata.reading.candles import Candles
 from mdata.reading.reader import Asked, Instant, Reader, StoredSeries
@@ -90,12 +91,12 @@ class LakeReader(Reader):
             begin = part.end
 
     def _find(self, asked: Asked) -> Key:
-        for key in self.proofs:
-            if (key.symbol, key.timeframe) == (asked.symbol, asked.timeframe.name):
-                return key
-        name = f"{asked.symbol} {asked.timeframe.name}"
-        near = did_you_mean(name, [key.name for key in self.proofs])
-        raise NotThereError(f"nothing is published of {name} in {self.lake.url}{near}")
+        venue, symbol = registry.resolve(asked.pair)
+        key = Key(venue.name, symbol, asked.timeframe.name)
+        if key not in self.proofs:
+            near = did_you_mean(key.name, [one.name for one in self.proofs])
+            raise NotThereError(f"nothing is published of {key.name} in {self.lake.url}{near}")
+        return key
 
     def _usual(self, key: Key) -> Range:
         return Range(self.proofs[key][0].start, self.proofs[key][-1].end)

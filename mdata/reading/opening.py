@@ -8,9 +8,9 @@ from mdata.store.snapshot import look
 
 
 def open(path: str | Path | None = None) -> Reader:  # noqa: A001 - it is called `mdata.open`
-    """Return a reader of the store at `path`, or of the one that the settings name; of a lake where there is one.
+    """Return a reader of the store at `path`, by default of the one in the settings; of a lake where there is one.
 
-    Raise NotThereError where there is none, and what the command line says of a file that cannot be read.
+    Raise NotThereError if there is none, and the same errors as the command line if the file cannot be read.
     """
     if path is not None and _is_lake(str(path)):
         from mdata.reading.lake import LakeReader
@@ -22,7 +22,7 @@ def open(path: str | Path | None = None) -> Reader:  # noqa: A001 - it is called
         found = config.load().settings.database_path
     else:
         found = Path(path).expanduser()
-    # The log of a store lies beside the file itself, and not beside a link to it.
+    # The log of a store is beside the file itself, and not beside a link to it.
     reader = Reader(Path(os.path.realpath(found)))
     look(reader.path, lambda _: None)
     return reader

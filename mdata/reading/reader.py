@@ -1,4 +1,4 @@
-"""The store as Python reads it: which series there are, and their candles."""
+"""The store for Python: which series there are, and their candles."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from typing import NamedTuple, Self, SupportsIndex
 
 from mdata.clock import SystemClock
 from mdata.domain.interval import Range
-from mdata.domain.series import Series
+from mdata.domain.series import Series, name_of
 from mdata.domain.suggest import did_you_mean
-from mdata.domain.symbol import parse_symbol
 from mdata.domain.timeframe import Timeframe
 from mdata.domain.times import iso, parse_instant
 from mdata.errors import NotThereError, UsageError
+from mdata.exchange import registry
 from mdata.reading.candles import Candles
 from mdata.reading.look import at_hand, read
 from mdata.store import coverage
@@ -27,7 +27,7 @@ Instant = str | datetime | SupportsIndex
 
 
 class StoredSeries(NamedTuple):
-    """A series of the store: from its oldest to its newest answer (ms UTC, None: none yet), and how many candles."""
+    """A stored series: the range from its oldest to its newest answer (ms UTC; None: none yet), and its candles."""
 
     exchange: str
     symbol: str
@@ -39,7 +39,7 @@ class StoredSeries(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """A store, for reading only; each call is one look, and nothing stays open between two."""
+    """A store, read-only; each call reads one snapshot, and nothing stays open between two calls."""
 
     path: Path
 
@@ -50,11 +50,11 @@ class Reader:
     def candles(
         self, symbol: str, timeframe: str, start: Instant | None = None, end: Instant | None = None
     ) -> Candles:
-        """Return the candles that open in `[start, end)`, and what is known of that range.
+        """Return the candles that open in `[start, end)`, and the verdict on that range.
 
-        An instant is text as on the command line (`2024-03`, `-7d`; UTC), an aware datetime, or ms UTC. Without a
-        start they begin where candles are wanted from, without an end they end with the newest answer. A range that
-        is given is never clipped: beyond the data it is unknown, before the exchange's first candle it is empty.
+        A time is text as on the command line (`2024-03`, `-7d`; UTC), an aware datetime, or ms UTC. The default
+        start is the wanted start of the series, the default end is that of the newest answer. A given range is never
+        clipped: beyond the data it is unknown, before the exchange's first candle it is empty.
         """
         return look(self.path, Asked.of(symbol, timeframe, start, end).read)
 
@@ -67,9 +67,9 @@ class Reader:
         *,
         intervals: int = 100_000,
     ) -> Iterator[Candles]:
-        """Yield a range in parts of so many intervals, in flat memory; each has a verdict of its own."""
+        """Yield a range in parts of `intervals` intervals, in flat memory; each has its own verdict."""
         if intervals < 1:
-            raise UsageError("a part needs one interval at least")
+            raise UsageError("a part needs at least one interval")
         asked = Asked.of(symbol, timeframe, start, end)
         return self._chunks(asked, look(self.path, asked.within), intervals)
 
@@ -88,9 +88,9 @@ class Reader:
 
 
 class Asked(NamedTuple):
-    """What candles are asked for, at `now` (ms UTC); a start or an end of None is what there is."""
+    """A request for candles, made at `now` (ms UTC); `pair` is as the settings write it."""
 
-    symbol: str
+    pair: str
     timeframe: Timeframe
     start: int | None
     end: int | None
@@ -106,13 +106,14 @@ class Asked(NamedTuple):
         return asked
 
     def find(self, connection: Connection) -> Series:
-        """Return the stored series; raise NotThereError, and say what is near it, where there is none."""
-        series = table.find(connection, self.symbol, self.timeframe)
+        """Return the stored series; raise NotThereError, and say what is near it, if there is none."""
+        venue, symbol = registry.resolve(self.pair)
+        series = table.find(connection, venue, symbol, self.timeframe)
         if series is None:
-            name, stored = f"{self.symbol} {self.timeframe.name}", [one.name for one in table.every(connection)]
+            name, stored = name_of(venue, symbol, self.timeframe), [one.name for one in table.every(connection)]
             raise NotThereError(
-                f"nothing is stored of {name}{did_you_mean(name, stored)}; "
-                f"`mdata backfill --symbol {self.symbol} --timeframe {self.timeframe.name}` brings it"
+                f"no candles of {name} are stored{did_you_mean(name, stored)}; "
+                f"run `mdata backfill --symbol {self.pair} --timeframe {self.timeframe.name}` to fetch them"
             )
         return series
 
@@ -143,7 +144,7 @@ def _series(connection: Connection) -> list[StoredSeries]:
 
 def _symbol(text: str) -> str:
     try:
-        return parse_symbol(text)
+        return registry.parse_symbol(text)
     except ValueError as error:
         raise UsageError(str(error)) from error
 

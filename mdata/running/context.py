@@ -7,8 +7,8 @@ from typing import NamedTuple, Protocol, TypeVar
 from mdata.clock import Clock
 from mdata.config import Settings
 from mdata.domain.budget import Priority
-from mdata.domain.query import Page, Query
-from mdata.domain.timeframe import Timeframe
+from mdata.domain.venue import Venue
+from mdata.exchange.adapter import Exchange
 from mdata.ratelimit import BudgetView, SlotWait
 from mdata.store.engine import Store
 from mdata.store.jobs import Origin
@@ -16,24 +16,8 @@ from mdata.store.jobs import Origin
 T = TypeVar("T")
 
 
-class Exchange(Protocol):
-    """What a job may ask; each call is one request, and calls `on_send` when that leaves."""
-
-    def candles(self, query: Query, on_send: Callable[[], None]) -> Page:
-        """Ask for candles."""
-        ...
-
-    def first_candle(self, symbol: str, timeframe: Timeframe, on_send: Callable[[], None]) -> Page:
-        """Ask for the oldest candle: a page of one, or of none."""
-        ...
-
-    def pairs(self, on_send: Callable[[], None]) -> set[str]:
-        """Ask for the symbols of all listed pairs."""
-        ...
-
-
 class Budget(Protocol):
-    """The rate budget that all processes of this machine share."""
+    """The rate budget of one exchange, which all processes of this machine share."""
 
     def acquire(
         self,
@@ -108,13 +92,13 @@ class Progress(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Everything a job works with."""
+    """Everything a job works with; budget and connection are those of an exchange."""
 
     settings: Settings
     clock: Clock
     store: Store
-    budget: Budget
-    exchange: Callable[[], Exchange]
+    budget: Callable[[Venue], Budget]
+    exchange: Callable[[Venue], Exchange]
     log: JobLog
     origin: Origin
     limits: Limits = Limits()  # noqa: RUF009 - cannot change

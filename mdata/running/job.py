@@ -11,6 +11,7 @@ from mdata.domain import next_attempt
 from mdata.domain.budget import Priority
 from mdata.domain.retries import GARBLED_TRIES
 from mdata.domain.times import iso
+from mdata.domain.venue import Venue
 from mdata.errors import (
     GarbledError,
     MdataError,
@@ -18,9 +19,11 @@ from mdata.errors import (
     SlotLostError,
     UnreachableError,
 )
+from mdata.exchange import registry
+from mdata.exchange.adapter import Exchange
 from mdata.exit_codes import BAD_ANSWER, OK, ROWS_REFUSED, find, worst
 from mdata.ratelimit import SlotWait
-from mdata.running.context import Context, Exchange
+from mdata.running.context import Context
 from mdata.running.result import JobResult
 from mdata.store import jobs as table
 from mdata.store.connection import Connection
@@ -56,6 +59,7 @@ class _Progress:
     id: int | None = None
     blocked_until: int = 0  # the end of the newest block that was told of, ms UTC
     has_said_others: bool = False
+    venues: set[str] = field(default_factory=set)  # those that were to be asked something
     guard: threading.RLock = field(default_factory=threading.RLock)
 
 
@@ -129,8 +133,10 @@ class Job:
         if self._deadline is not None and self.context.clock.boottime() >= self._deadline:
             raise LimitReachedError(f"the time limit of {self.context.limits.max_runtime:.0f} s is reached")
 
-    def ask(self, plan: Callable[[], T | None], send: Callable[[Exchange, T, Callable[[], None]], R]) -> R | None:
-        """Wait for a slot, plan, send, and return the answer, trying again where that may help.
+    def ask(
+        self, venue: Venue, plan: Callable[[], T | None], send: Callable[[Exchange, T, Callable[[], None]], R]
+    ) -> R | None:
+        """Wait for a slot of an exchange, plan, send, and return the answer, trying again where that may help.
 
         None when the plan found nothing to ask. Raise LimitReachedError when the run's limit is reached, and
         the error of the last try when all tries failed.
@@ -147,7 +153,7 @@ class Job:
             reraise=True,
         )
         self._garbled = 0
-        return tries(self._try_once, plan, send)
+        return tries(self._try_once, venue, plan, send)
 
     def _say_that_it_is_tried_again(self, state: "RetryCallState") -> None:
         error = state.outcome.exception() if state.outcome else None
@@ -161,20 +167,20 @@ class Job:
         return isinstance(error, UnreachableError | RateLimitedError)
 
     def _try_once(
-        self, plan: Callable[[], T | None], send: Callable[[Exchange, T, Callable[[], None]], R]
+        self, venue: Venue, plan: Callable[[], T | None], send: Callable[[Exchange, T, Callable[[], None]], R]
     ) -> R | None:
-        while (request := self._slot(plan)) is not None:
+        while (request := self._slot(venue, plan)) is not None:
             self.count(requests=1)
             try:
-                return self._send(request, send)
+                return self._send(venue, request, send)
             except SlotLostError:
                 self.count(requests=-1)
         return None
 
-    def _send(self, request: T, send: Callable[[Exchange, T, Callable[[], None]], R]) -> R:
-        budget = self.context.budget
+    def _send(self, venue: Venue, request: T, send: Callable[[Exchange, T, Callable[[], None]], R]) -> R:
+        budget = self.context.budget(venue)
         try:
-            answer = send(self.context.exchange(), request, budget.sent)
+            answer = send(self.context.exchange(venue), request, budget.sent)
         except RateLimitedError as error:
             seconds = budget.refused(error.retry_after)
             self._progress.blocked_until = self.context.clock.now() + int(seconds * 1000)
@@ -186,15 +192,17 @@ class Job:
         budget.answered()
         return answer
 
-    def _slot(self, plan: Callable[[], T | None]) -> T | None:
+    def _slot(self, venue: Venue, plan: Callable[[], T | None]) -> T | None:
         limits = self.context.limits
         if limits.max_requests is not None and self.tally.requests >= limits.max_requests:
-            raise LimitReachedError(f"the limit of {limits.max_requests} requests is reached")
+            plural = "" if limits.max_requests == 1 else "s"
+            raise LimitReachedError(f"the limit of {limits.max_requests} request{plural} is reached")
         self.check_time()
         # Whatever takes time is made ready before the slot comes, so that the request leaves at once.
-        self.context.exchange()
+        self.context.exchange(venue)
+        self._progress.venues.add(venue.name)
         try:
-            return self.context.budget.acquire(self.priority, plan, self._deadline, self._say_why)
+            return self.context.budget(venue).acquire(self.priority, plan, self._deadline, self._say_why)
         except TimeoutError as error:
             raise LimitReachedError(f"the time limit of {limits.max_runtime:.0f} s is near; {error}") from error
 
@@ -232,4 +240,10 @@ class Job:
 
     def _when(self, now: int) -> str:
         """Return the sentence that says when the same command may get further."""
-        return next_attempt.at(max(self._not_before, self.context.budget.peek().next_request_at or 0), now)
+        free = [self.context.budget(venue).peek().next_request_at or 0 for venue in self._asked_of()]
+        return next_attempt.at(max(self._not_before, min(free)), now)
+
+    def _asked_of(self) -> list[Venue]:
+        """Return the exchanges that this run was to ask; before it came to that, those of its settings."""
+        named = dict.fromkeys(registry.resolve(name)[0] for name in self.context.settings.symbols)
+        return [venue for venue in named if venue.name in self._progress.venues] or [*named]

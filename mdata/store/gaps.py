@@ -171,6 +171,7 @@ class GapRow(NamedTuple):
     """A gap as `mdata gaps` shows it; instants are ms UTC."""
 
     id: int
+    exchange: str
     symbol: str
     timeframe: str
     start: int
@@ -187,15 +188,15 @@ class GapRow(NamedTuple):
 def listed(
     connection: Connection,
     status: str | None,
-    symbols: list[str],
+    symbols: list[tuple[str, str]],
     timeframes: list[str],
     since: int | None,
     limit: int | None = None,
 ) -> list[GapRow]:
-    """Return the gaps that pass the filters, newest first, `limit` at most."""
+    """Return the gaps that pass the filters, newest first, `limit` at most; `symbols` are exchanges and pairs."""
     rows = connection.execute(
-        """SELECT data_gaps.id, symbol, timeframe, start_time, end_time, intervals, status, attempts, reason,
-                  detected_at, next_attempt_at, resolved_at
+        """SELECT data_gaps.id, exchange, symbol, timeframe, start_time, end_time, intervals, status, attempts,
+                  reason, detected_at, next_attempt_at, resolved_at
            FROM data_gaps JOIN series ON series.id = series_id
            WHERE (?1 IS NULL OR status = ?1) AND (?2 IS NULL OR end_time > ?2)
            ORDER BY start_time DESC, data_gaps.id""",
@@ -204,6 +205,6 @@ def listed(
     found = (
         gap
         for gap in map(GapRow._make, rows)
-        if (not symbols or gap.symbol in symbols) and (not timeframes or gap.timeframe in timeframes)
+        if (not symbols or (gap.exchange, gap.symbol) in symbols) and (not timeframes or gap.timeframe in timeframes)
     )
     return list(islice(found, limit))

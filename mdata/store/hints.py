@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from mdata.domain.interval import Range, normal
 from mdata.domain.series import Series
-from mdata.domain.timeframe import TIMEFRAMES
 from mdata.store import coverage
 from mdata.store import series as table
 from mdata.store.connection import Connection
@@ -35,7 +34,7 @@ def find(connection: Connection, series: Series) -> Hints:
     looked_to = max((part.end for part in final), default=looked_from)
     parts = []
     for other in table.every(connection):
-        if other.symbol == series.symbol and _is_made_of(other, series):
+        if (other.venue, other.symbol) == (series.venue, series.symbol) and _is_made_of(other, series):
             # One that was not over when its minutes were looked at is looked at again.
             start = other.timeframe.floor(looked_from)
             for part in final:
@@ -50,8 +49,8 @@ def followed(connection: Connection, hints: Hints) -> None:
 
 def _is_made_of(coarse: Series, fine: Series) -> bool:
     steps = coarse.timeframe.step, fine.timeframe.step
-    names = list(TIMEFRAMES)
-    return bool(steps[0] and steps[1]) and steps[0] > steps[1] and names.index(fine.timeframe.name) == 0
+    finest = min(one.order for one in fine.venue.timeframes)
+    return bool(steps[0] and steps[1]) and steps[0] > steps[1] and fine.timeframe.order == finest
 
 
 def _differing(connection: Connection, coarse: Series, fine: Series, within: Range) -> list[Range]:

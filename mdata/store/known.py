@@ -2,14 +2,15 @@
 
 from mdata.domain.interval import BEGINNING_OF_TIME, END_OF_TIME, Range, normal
 from mdata.domain.known import Known
-from mdata.domain.query import PAGE_LIMIT, Page
+from mdata.domain.query import Page
 from mdata.domain.series import Series
 from mdata.domain.silence import NEARBY, NOTHING_NEARBY, Density
 from mdata.store import candles, coverage, doubts
 from mdata.store.connection import Connection
 
-# An answer whose rows span more stored candles than this leaves out more than any market would: it is not compared.
-_MOST_STORED = 4 * PAGE_LIMIT
+# An answer whose rows span more stored candles than so many pages leaves out more than any market would: it is not
+# compared.
+_MOST_PAGES = 4
 
 
 def read_known(connection: Connection, series: Series, page: Page, settle: int) -> Known:
@@ -19,29 +20,39 @@ def read_known(connection: Connection, series: Series, page: Page, settle: int) 
     floor = series.wanted(page.asked_at, settle).start
     within = Range(min(asked.start, span.start), max(asked.end, span.end))
     beyond = Range(asked.start, span.start), Range(span.end, asked.end)
-    stored = candles.stored(connection, series.id, span, _MOST_STORED + 1)
+    most = _MOST_PAGES * page.query.venue.page_rows
+    stored = candles.stored(connection, series.id, span, most + 1)
     return Known(
-        stored=stored if len(stored) <= _MOST_STORED else [],
+        stored=stored if len(stored) <= most else [],
         lost=candles.lost(connection, series.id, within),
         final=normal(coverage.clipped(connection, series.id, within, "final")),
         provisional=normal(coverage.clipped(connection, series.id, within, "provisional")),
         unobtainable=doubts.unobtainable(connection, series.id),
         doubts=doubts.of(connection, series.id),
-        has_witness=candles.first_from(connection, series.id, asked.start, before=asked.end) is not None,
-        held_before=_holds(connection, series.id, beyond[0]),
-        held_after=_holds(connection, series.id, beyond[1]),
+        has_witness=_has_witness(connection, series, asked),
+        held_before=_holds(connection, series, beyond[0]),
+        held_after=_holds(connection, series, beyond[1]),
         before=nearby(connection, series, span.start, is_before=True) if page.span else NOTHING_NEARBY,
         after=nearby(connection, series, span.end, is_before=False) if page.span else NOTHING_NEARBY,
         floor=floor,
     )
 
 
-def _holds(connection: Connection, series_id: int, part: Range) -> bool:
-    """Whether a candle is stored in some covered part of a range."""
+def _has_witness(connection: Connection, series: Series, asked: Range) -> bool:
+    """Whether a row is known of the range asked: a candle, or a silence where that is written."""
+    if candles.first_from(connection, series.id, asked.start, before=asked.end) is not None:
+        return True
+    return series.venue.writes_silence and bool(coverage.clipped(connection, series.id, asked))
+
+
+def _holds(connection: Connection, series: Series, part: Range) -> bool:
+    """Whether a row is known in some covered part of a range."""
+    if series.venue.writes_silence:
+        return bool(coverage.clipped(connection, series.id, part))
     return any(
-        segment.candles and candles.first_from(connection, series_id, max(part.start, segment.start),
+        segment.candles and candles.first_from(connection, series.id, max(part.start, segment.start),
                                                before=min(part.end, segment.end)) is not None
-        for segment in coverage.touching(connection, series_id, part)
+        for segment in coverage.touching(connection, series.id, part)
     )  # fmt: skip
 
 

@@ -8,11 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mdata.domain.candle import VALUES, Candle, is_older
+from mdata.domain.claim import Claim, Faulty
 from mdata.domain.contradiction import within
 from mdata.domain.evidence import Verdict, judge
 from mdata.domain.interval import END_OF_TIME, Range, intervals_of, normal, subtract
-from mdata.domain.live import Claim
-from mdata.domain.message import Faulty
 from mdata.domain.query import Page, RefusedRow
 from mdata.domain.series import Series
 from mdata.store import answered, candles, coverage, digests, doubts, silences
@@ -163,7 +162,12 @@ def _make_final(connection: Connection, series: Series, part: Range, verdict: Ve
         digests.drop(connection, series.id, part)
     candles.forget_lost(connection, series.id, part, but=verdict.lost)
     coverage.add(connection, series.id, part, "final", len(rows))
-    silences.remember(connection, series, part, [row[0] for row in rows], now)
+    times = [row[0] for row in rows]
+    if series.venue.writes_silence:
+        told = (time for time in verdict.silent if part.start <= time < part.end)
+        silences.remember_outages(connection, series, part, sorted({*times, *told}), now)
+    else:
+        silences.remember(connection, series, part, times, now)
     return written
 
 

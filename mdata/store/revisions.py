@@ -5,7 +5,7 @@ from typing import Any
 from mdata.domain.candle import VALUES
 from mdata.store.connection import Connection
 
-COLUMNS = ("symbol", "timeframe", "open_time", "kind", *VALUES, "seen_at", "source")
+COLUMNS = ("symbol", "timeframe", "open_time", "kind", *VALUES, "seen_at", "source", "exchange")
 
 
 def listed(connection: Connection) -> list[dict[str, Any]]:

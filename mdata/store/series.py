@@ -1,12 +1,10 @@
 """The table `series`: what the ledger knows about each (exchange, symbol, timeframe)."""
 
-from mdata.domain.escape import quote
 from mdata.domain.series import Series
-from mdata.domain.timeframe import TIMEFRAMES, Timeframe
-from mdata.errors import StorageError
+from mdata.domain.timeframe import Timeframe
+from mdata.domain.venue import Venue
+from mdata.exchange import registry
 from mdata.store.connection import Connection
-
-EXCHANGE = "bitfinex"
 
 _COLUMNS = (
     "id, exchange, symbol, timeframe, first_candle, first_asked_at, wanted_start, cleaned_to, frontier, asked_to, "
@@ -14,11 +12,11 @@ _COLUMNS = (
 )
 
 
-def find(connection: Connection, symbol: str, timeframe: Timeframe) -> Series | None:
+def find(connection: Connection, venue: Venue, symbol: str, timeframe: Timeframe) -> Series | None:
     """Return the stored series, or None if no job has seen it yet."""
     row = connection.execute(
         f"SELECT {_COLUMNS} FROM series WHERE exchange = ? AND symbol = ? AND timeframe = ?",
-        (EXCHANGE, symbol, timeframe.name),
+        (venue.name, symbol, timeframe.name),
     ).fetchone()
     return _series(row) if row else None
 
@@ -26,16 +24,15 @@ def find(connection: Connection, symbol: str, timeframe: Timeframe) -> Series | 
 def every(connection: Connection) -> list[Series]:
     """Return all stored series, by symbol and then from fine to coarse."""
     rows = connection.execute(f"SELECT {_COLUMNS} FROM series ORDER BY symbol, id").fetchall()
-    grids = list(TIMEFRAMES)
-    return sorted(map(_series, rows), key=lambda series: (series.symbol, grids.index(series.timeframe.name)))
+    return sorted(map(_series, rows), key=lambda one: (one.symbol, one.exchange, one.timeframe.order))
 
 
-def introduce(connection: Connection, symbol: str, timeframe: Timeframe, wanted_start: int) -> None:
+def introduce(connection: Connection, venue: Venue, symbol: str, timeframe: Timeframe, wanted_start: int) -> None:
     """Store a series on first sight; one that is stored stays as it is. `wanted_start` is ms UTC."""
     connection.execute(
         """INSERT INTO series (exchange, symbol, timeframe, first_asked_at, wanted_start) VALUES (?, ?, ?, 0, ?)
            ON CONFLICT DO NOTHING""",
-        (EXCHANGE, symbol, timeframe.name, wanted_start),
+        (venue.name, symbol, timeframe.name, wanted_start),
     )
 
 
@@ -123,9 +120,5 @@ def clean_to(connection: Connection, series_id: int, before: int) -> None:
 
 def _series(row: tuple[object, ...]) -> Series:
     identity, exchange, symbol, timeframe, *times = row
-    if timeframe not in TIMEFRAMES:
-        raise StorageError(
-            f"the store has a series of the timeframe {quote(str(timeframe))}, which this mdata does not know: "
-            "update mdata, or remove that series"
-        )
-    return Series(identity, exchange, symbol, TIMEFRAMES[str(timeframe)], *times)  # type: ignore[arg-type]  # STRICT
+    venue, grid = registry.stored_grid(str(exchange), str(timeframe))
+    return Series(identity, venue, symbol, grid, *times)  # type: ignore[arg-type]  # STRICT

@@ -1,11 +1,36 @@
 """The table `empty_runs`: remarkable final silences, when they were believed, and when they were last asked about."""
 
-from mdata.domain.interval import Range
+from itertools import pairwise
+
+from mdata.domain.interval import Range, subtract
 from mdata.domain.retries import silence_again_at
 from mdata.domain.series import Series
 from mdata.domain.silence import NEARBY, density_beside, is_remarkable, silent_stretches
 from mdata.store import candles, coverage
 from mdata.store.connection import Connection
+
+
+def remember_outages(connection: Connection, series: Series, answered: Range, rows: list[int], now: int) -> None:
+    """Store which intervals of a final range have no row, where each ought to have one: they are asked about again.
+
+    `rows` are the open times (ascending) of those in the range that have one.
+    """
+    grid = series.timeframe
+    edges = [grid.previous(answered.start), *rows, answered.end]
+    lacking = [Range(grid.next(one), other) for one, other in pairwise(edges) if grid.next(one) < other]
+    older = connection.execute(
+        """DELETE FROM empty_runs WHERE series_id = ? AND start_time < ? AND end_time > ?
+           RETURNING start_time, end_time, believed_at, asked_at""",
+        (series.id, answered.end, answered.start),
+    ).fetchall()
+    runs = [
+        (run, min([now, *(since for *part, since, _ in older if run.overlaps(Range(*part)))]), now) for run in lacking
+    ]
+    # What lies outside of the range was not asked about.
+    runs += [(rest, since, at) for *part, since, at in older for rest in subtract([Range(*part)], [answered])]
+    connection.executemany(
+        "INSERT INTO empty_runs VALUES (?, ?, ?, ?, ?)", [(series.id, *run, since, at) for run, since, at in runs]
+    )
 
 
 def remember(connection: Connection, series: Series, answered: Range, open_times: list[int], now: int) -> None:

@@ -8,16 +8,15 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
 
 from mdata.clock import Clock
 from mdata.domain.budget import reconnect_delay
 from mdata.domain.candle import Candle
-from mdata.domain.live import GRACE, Channel, Claim
-from mdata.domain.message import Faulty, Frame, Message, NotSubscribed
+from mdata.domain.claim import Claim, Faulty
 from mdata.domain.retries import TOO_MANY_CONNECTS
-from mdata.domain.session import Session
+from mdata.domain.venue import Channels, Venue
 from mdata.errors import ConfigurationError, MdataError, RateLimitedError, UnreachableError
+from mdata.exchange.adapter import Channel, Line, Refusal, Session, Stream
 from mdata.fetching.wanted import Target
 from mdata.running.context import Context
 from mdata.running.worker import Worker
@@ -35,19 +34,14 @@ _SAY_EVERY = 60.0
 _LOOK_EVERY = 1.0
 
 
-class Line(Protocol):
-    """An open connection."""
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An exchange's stream as a run listens to it: its limits, how it is spoken, and how a connection is opened."""
 
-    def subscribe(self, keys: list[str]) -> None:
-        """Ask for channels."""
-        ...
-
-    def receive(self, seconds: float) -> Message | None:
-        """Return the next message, or None when none comes within `seconds` of life."""
-        ...
-
-
-Connect = Callable[[], AbstractContextManager[Line]]
+    venue: Venue
+    limits: Channels
+    spoken: Stream
+    connect: Callable[[], AbstractContextManager[Line]]
 
 
 class ExchangeTime:
@@ -105,14 +99,14 @@ class Feed(Worker):
     def __init__(
         self,
         targets: dict[str, Target],
+        source: Source,
         context: Context,
-        connect: Connect,
         time: ExchangeTime,
         jitter: Callable[[float, float], float],
         halt: threading.Event,
     ) -> None:
         super().__init__()
-        self.targets, self._context, self._connect, self._time = targets, context, connect, time
+        self.targets, self._source, self._context, self._time = targets, source, context, time
         self._jitter, self._halt = jitter, halt
         self._guard = threading.Lock()
         self._session: Session | None = None
@@ -125,17 +119,16 @@ class Feed(Worker):
         self.was_subscribed = False
         self.tried_at: float | None = None
         self.heard_at: float | None = None
-        self.refused: dict[str, NotSubscribed] = {}
+        self.refused: dict[str, Refusal] = {}
         self.trouble: MdataError | None = None
 
     def due(self, now: int) -> list[Due]:
         """Return what is to be stored at `now` (the exchange's time): first of connections that have ended."""
         with self._guard:
             found = [
-                Due(self.targets[key], channel, channel.due(channel.seen_at + GRACE), list(channel.refused))
+                Due(self.targets[key], channel, channel.due_at_its_end(), list(channel.refused))
                 for session in self._ended
                 for key, channel in session.channels.items()
-                if channel.seen_at is not None
             ]
             for key, channel in self._session.channels.items() if self._session else ():
                 found.append(Due(self.targets[key], channel, channel.due(now), list(channel.refused)))
@@ -187,7 +180,7 @@ class Feed(Worker):
         clock, failures, pause = self._context.clock, 0, 0.0
         while not self.is_over and not self._halt.is_set():
             clock.sleep(pause)
-            self._context.budget.connect()
+            self._context.budget(self._source.venue).connect()
             self.connects += 1
             self._opened_at = None
             try:
@@ -200,17 +193,17 @@ class Feed(Worker):
             failures = 0 if self._end_session() else failures + 1
             ended_at = self.tried_at = clock.boottime()
             lasted = 0.0 if self._opened_at is None else ended_at - self._opened_at
-            pause = reconnect_delay(failures, lasted, self._jitter)
+            pause = reconnect_delay(failures, lasted, self._source.limits.spacing, self._jitter)
             if isinstance(self.trouble, RateLimitedError):
                 pause += TOO_MANY_CONNECTS
             self._say_lost(ended_at, pause, failures)
 
     def _listen(self) -> None:
         """Open the connection, subscribe, and hear what comes until it is lost or the run is over."""
-        with self._connect() as line:
+        with self._source.connect() as line:
             self._opened_at = self.tried_at = boottime = self._context.clock.boottime()
             keys = [key for key in self.targets if key not in self.refused]
-            session = Session.of({key: self.targets[key].timeframe for key in keys}, boottime)
+            session = self._source.spoken.session({key: self.targets[key].timeframe for key in keys}, boottime)
             with self._guard:
                 self._session, self._reached = session, set()
             line.subscribe(keys)
@@ -221,8 +214,9 @@ class Feed(Worker):
         message = line.receive(self._context.clock.real(_LOOK_EVERY))
         boottime = self._context.clock.boottime()
         if message is not None:
-            if isinstance(message, Frame) and message.stamp is not None:
-                self._time.seen(message.stamp)
+            stamp = self._source.spoken.stamp_of(message)
+            if stamp is not None:
+                self._time.seen(stamp)
             was_answered = session.is_answered
             with self._guard:
                 session.take(message, self._time.now(), boottime)

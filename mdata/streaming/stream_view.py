@@ -63,7 +63,7 @@ class Standing:
         shown = {sight.target: sight.newest for feed in feeds for sight in feed.sights()}
         series = [
             SeriesView(
-                target.name,
+                target.as_written,
                 target in shown,
                 shown.get(target),
                 self._candles.get(target),

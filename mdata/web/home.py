@@ -1,4 +1,4 @@
-"""The home page: what `status` tells, in the words and strips that the page shows."""
+"""The home page: the result of `status`, as text and strips."""
 
 import re
 from collections.abc import Mapping
@@ -11,6 +11,7 @@ from mdata.clock import Clock
 from mdata.config import Settings
 from mdata.domain.coverage_bar import draw
 from mdata.domain.times import human_duration
+from mdata.exchange import registry
 from mdata.health import Tolerance, complaints, notes
 from mdata.jobs.status import SeriesState, with_next_runs
 from mdata.web.listing import ORDERS, choose, read
@@ -24,7 +25,7 @@ _INSTANT = re.compile(r"\b(\d{4}-\d\d-\d\d)T(\d\d:\d\d):[\d.]+Z")
 
 
 def home(parameters: Parameters, settings: Settings, clock: Clock) -> dict[str, Any]:
-    """Return what the home page shows; raise MdataError where the store cannot be read, ValueError for nonsense."""
+    """Return the content of the home page; raise MdataError if the store is unreadable, ValueError for bad input."""
     wish = read(parameters)
     state = with_next_runs(lookups.find_status(settings, clock, silent=True))
     told = json_views.status(state, lookups.budget(settings, clock))
@@ -48,6 +49,7 @@ def home(parameters: Parameters, settings: Settings, clock: Clock) -> dict[str, 
 def _series(state: SeriesState, told: Mapping[str, Any]) -> dict[str, Any]:
     wanted = told["final"] + told["provisional"] + told["unknown"]
     name = {"symbol": told["symbol"], "timeframe": told["timeframe"]}
+    written = registry.qualified(state.series.exchange, state.series.symbol)
     every = {"exchange": told["exchange"], **name, "_sort_desc": "open_time"}
     cells = draw(state.series.timeframe, state.counts.wanted, state.known, _WIDTH)
     return {
@@ -57,7 +59,8 @@ def _series(state: SeriesState, told: Mapping[str, Any]) -> dict[str, Any]:
         "first_shown": _minute(told["first"]),
         "last_shown": _minute(told["last"]),
         "lag": human_duration(told["lag_seconds"]),
-        "page": address(told["symbol"], told["timeframe"]),
+        "symbol": written,
+        "page": address(written, told["timeframe"]),
         "latest": f"/{DATABASE}/latest?{urlencode(name)}",
         "every": f"/{DATABASE}/ohlcv?{urlencode(every)}",
     }
@@ -68,17 +71,17 @@ def _job(told: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _percent(part: int, whole: int) -> str:
-    """Return a share that says 100 only when it is all, and 0 only when it is nothing."""
+    """Format a percentage that is 100 only if complete, and 0 only if empty."""
     if not whole or part == whole:
         return "100" if whole else "–"
     return f"{min(99.99, max(0.01, 100 * part / whole)):.2f}" if part else "0"
 
 
 def _dated(sentence: str) -> str:
-    """Return a sentence with its instants as a person writes them."""
+    """Return a sentence with its times in the usual form."""
     return _INSTANT.sub(r"\1 \2 UTC", sentence)
 
 
 def _minute(iso: str | None) -> str | None:
-    """Return an ISO instant as a person writes it, to the minute."""
+    """Return an ISO time in the usual form, to the minute."""
     return iso and iso[:16].replace("T", " ")

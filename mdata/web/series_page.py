@@ -1,4 +1,4 @@
-"""The page of a series: what is known of it, a chart, a calendar, its gaps and its revisions."""
+"""The page of a series: its counts, a chart, a calendar, its gaps and its revisions."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +12,7 @@ from mdata.domain.candle import VALUES
 from mdata.domain.interval import Range
 from mdata.domain.series import Series
 from mdata.domain.times import iso
+from mdata.exchange import registry
 from mdata.store import gaps, revisions, summary
 from mdata.store import series as table
 from mdata.store.connection import Connection
@@ -21,29 +22,29 @@ from mdata.web.calendar import SIGNS, calendar
 from mdata.web.metadata import DATABASE
 from mdata.web.parameters import Parameters, one, refuse_others
 
-# Rows of each list; the whole of it is a link away.
+# Rows of each list; a link leads to the whole list.
 _LISTED = 50
 
 
 def address(symbol: str, timeframe: str) -> str:
-    """Return where the page of a series is."""
+    """Return the address of the page of a series."""
     return f"/series/{escaped(symbol, safe='')}/{timeframe}"
 
 
 def series_page(
     named: Mapping[str, str], parameters: Parameters, settings: Settings, clock: Clock
 ) -> dict[str, Any] | None:
-    """Return what the page of a series shows, None where nothing is stored of it; raise ValueError for nonsense."""
+    """Return the content of the page of a series, None if it is not stored; raise ValueError for bad parameters."""
     refuse_others(parameters, ("year",))
     year = one(parameters, "year", values.whole(1970, 9999))
-    (symbol, *more), (timeframe, *finer) = values.symbols(named["symbol"]), values.timeframes(named["timeframe"])
+    (name, *more), (timeframe, *finer) = values.symbols(named["symbol"]), values.timeframes(named["timeframe"])
     if more or finer:
         raise ValueError("a page shows one series")
     store = open_for_reading(settings.database_path)
     if store is None:
         return None
     with store, store.read() as connection:
-        series = table.find(connection, symbol, timeframe)
+        series = table.find(connection, *registry.resolve(name), timeframe)
         if series is None:
             return None
         wanted = series.wanted(clock.now(), settings.settle)
@@ -53,11 +54,12 @@ def series_page(
 def _told(connection: Connection, series: Series, wanted: Range, year: int | None) -> dict[str, Any]:
     counts, known, *_ = summary.look(connection, series, wanted, silent=True)
     whole = span(connection, series, wanted)
-    siblings = [one for one in table.every(connection) if one.symbol == series.symbol]
-    symbol, timeframe = series.symbol, series.timeframe.name
-    found = gaps.listed(connection, None, [symbol], [timeframe], None, _LISTED)
+    pair = series.venue, series.symbol
+    siblings = [one for one in table.every(connection) if (one.venue, one.symbol) == pair]
+    name, timeframe = registry.qualified(series.exchange, series.symbol), series.timeframe.name
+    found = gaps.listed(connection, None, [(series.exchange, series.symbol)], [timeframe], None, _LISTED)
     return {
-        "symbol": symbol,
+        "symbol": name,
         "timeframe": timeframe,
         "counts": counts,
         "is_complete": not counts.unknown and not any(gap.status in {"open", "failed"} for gap in found),
@@ -68,7 +70,7 @@ def _told(connection: Connection, series: Series, wanted: Range, year: int | Non
         "calendar": calendar(series.timeframe, _days_of(whole, wanted), known, year),
         "buckets": [one.name for one in charts.buckets(series.timeframe)],
         "others": [
-            {"name": one.timeframe.name, "address": address(one.symbol, one.timeframe.name)}
+            {"name": one.timeframe.name, "address": address(name, one.timeframe.name)}
             for one in siblings
             if one.timeframe != series.timeframe
         ],
@@ -85,7 +87,7 @@ def _told(connection: Connection, series: Series, wanted: Range, year: int | Non
 
 
 def _days_of(whole: Range, wanted: Range) -> Range:
-    """Return the range whose days are shown: what is not wanted any more, but still stored, is not judged."""
+    """Return the range whose days are shown: stored candles that are no longer wanted have no verdict."""
     return wanted if wanted.start < wanted.end else whole
 
 
@@ -119,5 +121,5 @@ def _gap(gap: gaps.GapRow) -> dict[str, Any]:
 
 
 def _minute(instant: int | None) -> str | None:
-    """Return an instant as a person writes it, to the minute."""
+    """Return a time in the usual form, to the minute."""
     return None if instant is None else iso(instant)[:16].replace("T", " ")

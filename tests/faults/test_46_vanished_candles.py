@@ -5,13 +5,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from adversary import Life, MakeLife, exchange, life
+from adversary import Life, MakeLife, any_venue, exchange, life
 from conftest import NOW, SetClock, stored
 
 from mdata.domain.timeframe import DAY, HOUR, MINUTE
 from mdata.sandbox.server import Sandbox
 
-__all__ = ["exchange", "life"]
+__all__ = ["any_venue", "exchange", "life"]
 Record = Callable[[str, object], None]
 Row = tuple[Any, ...]
 

@@ -56,7 +56,7 @@ def test_what_it_says(filled: Folder) -> None:
         ("https://example.org/lake", "a lake is a folder, or an address that begins with s3://, gs://, az://"),
         ("s3://key:secret@bucket/lake", "credentials come from the environment"),
         ("s3://", "the address of a lake is a bucket and folders in it"),
-        ("lake-$HOME/x", "no shell fills that in here"),
+        ("lake-$HOME/x", "which is not expanded here"),
     ],
 )
 def test_what_can_be_no_lake_is_refused(folder: Folder, lake: str, said: str) -> None:

@@ -12,21 +12,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mdata.checkup import Finding
+    from mdata.exchange.adapter import Exchange
 
 
 def doctor(
     env_file: common.EnvFile = None,
     json: common.Json = False,
-    deep: Annotated[bool, typer.Option("--deep", help="Read all that is stored, too.")] = False,
-    fix: Annotated[bool, typer.Option("--fix", help="First put right what can be put right safely.")] = False,
+    deep: Annotated[bool, typer.Option("--deep", help="Also read the whole store.")] = False,
+    fix: Annotated[bool, typer.Option("--fix", help="First repair what can be repaired safely.")] = False,
     quiet: common.Quiet = False,
     verbose: common.Verbose = False,
 ) -> None:
-    """Say what is wrong with the store and around it.
+    """Check the store and its environment, and say what is wrong.
 
-    And what to do: about the engine, the file and its log, locks and who holds them, room, clocks, timers, the rate
-    budget, settings. Ends with 3 when something is a problem; a note is none. Asks the exchange once, for its time.
-    --fix puts back triggers, the journal mode and the identity of the store.
+    Checks SQLite, the file and its log, locks and who holds them, disk space, clocks, timers, the rate budget and the
+    settings, and says what to do. Ends with 3 if there is a problem; a note is not a problem. Sends one request to
+    the exchange, to compare clocks. --fix restores triggers, the journal mode and the identity of the store.
     """
     given = Options(env_file, json=json, quiet=quiet, verbose=verbose)
     conduct("doctor", given, lambda kit: _doctor(kit, is_deep=deep, fixes=fix))
@@ -36,26 +37,28 @@ def _doctor(kit: Kit, *, is_deep: bool, fixes: bool) -> Answer:
     from mdata.checkup import PROBLEM
     from mdata.cli.job_run import rate_limit
     from mdata.domain.next_attempt import AT_ONCE
-    from mdata.exchange.rest import Rest
+    from mdata.exchange import registry
     from mdata.exit_codes import OK, WORK_REMAINS
     from mdata.jobs import doctor as job
 
-    opened: list[Rest] = []
+    opened: list[Exchange] = []
 
-    def exchange(warn: "Callable[[str], None]") -> Rest:
-        opened.append(Rest(kit.loaded.settings.bitfinex_rest_url, kit.clock, warn))
+    def exchange(warn: "Callable[[str], None]") -> "Exchange":
+        url = kit.loaded.settings.rest_url(registry.HOME)
+        opened.append(registry.adapter(registry.HOME).open_rest(url, kit.clock, warn))
         return opened[0]
 
     fixed = job.fix(kit.loaded.settings.database_path) if fixes else []
     for sentence in fixed:
         kit.log.info(sentence)
     try:
-        found = job.examine(job.Patient(kit.loaded, kit.clock, rate_limit(kit), exchange), deep=is_deep)
+        patient = job.Patient(kit.loaded, kit.clock, rate_limit(kit, registry.HOME), exchange)
+        found = job.examine(patient, deep=is_deep)
     finally:
         for one in opened:
             one.close()
     problems = [finding.id for finding in found if finding.state == PROBLEM]
-    reason = f"problems: {', '.join(dict.fromkeys(problems))}; {AT_ONCE}" if problems else None
+    reason = f"problems: {', '.join(dict.fromkeys(problems))}: fix them; {AT_ONCE}" if problems else None
     data = {"findings": [finding._asdict() for finding in found], "fixed": fixed}
     return Answer(WORK_REMAINS if problems else OK, reason, data, lambda: _show(found))
 

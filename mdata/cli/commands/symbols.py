@@ -13,11 +13,14 @@ if TYPE_CHECKING:
 
 def symbols(
     text: Annotated[
-        str | None, typer.Argument(metavar="[TEXT]", help="Only pairs with this in their name.", show_default=False)
+        str | None,
+        typer.Argument(metavar="[TEXT]", help="Show only pairs whose name contains this.", show_default=False),
     ] = None,
     env_file: common.EnvFile = None,
     json: common.Json = False,
-    refresh: Annotated[bool, typer.Option("--refresh", help="Ask anew, though the list is kept for a day.")] = False,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Fetch the list again, even if the cached one is less than a day old.")
+    ] = False,
     quiet: common.Quiet = False,
     verbose: common.Verbose = False,
 ) -> None:
@@ -29,6 +32,7 @@ def symbols(
 def _symbols(kit: Kit, text: str, *, refresh: bool) -> Answer:
     from mdata.domain.suggest import did_you_mean
     from mdata.domain.times import iso
+    from mdata.exchange import registry
     from mdata.jobs import symbols as job
     from mdata.store.opening import open_for_reading
 
@@ -39,27 +43,32 @@ def _symbols(kit: Kit, text: str, *, refresh: bool) -> Answer:
     finally:
         if store is not None:
             store.close()
-    rows = [{"symbol": one, "stored": stored.get(one, [])} for one in listing.symbols if job.matches(one, text)]
+    rows = [
+        {"symbol": one, "stored": stored.get(one, []), "exchange": registry.resolve(one)[0].name}
+        for one in listing.symbols
+        if job.matches(one, text)
+    ]
     if not rows:
-        pairs = [one[1:].replace(":", "/") for one in listing.symbols]
-        kit.log.warning(f"no pair has {text!r} in its name{did_you_mean(text.upper(), pairs)}")
+        pairs = [registry.pair_of(one) for one in listing.symbols]
+        kit.log.warning(f"no pair has a name that contains {text!r}{did_you_mean(text.upper(), pairs)}")
     return Answer(data={"listed_at": iso(listing.listed_at), "symbols": rows}, show=lambda: _show(rows))
 
 
 def _listing(kit: Kit, *, refresh: bool) -> "PairListing":
     from mdata import config
+    from mdata.exchange import registry
+    from mdata.exchange.registry import HOME
     from mdata.jobs import symbols as job
 
-    url, folder = kit.loaded.settings.bitfinex_rest_url, config.cache_folder()
+    url, folder = kit.loaded.settings.rest_url(HOME), config.cache_folder()
     known = job.remembered(folder / "symbols.json", url, kit.clock.now()) if folder and not refresh else None
     if known is not None:
         return known
     from mdata.cli.job_run import rate_limit
-    from mdata.exchange.rest import Rest
 
-    exchange = Rest(url, kit.clock, kit.log.warning)
+    exchange = registry.adapter(HOME).open_rest(url, kit.clock, kit.log.warning)
     try:
-        found = job.ask(url, lambda: exchange, rate_limit(kit), kit.clock, kit.log)
+        found = job.ask(HOME, url, lambda: exchange, rate_limit(kit, HOME), kit.clock, kit.log)
     finally:
         exchange.close()
     if folder:
@@ -70,4 +79,5 @@ def _listing(kit: Kit, *, refresh: bool) -> "PairListing":
 def _show(rows: list[dict[str, Any]]) -> None:
     from mdata import render
 
-    render.table(["symbol", "stored"], [[row["symbol"], " ".join(row["stored"])] for row in rows])
+    columns = ["symbol", "stored", "exchange"]
+    render.table_with_exchange(columns, [[row["symbol"], " ".join(row["stored"]), row["exchange"]] for row in rows])

@@ -18,10 +18,10 @@ from websockets.sync.client import connect as open_websocket
 
 from mdata import __version__, tls
 from mdata.domain.escape import quote
-from mdata.domain.message import Message
 from mdata.errors import BadAnswerError, ConfigurationError, MdataError, RateLimitedError, UnreachableError
-from mdata.exchange.messages import TIMESTAMP, read_message, subscription
-from mdata.exchange.wire import decode
+from mdata.exchange.bitfinex.messages import TIMESTAMP, read_message, subscription
+from mdata.exchange.bitfinex.protocol import Message
+from mdata.exchange.bitfinex.wire import decode
 
 MAX_BYTES = 1024 * 1024  # of one message; a snapshot has 20 KiB
 _MAX_FRAMES = 64  # read ahead; while nobody takes them, nothing more is read

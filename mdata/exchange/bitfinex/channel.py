@@ -1,4 +1,4 @@
-"""What one channel of the WebSocket has shown, and what follows from that.
+"""What one channel of Bitfinex's WebSocket has shown, and what follows from that.
 
 The exchange never says that a candle is closed, sends nothing for a quiet interval, sends earlier candles again,
 in any order, and may fall silent without closing the connection. Hence:
@@ -13,12 +13,11 @@ in any order, and may fall silent without closing the connection. Hence:
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from mdata.domain import candle as sanity
 from mdata.domain.candle import Candle
+from mdata.domain.claim import Claim, Faulty
 from mdata.domain.interval import Range, normal, subtract
-from mdata.domain.message import Faulty
 from mdata.domain.timeframe import Timeframe
 
 # For how long (ms) after a close the last update may be on its way when no newer candle has appeared.
@@ -29,13 +28,6 @@ TOLERANCE = 5_000
 KEPT = 60
 # Refused rows kept per channel for the record: whoever sends more has made the point.
 MOST_REFUSED = 20
-
-
-class Claim(NamedTuple):
-    """A closed range that a channel speaks for, and the candles in it, ascending."""
-
-    range: Range
-    candles: list[Candle]
 
 
 @dataclass(slots=True)
@@ -105,6 +97,10 @@ class Channel:
             if self._stored.get(time) != candle and self._is_done(time)
         ]
         return corrected + [Claim(part, self._within(part)) for part in fresh]
+
+    def due_at_its_end(self) -> list[Claim]:
+        """Return what may be stored when nothing more comes."""
+        return [] if self.seen_at is None else self.due(self.seen_at + GRACE)
 
     def mark(self, claims: list[Claim]) -> None:
         """Note that these claims were stored, and forget what no update will be believed about any more."""

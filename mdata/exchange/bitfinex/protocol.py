@@ -1,8 +1,12 @@
-"""What a candles WebSocket says, one message each; rows are checked for their shape and not yet for their sense."""
+"""What Bitfinex's candles WebSocket says, one message each; rows are checked for their shape, not for their sense."""
 
 from dataclasses import dataclass
 
 from mdata.domain.candle import Candle
+from mdata.domain.claim import Faulty
+
+# What the exchange answers to a channel that it does not have: by the wire, and by its documents.
+UNKNOWN_CODES = {10300, 10302}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,21 +25,17 @@ class NotSubscribed:
     code: int
     text: str
 
+    @property
+    def is_unknown(self) -> bool:
+        """Whether the exchange does not have the channel."""
+        return self.code in UNKNOWN_CODES
+
 
 @dataclass(frozen=True, slots=True)
 class Notice:
     """An info event with a code: 20051 restart, 20060 and 20061 begin and end of maintenance."""
 
     code: int
-
-
-@dataclass(frozen=True, slots=True)
-class Faulty:
-    """A row that spells no candle: its open time where that can be read, its text (shortened), and what is wrong."""
-
-    open_time: int | None
-    text: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)

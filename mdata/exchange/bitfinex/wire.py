@@ -7,23 +7,20 @@ numbers may be integers, floats or exponents; an error is a JSON array of the sa
 """
 
 import json
-from collections.abc import Iterator
-from itertools import accumulate, chain
-from operator import lt
+from itertools import chain
 from typing import Any, NoReturn
 
 from mdata.domain import candle as sanity
 from mdata.domain.candle import Candle
 from mdata.domain.escape import quote
-from mdata.domain.interval import Range
-from mdata.domain.query import Page, Query, RefusedRow
-from mdata.domain.timeframe import Timeframe
+from mdata.domain.query import Page, Query
 from mdata.errors import BadAnswerError, GarbledError, RateLimitedError, UnreachableError
+from mdata.exchange.page import LONGEST_TEXT, NUMBERS, are_sound, read_one_by_one, rows_of, shortened
+
+__all__ = ["candle_of", "decode", "raise_for_error", "read_page", "shortened", "time_of"]
 
 RATE_LIMIT_CODES = {11010, 10010}
 WAIT_CODES = {20060: "in maintenance", 11000: "not ready"}
-_LONGEST_TEXT = 200
-_NUMBERS = {int, float}
 
 
 def decode(body: bytes) -> Any:
@@ -35,7 +32,7 @@ def decode(body: bytes) -> Any:
     try:
         return json.loads(body, parse_constant=refuse)
     except (ValueError, RecursionError) as error:
-        text = quote(body[:_LONGEST_TEXT].decode("utf-8", "replace"))
+        text = quote(body[:LONGEST_TEXT].decode("utf-8", "replace"))
         raise GarbledError(f"the exchange's answer is not JSON: {text}; nothing of it was stored") from error
 
 
@@ -72,16 +69,11 @@ def read_page(query: Query, payload: Any, asked_at: int) -> Page:
     Raise BadAnswerError when it cannot be: no list of rows, rows outside the range or the order asked,
     conflicting duplicates. Single rows that cannot be candles are set aside. `asked_at` is ms UTC.
     """
-    if not isinstance(payload, list):
-        raise BadAnswerError(f"the exchange sent no list of candles: {shortened(payload)}")
-    if len(payload) > query.limit:
-        raise BadAnswerError(f"the exchange sent {len(payload)} rows where {query.limit} were asked for at most")
-    rows = payload[::-1] if query.newest_first else payload
+    rows = rows_of(query, payload)
     candles = _read_sound(query, rows)
     if candles is not None:
         return Page(query, candles, (), len(rows), asked_at)
-    candles, refused = _read_one_by_one(query, rows)
-    return Page(query, candles, tuple(refused), len(rows), asked_at)
+    return read_one_by_one(query, rows, asked_at, candle_of, time_of)
 
 
 def _read_sound(query: Query, rows: list[Any]) -> list[Candle] | None:
@@ -97,77 +89,11 @@ def _read_sound(query: Query, rows: list[Any]) -> list[Candle] | None:
             for time, open_, close, high, low, volume in rows
             if 0 < low <= open_ <= high < largest and low <= close <= high and 0 < volume < largest
         ]
-        are_numbers = set(map(type, chain.from_iterable(rows))) <= _NUMBERS
+        are_numbers = set(map(type, chain.from_iterable(rows))) <= NUMBERS
     except (TypeError, ValueError):
         return None
-    times = [candle[0] for candle in candles]
-    is_sound = (
-        are_numbers
-        and len(candles) == len(rows)
-        and set(map(type, times)) == {int}
-        and query.within.start <= times[0]
-        and times[-1] < query.within.end
-        and all(map(lt, times, times[1:]))
-        and _are_aligned(query.timeframe, times)
-    )
-    return candles if is_sound else None
-
-
-def _are_aligned(timeframe: Timeframe, times: list[int]) -> bool:
-    if not timeframe.step:
-        return all(map(timeframe.is_aligned, times))
-    step = timeframe.step
-    return {time % step for time in times} == {timeframe.anchor % step}
-
-
-def _read_one_by_one(query: Query, rows: list[Any]) -> tuple[list[Candle], list[RefusedRow]]:
-    candles: list[Candle] = []
-    refused: list[RefusedRow] = []
-    times = [time_of(row) for row in rows]
-    _refuse_misplaced(query, [time for time in times if time is not None])
-    found = [_judged(row, query.timeframe) for row in rows]
-    sound = [one[0] if isinstance(one, tuple) else None for one in found]
-    for row, time, one, (before, after) in zip(rows, times, found, _neighbours(sound), strict=True):
-        if isinstance(one, tuple):
-            _append(candles, one)
-        else:
-            refused.append(RefusedRow(time, shortened(row), one, _unknown(query, time, before, after)))
-    return candles, refused
-
-
-def _judged(row: Any, timeframe: Timeframe) -> Candle | str:
-    """Return the candle that a row spells, or why it is refused."""
-    found = candle_of(row)
-    return found if isinstance(found, str) else sanity.fault(found, timeframe) or found
-
-
-def _neighbours(times: list[int | None]) -> Iterator[tuple[int | None, int | None]]:
-    """Yield for each row the last sound time before it, and the first from it on."""
-    after = [*accumulate(reversed(times), _newer)]
-    return zip([None, *accumulate(times, _newer)], reversed(after), strict=False)
-
-
-def _newer(last: int | None, time: int | None) -> int | None:
-    return last if time is None else time
-
-
-def _append(candles: list[Candle], found: Candle) -> None:
-    if candles and candles[-1][0] == found[0]:
-        if candles[-1] != found:
-            raise BadAnswerError(f"the exchange sent two different candles for {found[0]}; nothing was stored")
-        return
-    candles.append(found)
-
-
-def _refuse_misplaced(query: Query, times: list[int]) -> None:
-    for time in times:
-        if not query.within.start <= time < query.within.end:
-            raise BadAnswerError(
-                f"the exchange sent a candle at {time}, outside the range asked "
-                f"({query.range.start} to {query.range.end}); nothing of the answer was stored"
-            )
-    if times != sorted(times):
-        raise BadAnswerError("the exchange sent candles out of order; nothing of the answer was stored")
+    is_whole = are_numbers and len(candles) == len(rows)
+    return candles if is_whole and are_sound(query, [candle[0] for candle in candles]) else None
 
 
 def time_of(row: Any) -> int | None:
@@ -184,21 +110,6 @@ def candle_of(row: Any) -> Candle | str:
     time, open_, close, high, low, volume = row[:6]
     if type(time) is not int:
         return "the open time is no whole number"
-    if not {type(value) for value in (open_, close, high, low, volume)} <= _NUMBERS:
+    if not {type(value) for value in (open_, close, high, low, volume)} <= NUMBERS:
         return "a value is no number"
     return (time, open_, high, low, close, volume)
-
-
-def _unknown(query: Query, time: int | None, before: int | None, after: int | None) -> Range | None:
-    """Return what a refused row may have stood for: its interval, or all between its sound neighbours."""
-    grid = query.timeframe
-    if time is not None and grid.is_aligned(time):
-        return Range(time, grid.next(time))
-    start = query.range.start if before is None else grid.next(before)
-    end = query.range.end if after is None else grid.floor(after)
-    return Range(start, end) if start < end else None
-
-
-def shortened(value: Any) -> str:
-    """Return what was sent as text that is short enough to be kept and shown."""
-    return json.dumps(value)[:_LONGEST_TEXT]

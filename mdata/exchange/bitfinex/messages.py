@@ -1,4 +1,4 @@
-"""The WebSocket's wire format: from a decoded frame to what it says about which channel.
+"""The wire format of Bitfinex's WebSocket: from a decoded frame to what it says about which channel.
 
 Facts restated from the exchange's documents and from recordings of 2018 to 2026: data frames are arrays
 `[CHANNEL, PAYLOAD, …]`, events are objects; a heartbeat's payload is `"hb"`, a snapshot's a list of rows, an
@@ -8,9 +8,10 @@ update's one flat row; the flag TIMESTAMP adds the exchange's clock (ms) as the 
 from typing import Any
 
 from mdata.domain.candle import Candle
-from mdata.domain.message import Faulty, Frame, Message, Notice, NotSubscribed, Subscribed
+from mdata.domain.claim import Faulty
 from mdata.domain.timeframe import DAY
-from mdata.exchange.wire import candle_of, shortened, time_of
+from mdata.exchange.bitfinex.protocol import Frame, Message, Notice, NotSubscribed, Subscribed
+from mdata.exchange.bitfinex.wire import candle_of, shortened, time_of
 
 TIMESTAMP = 32_768
 # The subscription exists already: that is no refusal.
@@ -26,6 +27,11 @@ def subscription(key: str) -> dict[str, str]:
 def key_of(symbol: str, timeframe: str) -> str:
     """Return the key of a series' channel: `trade:1m:tBTCUSD`."""
     return f"trade:{timeframe}:{symbol}"
+
+
+def stamp_of(message: Message) -> int | None:
+    """Return the exchange's own clock (ms UTC) where a message bears it."""
+    return message.stamp if isinstance(message, Frame) else None
 
 
 def read_message(payload: Any, now: int) -> Message | None:

@@ -1,14 +1,14 @@
-"""One WebSocket connection, from its opening to its end: its channels, and why it is to be given up."""
+"""One WebSocket connection to Bitfinex, from its opening to its end: its channels, and why it is to be given up."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from mdata.domain.live import GRACE, Channel
-from mdata.domain.message import Frame, Message, Notice, NotSubscribed, Subscribed
 from mdata.domain.timeframe import Timeframe
+from mdata.exchange.bitfinex.channel import Channel
+from mdata.exchange.bitfinex.protocol import Frame, Message, Notice, NotSubscribed, Subscribed
+from mdata.exchange.bitfinex.venue import BITFINEX
 
-# Heartbeats come every 15 s on every channel, busy or quiet: after two missing ones (s) a channel is dead.
-SILENCE = 35.0
+SILENCE = BITFINEX.stream.dead_after if BITFINEX.stream else 0.0
 # Frames kept that came before the answer to their subscription, which the exchange sends late now and then.
 MOST_EARLY = 64
 # Notices after which everything has to be subscribed to anew.
@@ -72,7 +72,7 @@ class Session:
     @property
     def has_more(self) -> bool:
         """Whether, the connection having ended, there is still something to be stored."""
-        return any(channel.due(channel.seen_at + GRACE) for channel in self.channels.values() if channel.seen_at)
+        return any(channel.due_at_its_end() for channel in self.channels.values())
 
     def _subscribe(self, message: Subscribed, boottime: float) -> None:
         self._keys = {number: key for number, key in self._keys.items() if key != message.key}

@@ -1,13 +1,16 @@
 """Answers told by hand, in minutes since T0, and a real store that judges them one after the other."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from mdata.domain.candle import Candle
+from mdata.domain.claim import Claim
 from mdata.domain.doubt import Doubt, DoubtKind
 from mdata.domain.interval import Range, normal
-from mdata.domain.live import Claim
 from mdata.domain.query import Page, Query, RefusedRow
 from mdata.domain.timeframe import MINUTE, TIMEFRAMES
+from mdata.domain.venue import Venue
+from mdata.exchange.bitfinex.venue import BITFINEX
 from mdata.store import candles, coverage, doubts
 from mdata.store import series as table
 from mdata.store.opening import open_store
@@ -50,31 +53,37 @@ def answer(
     is_open: bool = False,
     refused: tuple[RefusedRow, ...] = (),
     now: int | None = None,
+    venue: Venue = BITFINEX,
+    silent: Iterable[int] = (),
 ) -> Page:
-    """Return an answer that came when everything asked for had settled, or `now` (in minutes)."""
-    query = Query("tBTCUSD", M1, asked, newest_first, limit, is_open)
+    """Return an answer that came when everything asked for had settled, or `now` (in minutes).
+
+    `silent` are minutes of which a row says that nothing was traded.
+    """
+    query = Query(venue, "tBTCUSD", M1, asked, newest_first, limit, is_open)
     asked_at = asked.end + SETTLE if now is None else minute(now)
-    return Page(query, rows, refused, len(rows) + len(refused), asked_at)
+    silences = tuple(sorted(map(minute, silent)))
+    return Page(query, rows, refused, len(rows) + len(refused) + len(silences), asked_at, silences)
 
 
 class Judge:
     """A store with one series, wanted from T0 on, to which answers are told."""
 
-    def __init__(self, path: Path, wanted: int = 0) -> None:
-        self.store = open_store(path)
+    def __init__(self, path: Path, wanted: int = 0, venue: Venue = BITFINEX) -> None:
+        self.store, self.venue = open_store(path), venue
         with self.store.write() as connection:
-            table.introduce(connection, "tBTCUSD", M1, minute(wanted))
+            table.introduce(connection, venue, "tBTCUSD", M1, minute(wanted))
 
     def hears(self, page: Page) -> Applied:
         with self.store.write() as connection:
-            series = table.find(connection, "tBTCUSD", M1)
+            series = table.find(connection, self.venue, "tBTCUSD", M1)
             assert series is not None
             return apply_page(connection, series, page, SETTLE, "test")
 
     def sees(self, shown: Range, rows: list[Candle]) -> Applied:
         """Take what the stream has shown to be closed."""
         with self.store.write() as connection:
-            series = table.find(connection, "tBTCUSD", M1)
+            series = table.find(connection, self.venue, "tBTCUSD", M1)
             assert series is not None
             return apply_live(connection, series, [Claim(shown, rows)], shown.end)
 

@@ -16,13 +16,14 @@ from unittest import mock
 
 import pytest
 from conftest import DAY, NOW, Ended, Folder, SetClock, stored
+from made_up import MadeUp, MadeUpMarket, registered
 
 from mdata.cli.main import app
 from mdata.clock import SystemClock
 from mdata.domain.interval import Range
 from mdata.domain.timeframe import HOUR, MINUTE, TIMEFRAMES
 from mdata.domain.times import parse_instant
-from mdata.exchange.rest import Rest
+from mdata.exchange.http import Http
 from mdata.sandbox.market import Market, Pair
 from mdata.sandbox.server import RateRule, Sandbox, parse_fault
 from mdata.store.sqlite import sqlite3
@@ -70,16 +71,16 @@ class Finished(NamedTuple):
 
 
 @contextmanager
-def connections() -> Iterator[list[Rest]]:
-    """Give all connections to the exchange that are made."""
-    opened: list[Rest] = []
-    begin = Rest.__init__
+def connections() -> Iterator[list[Http]]:
+    """Give all connections to an exchange that are made."""
+    opened: list[Http] = []
+    begin = Http.__init__
 
-    def remember(self: Rest, *arguments: Any, **named: Any) -> None:
+    def remember(self: Http, *arguments: Any, **named: Any) -> None:
         begin(self, *arguments, **named)
         opened.append(self)
 
-    with mock.patch.object(Rest, "__init__", remember):
+    with mock.patch.object(Http, "__init__", remember):
         yield opened
 
 
@@ -244,8 +245,14 @@ class Life:
 MakeLife = Callable[..., Life]
 
 
+@pytest.fixture(params=["bitfinex", "made"], name="venue")
+def any_venue(request: pytest.FixtureRequest) -> str:
+    """Ours, and a made-up exchange: where this is imported, every test is held with both."""
+    return str(request.param)
+
+
 @pytest.fixture
-def exchange(clock: SetClock) -> Iterator[Sandbox]:
+def exchange(venue: str, clock: SetClock) -> Iterator[Sandbox]:
     """An exchange with pairs of all sorts, without a rate limit, on the set clock."""
     pairs = [
         Pair("tBTCUSD"),
@@ -253,8 +260,13 @@ def exchange(clock: SetClock) -> Iterator[Sandbox]:
         Pair("tSPAUSD", density=0.1),
         Pair("tNEWUSD", listed=NOW - 9 * DAY - 12 * HOUR - 7 * MINUTE),
     ]
-    with Sandbox(Market({one.symbol: one for one in pairs}), clock, rule=RateRule(0)) as running:
-        yield running
+    by_symbol = {one.symbol: one for one in pairs}
+    if venue == "made":
+        with MadeUp(MadeUpMarket(by_symbol), clock, rule=RateRule(0)) as other, registered(other):
+            yield other
+    else:
+        with Sandbox(Market(by_symbol), clock, rule=RateRule(0)) as running:
+            yield running
 
 
 @pytest.fixture
@@ -262,6 +274,9 @@ def life(tmp_path: Path, exchange: Sandbox, clock: SetClock) -> MakeLife:
     """Makes a life with one or more series."""
 
     def make(symbol: str = "tBTCUSD", days: str = "10", **settings: str) -> Life:
+        if isinstance(exchange, MadeUp):
+            # Every minute is a row there: more days would be more pages, and nothing else.
+            symbol, days = ",".join(f"made:{one}" for one in symbol.split(",")), str(min(int(days), 40))
         return Life(tmp_path, exchange, clock, **{"SYMBOLS": symbol, "BACKFILL_DAYS": days, **settings})
 
     return make

@@ -1,4 +1,4 @@
-"""Symbols: what people write for a trading pair, and what the exchange calls it.
+"""Symbols: what people write for a trading pair, and what Bitfinex calls it.
 
 Bitfinex writes `t` and the pair in upper case. Pairs of six letters are joined (`tBTCUSD`); in its list of
 pairs every longer one has a colon (`tAVAX:USD`, `tTESTBTC:TESTUSD`, futures `tBTCF0:USTF0`). `f` and a
@@ -31,6 +31,11 @@ def parse_symbol(text: str) -> str:
     if joined:
         return f"t{joined}"
     return f"t{base}{quoted}" if len(base + quoted) == 6 else f"t{base}:{quoted}"
+
+
+def pair_of(symbol: str) -> str:
+    """Return how people write a pair: `tAVAX:USD` → `AVAX/USD`."""
+    return symbol[1:].replace(":", "/")
 
 
 def _advice(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What ccxt, and freqtrade which rests on it, call the pairs of Bitfinex."""
+"""What ccxt calls the pairs of Bitfinex."""
 
 # The exchange's name of a currency → ccxt's, where they differ (`commonCurrencies`); a test compares them.
 CURRENCIES = {
@@ -22,11 +22,3 @@ def ccxt_pair(symbol: str) -> tuple[str, str]:
     if base.endswith("F0") and quoted.endswith("F0"):
         raise ValueError(f"{symbol} is a derivative; freqtrade gets pairs of the spot market only")
     return CURRENCIES.get(base, base), CURRENCIES.get(quoted, quoted)
-
-
-def freqtrade_name(symbol: str, timeframe: str) -> str:
-    """Return the name of the file in which freqtrade looks for a pair: `BTC_USD-1m.feather`."""
-    base, quoted = ccxt_pair(symbol)
-    # It writes days and weeks with a small letter, and months so that no file system takes them for minutes.
-    name = {"1D": "1d", "1W": "1w", "1M": "1Mo"}.get(timeframe, timeframe)
-    return f"{base}_{quoted}-{name}.feather".replace(" ", "_")

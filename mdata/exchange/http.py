@@ -1,24 +1,21 @@
-"""Bitfinex's public REST API over HTTP: one request, one answer, bounded in bytes and in seconds.
+"""HTTP to an exchange: one request, one answer, bounded in bytes and in seconds, never redirected.
 
-Nothing is tried again here; whether and when is decided by the caller and the shared rate budget.
+Nothing is tried again here; whether and when is decided by the caller and the shared rate budget. What an answer
+says is the business of who knows the exchange.
 """
 
 import socket
 import sys
 import threading
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mdata import __version__, tls
 from mdata.clock import Clock
-from mdata.domain.interval import Range
-from mdata.domain.query import Page, Query
-from mdata.domain.timeframe import Timeframe
 from mdata.errors import BadAnswerError, ConfigurationError, GarbledError, UnreachableError
-from mdata.exchange import wire
 
 # httpx imports its own command line, and with it click and rich, wherever those are installed: a third of its
 # start-up time, never used here. Its documented fallback for a missing one is taken instead.
@@ -37,11 +34,23 @@ _KEPT_SECONDS = 60.0
 _CHUNK = 64 * 1024
 
 
-class Rest:
-    """A connection to the REST API at `url`; `warn` is told when the local clock and the exchange's differ.
+class Answer(NamedTuple):
+    """What came back: `asked_at` (ms UTC) is the earlier of sending and the answer's date.
 
-    An answer may take `most_seconds` from the first byte sent to the last one read, and be silent for
-    `silent_seconds`.
+    `retry_after` are the seconds for which the answer asks to be left alone, None where it does not.
+    """
+
+    status: int
+    body: bytes
+    asked_at: int
+    retry_after: float | None
+
+
+class Http:
+    """A connection to the API at `url`, which the setting `setting` names.
+
+    `warn` is told when the local clock and the exchange's differ. An answer may take `most_seconds` from the first
+    byte sent to the last one read, and be silent for `silent_seconds`.
     """
 
     def __init__(
@@ -49,14 +58,15 @@ class Rest:
         url: str,
         clock: Clock,
         warn: Callable[[str], None],
+        setting: str,
         *,
         most_seconds: float = 60.0,
         silent_seconds: float = 20.0,
     ) -> None:
-        self._url, self._clock, self._warn, self._most_seconds = url.rstrip("/"), clock, warn, most_seconds
+        self._url, self._clock, self._warn, self._setting = url.rstrip("/"), clock, warn, setting
+        self._most_seconds = most_seconds
         self._socket: socket.socket | None = None
         self._is_late = False
-        self._before: Page | None = None
         self._client = httpx.Client(
             follow_redirects=False,
             trust_env=False,
@@ -66,56 +76,15 @@ class Rest:
             headers={"User-Agent": f"mdata/{__version__}", "Accept-Encoding": "gzip"},
         )
 
-    def candles(self, query: Query, on_send: Callable[[], None]) -> Page:
-        """Ask for candles; `on_send` is called at the instant the request leaves."""
-        timeframe, (start, end) = query.timeframe, query.range
-        parameters = {
-            "sort": -1 if query.newest_first else 1,
-            "start": start,
-            "end": timeframe.previous(end),
-            "limit": query.limit,
-        }
-        if query.is_open:
-            del parameters["start"]
-        path = f"/candles/trade:{timeframe.name}:{query.symbol}/hist"
-        payload, asked_at = self._get(path, parameters, on_send)
-        return self._of_its_own(wire.read_page(query, payload, asked_at))
-
-    def first_candle(self, symbol: str, timeframe: Timeframe, on_send: Callable[[], None]) -> Page:
-        """Return a page of the oldest candle, or of none."""
-        whole = Query(symbol, timeframe, Range(0, 2**53), newest_first=False, limit=1)
-        path = f"/candles/trade:{timeframe.name}:{symbol}/hist"
-        payload, asked_at = self._get(path, {"sort": 1, "start": 0, "limit": 1}, on_send)
-        page = self._of_its_own(wire.read_page(whole, payload, asked_at))
-        if page.refused:
-            raise BadAnswerError(f"the exchange's first candle of {symbol} {timeframe.name} cannot be one")
-        return page
-
-    def pairs(self, on_send: Callable[[], None]) -> set[str]:
-        """Return the symbols of all pairs the exchange lists, as candles name them (`tBTCUSD`)."""
-        labels = "pub:list:pair:exchange,pub:list:pair:futures"
-        payload, _ = self._get(f"/conf/{labels}", {}, on_send)
-        if not isinstance(payload, list) or not all(isinstance(listed, list) for listed in payload):
-            raise BadAnswerError("the exchange's list of pairs cannot be read")
-        pairs = {f"t{pair}" for listed in payload for pair in listed if isinstance(pair, str)}
-        if not pairs:
-            raise BadAnswerError("the exchange's list of pairs is empty")
-        return pairs
-
     def close(self) -> None:
         """Close the connection."""
         self._client.close()
 
-    def _of_its_own(self, page: Page) -> Page:
-        """Return the page; raise BadAnswerError when it is the one before, which was about another pair."""
-        symbol, before = page.query.symbol, self._before
-        if before is not None and page.candles == before.candles != [] and symbol != before.query.symbol:
-            raise BadAnswerError(f"the exchange sent the candles of {before.query.symbol} once more; none was stored")
-        self._before = page
-        return page
+    def get(self, path: str, parameters: Mapping[str, str | int], on_send: Callable[[], None]) -> Answer:
+        """Return the answer to one request; `on_send` is called at the instant it leaves.
 
-    def _get(self, path: str, parameters: dict[str, int], on_send: Callable[[], None]) -> tuple[Any, int]:
-        """Return the decoded answer and the instant it speaks for: the earlier of sending and its date (ms UTC)."""
+        Raise UnreachableError when none comes, BadAnswerError for one that is too large or redirects.
+        """
         sent_at = self._clock.now()
         # Time-outs of sockets are about silence: an answer of a byte a second would never end by them.
         watch = threading.Timer(self._most_seconds, self._break_off)
@@ -142,7 +111,12 @@ class Rest:
             watch.cancel()
         if self._is_late:
             raise self._late()  # the end of a body of no known length
-        return self._payload(answer, body), min(sent_at, self._date(answer, sent_at))
+        if 300 <= answer.status_code < 400:
+            raise BadAnswerError(
+                f"the exchange answered with a redirect (HTTP status {answer.status_code}), which is never followed"
+            )
+        asked_at = min(sent_at, self._date(answer, sent_at))
+        return Answer(answer.status_code, body, asked_at, self._retry_after(answer))
 
     def _break_off(self) -> None:
         """End the connection: whoever reads from it sees the end at once."""
@@ -156,22 +130,6 @@ class Rest:
         return UnreachableError(
             f"the exchange's answer was not complete after {self._most_seconds:g} s; it was dropped"
         )
-
-    def _payload(self, answer: "Response", body: bytes) -> Any:
-        status = answer.status_code
-        retry_after = self._retry_after(answer)
-        if 300 <= status < 400:
-            raise BadAnswerError(
-                f"the exchange answered with a redirect (HTTP status {status}), which is never followed"
-            )
-        try:
-            payload = wire.decode(body)
-        except (BadAnswerError, GarbledError):
-            if status != 200:
-                wire.raise_for_error(None, status, retry_after)
-            raise
-        wire.raise_for_error(payload, status, retry_after)
-        return payload
 
     def _retry_after(self, answer: "Response") -> float | None:
         """Return the seconds that the Retry-After header asks for, written as a number or as a date; else None."""
@@ -201,14 +159,12 @@ class Rest:
         if self._is_late:
             return self._late()
         if "CERTIFICATE" in text:
-            return ConfigurationError(
-                f"{self._url} cannot prove who it is ({text}); {tls.advice('BITFINEX_REST_URL')}"
-            )
+            return ConfigurationError(f"{self._url} cannot prove who it is ({text}); {tls.advice(self._setting)}")
         if isinstance(error, httpx.UnsupportedProtocol | httpx.DecodingError):
             return BadAnswerError(f"{self._url} answered in a form that cannot be read ({text})")
         if isinstance(error, httpx.RemoteProtocolError | httpx.ReadError):
             return UnreachableError(f"{self._url} broke off its answer ({text}); nothing of it was stored")
-        return UnreachableError(f"{self._url} cannot be reached ({text}); check the network and BITFINEX_REST_URL")
+        return UnreachableError(f"{self._url} cannot be reached ({text}); check the network and {self._setting}")
 
 
 def _read(answer: "Response") -> bytes:

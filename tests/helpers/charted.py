@@ -7,6 +7,7 @@ from pathlib import Path
 from mdata.domain.candle import Candle
 from mdata.domain.interval import Range
 from mdata.domain.timeframe import MINUTE, TIMEFRAMES
+from mdata.exchange.bitfinex.venue import BITFINEX
 from mdata.store import candles, coverage
 from mdata.store import series as table
 from mdata.store.connection import Connection
@@ -97,7 +98,7 @@ def introduce(connection: Connection, symbol: str, start: int, end: int) -> int:
                                asked_to) VALUES ('bitfinex', ?1, '1m', ?2, ?3, ?2, ?3, ?3)""",
         (symbol, start, end),
     )
-    found = table.find(connection, symbol, M1)
+    found = table.find(connection, BITFINEX, symbol, M1)
     assert found is not None
     return found.id
 

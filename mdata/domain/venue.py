@@ -1,0 +1,85 @@
+"""Venues: what an exchange is, as data. Planning, proof and the rate budget go by these facts, and by no others.
+
+Exchanges differ in what a request for candles means, and in what an answer without a row means; the rest of the
+package knows neither an exchange's name nor its habits.
+"""
+
+from typing import Literal, NamedTuple
+
+from mdata.domain.interval import Range
+from mdata.domain.pace import Window
+from mdata.domain.timeframe import Timeframe
+
+# Which end of what was asked for an answer keeps that is full: the one that the request names, or always the same; or
+# more than fits is refused.
+Anchor = Literal["asked", "newest", "oldest", "refuses"]
+# In which order the rows of an answer come: as the request names it, or always the same.
+Order = Literal["asked", "ascending", "descending"]
+# Whether a candle at the start, or the end, that a request names is part of the answer. `containing`: so is the one
+# before the start, which holds that instant.
+Lower = Literal["inclusive", "exclusive", "containing"]
+Upper = Literal["inclusive", "exclusive"]
+# What an interval without a trade is in an answer: nothing at all, or a row without volume.
+Silence = Literal["omitted", "zero_rows"]
+
+
+class Channels(NamedTuple):
+    """What an exchange's stream bears, and how its end is noticed.
+
+    A connection has `per_connection` channels at most; `connects` of them may be opened in a minute, one `spacing`
+    seconds after the other; a channel that shows nothing for `dead_after` seconds is dead.
+    """
+
+    per_connection: int
+    connects: int
+    spacing: float
+    dead_after: float
+
+
+class Venue(NamedTuple):
+    """An exchange: `name` is how the store and `SYMBOLS` write it, `title` how people do.
+
+    `timeframes` are those that it serves, from fine to coarse; `refused` are names in lower case of others, each with
+    why it is not used. An answer has `page_rows` rows at most. Candles may change for `settle_seconds` after they
+    close. `depth`: how many of the newest intervals are still served (None: all). `stream` is None where there is no
+    stream of candles.
+    """
+
+    name: str
+    title: str
+    rest_url: str
+    ws_url: str
+    timeframes: tuple[Timeframe, ...]
+    refused: tuple[tuple[str, str], ...]
+    page_rows: int
+    anchor: Anchor
+    order: Order
+    lower: Lower
+    upper: Upper
+    silence: Silence
+    settle_seconds: int
+    depth: int | None
+    window: Window
+    stream: Channels | None
+
+    def grid(self, name: str) -> Timeframe | None:
+        """Return the timeframe of this name, None where it is not served."""
+        return next((one for one in self.timeframes if one.name == name), None)
+
+    @property
+    def writes_silence(self) -> bool:
+        """Whether an interval without a trade is a row, so that a row that is missing is no silence."""
+        return self.silence == "zero_rows"
+
+    def bounds(self, timeframe: Timeframe, within: Range) -> tuple[int, int]:
+        """Return the start and the end (ms UTC) that a request for the intervals of `within` names."""
+        start = within.start - 1 if self.lower == "exclusive" else within.start
+        return start, timeframe.previous(within.end) if self.upper == "inclusive" else within.end
+
+    def is_ascending(self, *, newest_first: bool) -> bool:
+        """Whether the oldest row of an answer comes first, when rows are counted from the end that is told."""
+        return not newest_first if self.order == "asked" else self.order == "ascending"
+
+    def horizon(self, timeframe: Timeframe, now: int) -> int | None:
+        """Return the open time (ms UTC) of the oldest interval that is still served at `now`; None: all are."""
+        return None if self.depth is None else timeframe.shift(now, 1 - self.depth)

@@ -1,0 +1,159 @@
+"""What the rest of the package may ask of an exchange: its facts, and Protocols for what speaks to it."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple, Protocol
+
+from mdata.clock import Clock
+from mdata.domain.candle import Candle
+from mdata.domain.claim import Claim, Faulty
+from mdata.domain.query import Page, Query
+from mdata.domain.timeframe import Timeframe
+from mdata.domain.venue import Venue
+
+
+class Exchange(Protocol):
+    """What a job may ask; each call is one request, and calls `on_send` when that leaves."""
+
+    def candles(self, query: Query, on_send: Callable[[], None]) -> Page:
+        """Ask for candles."""
+        ...
+
+    def first_candle(self, symbol: str, timeframe: Timeframe, on_send: Callable[[], None]) -> Page:
+        """Ask for the oldest candle: a page of one, or of none."""
+        ...
+
+    def pairs(self, on_send: Callable[[], None]) -> set[str]:
+        """Ask for the symbols of all listed pairs."""
+        ...
+
+    def close(self) -> None:
+        """Close the connection."""
+        ...
+
+
+class Line(Protocol):
+    """An open connection of a stream; what its messages are is between it and its session."""
+
+    def subscribe(self, keys: list[str]) -> None:
+        """Ask for channels."""
+        ...
+
+    def receive(self, seconds: float) -> Any | None:
+        """Return the next message, or None when none comes within `seconds` of life."""
+        ...
+
+
+class Refusal(Protocol):
+    """Why the exchange refuses a channel; `is_unknown`: it does not have such a one."""
+
+    @property
+    def text(self) -> str:
+        """Return what it says."""
+        ...
+
+    @property
+    def code(self) -> int:
+        """Return the number that it gives for that."""
+        ...
+
+    @property
+    def is_unknown(self) -> bool:
+        """Return whether the exchange does not have the channel."""
+        ...
+
+
+class Channel(Protocol):
+    """What one channel has shown; instants are the exchange's time, ms UTC."""
+
+    start: int | None
+    has_snapshot: bool
+    refused: list[Faulty]
+
+    def due(self, now: int) -> list[Claim]:
+        """Return what may be stored at `now` and has not been yet."""
+        ...
+
+    def due_at_its_end(self) -> list[Claim]:
+        """Return what may be stored when nothing more comes."""
+        ...
+
+    def mark(self, claims: list[Claim]) -> None:
+        """Note that these claims were stored."""
+        ...
+
+    @property
+    def newest(self) -> Candle | None:
+        """Return the newest candle that was shown, most often the forming one."""
+        ...
+
+
+class Session(Protocol):
+    """One connection, from its opening to its end; `opened_at` and `heard_at` are seconds of boot time."""
+
+    opened_at: float
+    heard_at: float | None
+
+    @property
+    def channels(self) -> Mapping[str, Channel]:
+        """Return the channels by their keys."""
+        ...
+
+    @property
+    def refused(self) -> Mapping[str, Refusal]:
+        """Return the subscriptions that the exchange refuses, by their keys."""
+        ...
+
+    @property
+    def subscribed(self) -> list[str]:
+        """Return the keys of the channels that are subscribed to."""
+        ...
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether every subscription has been answered, one way or the other."""
+        ...
+
+    @property
+    def has_more(self) -> bool:
+        """Whether, the connection having ended, there is still something to be stored."""
+        ...
+
+    def take(self, message: Any, at: int, boottime: float) -> None:
+        """Take one message; `at` is the exchange's time, ms UTC."""
+        ...
+
+    def fault(self, boottime: float) -> str | None:
+        """Return why the connection is to be given up at this instant, or None as long as it lives."""
+        ...
+
+
+class Stream(NamedTuple):
+    """How an exchange's stream of candles is listened to.
+
+    `key_of` names the channel of a symbol and a timeframe, `connect` opens a connection to an address (`now` gives ms
+    UTC), `session` keeps the state of one that is open at a boot time (s) and asks for channels of these keys, and
+    `stamp_of` reads the exchange's own clock (ms UTC) from a message that bears it.
+    """
+
+    key_of: Callable[[str, str], str]
+    connect: Callable[[str, Callable[[], int]], AbstractContextManager[Line]]
+    session: Callable[[Mapping[str, Timeframe], float], Session]
+    stamp_of: Callable[[Any], int | None]
+
+
+class Adapter(NamedTuple):
+    """An exchange: its facts, and what speaks to it, imported when it is first called.
+
+    `parse_symbol` returns the exchange's form of what people write for a pair, or raises ValueError with a sentence
+    fit to be shown; `pair_of` is the way back (`tAVAX:USD` → `AVAX/USD`). `open_rest` opens a connection to an
+    address; its last argument is told what somebody should look at. `ccxt_pair` returns base and quote as ccxt writes
+    them. `open_stream` is None where the venue has no stream.
+    """
+
+    venue: Venue
+    parse_symbol: Callable[[str], str]
+    pair_of: Callable[[str], str]
+    ccxt_pair: Callable[[str], tuple[str, str]]
+    open_rest: Callable[[str, Clock, Callable[[str], None]], Exchange]
+    open_stream: Callable[[], Stream] | None

@@ -1,0 +1,1 @@
+"""Bitfinex's public API: its facts, and all that knows its REST, its WebSocket and its names."""

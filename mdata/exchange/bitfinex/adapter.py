@@ -1,0 +1,31 @@
+"""Bitfinex as the rest of the package uses it: nothing that takes long to import is imported before it is needed."""
+
+from collections.abc import Callable
+
+from mdata.clock import Clock
+from mdata.exchange.adapter import Adapter, Exchange, Stream
+from mdata.exchange.bitfinex.symbols import pair_of, parse_symbol
+from mdata.exchange.bitfinex.venue import BITFINEX
+
+
+def _open_rest(url: str, clock: Clock, warn: Callable[[str], None]) -> Exchange:
+    from mdata.exchange.bitfinex.rest import Rest
+
+    return Rest(url, clock, warn)
+
+
+def _open_stream() -> Stream:
+    from mdata.exchange.bitfinex.connection import Session
+    from mdata.exchange.bitfinex.messages import key_of, stamp_of
+    from mdata.exchange.bitfinex.socket import connect
+
+    return Stream(key_of, connect, Session.of, stamp_of)
+
+
+def _ccxt_pair(symbol: str) -> tuple[str, str]:
+    from mdata.exchange.bitfinex.ccxt import ccxt_pair
+
+    return ccxt_pair(symbol)
+
+
+ADAPTER = Adapter(BITFINEX, parse_symbol, pair_of, _ccxt_pair, _open_rest, _open_stream)

@@ -1,0 +1,133 @@
+"""From the rows of an answer to a page, whichever exchange has sent them: what is in order, and what is refused.
+
+What a single row spells is the business of who knows the exchange; that rows are where they were asked for, in order,
+and told once, is the same everywhere.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from itertools import accumulate
+from operator import lt
+from typing import Any
+
+from mdata.domain import candle as sanity
+from mdata.domain.candle import Candle
+from mdata.domain.interval import Range
+from mdata.domain.query import Page, Query, RefusedRow
+from mdata.domain.timeframe import Timeframe
+from mdata.errors import BadAnswerError
+
+LONGEST_TEXT = 200
+NUMBERS = {int, float}
+
+
+def rows_of(query: Query, payload: Any) -> list[Any]:
+    """Return the rows of an answer, the oldest first; raise BadAnswerError where it is no list, or one too long."""
+    if not isinstance(payload, list):
+        raise BadAnswerError(f"the exchange sent no list of candles: {shortened(payload)}")
+    if len(payload) > query.limit:
+        raise BadAnswerError(f"the exchange sent {len(payload)} rows where {query.limit} were asked for at most")
+    return payload if query.venue.is_ascending(newest_first=query.newest_first) else payload[::-1]
+
+
+def are_sound(query: Query, times: list[int]) -> bool:
+    """Whether rows at these open times (one at least) are ascending, on the grid and inside the range asked."""
+    return (
+        set(map(type, times)) == {int}
+        and query.within.start <= times[0]
+        and times[-1] < query.within.end
+        and all(map(lt, times, times[1:]))
+        and _are_aligned(query.timeframe, times)
+    )
+
+
+def _are_aligned(timeframe: Timeframe, times: list[int]) -> bool:
+    if not timeframe.step:
+        return all(map(timeframe.is_aligned, times))
+    step = timeframe.step
+    return {time % step for time in times} == {timeframe.anchor % step}
+
+
+def read_one_by_one(
+    query: Query,
+    rows: list[Any],
+    asked_at: int,
+    candle_of: Callable[[Any], Candle | str],
+    time_of: Callable[[Any], int | None],
+) -> Page:
+    """Return the page of these rows (ascending), those set aside that cannot be candles; `asked_at` is ms UTC.
+
+    `candle_of` returns the candle that a row spells, or why it spells none; `time_of` its open time, if it has one.
+    Where the exchange writes silence, a candle without volume is that. Raise BadAnswerError for rows outside the
+    range or the order asked, and for conflicting duplicates.
+    """
+    times = [time_of(row) for row in rows]
+    _refuse_misplaced(query, [time for time in times if time is not None])
+    found = [_judged(query, candle_of(row)) for row in rows]
+    candles: list[Candle] = []
+    silent: list[int] = []
+    refused: list[RefusedRow] = []
+    known = [None if isinstance(one, str) else one if isinstance(one, int) else one[0] for one in found]
+    for row, time, one, (before, after) in zip(rows, times, found, _neighbours(known), strict=True):
+        if isinstance(one, str):
+            refused.append(RefusedRow(time, shortened(row), one, _unknown(query, time, before, after)))
+        elif isinstance(one, int):
+            silent.append(one)
+        else:
+            _append(candles, one)
+    if not {candle[0] for candle in candles}.isdisjoint(silent):
+        raise BadAnswerError("the exchange sent a candle and a silence for one interval; nothing was stored")
+    return Page(query, candles, tuple(refused), len(rows), asked_at, tuple(dict.fromkeys(silent)))
+
+
+def _judged(query: Query, found: Candle | str) -> Candle | int | str:
+    """Return the candle that a row spells, the open time of one that tells of silence, or why it is refused."""
+    if isinstance(found, str):
+        return found
+    if query.venue.writes_silence and found[5] == 0 and query.timeframe.is_aligned(found[0]):
+        return found[0]
+    return sanity.fault(found, query.timeframe) or found
+
+
+def _neighbours(times: list[int | None]) -> Iterator[tuple[int | None, int | None]]:
+    """Yield for each row the last sound time before it, and the first from it on."""
+    after = [*accumulate(reversed(times), _newer)]
+    return zip([None, *accumulate(times, _newer)], reversed(after), strict=False)
+
+
+def _newer(last: int | None, time: int | None) -> int | None:
+    return last if time is None else time
+
+
+def _append(candles: list[Candle], found: Candle) -> None:
+    if candles and candles[-1][0] == found[0]:
+        if candles[-1] != found:
+            raise BadAnswerError(f"the exchange sent two different candles for {found[0]}; nothing was stored")
+        return
+    candles.append(found)
+
+
+def _refuse_misplaced(query: Query, times: list[int]) -> None:
+    for time in times:
+        if not query.within.start <= time < query.within.end:
+            raise BadAnswerError(
+                f"the exchange sent a candle at {time}, outside the range asked "
+                f"({query.range.start} to {query.range.end}); nothing of the answer was stored"
+            )
+    if times != sorted(times):
+        raise BadAnswerError("the exchange sent candles out of order; nothing of the answer was stored")
+
+
+def _unknown(query: Query, time: int | None, before: int | None, after: int | None) -> Range | None:
+    """Return what a refused row may have stood for: its interval, or all between its sound neighbours."""
+    grid = query.timeframe
+    if time is not None and grid.is_aligned(time):
+        return Range(time, grid.next(time))
+    start = query.range.start if before is None else grid.next(before)
+    end = query.range.end if after is None else grid.floor(after)
+    return Range(start, end) if start < end else None
+
+
+def shortened(value: Any) -> str:
+    """Return what was sent as text that is short enough to be kept and shown."""
+    return json.dumps(value)[:LONGEST_TEXT]

@@ -4,7 +4,7 @@
 asked for: every command line imports this package first.
 """
 
-__version__ = "0.1.0"
+from mdata.version import __version__
 
 # Type checkers take this name for true; importing the real one from `typing` would cost more than all the rest.
 TYPE_CHECKING = False

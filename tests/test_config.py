@@ -3,6 +3,7 @@
 import os
 import pwd
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import get_type_hints
 

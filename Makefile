@@ -1,4 +1,4 @@
-# Targets that people use: demo, install, test, check. Everything they need they install into .venv and .envs.
+# Targets that people use: demo, install, test, check. They install everything they need into .venv and .envs.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,14 +10,14 @@ LIVES ?= 2000
         test-readers faults soak budget lies lives lies-table mutants test-systemd browser lint types layers docs docs-check \
         check bench bench-quick bench-peers clean
 
-install: $(BIN)/mdata  ## leaves .venv/bin/mdata ready to use: core, page and metrics
+install: $(BIN)/mdata  ## creates .venv/bin/mdata with the core, the web pages and metrics
 
 $(BIN)/mdata: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[web,prometheus]'
 	@touch $@
 
-install-all: $(VENV)/.all  ## what the wheel leaves to choose, too
+install-all: $(VENV)/.all  ## also installs all optional packages
 
 $(VENV)/.all: $(BIN)/mdata
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[all]'
@@ -45,7 +45,7 @@ clients: .envs/clients/.ready
 	.envs/clients/bin/pip install --quiet --requirement constraints-clients.txt
 	@touch $@
 
-# What docs/howto.md uses beside mdata: pandas, Polars and DuckDB are too large to be everybody's.
+# What docs/howto.md uses besides mdata: pandas, Polars and DuckDB, too large for every user.
 recipes: .envs/recipes/.ready
 
 .envs/recipes/.ready: constraints-recipes.txt constraints.txt pyproject.toml
@@ -53,15 +53,15 @@ recipes: .envs/recipes/.ready
 	.envs/recipes/bin/pip install --quiet --constraint constraints.txt --requirement constraints-recipes.txt --editable .
 	@touch $@
 
-# What the system installation may run as root: the versions of constraints.txt, by their hashes, from no named index.
+# What the system installation may run as root: the versions of constraints.txt with their hashes, without an index.
 LOCK := .envs/locks/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
     --no-header --no-emit-index-url --no-emit-find-links --constraint constraints.txt
 
-locks: .envs/locks/.ready  ## writes requirements*.lock anew, after a change of constraints.txt
+locks: .envs/locks/.ready  ## regenerates requirements*.lock after a change of constraints.txt
 	$(LOCK) --extra web --extra prometheus pyproject.toml --output-file requirements.lock
 	echo hatchling | $(LOCK) - --output-file requirements-build.lock
 
-# Those who read what mdata writes, freqtrade and the backtesters: 1.5 GiB, and minutes to install.
+# Programs that read what mdata writes, freqtrade and the backtesters: 1.5 GiB, and minutes to install.
 readers: .envs/readers/.ready
 
 .envs/readers/.ready: constraints-readers.txt pyproject.toml
@@ -69,7 +69,7 @@ readers: .envs/readers/.ready
 	.envs/readers/bin/pip install --quiet --requirement constraints-readers.txt --editable .
 	@touch $@
 
-test-readers: dev recipes readers browser axe  ## what freqtrade and a backtester make of what mdata writes
+test-readers: dev recipes readers browser axe  ## tests freqtrade and a backtester with files that mdata wrote
 	$(BIN)/python -m pytest -m readers
 
 demo: install
@@ -78,28 +78,28 @@ demo: install
 test: dev clients recipes
 	$(BIN)/python -m pytest -n auto
 
-# What the browser tests want; without it they skip, and say so.
+# What the browser tests need; without it they are skipped, and say so.
 browser:
 	@command -v chromium >/dev/null || \
 	    { apt-get -q update && apt-get -q install --yes --no-install-recommends chromium; } >/dev/null
 
-# What looks at pages as people with hindrances meet them; not in the repository, for its licence is another.
+# Checks the accessibility of web pages; not in the repository, because its licence differs.
 axe: .envs/axe/.ready
 
 .envs/axe/.ready:
 	mkdir -p .envs/axe
 	cd .envs/axe && npm pack --silent axe-core@4.10.3 >/dev/null && tar xzf axe-core-4.10.3.tgz && touch .ready
 
-pictures: dev browser  ## takes the pictures of docs/pictures anew
-	$(BIN)/python tests/pictures.py
+pictures: dev browser  ## retakes the screenshots in docs/pictures
+	PYTHONPATH=tests/helpers $(BIN)/python tests/pictures.py
 
-test-systemd: dev  ## what a real systemd does with the units, the slow part included (as root)
+test-systemd: dev  ## tests the units with a real systemd, including the slow tests (as root)
 	$(BIN)/python -m pytest -n 2 -m '' tests/test_systemd.py tests/test_system_install.py
 
 # Beside tests/faults, the tests that count kills, power cuts and hostile answers.
 FAULTS := tests/faults tests/test_kill.py tests/test_power_cut.py tests/test_rest.py tests/test_backfill.py
 
-faults: dev  ## all that must be survived, the long part included; writes the figures of docs/reliability.md; 20 minutes
+faults: dev  ## all fault tests, including the long ones; writes the figures of docs/reliability.md; 20 minutes
 	$(BIN)/python -m pytest -n auto -m 'not soak and not systemd' --junit-xml=.faults.xml $(FAULTS); \
 	    code=$$?; $(BIN)/python tests/faults/figures.py .faults.xml docs/reliability.md; exit $$code
 
@@ -109,19 +109,19 @@ soak: dev  ## hours of streaming in minutes; more with SOAK_HOURS=24
 lives: dev  ## 2,000 random lives with an exchange that lies, and the figures; fewer with LIVES=100
 	rm -rf .lives && mkdir .lives
 	LIVES=$(LIVES) LIVES_FIGURES=$(CURDIR)/.lives $(BIN)/python -m pytest -n auto -m lives tests/test_stateful.py; \
-	    code=$$?; $(BIN)/python tests/lives.py .lives; exit $$code
+	    code=$$?; PYTHONPATH=tests/helpers $(BIN)/python tests/lives.py .lives; exit $$code
 
-lies: dev  ## each lie at each place in the life of a store; a part of it is in `make test`
+lies: dev  ## every wrong answer at every stage of a store; `make test` runs a part of them
 	$(BIN)/python -m pytest -n auto -m "not soak and not systemd" tests/test_lies.py tests/test_change_of_mind.py tests/test_said.py \
 	    tests/test_stream_lies.py
 
 lies-table: dev  ## writes the tables of docs/reliability.md
-	$(BIN)/python tests/lies_table.py docs/reliability.md
+	PYTHONPATH=tests/helpers $(BIN)/python tests/lies_table.py docs/reliability.md
 
-mutants: dev .envs/mutants/.ready  ## changes the rules a line at a time and sees whether a test notices; resumable
+mutants: dev .envs/mutants/.ready  ## mutates the rules line by line and checks that a test fails; resumable
 	sh tests/mutants/run.sh
 
-budget: dev  ## eight processes at the exchange's true limit: ten minutes three times, and the hour after a refusal
+budget: dev  ## eight processes at the exchange's real limit: three times ten minutes, and the hour after a refusal
 	$(BIN)/python -m pytest -m soak -rP tests/test_shared_budget.py
 
 lint: dev
@@ -136,7 +136,7 @@ layers: dev
 
 DOCS := README.md $(sort $(wildcard docs/*.md))
 
-docs: dev  ## writes every help text, table and screen in the docs anew
+docs: dev  ## regenerates every help text, table and screen in the docs
 	$(BIN)/cog -r -U -I docs --verbosity=1 $(DOCS)
 
 docs-check: dev

@@ -1,8 +1,8 @@
-"""What mdata costs, measured: every figure beside its baseline, in turn, in one run.
+"""Measures what mdata costs: every figure and its baseline, alternately, in one run.
 
-`make bench` runs all of it and writes `docs/performance.md`; `make bench-quick` leaves the large store out and
-only prints. Absolute times are those of one machine; the ratios are what is promised.
+`make bench` runs all of it and writes `docs/performance.md`; `make bench-quick` leaves the large store out and only
+prints. Absolute times only hold for one machine; the goals are ratios.
 """
 
-# Python's garbage collector as every command sets it.
+# Sets up Python's garbage collector as every command does.
 import mdata.cli  # noqa: F401

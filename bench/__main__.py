@@ -15,7 +15,7 @@ from bench.table import HEAD, Row, markdown
 from mdata.store.sqlite import SQLITE_VERSION
 
 REPORT = Path("docs/performance.md")
-# Libraries whose versions say what was measured.
+# Libraries whose versions the report lists.
 _BESIDE = ("typer", "httpx", "sqlite-utils", "pyrate-limiter", "adbc-driver-sqlite", "pyarrow", "pandas", "polars")
 
 _INTRODUCTION = """
@@ -97,7 +97,7 @@ def _growth(stores: list[Store], rounds: int) -> list[str]:
 
 
 def _stream(folder: Path, *, quick: bool) -> list[Row]:
-    """Measure the stream in life's own time, for which the quick run has none."""
+    """Measure the stream in real time, except in the quick run."""
     if quick:
         return [Row("stream: lag of the commit, memory", None, None, None, "not in the quick run")]
     return stream.rows(_in(folder, "stream"), 5)

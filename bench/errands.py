@@ -1,4 +1,4 @@
-"""Small jobs at the default budget: what a person waits for, with 0.2 s until each answer and the true limit."""
+"""Small jobs that a person waits for, at the default budget, with 0.2 s per answer and the real rate limit."""
 
 import shutil
 import time
@@ -16,7 +16,7 @@ from mdata.sandbox.server import RateRule, Sandbox
 
 _SERIES = 10
 _GAPS = 5
-# So far apart that no two of the gaps fit on one page.
+# Far enough apart that no two of the gaps fit on one page.
 _APART = 12_000
 _LATENCY = 0.2
 
@@ -47,7 +47,7 @@ def _measure(store: Store, command: str, series: int, rounds: int, goal: str) ->
     for _ in range(rounds):
         copy = replace(store, path=store.path.with_name(f"{command}.db"))
         shutil.copy(store.path, copy.path)
-        # An hour later: there is something to ask.
+        # An hour later, so that there is something to fetch.
         origin = NOW + HOUR, time.clock_gettime(time.CLOCK_BOOTTIME), 1.0
         market, rule = Market({}, recorded=recorded), RateRule(per_minute=30)
         with Sandbox(market, RehearsalClock(*origin), rule=rule, latency=_LATENCY) as sandbox:

@@ -82,7 +82,7 @@ def _ingest(store: Store, count: int) -> Iterator[float]:
 
 
 class _Made(Market):
-    """An exchange that holds what the stores were made of."""
+    """An exchange that has the same candles as the stores."""
 
     def walk(
         self, name: str, _: Timeframe, within: Range, now: int, *, newest_first: bool = False

@@ -1,4 +1,4 @@
-"""A page's way into the store against the shortest one that there is, and what the file then weighs."""
+"""The ingest of a page compared with the shortest possible way, and the size of the resulting file."""
 
 import gc
 import json
@@ -48,7 +48,7 @@ def bodies(count: int) -> list[bytes]:
 
 
 def query_of(payload: list[list[float]]) -> Query:
-    """Return the request to which these rows, newest first, are the answer."""
+    """Return the request that has these rows, newest first, as its answer."""
     return Query(
         BITFINEX,
         "tBTCUSD",
@@ -69,7 +69,7 @@ def with_series(path: Path, *symbols: str) -> Store:
 
 
 def ingest(store: Store, body: bytes) -> None:
-    """Take an answer the whole way: JSON, validation, proof, one transaction with the ledger."""
+    """Store an answer in full: JSON, validation, proof, one transaction with the ledger."""
     payload = wire.decode(body)
     page = wire.read_page(query_of(payload), payload, END + 10 * MINUTE)
     with store.write() as connection:
@@ -79,7 +79,7 @@ def ingest(store: Store, body: bytes) -> None:
 
 
 def bare_database(path: Path, schema: str = _BARE) -> sqlite3.Connection:
-    """Return a database that is as safe as a store, and holds nothing but candles."""
+    """Return a database that is as safe as a store, but only contains candles."""
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
@@ -88,7 +88,7 @@ def bare_database(path: Path, schema: str = _BARE) -> sqlite3.Connection:
 
 
 def ingest_bare(connection: sqlite3.Connection, body: bytes) -> None:
-    """Parse, make tuples, insert them in one transaction: the least that stores the same candles."""
+    """Parse, build tuples, insert them in one transaction: the minimum that stores the same candles."""
     rows = [(1, row[0], row[1], row[3], row[4], row[2], row[5]) for row in reversed(json.loads(body))]
     connection.execute("BEGIN IMMEDIATE")
     connection.executemany("INSERT INTO candles VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
@@ -96,7 +96,7 @@ def ingest_bare(connection: sqlite3.Connection, body: bytes) -> None:
 
 
 def rows(folder: Path, count: int) -> list[Row]:
-    """Measure the way of `count` pages against the bare one and against sqlite-utils."""
+    """Measure the ingest of `count` pages against the bare one and against sqlite-utils."""
     from sqlite_utils import Database
 
     made = bodies(count + 1)
@@ -130,7 +130,7 @@ def rows(folder: Path, count: int) -> list[Row]:
 
 
 def _each(made: list[T], work: Callable[[T], None]) -> Callable[[], float]:
-    """Return a work that takes the next of `made` each time, and its seconds; garbage is none of it."""
+    """Return a work that takes the next of `made` each time and returns its seconds, without garbage collection."""
     waiting = iter(made)
 
     def once() -> float:
@@ -147,7 +147,7 @@ def _candles(body: bytes) -> list[Candle]:
 
 
 def _weight(folder: Path, parsed: list[list[Candle]]) -> list[Row]:
-    """Weigh the file after pages into the past, pages into the future, and rows of 20 series minute by minute."""
+    """Measure the file after pages into the past, pages into the future, and rows of 20 series minute by minute."""
     symbols = [f"tA{letter}AUSD" for letter in "ABCDEFGHIJKLMNOPQRST"]
     ascending = [candle for page in reversed(parsed) for candle in page]
     minutes = ascending[: len(ascending) // len(symbols)]
@@ -160,7 +160,7 @@ def _weight(folder: Path, parsed: list[list[Candle]]) -> list[Row]:
     for name, order in orders.items():
         path = folder / f"{name.replace(' ', '-')}.db"
         store, count = with_series(path, *symbols), sum(len(page) for _, page in order)
-        # Many commits in one: the order of rows makes the file, not where transactions end.
+        # One commit instead of many: the order of the rows decides the size, not the transactions.
         with store.write() as connection:
             for series, page in order:
                 candles.upsert(connection, series, page)
@@ -188,7 +188,7 @@ def _weight(folder: Path, parsed: list[list[Candle]]) -> list[Row]:
 
 
 def _second_pass(folder: Path, made: list[bytes]) -> Row:
-    """Take the same page twice and look into the log of the second time, with and without the ledger's pages."""
+    """Ingest the same page twice, and measure the log of the second time, with and without the ledger's pages."""
     store = with_series(folder / "twice.db", "tBTCUSD")
     log = store.path.with_name("twice.db-wal")
     held = _candles(made[0])

@@ -1,4 +1,4 @@
-"""What the ledger answers without looking at candles: gaps and status, on a small store and on a large one."""
+"""What the ledger answers without reading candles: gaps and status, on a small store and on a large one."""
 
 from collections.abc import Callable
 
@@ -17,7 +17,7 @@ _LAG = """SELECT count(*) FROM (SELECT open_time - lag(open_time) OVER (ORDER BY
 
 
 def rows(small: Store, large: Store | None, rounds: int) -> list[Row]:
-    """Measure gap detection and status; what needs the large store is left out where there is none."""
+    """Measure gap detection and status; without a large store, its figures are left out."""
     goals = [
         ("`detect-gaps` query over 10.5 M rows ÷ per-series SQL LAG", 1 / 500, 1 / 1000),
         ("`detect-gaps`, whole process, 10.5 M rows, 1,000 gaps, 100 of them lost candles ÷ pass", 15, 9),
@@ -50,7 +50,7 @@ def _query(store: Store) -> tuple[Spread, str]:
 
 
 def _audit(store: Store) -> tuple[Spread, str]:
-    """Measure the counts of `verify` against the least that counts all rows, and the whole command beside them."""
+    """Measure the counts of `verify` against the minimum that counts all rows, and the whole command as well."""
     opened = open_for_reading(store.path)
     assert opened is not None
     ask = opened.connection.execute
@@ -74,7 +74,7 @@ def _audit(store: Store) -> tuple[Spread, str]:
 
 
 def _processes(small: Store, large: Store, rounds: int) -> list[tuple[Spread, str]]:
-    """Measure whole processes: gaps found for the first time, gaps that are listed already, `status`."""
+    """Measure whole processes: finding gaps for the first time, finding listed gaps again, `status`."""
     passed, first, again = in_turn(rounds, nothing, _detection(large), process(large.environ(), "detect-gaps"))
     found, processor = against(first, passed)
     listed = ratio(walls(again), walls(passed)).median

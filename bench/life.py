@@ -1,4 +1,4 @@
-"""Where each millisecond goes: one page from the socket to the disk, and one `status` from its start to its end."""
+"""Where each millisecond goes: one page from the socket to the disk, and one `status` from start to end."""
 
 import gzip
 import json
@@ -148,7 +148,7 @@ def _receive_bare(laps: _Laps, port: int) -> None:
 
 @contextmanager
 def _serving(packed: bytes) -> Iterator[int]:
-    """Serve the list of pairs and then, to every request, one packed answer, from a process of its own."""
+    """Serve the list of pairs, and then one compressed answer to every request, from a separate process."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         child = os.fork()
         if child == 0:
@@ -172,7 +172,7 @@ def _serve(server: socket.socket, packed: bytes) -> None:
 
 
 def start(store: Generated, rounds: int) -> list[list[str]]:
-    """Return the stages of a `status`: processes that go a step farther each, in turn; medians."""
+    """Return the stages of a `status`: processes that each go one step further, in turn; medians."""
     modules = "import mdata.cli.main, mdata.cli.commands.status, mdata.jobs.status, mdata.json_views, json"
     steps: dict[str, Callable[[], Cost]] = {
         "Python itself (`python -c pass`)": nothing,
@@ -192,5 +192,5 @@ def start(store: Generated, rounds: int) -> list[list[str]]:
 
 
 def _code(imports: str) -> Callable[[], Cost]:
-    # It ends as mdata does: at once.
+    # It exits as mdata does: at once.
     return lambda: cost([sys.executable, "-c", f"{imports}; import os; os._exit(0)"])

@@ -20,7 +20,7 @@ _PROCESSES = 8
 
 
 def rows(folder: Path, duration: float) -> list[Row]:
-    """Measure slots that are free at once, then eight processes that ask again and again for `duration` seconds."""
+    """Measure slots that are free at once, then eight processes that acquire slots for `duration` seconds."""
     return [_acquire(folder), *_share(folder, duration)]
 
 
@@ -57,7 +57,7 @@ def _share(folder: Path, duration: float) -> list[Row]:
     sent = sorted(time for times in found for time, _ in times)
     waits = sorted(wait for times in found for _, wait in times[1:])
     p99 = waits[int(len(waits) * 0.99)]
-    # A tenth of a millisecond is what two processes need to read the clock one after the other.
+    # Two processes need a tenth of a millisecond to read the clock one after the other.
     too_early = sum(later - earlier < _DELAY - 1e-4 for earlier, later in itertools.pairwise(sent))
     told = f"{_PROCESSES} processes, a slot each {_DELAY * 1000:.0f} ms, {len(sent)} slots"
     return [
@@ -69,7 +69,7 @@ def _share(folder: Path, duration: float) -> list[Row]:
 
 
 def _ask(path: Path, begin: float, end: float) -> list[tuple[float, float]]:
-    """Take slots from `begin` to `end` (boot time); return when each was taken, and how long it took to come."""
+    """Take slots from `begin` to `end` (boot time); return when each was taken, and how long the wait was."""
     clock, budget, taken = SystemClock(), _budget(path, _DELAY), []
     clock.sleep(begin - clock.boottime())
     while (asked := clock.boottime()) < end:

@@ -1,4 +1,4 @@
-"""Measuring: works in turn, whole processes with what they used, and medians with their spread."""
+"""Measures works in turn and whole processes with their resources; medians with their spread."""
 
 import os
 import statistics
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """The median of several measurements, and the two between which the middle half of them lies."""
+    """The median of several measurements, and the bounds of their middle half."""
 
     median: float
     low: float
@@ -35,7 +35,7 @@ class Spread:
 
 
 def number(value: float) -> str:
-    """Return a number with three digits that count, and never an exponent."""
+    """Format a number with three significant digits, without an exponent."""
     if value == 0 or abs(value) >= 100:
         return f"{value:,.0f}"
     for digits in range(6):
@@ -48,7 +48,7 @@ QUIET: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.
 
 
 class Cost(NamedTuple):
-    """What a whole process took: seconds by the clock and of the processor, and its peak memory in MiB."""
+    """What a whole process took: wall seconds, processor seconds, and its peak memory in MiB."""
 
     wall: float
     cpu: float
@@ -57,7 +57,7 @@ class Cost(NamedTuple):
 
 
 def in_turn(rounds: int, *works: Callable[[], T]) -> list[list[T]]:
-    """Do all works once to warm up, then in turn; return what each returned, round by round."""
+    """Do all works once to warm up, then in turn; return the results of each, round by round."""
     for work in works:
         work()
     found: list[list[T]] = [[] for _ in works]
@@ -68,19 +68,19 @@ def in_turn(rounds: int, *works: Callable[[], T]) -> list[list[T]]:
 
 
 def ratio(one: Sequence[float], other: Sequence[float]) -> Spread:
-    """Return how many times as much the one is, round by round: what slows the machine slows both."""
+    """Return the ratio of the two, round by round, because what slows the machine slows both."""
     return Spread.of([a / b for a, b in zip(one, other, strict=True)])
 
 
 def walls(costs: Sequence[Cost]) -> list[float]:
-    """Return the seconds by the clock."""
+    """Return the wall seconds."""
     return [cost.wall for cost in costs]
 
 
 def against(one: Sequence[Cost], other: Sequence[Cost]) -> tuple[Spread, str]:
-    """Return how many times as long the one took by the clock, and a text with the same of processor time.
+    """Return the ratio of the wall times, and a text with the ratio of the processor times.
 
-    The latter holds on a machine that has other things to do, too.
+    The latter is valid even if the machine has other work.
     """
     processor = ratio([cost.cpu for cost in one], [cost.cpu for cost in other])
     return ratio(walls(one), walls(other)), f"processor {processor.median:.2f}"
@@ -94,7 +94,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def cost(arguments: Sequence[str | Path], environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> Cost:
-    """Run a process to its end, and return what it took by the system's own account; its output is dropped."""
+    """Run a process to its end, and return what it used according to the system; its output is dropped."""
     begin = time.perf_counter()
     process = subprocess.Popen(arguments, env=environ, cwd=cwd, **QUIET)
     _, status, used = os.wait4(process.pid, 0)

@@ -1,4 +1,4 @@
-"""Reading from Python: what the import costs, and how fast and in how much memory candles come, beside others."""
+"""Reading from Python: the cost of the import, and time and memory for candles, compared with other ways."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ MONTH = 43_200  # minutes
 WHOLE = 5_000_000
 _AT_A_TIME = 100_000
 
-# Each reads the minutes from `start` on as columns; what it imports is imported before the clock runs.
+# Each reads the minutes from `start` on as columns; its imports are not included in the time.
 _QUERY = """SELECT open_time, open, high, low, close, volume FROM candles
             WHERE series_id = 1 AND open_time >= {start} AND open_time < {end} ORDER BY open_time"""
 WAYS = {
@@ -54,7 +54,7 @@ _PARTS = """
 import re, sys, mdata
 path, start, end = sys.argv[1], *map(int, sys.argv[2:])
 count = sum(len(part) for part in mdata.open(path).chunks('tBTCUSD', '1m', start, end))
-# What the system calls the maximum of a process includes what its parent had when it was started.
+# The system's maximum of a process includes the memory of its parent when it was started.
 print(int(re.search(r"VmHWM:\\s+([0-9]+)", open("/proc/self/status").read())[1]) / 1024)
 """
 _IMPORT = """
@@ -113,7 +113,7 @@ def _run(code: str, store: Path, minutes: int, *more: str) -> float:
 
 
 def _store(path: Path, minutes: int) -> Path:
-    """Make a store of one dense series."""
+    """Create a store with one dense series."""
     start = END - minutes * MINUTE
     with open_store(path) as store:
         with store.write() as connection:

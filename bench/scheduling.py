@@ -1,4 +1,4 @@
-"""What a timer costs: start-up against a bare Python, the shared state, and how late the stream is.
+"""What a timer costs: start-up compared with a bare Python, the shared state, and the delay of the stream.
 
     .venv/bin/python bench/scheduling.py [--minutes 5]
 
@@ -98,7 +98,7 @@ def main() -> None:
             "BITFINEX_REST_URL": sandbox.rest_url, "BITFINEX_WS_URL": sandbox.ws_url,
         }  # fmt: skip
         subprocess.run([MDATA, "backfill", "-q"], env=env, check=True)
-        # Nothing closes while it is measured.
+        # No candle closes during the measurement.
         idle = {**env, "TIMEFRAMES": "1M", "DATABASE_PATH": str(folder / "idle.db")}
         subprocess.run([MDATA, "backfill", "-q"], env=idle, check=True)
         start_up(idle, 15)

@@ -1,4 +1,4 @@
-"""Start-up: whole processes against `python -c pass`, and a backfill up to its first request."""
+"""Start-up: whole processes compared with `python -c pass`, and a backfill up to its first request."""
 
 import os
 import socket
@@ -17,7 +17,7 @@ NOTHING_DUE = ("update", "backfill", "repair", "detect-gaps")
 
 
 def process(environ: Mapping[str, str], *arguments: str) -> Callable[[], Cost]:
-    """Return a work that runs `mdata` with these arguments and returns what it took; it has to end well."""
+    """Return a work that runs `mdata` with these arguments and returns what it took; it must succeed."""
 
     def run() -> Cost:
         found = cost([MDATA, *arguments], environ, Path(environ["HOME"]))
@@ -29,12 +29,12 @@ def process(environ: Mapping[str, str], *arguments: str) -> Callable[[], Cost]:
 
 
 def nothing() -> Cost:
-    """Run Python for nothing."""
+    """Run Python without any work."""
     return cost([sys.executable, "-c", "pass"])
 
 
 def rows(with_gaps: Store, whole: Store, rounds: int) -> list[Row]:
-    """Measure how long it takes until a command has begun, or found nothing to do."""
+    """Measure how long a command takes to start, or to find nothing to do."""
     passed, status = in_turn(rounds, nothing, process(with_gaps.environ(), "status", "--json"))
     found, processor = against(status, passed)
     took = Spread.of(walls(status)).median
@@ -58,12 +58,12 @@ def rows(with_gaps: Store, whole: Store, rounds: int) -> list[Row]:
 
 
 def first_request(store: Store) -> Cost:
-    """Return what a backfill takes from its start until its first request has come."""
+    """Return what a backfill takes from its start until its first request arrives."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         env = store.environ(
             BITFINEX_REST_URL=f"http://127.0.0.1:{server.getsockname()[1]}/v2",
             RATE_LIMIT_DELAY="0",
-            # An hour later: there is something to ask.
+            # An hour later, so that there is something to fetch.
             MDATA_REHEARSAL=f"{END + 3_600_000},{time.clock_gettime(time.CLOCK_BOOTTIME)!r},1.0",
         )
         begin = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Stores to measure on: dense series of made-up candles and the ledger that vouches for them."""
+"""Stores to measure on: dense series of generated candles, and their ledger."""
 
 import os
 import time
@@ -15,7 +15,7 @@ from mdata.store import series as table
 from mdata.store.opening import open_store
 from mdata.store.sqlite import sqlite3
 
-# All stores end here, and the processes that are measured are told that this is now.
+# All stores end here, and this is the current time for the measured processes.
 NOW = 1_767_225_905_000  # 2026-01-01 00:05:05 UTC
 M1 = TIMEFRAMES["1m"]
 END = M1.closed_end(NOW)
@@ -25,14 +25,14 @@ YEAR = 525_600  # minutes
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """A database of `SERIES` series with so many minutes each, and the environment of those who use it."""
+    """A database of `SERIES` series with the same number of minutes each, and the environment to use it."""
 
     path: Path
     minutes: int
 
     @property
     def rows(self) -> int:
-        """How many candles it holds, but for the gaps."""
+        """How many candles it would have without gaps."""
         return self.minutes * SERIES
 
     def environ(self, **settings: str) -> dict[str, str]:
@@ -45,7 +45,7 @@ class Store:
             "RATE_LIMIT_STATE_PATH": str(self.path.with_suffix(".rate")),
             "SYMBOLS": ",".join(symbol(number) for number in range(SERIES)),
             "BACKFILL_DAYS": "0",
-            # A clock that all but stands still, which only a rehearsal on loopback may have; nothing is asked there.
+            # A clock that almost stands still, only allowed for a rehearsal on loopback; nothing is requested there.
             "MDATA_REHEARSAL": f"{NOW},{boot!r},0.001",
             "BITFINEX_REST_URL": "http://127.0.0.1:9/v2",
             "BITFINEX_WS_URL": "ws://127.0.0.1:9/ws/2",
@@ -66,7 +66,7 @@ def made_up(start: int, count: int, series: int = 0) -> Iterator[Candle]:
 
 
 def generate(path: Path, minutes: int, *, holes: int = 0, lost: int = 0) -> Store:
-    """Make a store that has, spread over its series, `holes` unanswered stretches and `lost` deleted candles."""
+    """Create a store with `holes` unanswered stretches and `lost` deleted candles, spread over its series."""
     store = Store(path, minutes)
     with open_store(path) as opened:
         for number in range(SERIES):

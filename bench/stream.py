@@ -1,4 +1,4 @@
-"""The stream: how long after its close a candle is committed, and the memory that it takes; in life's own time."""
+"""The stream in real time: how long after its close a candle is committed, and the memory that it needs."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from mdata.sandbox.server import RateRule, Sandbox
 
 
 def rows(folder: Path, minutes: int, series: int = 25) -> list[Row]:
-    """Stream so many minutes of 1m candles of so many busy pairs, and read them from the pipe as they come."""
+    """Stream `minutes` minutes of 1m candles of `series` busy pairs, and read them from the pipe as they come."""
     lags, peak = _measured(folder, minutes, series)
     p50, p99 = (lags[round((len(lags) - 1) * share)] for share in (0.5, 0.99))
     told = f"{len(lags)} candles of {series} pairs, half of them within {p50:.2f} s"
@@ -44,7 +44,7 @@ def _measured(folder: Path, minutes: int, series: int) -> tuple[list[float], flo
         for line in process.stdout:
             now, candle = time.time_ns() // 1_000_000, json.loads(line)
             name, closed_at = (candle["symbol"], candle["open_time"]), candle["open_time"] + MINUTE
-            # What the first snapshot brought had closed before; what comes twice was corrected by a late message.
+            # Candles of the first snapshot had closed before; one that comes twice was corrected by a late message.
             if closed_at > begin + 5_000 and name not in seen:
                 lags.append((now - closed_at) / 1000)
                 peak = max(peak, _peak(process.pid))

@@ -1,4 +1,4 @@
-"""The table of goals: what is required, what is aimed at, what was measured."""
+"""The table of goals: the required value, the aim, and the measurement."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class Row:
     def _keeps(self, bound: float | None) -> bool:
         if bound is None or self.measured is None:
             return bound is None
-        # As it is shown: a third of a per mille is no verdict.
+        # Compared as it is shown: a third of a per mille does not matter.
         value = round(self.measured.median, 3)
         return value >= bound if self.at_least else value <= bound
 

@@ -19,14 +19,14 @@ from mdata.sandbox.server import RateRule, Sandbox
 from mdata.store.sqlite import sqlite3
 
 _SPEED = 5
-# What Bitfinex documents: 30 requests in any minute.
+# The documented limit of Bitfinex: 30 requests in any minute.
 _RULE = RateRule(per_minute=30)
-# Evenly spaced, and just within what mdata sends in a minute: 27.
+# Evenly spaced, and just within mdata's own limit of 27 a minute.
 _DELAY = 2.25
 
 
 def rows(folder: Path, days: int, pages: int) -> list[Row]:
-    """Backfill a dense and a sparse pair of so many days, then measure one process and eight at the true limit."""
+    """Backfill some days of a dense and a sparse pair, then measure one process and eight at the real limit."""
     return [
         requests(folder, days, "dense", 1.0, 3),
         requests(folder, days, "sparse", 0.1, 4),
@@ -54,7 +54,7 @@ def requests(folder: Path, days: int, name: str, density: float, most: int) -> R
 
 
 def steady(folder: Path) -> list[Row]:
-    """Let backfill run each hour for a day, for a pair that trades and for one that has not for 40 days."""
+    """Run backfill each hour for a day, for a pair that trades and for one that has not traded for 40 days."""
     silent = Range(END - 40 * DAY, END + 40 * DAY)
     pairs = {"live": Pair("tBTCUSD", listed=END - 90 * DAY), "dead": Pair("tETHUSD", END - 90 * DAY, holes=(silent,))}
     found = []
@@ -68,7 +68,7 @@ def steady(folder: Path) -> list[Row]:
                 env = _environ(path, sandbox, clock, BACKFILL_DAYS="60", RATE_LIMIT_DELAY="0", SYMBOLS=symbol)
                 assert subprocess.run([MDATA, "backfill"], env=env, check=False, **QUIET).returncode == 0
                 asked.append(len(sandbox.requests))
-        # The first two runs fetch, and ask about what was doubted.
+        # The first two runs fetch candles, and ask again about doubtful answers.
         told, most = f"{sum(asked[2:])} in 24 runs, an hour apart", 1 if name == "live" else 1 / 24
         goal = f"requests per hour and series, once all is there, a {name} pair"
         found.append(Row(goal, most, most, Spread.of([sum(asked[2:]) / 24]), told))
@@ -76,7 +76,7 @@ def steady(folder: Path) -> list[Row]:
 
 
 def _share(folder: Path, processes: int, pages: int) -> list[Row]:
-    """Let processes with a store each share one budget, at ten times the speed of life."""
+    """Let processes with a store each share one budget, at ten times real time."""
     count, shared = pages * PAGE_LIMIT, folder / f"budget-{processes}"
     shared.mkdir()
     market = Market({}, recorded={("tBTCUSD", "1m"): list(made_up(END - count * MINUTE, count))})
@@ -88,7 +88,7 @@ def _share(folder: Path, processes: int, pages: int) -> list[Row]:
         for number_of in range(processes):
             env = _environ(shared / f"{number_of}.db", sandbox, rehearsal, **settings)
             running.append(subprocess.Popen([MDATA, "backfill"], env=env, **QUIET))
-        # The first to end has no work left: what comes later is another question.
+        # The first process that ends has no work left; only the time before that is measured.
         while all(process.poll() is None for process in running):
             time.sleep(0.02)
         ended = clock.boottime()
@@ -97,7 +97,7 @@ def _share(folder: Path, processes: int, pages: int) -> list[Row]:
             process.wait()
         asked = sandbox.requests
     at = [one.boottime for one in asked if one.boottime <= ended]
-    # The beginning belongs to starting up.
+    # The first part is start-up.
     at = at[processes:]
     used = (len(at) - 1) * _DELAY / (at[-1] - at[0])
     refused = sum(one.status == 429 for one in asked)

@@ -1,4 +1,4 @@
-"""A small writer beside a bulk writer: how long the one waits for what the other holds."""
+"""A small writer beside a bulk writer: how long it waits for the lock of the other."""
 
 import json
 import os
@@ -28,7 +28,7 @@ _PAUSE = 0.05
 def rows(folder: Path, rounds: int, duration: float) -> list[Row]:
     """Let one process write pages back to back, and another the newest minute of 20 series each 50 ms.
 
-    What a small write waits for beside others is the lock; how slow the disk is at times shows where it is alone.
+    Beside the bulk writer, a small write waits for the lock; alone, it shows how slow the disk can be.
     """
     alone = _p99(_run(folder / "alone.db", duration, "small")["small"]["times"])
     beside = [_run(folder / f"beside-{turn}.db", duration, "bulk", "small") for turn in range(rounds)]
@@ -47,7 +47,7 @@ def rows(folder: Path, rounds: int, duration: float) -> list[Row]:
 def _run(path: Path, duration: float, *roles: str) -> dict[str, dict[str, Any]]:
     """Let processes of these roles write into a new store; return for how long each time, and errors."""
     with_series(path, "tBULKUSD", *_SERIES).close()
-    # What was measured before has left the disk work to do: that is not what is measured here.
+    # Earlier measurements have left work for the disk, which is not to be measured here.
     os.sync()
     command, ends = [sys.executable, "-m", "bench.writers"], str(time.time() + 1.5 + duration)
     running = {
@@ -61,7 +61,7 @@ def _p99(times: list[float]) -> float:
 
 
 def _bulk(store: Store, ends: float) -> tuple[list[float], int]:
-    """Write pages, made before the lock is asked for; return for how long each held the lock, and errors."""
+    """Write pages that were prepared before taking the lock; return how long each held the lock, and errors."""
     holds, errors, page = [], 0, 0
     while time.time() < ends:
         start = END - (page + 1) * PAGE_LIMIT * MINUTE
@@ -71,7 +71,7 @@ def _bulk(store: Store, ends: float) -> tuple[list[float], int]:
                 begin = time.perf_counter()
                 candles.upsert(connection, 1, held)
                 coverage.add(connection, 1, Range(start, start + PAGE_LIMIT * MINUTE), "final", len(held))
-            # The commit, and what it moves from the log into the database, are part of it.
+            # The commit and its checkpoint are part of it.
             holds.append(time.perf_counter() - begin)
         except NotNowError:
             errors += 1

@@ -1,6 +1,6 @@
 """The main job from end to end, without the network: backfill, a kill half-way, resume, status, proof.
 
-A sandbox exchange replays recorded Bitfinex candles and makes up a year of others. Everything happens in a
+A sandbox exchange replays recorded Bitfinex candles and generates a year of others. Everything happens in a
 temporary folder, which is removed at the end.
 """
 
@@ -32,7 +32,7 @@ def run(*arguments: str, env: dict[str, str]) -> None:
 
 def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="mdata-demo-"))
-    say("A sandbox exchange: recorded candles of tBTCUSD and tETHEUR, and a year of made-up tLTCUSD")
+    say("A sandbox exchange: recorded candles of tBTCUSD and tETHEUR, and a year of generated tLTCUSD")
     replays = [word for name in RECORDED for word in ("--replay", str(HERE / "data" / name))]
     server = subprocess.Popen(
         [MDATA, "sandbox", "--rate-limit", "0", "--pair", "tLTCUSD", *replays], stdout=subprocess.PIPE, text=True
@@ -63,12 +63,12 @@ def show(folder: Path, urls: dict[str, str]) -> None:
         time.sleep(0.02)
     process.kill()
     process.wait()
-    say("Run it again: it carries on where the last committed page ended")
+    say("Run it again: it continues after the last committed page")
     run(*arguments, env=env)
     say("The recorded series too")
     for symbol, timeframe in series[2:]:
         run("backfill", "-s", symbol, "-t", timeframe, env=env)
-    say("What is there now")
+    say("What is stored now")
     run("status", "-s", "tLTCUSD", "-t", "1m", "-t", "1h", env=env)
     say("Proof: the store against the exchange's own ledger")
     sys.exit(compare(env, urls, series))

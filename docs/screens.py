@@ -1,7 +1,7 @@
-"""What `make docs` (cog) puts into the Markdown files: help texts, tables, and screens of commands that are run.
+"""What `make docs` (cog) writes into the Markdown files: help texts, tables, and screens of real commands.
 
-Screens come from a rehearsal: the real commands, a sandbox exchange, and one clock for both that stands still
-until somebody sleeps. They are therefore the same on every machine and every day, and `make check` compares them.
+Screens come from a rehearsal: the real commands, a sandbox exchange, and one clock for both that only moves
+when a program sleeps. They are therefore the same on every machine and every day, and `make check` compares them.
 """
 
 import os
@@ -41,7 +41,7 @@ VISIBLE = [name for name in COMMANDS if name not in HIDDEN]
 
 
 class LeapingClock:
-    """A clock that stands still, and leaps when somebody sleeps."""
+    """A clock that stands still, and leaps when a program sleeps."""
 
     def __init__(self, now: int) -> None:
         self._wall, self._boot = now, 1000.0
@@ -51,7 +51,7 @@ class LeapingClock:
         return self._wall
 
     def boottime(self) -> float:
-        """Return seconds since a boot that never was."""
+        """Return seconds since a simulated boot."""
         return self._boot
 
     def boot_id(self) -> str:
@@ -64,12 +64,12 @@ class LeapingClock:
         self._wall += int(max(0.0, seconds) * 1000)
 
     def real(self, seconds: float) -> float:
-        """Return `seconds`: who waits for another process waits in life."""
+        """Return `seconds`: waiting for another process takes real time."""
         return seconds
 
 
 class Rehearsal:
-    """A home folder, an exchange with two pairs, and a clock; `screen` is what a terminal shows in it."""
+    """A home folder, an exchange with two pairs, and a clock; `screen` returns what a terminal shows in it."""
 
     def __init__(self, **settings: str) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="mdata-docs-")
@@ -95,7 +95,7 @@ class Rehearsal:
         self._clock.sleep(hours * 3600)
 
     def run(self, command: str, exit_code: int = 0) -> str:
-        """Run a command as at a terminal of its own and return what that shows; it must end with `exit_code`."""
+        """Run a command at its own terminal and return what that shows; it must end with `exit_code`."""
         program, *arguments = split(command)
         if program == "sqlite3":
             return self._sqlite3(*arguments)
@@ -109,13 +109,13 @@ class Rehearsal:
         if code != exit_code:
             raise AssertionError(f"`{command}` ended with {code}, not {exit_code}:\n{''.join(shown)}")
         text = "".join(shown).replace("\r\n", "\n").replace(self._folder.name, HOME)
-        # Bold letters go; the engine is the machine's own, and everything else the same everywhere.
+        # Remove bold letters, and the machine's own SQLite version; everything else is the same everywhere.
         text = re.sub(r"\x1b\[[0-9;]*m", "", text)
         text = re.sub(r"SQLite 3\.\d+\.\d+", "SQLite 3.53.4", text)
         return "".join(f"{line.rstrip()}\n" for line in text.splitlines())
 
     def _sqlite3(self, database: str, statement: str) -> str:
-        """Return what SQLite's own command line shows, which is not on every machine."""
+        """Return what SQLite's own command line would show, because not every machine has it."""
         connection = sqlite3.connect(Path(self._folder.name, database.removeprefix("~/")))
         rows = connection.execute(statement).fetchall()
         connection.commit()
@@ -123,7 +123,7 @@ class Rehearsal:
         return "".join(f"{'|'.join(map(str, row))}\n" for row in rows)
 
     def screen(self, *commands: str, exit_code: int = 0) -> str:
-        """Return a Markdown block of commands and what they show; the last one ends with `exit_code`."""
+        """Return a Markdown block of commands and their output; the last one must end with `exit_code`."""
         *before, last = commands
         shown = [f"$ {command}\n{self.run(command)}" for command in before]
         if exit_code:
@@ -133,7 +133,7 @@ class Rehearsal:
         return _console("".join(shown) + f"$ {last}\n{self.run(last)}")
 
     def json(self, command: str, exit_code: int = 0) -> str:
-        """Return a Markdown block with the object that a command prints, laid out for people."""
+        """Return a Markdown block with the JSON object that a command prints, indented."""
         text = self.run(f"{command} --json", exit_code)
         found = next(line for line in text.splitlines() if line.startswith("{"))
         text = dumps(loads(found), indent=2)
@@ -143,7 +143,7 @@ class Rehearsal:
 
 
 def typed(*commands: str) -> str:
-    """Return a Markdown block of commands that are only shown here; a test runs them."""
+    """Return a Markdown block of commands that are only shown here, and run by a test."""
     return _console("".join(f"$ {command}\n" for command in commands))
 
 
@@ -163,7 +163,7 @@ def _folder(name: str) -> Iterator[None]:
 
 @contextmanager
 def _signals() -> Iterator[None]:
-    """Put back the handlers that a command sets."""
+    """Restore the signal handlers that a command replaces."""
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
     try:
         yield
@@ -180,7 +180,7 @@ def _terminal() -> Iterator[list[str]]:
     shown: list[str] = []
 
     def collect() -> None:
-        # Reading from a terminal that nobody holds open any more is an error, and here the end.
+        # Reading from a terminal that no process has open any more is an error; here it is the end.
         with suppress(OSError), os.fdopen(master, encoding="utf-8", newline="") as stream:
             for line in stream:
                 shown.append(line)  # noqa: PERF402 - what came before the error is kept
@@ -202,7 +202,7 @@ def help_of(*command: str) -> str:
 
 
 def commands() -> str:
-    """Return a heading and the help text for every subcommand, and below it for what that consists of."""
+    """Return a heading and the help text for every subcommand, and below it for its own subcommands."""
     parts = []
     for name in VISIBLE:
         parts.append(f"### `mdata {name}`\n\n{help_of(name)}")
@@ -240,7 +240,7 @@ def severity() -> str:
     return (
         "If several things went wrong in one run, the most severe decides the code: a signal, then\n"
         f"{', '.join(map(str, ranked))}.\n"
-        f"After {', '.join(most)} and {last} the same command may get further later; the message says when.\n"
+        f"After {', '.join(most)} and {last} a later run of the command may get further; the message says when.\n"
     )
 
 

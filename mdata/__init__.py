@@ -1,12 +1,12 @@
 """mdata keeps a complete local store of Bitfinex candles, and can prove that it is complete.
 
-`mdata.open()` gives a reader of the store; docs/api.md tells what it can do. What is read by is imported when it is
-asked for: every command line imports this package first.
+`mdata.open()` returns a reader of the store; docs/api.md describes it. The reader is only imported when it is used,
+because every command imports this package first.
 """
 
 from mdata.version import __version__
 
-# Type checkers take this name for true; importing the real one from `typing` would cost more than all the rest.
+# Type checkers treat this name as true; importing the real one from `typing` would cost more than everything else.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mdata.domain.interval import Range
@@ -32,7 +32,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Import what this package offers by name, at its first use."""
+    """Import a public name of this package at its first use."""
     from importlib import import_module
 
     for module in ("mdata.errors", "mdata.domain.interval", "mdata.reading.candles", "mdata.reading.reader"):
@@ -43,5 +43,5 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    """Return the names that this package offers."""
+    """Return the public names of this package."""
     return sorted({*globals(), *__all__})

@@ -1,4 +1,4 @@
-"""What `doctor` finds out about the store itself: who has it, its files, and what is in them."""
+"""The checks of `doctor` on the store itself: which processes use it, its files, and their content."""
 
 import os
 import stat
@@ -20,12 +20,12 @@ from mdata.store.watch import file_status
 
 OK, NOTE, PROBLEM = "ok", "note", "problem"
 
-# A log of this size is not emptied any more, for somebody reads without a pause.
+# A log of this size cannot be emptied, because a program reads without a pause.
 _LARGE_LOG = 64 * 1024 * 1024
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at: `id` stays the same from release to release, `advice` says what to do."""
+    """The result of one check: `id` stays the same from release to release, `advice` says what to do."""
 
     id: str
     state: str
@@ -34,28 +34,26 @@ class Finding(NamedTuple):
 
 
 def holders_of(database: Path) -> Iterator[Finding]:
-    """Look at who holds locks and who has the store open; only before it is opened here."""
+    """Check which processes hold locks or have the store open; only before this process opens it."""
     held = 0
     for name in (*JOBS, "write"):
         for process in holders(database.with_name(f"{database.name}.{name}.lock")):
             held += 1
             yield _holder(f"locks.{name}", f"the lock of {name} is held by {process}", process)
     if not held:
-        yield Finding("locks", OK, "nobody holds a lock")
+        yield Finding("locks", OK, "no lock is held")
     for process in users(database):
         yield _holder("users", f"{database.name} is open in {process}", process)
 
 
 def _holder(name: str, text: str, process: Process) -> Finding:
     if process.is_stopped:
-        return Finding(
-            name, PROBLEM, text, f"`kill -CONT {process.pid}` lets it go on, `kill -9 {process.pid}` ends it"
-        )
+        return Finding(name, PROBLEM, text, f"`kill -CONT {process.pid}` resumes it, `kill -9 {process.pid}` ends it")
     return Finding(name, NOTE, text)
 
 
 def files(database: Path) -> Iterator[Finding]:
-    """Look at the store as the file system knows it: its names, and who may write to it."""
+    """Check the store's files: their hard links, and who can write to them."""
     there = file_status(database)
     if there is None:
         return
@@ -63,8 +61,9 @@ def files(database: Path) -> Iterator[Finding]:
         yield Finding(
             "store.names",
             PROBLEM,
-            f"{database} has {there.st_nlink} names in the file system: by another one it is not locked",
-            "keep one of them (`find / -samefile`), and make the others symbolic links",
+            f"{database} has {there.st_nlink} hard links: a program that opens it by another name does not see the "
+            "locks",
+            "keep one (`find / -samefile`), and replace the others by symbolic links",
         )
     parts = [path for ending in ("", "-wal", "-shm") if (path := database.with_name(database.name + ending)).exists()]
     closed = [path.name for path in parts if not os.access(path, os.R_OK | os.W_OK)]
@@ -73,29 +72,29 @@ def files(database: Path) -> Iterator[Finding]:
     opened = [path.name for path in parts if path.stat().st_mode & stat.S_IWOTH]
     if closed:
         who = f"user {os.geteuid()}"
-        yield Finding("store.permissions", PROBLEM, f"{', '.join(closed)} may not be written by {who}", _OWNERS)
+        yield Finding("store.permissions", PROBLEM, f"{who} cannot write {', '.join(closed)}", _OWNERS)
     elif opened:
-        yield Finding("store.permissions", PROBLEM, f"everybody may write to {', '.join(opened)}", "run `chmod o-w`")
+        yield Finding("store.permissions", PROBLEM, f"everybody can write to {', '.join(opened)}", "run `chmod o-w`")
     else:
-        yield Finding("store.permissions", OK, f"mode {there.st_mode & 0o777:04o}, and its folder may be written")
+        yield Finding("store.permissions", OK, f"mode {there.st_mode & 0o777:04o}; the folder is writable")
 
 
-_OWNERS = "give them to the user of the jobs, or run this as that one"
+_OWNERS = "change their owner to the user of the jobs, or run this as that user"
 
 
 def store(path: Path, now: int, *, deep: bool) -> Iterator[Finding]:
-    """Look at what is in the store; `deep`: at all of it."""
+    """Check the content of the store; `deep`: every row."""
     try:
         opened = open_for_reading(path)
         if opened is None:
-            yield Finding("store", NOTE, f"nothing is stored in {path} yet", "run `mdata backfill`")
+            yield Finding("store", NOTE, f"there is no store at {path} yet", "run `mdata backfill`")
             return
         with opened:
             yield from _opened(opened, now)
             if deep:
                 yield _integrity(opened)
     except MdataError as error:
-        yield Finding("store", PROBLEM, str(error), "what to do stands in the sentence")
+        yield Finding("store", PROBLEM, str(error), "see the message")
 
 
 def _opened(store: Store, now: int) -> Iterator[Finding]:
@@ -105,33 +104,38 @@ def _opened(store: Store, now: int) -> Iterator[Finding]:
         mode = mending.journal_mode(connection)
         (newest,) = connection.execute("SELECT max(end_time) FROM coverage").fetchone()
     if mark is None:
-        yield Finding("store.identity", PROBLEM, "the row of the table `store` is gone", "run `mdata doctor --fix`")
+        yield Finding(
+            "store.identity", PROBLEM, "the row of the table `store` is missing", "run `mdata doctor --fix`"
+        )
     else:
         yield Finding("store.identity", OK, f"store {mark.id[:8]}, generation {mark.generation}")
     yield _log(store.path)
     if missing or changed:
-        text = f"{' and '.join(missing or changed)} {'missing' if missing else 'changed'}: deletions go unnoticed"
+        text = (
+            f"{' and '.join(missing or changed)} {'missing' if missing else 'changed'}: deletions by other programs "
+            "are not noticed"
+        )
         yield Finding("store.triggers", PROBLEM, text, "run `mdata doctor --fix`, then `mdata verify`")
     else:
         yield Finding("store.triggers", OK, "in place")
     if mode == "wal":
         yield Finding("store.journal_mode", OK, "WAL")
     else:
-        text = f"{mode}, as some tool has set it: readers and writers keep each other waiting"
-        yield Finding("store.journal_mode", PROBLEM, text, "run `mdata doctor --fix`; the next job does it, too")
+        text = f"{mode}, set by another program: readers and writers block each other"
+        yield Finding("store.journal_mode", PROBLEM, text, "run `mdata doctor --fix`, or wait for the next job")
     if newest and newest > now + DAY:
-        text = f"it is {iso(now)} here, and the store has answers up to {iso(newest)}"
-        yield Finding("clock.store", PROBLEM, text, "set the clock right, and have it kept right")
+        text = f"the clock says {iso(now)}, but the store has answers up to {iso(newest)}"
+        yield Finding("clock.store", PROBLEM, text, "set the clock, and keep it synchronised")
 
 
 def _log(path: Path) -> Finding:
     log = file_status(path.with_name(f"{path.name}-wal"))
     if log is None or not log.st_size:
         return Finding("store.log", OK, "empty")
-    text = f"{log.st_size / 1e6:,.1f} MB, and of this file"
+    text = f"{log.st_size / 1e6:,.1f} MB, and belongs to this file"
     if log.st_size > _LARGE_LOG:
         return Finding(
-            "store.log", NOTE, text, "whoever reads without a pause keeps it from being emptied: see users"
+            "store.log", NOTE, text, "a program that reads without a pause prevents it from being emptied: see users"
         )
     return Finding("store.log", OK, text)
 
@@ -142,7 +146,10 @@ def _integrity(store: Store) -> Finding:
         audits = [audit.audit(connection, series) for series in table.every(connection)]
     mismatches, refused = sum(len(one.mismatches) for one in audits), sum(len(one.refused) for one in audits)
     if mismatches or refused:
-        text = f"{mismatches} covered ranges do not hold what was recorded, {refused} rows can be no candles"
+        text = (
+            f"{mismatches} covered ranges do not contain the recorded number of candles, {refused} rows cannot be "
+            "candles"
+        )
         return Finding(
             "store.integrity", PROBLEM, text, "run `mdata verify`, then `mdata backfill` and `mdata repair`"
         )

@@ -1,7 +1,7 @@
 """The only place that reads a clock or sleeps.
 
-Three readings, because each lies differently: wall time (integer ms UTC) steps when somebody sets it,
-boot time (seconds) does not, counts on during suspend and starts anew at each boot, which the boot id tells.
+Three readings, because each is unreliable in its own way: wall time (integer ms UTC) jumps when the clock is set;
+boot time (seconds) does not, keeps counting during suspend, and restarts at each boot, which the boot id identifies.
 """
 
 import threading
@@ -12,7 +12,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What the rest of mdata may know about time; passed in everywhere."""
+    """The interface to time for the rest of mdata; passed in everywhere."""
 
     def now(self) -> int:
         """Return the wall time, ms UTC."""
@@ -31,7 +31,7 @@ class Clock(Protocol):
         ...
 
     def real(self, seconds: float) -> float:
-        """Return for how long `seconds` of this clock last in life: for waits that something else may end."""
+        """Return how many real seconds `seconds` of this clock last: for waits that something else can end."""
         ...
 
 
@@ -56,7 +56,7 @@ class SystemClock:
             time.sleep(seconds)
 
     def real(self, seconds: float) -> float:
-        """Return `seconds`: this clock is life's own."""
+        """Return `seconds`: this clock runs in real time."""
         return seconds
 
 
@@ -66,7 +66,7 @@ def _boot_id() -> str:
 
 
 class RehearsalClock:
-    """A clock that runs `speed` times as fast as life, to rehearse hours against the sandbox in minutes.
+    """A clock that runs `speed` times as fast as real time, to simulate hours with the sandbox in minutes.
 
     `origin_wall` (ms UTC) is what it shows when the machine's boot time is `origin_boot` (s); a sandbox and
     any number of processes that are given the same three numbers agree on the time.
@@ -96,16 +96,16 @@ class RehearsalClock:
         self._system.sleep(self.real(seconds))
 
     def real(self, seconds: float) -> float:
-        """Return for how long `seconds` of rehearsed time last in life."""
+        """Return how many real seconds `seconds` of rehearsed time last."""
         return seconds / self._speed
 
 
 class Halted(BaseException):
-    """A wait was ended because the run is over; like a signal, it is nobody's error."""
+    """A wait was ended because the run is over; like a signal, this is not an error."""
 
 
 class HaltingClock:
-    """Another clock, for several threads: when `halt` is set, whoever sleeps on it is woken by `Halted`."""
+    """Wraps a clock for several threads: setting `halt` wakes every sleeper with `Halted`."""
 
     def __init__(self, clock: Clock, halt: threading.Event) -> None:
         self._clock, self._halt = clock, halt

@@ -1,16 +1,16 @@
-"""Which commit this mdata is: written down when it was built, else read from the checkout that it runs in."""
+"""The commit of this mdata: recorded by the build, or else read from the checkout."""
 
 from contextlib import suppress
 from pathlib import Path
 
 HERE = Path(__file__).parent
-# Written by `hatch_build.py` into what is built; a checkout has none.
+# Written by `hatch_build.py` into a built package; a checkout has none.
 NOTE = HERE / "commit.txt"
 _LENGTH = 12
 
 
 def commit() -> str:
-    """Return the commit, shortened; "unknown" where nobody has told it."""
+    """Return the shortened commit, or "unknown"."""
     found = None
     with suppress(OSError, ValueError):
         found = NOTE.read_text(encoding="ascii").strip()
@@ -19,7 +19,7 @@ def commit() -> str:
 
 
 def of_checkout(root: Path) -> str | None:
-    """Return the commit that is checked out at `root`, or None if that is no checkout; git itself is not needed."""
+    """Return the commit that is checked out at `root`, or None if that is not a checkout; works without git."""
     with suppress(OSError, ValueError):
         folder = _git_folder(root / ".git")
         head = (folder / "HEAD").read_text(encoding="ascii").strip()
@@ -29,7 +29,7 @@ def of_checkout(root: Path) -> str | None:
 
 
 def _git_folder(path: Path) -> Path:
-    """Return where git keeps what it knows: a work tree has a file that tells the place."""
+    """Return the git folder; in a linked work tree, a file contains its path."""
     if path.is_dir():
         return path
     told = path.read_text(encoding="utf-8").strip().removeprefix("gitdir: ")

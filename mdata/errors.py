@@ -1,18 +1,18 @@
 """What can go wrong, as one tree; each class carries the exit code that `mdata` ends with (`exit_codes.py`).
 
     MdataError
-    ├── UsageError         what was asked for cannot be
-    ├── IncompleteError    an interval is unknown, and completeness was demanded
-    ├── NotThereError      there is no store, or nothing is stored of a series
-    ├── RowsRefusedError   single candles of an answer were refused
+    ├── UsageError         the request is impossible
+    ├── IncompleteError    an interval is unknown, but completeness was required
+    ├── NotThereError      there is no store, or no candle of a series in it
+    ├── RowsRefusedError   some rows of an answer were rejected
     ├── UnreachableError   the exchange cannot be reached, or is in maintenance
     ├── StorageError       disk full, I/O error, damaged database
     ├── NotNowError        a lock is held, or the rate limit blocks for too long
-    ├── BadAnswerError     the exchange answered nonsense
+    ├── BadAnswerError     the exchange sent an invalid answer
     ├── NotPermittedError  a file or folder may not be read or written
-    └── ConfigurationError a setting, a newer schema, a foreign file, an unsafe URL
+    └── ConfigurationError a setting, a newer schema, another program's file, an unsafe URL
 
-Anything that is no MdataError is a bug and ends with 1.
+Any other exception is a bug and ends with 1.
 
 A message says what, where, why, and what to do next; it is shown without a traceback.
 """
@@ -38,13 +38,13 @@ class MdataError(Exception):
 
 
 class UsageError(MdataError, ValueError):
-    """What was asked for cannot be: a misspelt symbol, an end before its start, a file of no known kind."""
+    """An impossible request: a misspelt symbol, an end before its start, an unknown file type."""
 
     exit_code = exit_codes.USAGE
 
 
 class IncompleteError(MdataError):
-    """Candles that are not all there, where all were demanded; `ranges` are those that lack, ms UTC."""
+    """Complete candles were required, but some are missing; `ranges` are the missing ones, ms UTC."""
 
     exit_code = exit_codes.WORK_REMAINS
 
@@ -54,13 +54,13 @@ class IncompleteError(MdataError):
 
 
 class NotThereError(MdataError):
-    """There is no store, or nothing is stored of a series; a backfill brings it."""
+    """There is no store, or nothing stored of a series; a backfill fetches it."""
 
     exit_code = exit_codes.WORK_REMAINS
 
 
 class RowsRefusedError(MdataError):
-    """Single candles of an answer were refused and kept aside; their intervals stay unknown."""
+    """Some rows of an answer were rejected and set aside; their intervals stay unknown."""
 
     exit_code = exit_codes.ROWS_REFUSED
 
@@ -84,7 +84,7 @@ class NotNowError(MdataError):
 
 
 class BadAnswerError(MdataError):
-    """The exchange answered something that cannot be an answer to what was asked."""
+    """The exchange's answer cannot be an answer to the request."""
 
     exit_code = exit_codes.BAD_ANSWER
 
@@ -102,7 +102,7 @@ class ConfigurationError(MdataError):
 
 
 class MissingExtraError(ConfigurationError):
-    """A library is not installed that what was asked for needs."""
+    """A library that the request needs is not installed."""
 
 
 class RateLimitedError(NotNowError):

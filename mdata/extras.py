@@ -1,4 +1,4 @@
-"""What to type to add an optional package to the environment that this program runs in."""
+"""The command that installs an optional package into the running environment."""
 
 import sys
 from pathlib import Path
@@ -15,7 +15,7 @@ PYARROW = "pyarrow>=18"
 def install(requirement: str, prefix: Path | None = None) -> str:
     """Return the command that adds `requirement` to the environment at `prefix`, by default to this one.
 
-    The package is named itself, and not as an extra of mdata's: whatever name mdata was installed by, and from where.
+    It names the package itself instead of an extra of mdata, so it works whatever name mdata was installed by.
     """
     from shlex import quote
 
@@ -29,7 +29,7 @@ def install(requirement: str, prefix: Path | None = None) -> str:
 
 
 def _is_of_uv(place: Path) -> bool:
-    """Whether uv made this environment, and put no pip into it."""
+    """Whether uv created this environment without pip."""
     if (place / "uv-receipt.toml").exists():
         return True
     try:

@@ -1,7 +1,7 @@
-"""Creating files with the right mode, and replacing them whole.
+"""Creates files with the right mode, and replaces files atomically.
 
-A file that mdata makes in a group-writable folder is 0660 whatever the umask, so that people of the group
-share one store with the services; anywhere else it is 0600.
+A file that mdata creates in a group-writable folder is 0660 whatever the umask, so that members of the group share
+one store with the services; anywhere else it is 0600.
 """
 
 import errno
@@ -20,12 +20,12 @@ _BROKEN = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
 
 
 def shared_mode(folder: Path) -> int:
-    """Return the mode a new file in `folder` is to have."""
+    """Return the mode for a new file in `folder`."""
     return 0o660 if folder.stat().st_mode & stat.S_IWGRP else 0o600
 
 
 def make_folder(folder: Path) -> None:
-    """Create `folder` and its parents, private to the user; raise NotPermittedError where that is refused."""
+    """Create `folder` and its parents, private to the user; raise NotPermittedError if that is not possible."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -36,14 +36,14 @@ def make_folder(folder: Path) -> None:
 
 def _explained(what: str, error: OSError, advice: str) -> MdataError:
     if error.errno in _BROKEN:
-        return StorageError(f"{what}: {error.strerror}; make room or check the disk, then run this again")
+        return StorageError(f"{what}: {error.strerror}; free some space or check the disk, then run this again")
     return NotPermittedError(f"{what}: {error.strerror or error}; {advice}")
 
 
 def open_shared(path: Path) -> int:
     """Open (and create) `path` for reading and writing and return its descriptor; never follow a link.
 
-    Raise NotPermittedError, naming the path and the reason, where that is not allowed.
+    Raise NotPermittedError, with the path and the reason, if that is not allowed.
     """
     make_folder(path.parent)
     flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -61,10 +61,10 @@ def open_shared(path: Path) -> int:
 
 
 def without_planted_links(path: Path) -> Path:
-    """Return the place that `path` names, its links followed; raise NotPermittedError at one that was planted.
+    """Return `path` with its symbolic links followed; raise NotPermittedError at a planted link.
 
-    In a folder like /tmp, where anybody may put a link, only those of the caller and of the folder's owner are
-    followed, by root too: what Linux does for `open`, and a file that is replaced by another one never comes to.
+    In a folder like /tmp, where everybody may create a link, only links of the caller and of the folder's owner are
+    followed, even by root. Linux protects `open` in the same way, but not the replacement of a file.
     """
     place, left, links = Path("/"), list(reversed(Path.cwd().joinpath(path).parts[1:])), 0
     while left:
@@ -89,31 +89,31 @@ def _refuse_if_planted(link: Path) -> None:
     anybody_may_write = folder.st_mode & stat.S_ISVTX and folder.st_mode & stat.S_IWOTH
     if anybody_may_write and owner not in {os.geteuid(), folder.st_uid}:
         raise NotPermittedError(
-            f"{link} is a link that somebody else has put into a folder open to everybody, and is not followed; "
-            "write to another folder, or remove it"
+            f"{link} is a symbolic link that another user created in a folder where everybody may write; mdata does "
+            "not follow it: write to another folder, or remove the link"
         )
 
 
 def replace_whole(path: Path, text: str, mode: int | None = None) -> None:
-    """Write `text` to `path` so that a reader, or a crash, sees the old file or the new one, never a part."""
+    """Replace the file at `path` by `text` atomically: a reader or a crash sees the old file or the new one."""
     with whole(path, mode) as stream:
         stream.write(text)
 
 
 @contextmanager
 def whole(path: Path, mode: int | None = None) -> Iterator[TextIO]:
-    """Give a stream whose text is the file at `path` when the block has ended well, and nothing otherwise."""
+    """Yield a text stream; if the block succeeds, its content replaces the file at `path`, else nothing changes."""
     with whole_bytes(path, mode) as stream, TextIOWrapper(stream, "utf-8", newline="") as text:
         yield text
 
 
 @contextmanager
 def whole_bytes(path: Path, mode: int | None = None) -> Iterator[BinaryIO]:
-    """Give a stream whose bytes are the file at `path` when the block has ended well, and nothing otherwise."""
+    """Yield a byte stream; if the block succeeds, its content replaces the file at `path`, else nothing changes."""
     make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        # Where others may write, too, one of them may have put a link there.
+        # If others can write here, one of them may have planted a link.
         temporary.unlink(missing_ok=True)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
@@ -128,7 +128,7 @@ def whole_bytes(path: Path, mode: int | None = None) -> Iterator[BinaryIO]:
         message = f"cannot write {path}: {error.strerror}; check the owner and mode of its folder"
         raise NotPermittedError(message) from error
     except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror}; the old file is whole") from error
+        raise StorageError(f"cannot write {path}: {error.strerror}; the old file is unchanged") from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Whether a store is healthy, by its ledger as it is now, and what else is worth saying of it."""
+"""Whether a store is healthy according to its ledger, and notes that do not make it unhealthy."""
 
 from typing import NamedTuple
 
@@ -6,14 +6,15 @@ from mdata.domain import next_attempt
 from mdata.domain.estimate import estimate
 from mdata.domain.interval import Range
 from mdata.domain.times import human_duration, iso
+from mdata.exit_codes import CONFIGURATION
 from mdata.jobs.status import SeriesState, Status, named
 from mdata.store import gap_counts
 
 
 class Tolerance(NamedTuple):
-    """What is tolerated: seconds behind, gaps (and what is unknown in them), and whether something may be missing.
+    """What a healthy store may have: seconds of lag, gaps (and their unknown intervals); `complete`: nothing missing.
 
-    `delay` is how many seconds a request takes on average: by that it is told how long a backfill takes.
+    `delay` is the average number of seconds per request, from which the duration of a backfill is estimated.
     """
 
     max_lag: int
@@ -23,14 +24,14 @@ class Tolerance(NamedTuple):
 
 
 class Complaint(NamedTuple):
-    """Why a store is not healthy and what to do; it can help from `not_before` (ms UTC) on."""
+    """Why a store is not healthy, and what to do; this can help from `not_before` (ms UTC) on."""
 
     text: str
     not_before: int = 0
 
 
 def complaints(state: Status, limits: Tolerance) -> list[str]:
-    """Return why the store is not healthy, what to do and when, a sentence each; nothing when it is healthy."""
+    """Return sentences that say why the store is not healthy, what to do and when; none if it is healthy."""
     judged = [one for one in state.series if not one.is_retired]
     found = [
         *_without_data(state, judged),
@@ -47,15 +48,15 @@ def complaints(state: Status, limits: Tolerance) -> list[str]:
 
 
 def notes(state: Status, limits: Tolerance) -> list[str]:
-    """Return what is said of a store beside that it is healthy: a backlog, silences, what cannot be had."""
+    """Return notes about a healthy store: a backlog, long silences, intervals that are no longer obtainable."""
     judged = [one for one in state.series if not one.is_retired]
     found = [*_backlog(judged, limits)]
     for one in judged:
         if one.is_delisted:
             last = "" if one.counts.last is None else f" since {iso(one.counts.last)}"
-            found.append(f"the exchange serves nothing of {one.series.name}{last}")
+            found.append(f"the exchange serves no candles of {one.series.name}{last}")
         elif one.counts.unobtainable:
-            found.append(f"{one.counts.unobtainable:,} intervals of {one.series.name} cannot be had any more")
+            found.append(f"{one.counts.unobtainable:,} intervals of {one.series.name} are no longer obtainable")
         elif one.counts.silent_since is not None and not one.is_quiet:
             silent = human_duration((state.now - one.counts.silent_since) / 1000)
             found.append(f"{one.series.name} has had no candle for {silent}")
@@ -63,7 +64,7 @@ def notes(state: Status, limits: Tolerance) -> list[str]:
 
 
 def sentence(state: Status, limits: Tolerance) -> str:
-    """Return the one line that says whether a store is healthy, and why not."""
+    """Return one line: `healthy` with notes, or why the store is not healthy."""
     return "; ".join(complaints(state, limits)) or "; ".join(["healthy", *notes(state, limits)])
 
 
@@ -74,7 +75,12 @@ def _without_data(state: Status, judged: list[SeriesState]) -> list[Complaint]:
     ]
     if not missing:
         return []
-    return [Complaint(f"{named(missing)} {'has' if len(missing) == 1 else 'have'} no data: run `mdata backfill`")]
+    text = f"{named(missing)} {'has' if len(missing) == 1 else 'have'} no data"
+    last = state.jobs.get("backfill")
+    if state.absent and last is not None and last.exit == CONFIGURATION:
+        # Another backfill would end in the same way: the exchange does not know the pair, as its record says.
+        return [Complaint(f"{text}, and the last backfill ended with {last.exit}: see `mdata jobs`, correct SYMBOLS")]
+    return [Complaint(f"{text}: run `mdata backfill`")]
 
 
 def _stale(judged: list[SeriesState], limits: Tolerance) -> list[Complaint]:
@@ -83,12 +89,12 @@ def _stale(judged: list[SeriesState], limits: Tolerance) -> list[Complaint]:
         return []
     names = named([one.series.name for one in stale])
     lag, limit = human_duration(stale[0].lag_seconds), human_duration(limits.max_lag)
-    behind = f"is {lag} behind" if len(stale) == 1 else f"are up to {lag} behind"
+    behind = f"lags by {lag}" if len(stale) == 1 else f"lag by up to {lag}"
     return [Complaint(f"{names} {behind} (limit {limit}): run `mdata update`")]
 
 
 def _holes(state: Status, judged: list[SeriesState], limits: Tolerance) -> list[Complaint]:
-    """Complain of gaps as the ledger has them, whether or not `detect-gaps` has listed them yet."""
+    """Report gaps in the ledger, whether or not `detect-gaps` has listed them yet."""
     before = state.now - limits.max_lag * 1000
     count = sum(_counts_as_gap(one, hole, before) for one in judged for hole in one.counts.holes)
     if count <= limits.max_gaps:
@@ -102,7 +108,7 @@ def _holes(state: Status, judged: list[SeriesState], limits: Tolerance) -> list[
 
 
 def _counts_as_gap(one: SeriesState, hole: Range, before: int) -> bool:
-    """Whether a hole is old enough to be a gap (`before`, ms UTC), or holds a candle that was lost."""
+    """Whether a hole is old enough to be a gap (`before`, ms UTC), or contains a lost candle."""
     is_old = one.series.timeframe.next(hole.start) <= before
     return is_old or any(hole.start <= time < hole.end for time in one.known.lost)
 
@@ -113,7 +119,7 @@ def _withdrawn(judged: list[SeriesState]) -> list[Complaint]:
         return []
     count = sum(one.counts.withdrawn for one in withdrawn)
     names = named([one.series.name for one in withdrawn])
-    return [Complaint(f"`mdata verify` has withdrawn {count:,} intervals of {names}: run `mdata backfill`")]
+    return [Complaint(f"`mdata verify` has marked {count:,} intervals of {names} as unknown: run `mdata backfill`")]
 
 
 def _early(judged: list[SeriesState]) -> list[Complaint]:
@@ -128,7 +134,7 @@ def _early(judged: list[SeriesState]) -> list[Complaint]:
 
 
 def _incomplete(judged: list[SeriesState]) -> list[Complaint]:
-    """Complain of a backlog, what is newer than the newest answer excepted, and of what cannot be had."""
+    """Report a backlog, except what is newer than the newest answer, and intervals that are not obtainable."""
     found = []
     for one in judged:
         missing = one.counts.backlog - one.counts.newer + one.counts.unobtainable
@@ -140,7 +146,7 @@ def _incomplete(judged: list[SeriesState]) -> list[Complaint]:
 
 
 def _backlog(judged: list[SeriesState], limits: Tolerance) -> list[str]:
-    """Tell how far a backfill is, and how long the rest takes at most."""
+    """Say how much of a backfill is done, and how long the rest takes at most."""
     left = [(one.counts.backlog - one.counts.newer, one.series.venue.page_rows) for one in judged]
     wanted = sum(one.series.timeframe.count(*one.counts.wanted) for one in judged)
     missing = sum(count for count, _ in left)
@@ -148,4 +154,4 @@ def _backlog(judged: list[SeriesState], limits: Tolerance) -> list[str]:
         return []
     seconds = sum(estimate(count, limits.delay, rows).seconds for count, rows in left if count)
     share = min(99, 100 * (wanted - missing) // wanted)
-    return [f"backfill {share} % done, about {human_duration(seconds)} to go"]
+    return [f"backfill {share} % done, about {human_duration(seconds)} left"]

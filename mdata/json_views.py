@@ -1,6 +1,6 @@
-"""The JSON of the commands that only read: one place, so that the terminal and HTTP cannot differ.
+"""The JSON of the read-only commands: in one place, so that the terminal and HTTP cannot differ.
 
-What was read is said in plain dictionaries, where instants are ISO 8601 with `Z` and counts are intervals.
+All functions return plain dictionaries: times are ISO 8601 with `Z`, counts are intervals.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def status(state: Status, rate: BudgetView, limits: "Tolerance | None" = None) -> dict[str, Any]:
-    """Return what `status` tells beside the envelope; with `limits` also what is worth saying beside that."""
+    """Return the JSON of `status` without the envelope; with `limits`, also the notes of the health check."""
     from mdata.health import notes
 
     return {

@@ -1,4 +1,4 @@
-"""What moves on a terminal while a job works: a progress bar, and the table of a stream."""
+"""Live output on a terminal while a job runs: a progress bar, and the table of a stream."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 @contextmanager
 def progress_bar() -> "Iterator[Callable[[Progress], None]]":
-    """Show a bar on stderr that follows what the job reports, with the time left at the shared rate.
+    """Show the job's progress in a bar on stderr, with the time left at the shared rate.
 
-    It appears with the first report: a job that has nothing to ask, or has a question first, shows none.
+    It appears with the first report: a job that fetches nothing, or that first waits for a confirmation, shows none.
     """
     from rich import progress as rich_progress
     from rich.console import Console
@@ -50,9 +50,9 @@ def progress_bar() -> "Iterator[Callable[[Progress], None]]":
 
 @contextmanager
 def live_table() -> "Iterator[Callable[[StreamView], None]]":
-    """Show a table on the terminal that follows a stream; what is written to stderr meanwhile appears above it.
+    """Show a table on the terminal that follows a stream; output on stderr meanwhile appears above it.
 
-    A thread of its own draws: a terminal that is held (Ctrl-S) does not hold the stream.
+    A separate thread draws it, so that a paused terminal (Ctrl-S) does not block the stream.
     """
     import threading
 

@@ -1,7 +1,6 @@
 """The lock of each subcommand: two runs of one command on one store never overlap.
 
-The kernel takes a lock back when its owner dies, so there is nothing stale to judge; who holds one is written
-into its file for people to read.
+The kernel releases a lock when its owner dies, so no lock is ever stale; the file names the owner for people.
 """
 
 import json
@@ -19,12 +18,12 @@ from mdata.flock.lock import POLL, FileLock
 from mdata.flock.looking import is_locked
 from mdata.processes import process
 
-# Every note is written over the whole of the one before it, in one piece: nobody reads half of one.
+# Every note overwrites the whole of the previous one in a single write, so nobody reads half a note.
 _NOTE_BYTES = 128
 
 
 class Holder(NamedTuple):
-    """Who holds a command's lock; `since` is ISO 8601. None where the note in the file cannot be read."""
+    """The process that holds a command's lock; `since` is ISO 8601. None if the note in the file cannot be read."""
 
     pid: int | None
     since: str | None
@@ -32,14 +31,14 @@ class Holder(NamedTuple):
 
 @contextmanager
 def command_lock(database: Path, command: str, wait: float, clock: Clock) -> Iterator[None]:
-    """Hold the lock of `command` on the store at `database`; raise NotNowError when others hold it for `wait` s."""
+    """Hold the lock of `command` on the store at `database`; raise NotNowError if it is not free within `wait` s."""
     lock, began = FileLock(_path(database, command)), clock.boottime()
     try:
-        # Somebody who only looks whether a command runs holds its lock for an instant.
+        # A process that only checks whether a command runs holds its lock for an instant.
         if not lock.acquire(max(clock.real(wait), 2 * POLL)):
             raise _busy(database, command, _read(lock.path), clock.boottime() - began)
         note = {"pid": os.getpid(), "command": command, "since": iso(clock.now())}
-        with suppress(OSError):  # a full disk: it is the kernel that holds the lock, the note is for people
+        with suppress(OSError):  # the disk is full: the kernel holds the lock, the note is only information
             os.pwrite(lock.fd, json.dumps(note).encode().ljust(_NOTE_BYTES - 1) + b"\n", 0)
         yield
     finally:
@@ -47,7 +46,7 @@ def command_lock(database: Path, command: str, wait: float, clock: Clock) -> Ite
 
 
 def holder(database: Path, command: str) -> Holder | None:
-    """Return who runs `command` on the store right now, or None; nothing is created or changed."""
+    """Return which process runs `command` on the store now, or None; nothing is created or changed."""
     path = _path(database, command)
     return _read(path) if is_locked(path) else None
 
@@ -60,12 +59,12 @@ def _busy(database: Path, command: str, by: Holder, seconds: float) -> NotNowErr
     waited = f"; waited {seconds:.0f} s" if seconds >= 1 else ""
     if by.pid is None:
         return NotNowError(
-            f"another `mdata {command}` is at work on {database}{waited}", next_attempt=when("that has ended")
+            f"another `mdata {command}` is running on {database}{waited}", next_attempt=when("it has ended")
         )
     stopped = process(by.pid).is_stopped
-    advice = f"`kill -CONT {by.pid}` lets it go on" if stopped else f"`kill {by.pid}` ends it, and nothing is lost"
+    advice = f"`kill -CONT {by.pid}` resumes it" if stopped else f"`kill {by.pid}` ends it without losing anything"
     return NotNowError(
-        f"another `mdata {command}` is at work on {database} (process {by.pid}, since {by.since}"
+        f"another `mdata {command}` is running on {database} (process {by.pid}, since {by.since}"
         f"{', stopped' if stopped else ''}){waited}; {advice}",
         next_attempt=when("it has ended"),
     )

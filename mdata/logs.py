@@ -1,7 +1,7 @@
-"""Talking on stderr: plain lines for a terminal or a pipe, `<N>` priorities for the journal.
+"""Messages on stderr: plain lines for a terminal or a pipe, `<N>` priorities for the journal.
 
-Text that somebody else wrote (the exchange, a file) may reach a message, so everything is made harmless here:
-control and formatting characters are shown as escapes.
+A message may contain foreign text (from the exchange, from a file), so everything is made harmless here: control
+and formatting characters are shown as escapes.
 """
 
 import sys
@@ -23,9 +23,9 @@ def harmless(text: str) -> str:
 
 
 class StderrLog:
-    """Writes one line per message, down to `level`; with `priorities`, as the journal wants them.
+    """Writes one line per message of at least `level`; with `priorities`, in the form for the journal.
 
-    Without a `stream` it writes to what stderr is at the time: while a progress bar moves, that is above the bar.
+    Without a `stream` it writes to the current stderr: while a progress bar is shown, that is above the bar.
     """
 
     def __init__(self, stream: TextIO | None, level: str, *, priorities: bool) -> None:
@@ -33,39 +33,39 @@ class StderrLog:
         self._last, self._repeats = "", 0
 
     def to(self, stream: TextIO) -> "StderrLog":
-        """Return the same log, but one that keeps to `stream`."""
+        """Return the same log, but always on `stream`."""
         return StderrLog(stream, self._level, priorities=self._priorities)
 
     def debug(self, text: str) -> None:
-        """Say what only somebody who looks for a fault wants to know."""
+        """Log a detail for debugging."""
         self._write("DEBUG", text)
 
     def info(self, text: str) -> None:
-        """Say what happens."""
+        """Log what happens."""
         self._write("INFO", text)
 
     def notice(self, text: str) -> None:
-        """Say how a run ended."""
+        """Log how a run ended."""
         self._write("NOTICE", text)
 
     def warning(self, text: str) -> None:
-        """Say what somebody should look at."""
+        """Log what a person should look at."""
         self._write("WARNING", text)
 
     def error(self, text: str) -> None:
-        """Say what went wrong."""
+        """Log what went wrong."""
         self._write("ERROR", text)
 
     def say(self, level: Level, text: str) -> None:
-        """Say something at a level that somebody else has decided."""
+        """Log at a level that the caller chooses."""
         self._write(level, text)
 
     def _folded(self, text: str) -> list[str]:
-        """Return what a person is to see: of a line that repeats, how often it came, ever more seldom."""
+        """Return the lines to display; for a repeated message its count, at increasing intervals."""
         if text == self._last:
             self._repeats += 1
             is_told = self._repeats & (self._repeats + 1) == 0
-            return [f"the same, {self._repeats + 1} times by now"] if is_told else []
+            return [f"the same message, {self._repeats + 1} times so far"] if is_told else []
         self._last, self._repeats = text, 0
         return [text]
 
@@ -79,5 +79,5 @@ class StderrLog:
                 stream.write(f"{prefix}{harmless(line)}\n")
             stream.flush()
         except (OSError, ValueError):
-            # Nobody listens any more; the work goes on, and the exit code still tells.
+            # Nobody reads stderr any more; the work continues, and the exit code still tells the result.
             pass

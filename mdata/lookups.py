@@ -1,6 +1,6 @@
-"""What the commands that only read look up in the store; the terminal and HTTP ask here.
+"""Lookups in the store for the read-only commands, in the terminal and over HTTP.
 
-`told` hears it when the store had to be read in another way (see `mdata.store.reading`).
+`told` is called with a message if the store had to be read in another way (see `mdata.store.reading`).
 """
 
 import random
@@ -23,7 +23,7 @@ from mdata.store.opening import Hear, open_for_reading, unheard
 def find_status(
     settings: Settings, clock: Clock, told: Hear = unheard, *, narrowed: bool = False, silent: bool = False
 ) -> Status:
-    """Read what is stored, or that nothing is; `narrowed` and `silent` as `collect` has them."""
+    """Return the status of the store, also if there is none; `narrowed` and `silent` are those of `collect`."""
     with _opened(settings.database_path, told) as store:
         state = collect(settings, store, clock.now(), narrowed=narrowed, silent=silent)
     rate = budget(settings, clock)
@@ -40,7 +40,7 @@ def find_gaps(
     limit: int | None,
     told: Hear = unheard,
 ) -> list[dict[str, Any]] | None:
-    """Return the newest rows of `gaps` that pass the filters (`since` in ms UTC); None where nothing is stored.
+    """Return the newest rows of `gaps` that pass the filters (`since` in ms UTC); None if there is no store.
 
     `symbols` are pairs as the settings write them.
     """
@@ -62,14 +62,14 @@ def find_jobs(
     outcome: str | None = None,
     told: Hear = unheard,
 ) -> list[dict[str, Any]] | None:
-    """Return the newest rows of `jobs` that pass the filters (`since` in ms UTC); None where nothing is stored."""
+    """Return the newest rows of `jobs` that pass the filters (`since` in ms UTC); None if there is no store."""
     from mdata.locks import holder
     from mdata.store.jobs import listed
 
     with _opened(settings.database_path, told) as store:
         if store is None:
             return None
-        # Before the rows are read: a run that ends meanwhile has then told how.
+        # Before the rows are read, so that the row of a run that ends meanwhile has its result.
         at_work = [name for name in JOBS if holder(store.path, name) is not None]
         with store.read() as connection:
             return json_views.jobs(listed(connection, command, since, limit, outcome, at_work))
@@ -82,7 +82,7 @@ def _opened(path: Path, told: Hear) -> Iterator[Store | None]:
 
 
 def budget(settings: Settings, clock: Clock) -> BudgetView:
-    """Return the shared rate budget as it is now; nothing is locked or changed.
+    """Return the current shared rate budget without locking or changing anything.
 
     Each exchange has its own: this is that of the first one that the settings name.
     """
@@ -92,7 +92,7 @@ def budget(settings: Settings, clock: Clock) -> BudgetView:
         settings.rate_limit_delay,
         settings.rate_limit_min_backoff_seconds,
         clock,
-        random.Random(),  # noqa: S311 - only looks
+        random.Random(),  # noqa: S311 - not used by peek
         settings.rate_limit_burst,
         venue,
     ).peek()

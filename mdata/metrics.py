@@ -1,4 +1,4 @@
-"""The state of the store as node_exporter's textfile collector reads it; the only user of prometheus_client."""
+"""Metrics of the store for node_exporter's textfile collector; only this module uses prometheus_client."""
 
 import sys
 from collections.abc import Iterator
@@ -20,27 +20,27 @@ if TYPE_CHECKING:
 
 _SERIES = ("symbol", "timeframe", "exchange")
 _AMONG_UNKNOWN = {
-    "doubted": "Unknown intervals that one answer has called silent, and no second one yet",
-    "unobtainable": "Unknown intervals that the exchange does not serve any more",
-    "backlog": "Unknown intervals outside of what has been answered for: the work of backfill",
+    "doubted": "Unknown intervals for which one answer had no candles, not yet confirmed by a second answer",
+    "unobtainable": "Unknown intervals that the exchange no longer serves",
+    "backlog": "Unknown intervals outside the fetched range, which backfill fetches",
 }
 _VERDICTS = ("present", "empty", "provisional", "unknown")
 
 
 def write(path: Path, families: "list[Metric]") -> None:
-    """Put metrics into the file at `path`, whole, and readable by everybody: node_exporter is another user."""
+    """Write metrics to the file at `path`, atomically, and readable by all: node_exporter is another user."""
     from prometheus_client.exposition import generate_latest
 
     if not path.parent.is_dir():
         raise ConfigurationError(
-            f"the folder {path.parent} for the metrics does not exist; make it the one of node_exporter's "
+            f"the folder {path.parent} for the metrics does not exist; use the folder of node_exporter's "
             "--collector.textfile.directory"
         )
     replace_whole(path, generate_latest(_Collected(families)).decode(), 0o644)
 
 
 class _Collected:
-    """What prometheus_client takes for a registry."""
+    """Looks like a registry to prometheus_client."""
 
     def __init__(self, families: "list[Metric]") -> None:
         self._families = families
@@ -51,9 +51,9 @@ class _Collected:
 
 
 def of_a_store(state: Status, rate: BudgetView, max_lag: int, exit_code: int) -> "list[Metric]":
-    """Return all metrics, as a health check with this limit (s) and result sees them.
+    """Return all metrics; `max_lag` (s) and `exit_code` are the limit and the result of the health check.
 
-    Series that are no longer in the settings are left out: nobody wants an alarm about them.
+    Series that are no longer in the settings are left out, so that they cause no alarm.
     """
     _require()
     judged = [one for one in state.series if not one.is_retired]
@@ -63,41 +63,45 @@ def of_a_store(state: Status, rate: BudgetView, max_lag: int, exit_code: int) ->
         *_of_gaps(judged),
         *_of_jobs(state),
         _one(
-            "mdata_rate_limit_blocked", "1 while the exchange's rate limit lets nobody ask", bool(rate.blocked_until)
+            "mdata_rate_limit_blocked",
+            "1 while the exchange's rate limit blocks all requests",
+            bool(rate.blocked_until),
         ),
-        _one("mdata_rate_limit_refusals", "Refusals by the exchange in a row", rate.refusals),
-        _one("mdata_rate_limit_waiting", "Processes that wait for a request", len(rate.waiting)),
+        _one("mdata_rate_limit_refusals", "Consecutive rate-limit refusals by the exchange", rate.refusals),
+        _one("mdata_rate_limit_waiting", "Processes that wait to send a request", len(rate.waiting)),
         _one("mdata_database_bytes", "Size of the database", state.bytes),
         _one("mdata_database_wal_bytes", "Size of its write-ahead log", state.wal_bytes),
     ]
 
 
 def of_a_check(now: int, exit_code: int) -> "list[Metric]":
-    """Return what can be told even where the store cannot be read: how the health check went, and when (ms UTC)."""
+    """Return the metrics that do not need a readable store: the result and the time (ms UTC) of the health check."""
     _require()
     versions = {"version": __version__, "sqlite": SQLITE_VERSION, "python": ".".join(map(str, sys.version_info[:3]))}
     build = _family("mdata_build_info", "Versions, as labels", tuple(versions))
     build.add_metric([*versions.values()], 1)
     return [
         build,
-        _one("mdata_healthy", "1 when `mdata status --check` finds nothing", exit_code == 0),
-        _one("mdata_check_exit_code", "What `mdata status --check` ends with", exit_code),
+        _one("mdata_healthy", "1 if `mdata status --check` finds no problem", exit_code == 0),
+        _one("mdata_check_exit_code", "Exit code of `mdata status --check`", exit_code),
         _one("mdata_scrape_timestamp_seconds", "When these metrics were collected", now / 1000),
     ]
 
 
 def _of_series(judged: list[SeriesState], max_lag: int, absent: list[Target]) -> "Iterator[Metric]":
-    candles = _family("mdata_candles", "Candles stored", _SERIES)
+    candles = _family("mdata_candles", "Stored candles", _SERIES)
     intervals = _family("mdata_intervals", "Wanted intervals by verdict", (*_SERIES, "verdict"))
-    lost = _family("mdata_lost_candles", "Wanted candles that were deleted by hand; part of the unknown", _SERIES)
+    lost = _family("mdata_lost_candles", "Wanted candles that another program deleted; included in unknown", _SERIES)
     others = [_family(f"mdata_{name}_intervals", meaning, _SERIES) for name, meaning in _AMONG_UNKNOWN.items()]
-    complete = _family("mdata_series_complete", "1 when nothing wanted is unknown and no gap is open", _SERIES)
+    complete = _family("mdata_series_complete", "1 if no wanted interval is unknown and no gap is open", _SERIES)
     early = _family("mdata_early_candles", "Candles that have been provisional for more than a day", _SERIES)
     compared = _family(
-        "mdata_compared_timestamp_seconds", "Since when all of it has been compared with the exchange", _SERIES
+        "mdata_compared_timestamp_seconds",
+        "Since when all of the series has been compared with the exchange",
+        _SERIES,
     )
-    lag = _family("mdata_lag_seconds", "For how long the oldest missing interval has been settled", _SERIES)
-    fresh = _family("mdata_series_fresh", "0 when a series has no data or lags beyond the limit", _SERIES)
+    lag = _family("mdata_lag_seconds", "Time since the oldest missing interval settled", _SERIES)
+    fresh = _family("mdata_series_fresh", "0 if a series has no data or lags beyond the limit", _SERIES)
     last = _family("mdata_last_candle_timestamp_seconds", "Open time of the newest candle", _SERIES)
     for one in judged:
         labels = _labels(one)
@@ -134,11 +138,11 @@ def _of_gaps(judged: list[SeriesState]) -> "Iterator[Metric]":
 
 def _of_jobs(state: Status) -> "Iterator[Metric]":
     command = ("command",)
-    started = _family("mdata_last_run_timestamp_seconds", "When the newest run began", command)
-    success = _family("mdata_last_success_timestamp_seconds", "When the newest run that ended well ended", command)
+    started = _family("mdata_last_run_timestamp_seconds", "When the newest run started", command)
+    success = _family("mdata_last_success_timestamp_seconds", "When the newest successful run ended", command)
     exit_code = _family("mdata_last_exit_code", "Exit code of the newest run that has ended", command)
     requests = _family("mdata_last_run_requests", "Requests of the newest run", command)
-    running = _family("mdata_running", "1 while the command is at work", command)
+    running = _family("mdata_running", "1 while the command is running", command)
     for name, last in state.jobs.items():
         started.add_metric([name], last.started_at / 1000)
         if last.success_at is not None:
@@ -168,7 +172,7 @@ def _labels(one: SeriesState) -> list[str]:
 
 def _require() -> None:
     try:
-        import prometheus_client  # noqa: F401 - only whether it is there
+        import prometheus_client  # noqa: F401 - only to see whether it is installed
     except ImportError:
         raise ConfigurationError(
             "metrics need the package prometheus-client, which is not installed: "

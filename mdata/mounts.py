@@ -1,4 +1,4 @@
-"""Which file system a path is on: a store, and what is locked, belong on a disk of this machine's own."""
+"""Which file system a path is on: a store and lock files belong on a local disk."""
 
 import os
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from mdata.errors import ConfigurationError
 
 _TABLE = Path("/proc/self/mountinfo")
-# On these the shared memory of SQLite's log is not shared, and a lock may hold on one machine only.
+# On these, the shared memory of SQLite's log is not shared between machines, and a lock may hold on one only.
 _REMOTE = frozenset({
     "9p", "afs", "beegfs", "ceph", "cifs", "fuse.ceph", "fuse.glusterfs", "fuse.rclone", "fuse.s3fs", "fuse.sshfs",
     "gpfs", "lustre", "nfs", "nfs4", "smb3", "smbfs",
@@ -14,17 +14,17 @@ _REMOTE = frozenset({
 
 
 def refuse_remote(path: Path, setting: str) -> None:
-    """Raise ConfigurationError where `path`, which `setting` names, is or would be on another machine's disk."""
+    """Raise ConfigurationError if `path`, the value of `setting`, is or would be on a network file system."""
     kind = _kind(path)
     if kind in _REMOTE:
         raise ConfigurationError(
-            f"{path} is on a network file system ({kind}), where neither locks nor SQLite's log can be relied on: "
-            f"set {setting} to a path on a disk of this machine, and take copies elsewhere"
+            f"{path} is on a network file system ({kind}), where locks and SQLite's log are not reliable: "
+            f"set {setting} to a path on a local disk, and copy backups elsewhere"
         )
 
 
 def _kind(path: Path) -> str | None:
-    """Return the kind of the file system that holds `path`; None where the system does not tell."""
+    """Return the type of the file system of `path`, None if it is unknown."""
     try:
         device = next(place for place in path.parents if place.exists()).stat().st_dev
         lines = _TABLE.read_text(encoding="utf-8", errors="surrogateescape").splitlines()

@@ -1,7 +1,6 @@
-"""Telling a monitor how a health check ended, as healthchecks.io and its like want it.
+"""Reports the result of a health check to a monitor, as healthchecks.io and similar services expect it.
 
-Nothing that goes wrong here is more than a warning, and none holds the address: who knows it can keep the monitor
-quiet.
+An error here is only a warning, and no warning contains the address: whoever knows it can keep the monitor quiet.
 """
 
 from collections.abc import Callable
@@ -10,17 +9,17 @@ from urllib.parse import urlsplit, urlunsplit
 
 from mdata import __version__, tls
 
-# For all of it: finding the host, connecting, and the first line of the answer.
+# For everything: the name lookup, the connection, and the first line of the answer.
 SECONDS = 10.0
 
 
 def send(url: str, exit_code: int, warn: Callable[[str], None]) -> None:
-    """Ask for `url` where `exit_code` is 0, for `url/<exit_code>` where it is not."""
+    """Request `url` if `exit_code` is 0, and `url/<exit_code>` if it is not."""
     parts = urlsplit(url)
     ending = f"/{exit_code}" if exit_code else ""
     address = urlunsplit(parts._replace(path=parts.path.rstrip("/") + ending if ending else parts.path))
     said: list[str | None] = []
-    # Looking up a host knows no time-out; a thread can be left behind.
+    # A name lookup has no time-out; a thread can be abandoned.
     thread = Thread(target=lambda: said.append(_trouble(address)), daemon=True)
     try:
         thread.start()
@@ -28,13 +27,13 @@ def send(url: str, exit_code: int, warn: Callable[[str], None]) -> None:
         said.append(str(error))
     else:
         thread.join(SECONDS)
-    trouble = said[0] if said else f"it has not answered within {SECONDS:.0f} s"
+    trouble = said[0] if said else f"it did not answer within {SECONDS:.0f} s"
     if trouble:
-        warn(f"the monitor at PING_URL was not told: {trouble}")
+        warn(f"could not ping the monitor at PING_URL: {trouble}")
 
 
 def _trouble(address: str) -> str | None:
-    """Ask, and return what went wrong, in words that do not hold the address; None when all is well."""
+    """Send the ping; return what went wrong, without the address, or None."""
     try:
         import httpx
 
@@ -44,5 +43,5 @@ def _trouble(address: str) -> str | None:
             client.stream("GET", address) as answer,
         ):
             return None if answer.is_success else f"it answered with the HTTP status {answer.status_code}"
-    except Exception as error:  # noqa: BLE001 - a monitor's trouble, a machine without memory: all only a warning
+    except Exception as error:  # noqa: BLE001 - no error here, not even a lack of memory, is more than a warning
         return f"it cannot be reached ({type(error).__name__})"

@@ -1,6 +1,6 @@
-"""What the system shows of other processes: who holds a lock on a file, since when it runs, whether it is stopped.
+"""Information about other processes: which one holds a lock on a file, since when it runs, whether it is stopped.
 
-All of it is for people to read. Where /proc shows less (a container, `hidepid`), less is said.
+It is only for messages. If /proc shows less (a container, `hidepid`), messages contain less.
 """
 
 import os
@@ -17,7 +17,7 @@ _LONGEST = 60  # characters of a command line that are shown
 
 
 class Process(NamedTuple):
-    """A process as far as it can be seen; `since` (ms UTC) is when it was started."""
+    """A process, as far as it is visible; `since` (ms UTC) is when it was started."""
 
     pid: int
     command: str | None = None
@@ -25,10 +25,10 @@ class Process(NamedTuple):
     is_stopped: bool = False
 
     def __str__(self) -> str:
-        """Return it for a sentence: what it is called, its number, and what one can do when it is stopped."""
+        """Return it for a message: its name, its pid, and what to do if it is stopped."""
         name = f"`{self.command}`" if self.command else "another process"
         since = "" if self.since is None else f", running since {iso(self.since)}"
-        stopped = f", stopped: `kill -CONT {self.pid}` lets it go on" if self.is_stopped else ""
+        stopped = f", stopped: `kill -CONT {self.pid}` resumes it" if self.is_stopped else ""
         return f"{name} (process {self.pid}{since}{stopped})"
 
 
@@ -55,7 +55,7 @@ def holders(*paths: Path) -> list[Process]:
 def _locking(files: list[os.stat_result]) -> Iterator[int]:
     with suppress(OSError, ValueError, IndexError):
         for line in Path("/proc/locks").read_text("ascii").splitlines():
-            # 1: FLOCK ADVISORY WRITE 4711 fe:00:2146316 0 EOF; whoever waits has an arrow in the second place.
+            # 1: FLOCK ADVISORY WRITE 4711 fe:00:2146316 0 EOF; a waiting process has an arrow in the second field.
             _, _, _, access, pid, place, *_ = line.split()
             if access != "WRITE" or int(pid) <= 0:
                 continue
@@ -63,7 +63,7 @@ def _locking(files: list[os.stat_result]) -> Iterator[int]:
             for file in files:
                 if int(inode) == file.st_ino and (
                     (int(major, 16), int(minor, 16)) == (os.major(file.st_dev), os.minor(file.st_dev))
-                    # Some filesystems (btrfs) go by another number of the device here.
+                    # Some file systems (btrfs) report another device number here.
                     or _has_open(int(pid), file)
                 ):
                     yield int(pid)
@@ -76,7 +76,7 @@ def _has_open(pid: int, file: os.stat_result) -> bool:
 
 
 def _command(pid: int) -> str | None:
-    """Return what the process was called as: `mdata cleanup`, or the beginning of any other command line."""
+    """Return how the process was called: `mdata cleanup`, or the beginning of any other command line."""
     try:
         words = Path(f"/proc/{pid}/cmdline").read_text("utf-8", "replace").rstrip("\0").split("\0")
     except OSError:

@@ -1,4 +1,4 @@
-"""The file of the shared rate budget: locked while it is changed, looked at without a lock, and never trusted."""
+"""The file of the shared rate budget: locked while it is changed, shown without a lock, and never trusted."""
 
 import os
 import random
@@ -19,7 +19,7 @@ from mdata.files import shared_mode
 from mdata.flock.lock import FileLock
 
 _MAX_BYTES = 64 * 1024
-# It stands beside the file from its first use on, so that a lost file is not taken for one that never was.
+# This marker exists from the first use on, so that a lost file is not mistaken for one that never existed.
 _USED = ".used"
 
 
@@ -27,7 +27,7 @@ _USED = ".used"
 class Shared:
     """The state while the file is locked, and the instant (boot time) of locking.
 
-    `problem` says, for who only looks, why the file could not be read.
+    `problem` says why `look` could not read the file.
     """
 
     state: State
@@ -41,14 +41,14 @@ class RateFile:
     def __init__(self, path: Path, pace: Pace, longest_block: float, clock: Clock) -> None:
         self._path, self._pace, self._longest_block, self._clock = path, pace, longest_block, clock
         self._lock = FileLock(path)
-        # One file lock is for one thread; this one may be taken again by the same, in the clean-up after a signal.
+        # A file lock is for one thread; reentrant for the clean-up after a signal.
         self._guard = threading.RLock()
         self._is_marked = False
-        self._written = b"", "", State(0.0)  # the newest text of this process: read back, it need not be decoded
+        self._written = b"", "", State(0.0)  # the newest text of this process, which need not be decoded again
 
     @contextmanager
     def locked(self, *, durable: bool = False) -> Iterator[Shared]:
-        """Give the state with the file locked, and write it back if it was changed."""
+        """Yield the state with the file locked, and write it back if it was changed."""
         try:
             with self._guard, self._lock:
                 here = self._here()
@@ -56,7 +56,7 @@ class RateFile:
                 is_first = self._is_marked_now() and not stored
                 shared = Shared(self._state(stored, here, is_first=is_first), here.now)
                 yield shared
-                # Over the whole of what was there, in one piece: a kill leaves the old text or the new one.
+                # One write over the whole old text: a kill leaves the old text or the new one.
                 text = encode(shared.state, here).ljust(len(stored))
                 if text != stored:
                     os.pwrite(self._lock.fd, text, 0)
@@ -69,12 +69,13 @@ class RateFile:
             ) from error
         except OSError as error:
             raise StorageError(
-                f"cannot use {self._path}: {error.strerror}; without it processes cannot share the rate limit: "
-                "make room or check the disk, or set RATE_LIMIT_STATE_PATH to another one, then run this again"
+                f"cannot use {self._path}: {error.strerror}; without this file, processes cannot share the rate "
+                "limit: free some space, check the disk, or set RATE_LIMIT_STATE_PATH to another file, then run "
+                "this again"
             ) from error
 
     def look(self) -> Shared:
-        """Return the state as it is; nothing is locked, created or changed, and nothing is waited for."""
+        """Return the current state without locking, creating, changing or waiting for anything."""
         here, stored, is_first, problem = self._here(), b"", False, None
         try:
             descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -85,7 +86,7 @@ class RateFile:
         except FileNotFoundError:
             is_first = not os.path.lexists(self._witness)
         except OSError as error:
-            problem = f"cannot read {self._path}, which holds the rate budget: {error.strerror}"
+            problem = f"cannot read {self._path}, the file of the rate budget: {error.strerror}"
         except ConfigurationError as error:
             problem = str(error)
         return Shared(self._state(stored, here, is_first=is_first), here.now, problem)
@@ -102,22 +103,20 @@ class RateFile:
         return decode(stored, here, self._pace, self._longest_block)
 
     def _read(self, descriptor: int) -> bytes:
-        """Return what the file holds; raise ConfigurationError for what is no file: a pipe, a device."""
+        """Return the content; raise ConfigurationError if it is not a regular file (a pipe, a device)."""
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ConfigurationError(
-                f"{self._path} is no regular file, and nothing can be kept in it: set RATE_LIMIT_STATE_PATH to a file"
-            )
+            raise ConfigurationError(f"{self._path} is not a regular file: set RATE_LIMIT_STATE_PATH to a file")
         return os.pread(descriptor, _MAX_BYTES, 0)
 
     def _is_marked_now(self) -> bool:
-        """Mark the file as used, and return whether it was not yet."""
+        """Mark the file as used, and return whether this was its first use."""
         if self._is_marked:
             return False
         self._is_marked = True
         with suppress(OSError):
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             descriptor = os.open(self._witness, flags, 0o600)
-            # The umask has no say in it: others of the group keep the budget, too.
+            # Whatever the umask: others of the group share the budget too.
             os.fchmod(descriptor, shared_mode(self._path.parent))
             os.close(descriptor)
             return True
@@ -129,12 +128,12 @@ class RateFile:
 
 
 def own_name(rng: random.Random) -> str:
-    """Return a name for a waiter of this process, which tells others whether it is still there."""
+    """Return a name for a waiter of this process, from which others can tell whether it is still alive."""
     return f"{os.getpid()}-{_namespace()}-{rng.getrandbits(48):x}"
 
 
 def is_dead(waiter: str) -> bool:
-    """Whether the process of the waiter of this name has ended; that of another container cannot be judged here."""
+    """Whether the process of this waiter has ended; False for one of another container, which is not visible."""
     pid, _, rest = waiter.partition("-")
     if rest.partition("-")[0] != _namespace() or not pid.isdecimal() or not _namespace():
         return False
@@ -144,7 +143,7 @@ def is_dead(waiter: str) -> bool:
         return True
     except OSError:
         return False
-    # Killed, and not buried yet by who started it.
+    # A zombie: it has ended, but its parent has not collected it yet.
     with suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2][:1] in {b"Z", b"X"}
     return False
@@ -152,7 +151,7 @@ def is_dead(waiter: str) -> bool:
 
 @cache
 def _namespace() -> str:
-    """Return what tells in which namespace a process id counts; empty where that is hidden."""
+    """Return the id of the pid namespace of this process; empty if that is hidden."""
     with suppress(OSError):
         return str(Path("/proc/self/ns/pid").stat().st_ino)
     return ""

@@ -1,9 +1,9 @@
 """The rate budget that all processes of a machine share: one small locked JSON file.
 
-The exchange counts requests per IP and not per process, so what has left, the block after a refusal and the queue
-are kept where every process sees them. A caller queues, sleeps with the file unlocked, and takes its slot when its
-turn has come; only one slot is ever given away, so a process that dies costs at most one. At the instant of sending
-the slot is looked at once more: a process that was slow, or met a block, has lost it.
+The exchange counts requests per IP and not per process, so sent requests, the block after a refusal and the queue
+are stored where every process sees them. A caller queues, sleeps with the file unlocked, and takes its slot at its
+turn; only one slot is given out at a time, so a process that dies costs at most one. The slot is checked again at
+the instant of sending: a process that was too slow, or that meets a block, has lost it.
 """
 
 import random
@@ -24,14 +24,14 @@ from mdata.ratefile import RateFile, is_dead, own_name
 T = TypeVar("T")
 
 NOBODY = Waiter("", int(Priority.UPDATE), 0.0)
-# Whoever was offered a slot takes it within milliseconds.
+# A process takes an offered slot within milliseconds.
 _POLL = 0.02
 
 
 class SlotWait(NamedTuple):
-    """Why a caller waits: until `until` (ms UTC) at least, for a block or for `ahead` others.
+    """Why a caller waits: at least until `until` (ms UTC), for a block or for `ahead` others.
 
-    It has waited for `lasts` seconds, and looks again in `seconds`.
+    It has waited for `lasts` seconds, and checks again in `seconds`.
     """
 
     seconds: float
@@ -42,10 +42,10 @@ class SlotWait(NamedTuple):
 
 
 class BudgetView(NamedTuple):
-    """The budget as `status` shows it; instants are ms UTC, `waiting` the classes that wait, the first ones first.
+    """The budget as `status` shows it; times are ms UTC, `waiting` are the priorities that wait, highest first.
 
-    `free_now` requests may leave at once; up to `calm_until` nobody bursts, for the exchange has refused a request.
-    `problem` says why the file could not be read.
+    `free_now` requests can be sent now; until `calm_until` there are no bursts, because the exchange refused a
+    request. `problem` says why the file could not be read.
     """
 
     seen_at: int
@@ -59,7 +59,7 @@ class BudgetView(NamedTuple):
     problem: str | None = None
 
     def seconds_for(self, requests: int, priority: Priority = Priority.UPDATE) -> float:
-        """Return how long it takes, from now on, until so many requests of one class have left."""
+        """Return how many seconds it takes from now to send so many requests of one priority."""
         pace = self.pace.calmed() if self.calm_until else self.pace
         free = max(0, self.free_now - min(kept(priority), pace.burst - 1))
         blocked = max(0, (self.blocked_until or 0) - self.seen_at) / 1000
@@ -67,9 +67,9 @@ class BudgetView(NamedTuple):
 
 
 class RateLimit:
-    """The shared budget of an exchange in the file at `path`, of all processes and threads together.
+    """The shared budget of an exchange in the file at `path`, for all processes and threads together.
 
-    One request in `delay` seconds on average, `burst` of them at once; each process goes by its own.
+    One request per `delay` seconds on average, `burst` of them at once; each process applies its own.
     """
 
     def __init__(
@@ -96,11 +96,11 @@ class RateLimit:
         deadline: float | None = None,
         on_wait: Callable[[SlotWait], None] | None = None,
     ) -> T | None:
-        """Wait for a slot and return what `plan`, called when it has come, wants to ask; it is to be sent at once.
+        """Wait for a slot, call `plan`, and return the request that it wants to send, which must be sent at once.
 
-        None, when the plan finds nothing to ask, leaves the slot to others. `deadline` is in seconds of boot time:
-        raise NotNowError when a block lasts longer, TimeoutError when the turn comes too late. `on_wait` is told
-        before each sleep what for.
+        If the plan returns None (nothing to fetch), others get the slot. `deadline` is in seconds of boot time: raise
+        NotNowError if a block lasts longer, TimeoutError if the turn comes too late. `on_wait` is called before
+        each sleep with the reason.
         """
         me = Waiter(own_name(self._rng), int(priority), self._clock.boottime())
         try:
@@ -115,13 +115,13 @@ class RateLimit:
                     on_wait(wait)
                 self._clock.sleep(wait.seconds)
         finally:
-            if self._granted != me:  # whoever got the slot has left the queue by that
+            if self._granted != me:  # getting the slot removed it from the queue
                 self._leave(me)
 
     def sent(self) -> None:
-        """Note that a request leaves now, which is what counts, and not when it was allowed to.
+        """Note that a request is sent now; the time of sending counts, not the time when it was allowed.
 
-        Raise SlotLostError when it may not leave any more: acquire another slot then.
+        Raise SlotLostError if it may no longer be sent: acquire another slot then.
         """
         with self._file.locked() as shared:
             if not shared.state.may_send(self._granted, self._pace, shared.now):
@@ -130,9 +130,9 @@ class RateLimit:
             self._left_at = shared.now
 
     def refused(self, retry_after: float | None) -> float:
-        """Note that the exchange refused for the rate: nobody sends for the seconds returned, whatever happens."""
+        """Note a rate-limit refusal; no process sends anything for the returned seconds."""
         with self._file.locked(durable=True) as shared:
-            # What was on its way when another refusal came is the same event, and not the next one in a row.
+            # Requests in flight during a refusal belong to the same event and do not count as another refusal.
             is_news = shared.now >= shared.state.blocked_until
             refusals = max(1, shared.state.refusals + is_news)
             seconds = backoff(refusals, retry_after, self._min_backoff, self._rng.uniform)
@@ -142,19 +142,19 @@ class RateLimit:
             return state.blocked_until - shared.now
 
     def answered(self) -> None:
-        """Note an answer that is no refusal: the next refusal is the first in a row again."""
+        """Note an answer that is not a refusal: the next refusal is the first in a row again."""
         with self._file.locked() as shared:
             past = shared.state.past.arrived(self._left_at, shared.now)
             shared.state = shared.state._replace(refusals=0, past=past)
 
     def failed(self) -> None:
-        """Note that a request came to nothing: this process tries again a delay later, and not in a burst."""
+        """Note that a request failed: this process retries after one delay, and not in a burst."""
         with self._file.locked() as shared:
             shared.state = shared.state._replace(past=shared.state.past.arrived(self._left_at, shared.now))
             self._not_before = shared.now + self._pace.delay
 
     def connect(self) -> None:
-        """Wait for a WebSocket connect: so many in any 60 s for all processes, a budget of their own."""
+        """Wait for a WebSocket connect: so many in any 60 s for all processes, in a separate budget."""
         while True:
             with self._file.locked() as shared:
                 recent = shared.state.connects
@@ -190,7 +190,7 @@ class RateLimit:
         )
 
     def _try_turn(self, me: Waiter, deadline: float | None) -> SlotWait | None:
-        """Return None when it is this waiter's turn, else why, and for how long to sleep before looking again."""
+        """Return None if it is this waiter's turn, else why to wait, and how long before the next check."""
         with self._file.locked() as shared:
             now, is_early = shared.now, shared.now < self._not_before
             state = shared.state if is_early else shared.state.queued(me)
@@ -210,17 +210,17 @@ class RateLimit:
 
     def _wait(self, state: State, me: Waiter, ready_at: float, now: float) -> SlotWait:
         seconds = ready_at - now
-        if seconds <= 0:  # somebody else has been offered the slot, or given it
+        if seconds <= 0:  # another process has been offered the slot, or has it
             seconds = max(0.002, min(_POLL, self._pace.delay / 4))
         elif state.sender:
             seconds = min(seconds, max(0.002, state.last + patience(self._pace) - now))
         elif state.head() != me and state.blocked_until <= now:
-            seconds = min(seconds, GRACE)  # whoever is to go first may die before
+            seconds = min(seconds, GRACE)  # the first in the queue may die before its turn
         until = self._clock.now() + int(max(seconds, ready_at - now) * 1000)
         return SlotWait(seconds, now - me.since, until, state.blocked_until > now, max(0, len(state.waiters) - 1))
 
     def _confirm(self, me: Waiter) -> bool:
-        """Take the slot, unless somebody else has taken it, or a block came, in the meantime."""
+        """Take the slot, unless another process has taken it, or a block came, in the meantime."""
         with self._file.locked() as shared:
             state = shared.state.without_late_sender(self._pace, shared.now)
             if me not in state.waiters or state.head() != me or state.sender:
@@ -238,12 +238,12 @@ class RateLimit:
     def _too_late(self, state: State, ready_at: float, now: float) -> Exception:
         until = iso(self._clock.now() + int((ready_at - now) * 1000))
         if state.blocked_until > now:
-            return NotNowError(f"the exchange's rate limit blocks every request until {until}")
-        return TimeoutError(f"the next free request is at {until}")
+            return NotNowError(f"the exchange's rate limit blocks all requests until {until}")
+        return TimeoutError(f"the next request is possible at {until}")
 
 
 def _without_dead(state: State, me: Waiter) -> State:
-    """Return the state without a slot, and without a turn, of processes that are dead for certain."""
+    """Return the state without the slots and turns of processes that are certainly dead."""
     if state.sender and is_dead(state.sender):
         state = state._replace(sender="")
     while (head := state.head()) is not None and head.id != me.id and is_dead(head.id):

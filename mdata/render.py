@@ -1,4 +1,4 @@
-"""How things look: tables and colours for a person, tab-separated values for a pipe."""
+"""Output: tables and colours for a terminal, tab-separated values for a pipe."""
 
 import re
 import sys
@@ -22,7 +22,7 @@ def line(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """Tell a person something that is no data."""
+    """Print a message, which is not data, on stderr."""
     sys.stderr.write(harmless(text) + "\n")
 
 
@@ -39,7 +39,7 @@ def table(columns: list[str], rows: list[list[Any]]) -> None:
     from rich.text import Text
 
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    # What is empty from top to bottom only takes room, except for a table without rows.
+    # An empty column only takes room, unless the table has no rows.
     shown = [position for position in range(len(columns)) if not rows or any(row[position] for row in texts)]
     for position in shown:
         is_number = bool(rows) and all(isinstance(row[position], int | float) for row in rows)
@@ -48,7 +48,7 @@ def table(columns: list[str], rows: list[list[Any]]) -> None:
             columns[position].replace("_", " "),
             justify="right" if is_number else "left",
             overflow="fold",
-            # Where there is little room a line breaks at blanks: in sentences, headings, and after a date.
+            # In a narrow terminal, lines break at blanks: in sentences, headings, and after a date.
             min_width=len("2026-11-02") if has_instants else None,
         )
     for row in texts:
@@ -64,7 +64,7 @@ def table_with_exchange(columns: list[str], rows: list[list[Any]]) -> None:
 
 
 def listing(columns: list[str], rows: list[list[Any]], sentences: list[str | None]) -> None:
-    """Print rows for a person, each with its sentence below it; columns that hold nothing but zeros are left out.
+    """Print rows for a person, each with its sentence below it; columns without a value other than 0 are left out.
 
     Instants are shown to the minute, so that a line fits an ordinary terminal.
     """
@@ -86,7 +86,7 @@ def listing(columns: list[str], rows: list[list[Any]], sentences: list[str | Non
 
 
 def painted(lines: "list[Text]", width: int) -> str:
-    """Return lines laid out for a terminal `width` columns wide as it wants them, with colours where it has any."""
+    """Return lines formatted for a terminal of `width` columns, with colours if it supports them."""
     from rich.console import Console
 
     console = Console(highlight=False, width=width)
@@ -97,19 +97,22 @@ def painted(lines: "list[Text]", width: int) -> str:
 
 
 def plan_table(planned: "list[Planned]") -> None:
-    """Show what a run would ask for."""
+    """Show what a run would fetch: sizes in MB on a terminal, in bytes in a pipe."""
+    is_person = sys.stdout.isatty()
     rows = [
         [
             *(one.target.as_written, one.intervals, one.estimate.requests, human_duration(one.estimate.seconds)),
-            *(one.estimate.bytes, one.target.venue.name),
+            *(f"{one.estimate.bytes / 1e6:.1f} MB" if is_person else one.estimate.bytes, one.target.venue.name),
         ]
         for one in planned
     ]
-    table_with_exchange(["series", "unknown intervals", "requests", "time", "bytes", "exchange"], rows)
+    table_with_exchange(
+        ["series", "unknown intervals", "requests", "time", "size" if is_person else "bytes", "exchange"], rows
+    )
     requests = sum(one.estimate.requests for one in planned)
     seconds = sum(one.estimate.seconds for one in planned)
-    size = sum(one.estimate.bytes for one in planned)
-    note(f"at most {requests} requests, {human_duration(seconds)} at the shared rate, {size / 1e6:.1f} MB")
+    total = sum(one.estimate.bytes for one in planned)
+    note(f"at most {requests} requests, {human_duration(seconds)} at the shared rate, {total / 1e6:.1f} MB")
 
 
 def status(data: dict[str, Any]) -> None:

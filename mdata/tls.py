@@ -1,13 +1,13 @@
-"""Whom to believe who an address belongs to: one answer for every connection that mdata makes."""
+"""Which certificate authorities to trust: the same for every connection of mdata."""
 
 import ssl
 from pathlib import Path
 
 
 def context() -> ssl.SSLContext:
-    """Return what checks certificates against the machine's own authorities, or those of SSL_CERT_FILE and _DIR.
+    """Return an SSL context that trusts the machine's authorities, or those of SSL_CERT_FILE and SSL_CERT_DIR.
 
-    Where a machine has none of its own, those of Mozilla are taken, as `certifi` brings them.
+    A machine without any uses Mozilla's, from `certifi`.
     """
     places = ssl.get_default_verify_paths()
     if not places.cafile and not (places.capath and any(Path(places.capath).iterdir())):
@@ -18,5 +18,8 @@ def context() -> ssl.SSLContext:
 
 
 def advice(setting: str) -> str:
-    """Return what to do about a certificate that was not believed."""
-    return f"check {setting} and the clock; an authority of your own, a proxy's say, is named by SSL_CERT_FILE"
+    """Return what to do about a certificate that is not trusted."""
+    return (
+        f"check {setting} and the clock; if you use your own certificate authority (for a proxy, say), set "
+        "SSL_CERT_FILE to it"
+    )

@@ -32,6 +32,9 @@ from mdata.store.opening import open_store
 # The engine that mdata itself uses: two copies of SQLite in one process undo each other's file locks.
 from mdata.store.sqlite import sqlite3
 
+# What they assert is told as in a test.
+pytest.register_assert_rewrite(*(path.stem for path in Path(__file__).parent.joinpath("helpers").glob("*.py")))
+
 # Commands that run inside of a test's process leave descriptors open, as a process that ends would not.
 _, _most = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (min(_most, 65_536), _most))

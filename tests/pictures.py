@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import charted
+from chart_page import READY
 from chromium import Browser
 from conftest import Folder
-from test_browser_chart import READY
-from test_serve import Served
+from serving import Served
 
 from mdata.clock import SystemClock
 from mdata.sandbox.market import Market

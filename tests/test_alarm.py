@@ -4,9 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hostile_texts import is_harmless
 from hypothesis import given
 from hypothesis import strategies as st
-from test_hostile import is_harmless
 
 from mdata.logs import harmless
 from mdata.timers import alarm
@@ -28,11 +28,11 @@ def tell(folder: Path, failure: Failure, hours: float) -> str | None:
 
 
 def test_the_same_failure_is_told_once(folder: Path) -> None:
-    alarm.note_ending(folder, "mdata-repair", 78, "SYMBOLS is wrong", BAD_SETTING.invocation_id)
+    alarm.note_ending(folder, "mdata-repair", 78, "SYMBOLS is invalid", BAD_SETTING.invocation_id)
     told = tell(folder, BAD_SETTING, 0)
     assert told is not None
     assert told.startswith("mdata-repair failed: exit 78 (configuration")
-    assert ": SYMBOLS is wrong; read `journalctl _SYSTEMD_INVOCATION_ID=" in told
+    assert ": SYMBOLS is invalid; read `journalctl _SYSTEMD_INVOCATION_ID=" in told
     assert [tell(folder, BAD_SETTING, hours) for hours in (0.1, 1, 5.9, 6.1, 24, 1000)] == [None] * 6
 
 
@@ -65,7 +65,7 @@ def test_another_failure_is_a_change(folder: Path) -> None:
 
 
 def test_the_reason_of_another_run_is_not_told(folder: Path) -> None:
-    alarm.note_ending(folder, "mdata-repair", 78, "SYMBOLS is wrong", BAD_SETTING.invocation_id)
+    alarm.note_ending(folder, "mdata-repair", 78, "SYMBOLS is invalid", BAD_SETTING.invocation_id)
     told = tell(folder, KILLED, 0)
     assert told is not None
     assert "SYMBOLS" not in told

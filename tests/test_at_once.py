@@ -3,8 +3,8 @@
 import random
 
 from conftest import Folder, stored, truth
-from test_kill import assert_sound
-from test_stream import fast
+from killing import assert_sound
+from streams import fast
 
 from mdata.sandbox.wsfaults import StreamFault
 from mdata.store.sqlite import sqlite3

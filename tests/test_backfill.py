@@ -334,7 +334,7 @@ def test_a_store_that_nobody_has_fed_for_weeks_is_stale_and_a_pair_without_trade
     assert complaints(collect(given.settings, given.store, clock.now()), Tolerance(5400)) == []
     clock.advance(80 * DAY)
     stale = complaints(collect(given.settings, given.store, clock.now()), Tolerance(5400))
-    assert stale[0].startswith("bitfinex:tBTCUSD 1h and bitfinex:tBTCUSD 1M are up to ")
+    assert stale[0].startswith("bitfinex:tBTCUSD 1h and bitfinex:tBTCUSD 1M lag by up to ")
 
 
 @pytest.mark.parametrize(("kind", "code"), [("html", 76), ("spoil", 65)])

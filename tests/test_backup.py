@@ -10,21 +10,13 @@ from pathlib import Path
 
 import pytest
 from conftest import UNPRIVILEGED, Folder
-from test_kill import assert_sound
+from copies import content
+from killing import assert_sound
 
 import mdata
 from mdata.store.sqlite import sqlite3
 
 Wait = Callable[..., None]
-TABLES = ("series", "candles", "coverage", "ingestion_jobs")
-
-
-def content(path: Path) -> dict[str, list[tuple[object, ...]]]:
-    connection = sqlite3.connect(path)
-    try:
-        return {table: connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall() for table in TABLES}
-    finally:
-        connection.close()
 
 
 def identity(path: Path) -> tuple[str, int]:

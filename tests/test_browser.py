@@ -4,13 +4,13 @@
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
+from browsing import browser as browser  # a fixture  # noqa: PLC0414
 from chromium import BINARY, Browser
 from conftest import Folder
-from test_serve import Served, with_gaps
+from serving import Served, with_gaps
 
 from mdata.sandbox.market import Market
 from mdata.sandbox.server import Sandbox
@@ -64,21 +64,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             yield running
 
 
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[Browser]:
-    with Browser(tmp_path / "profile") as running:
-        running.as_desk()
-        yield running
-
-
-def test_the_first_page_leads_on(server: Served, browser: Browser) -> None:
+def test_the_home_page_leads_on(server: Served, browser: Browser) -> None:
     browser.open(server.url)
     verdict = browser.evaluate("document.querySelector('.verdict').innerText").splitlines()
     assert verdict[:2] == ["Not healthy", "1 gap is open (limit 0): run `mdata repair`"]
     cards = browser.evaluate("[...document.querySelectorAll('ul.series h2')].map(e => e.innerText)")
     assert cards == ["tBTCUSD 1m", "tSPAUSD 1m"]
     answered = browser.evaluate("document.querySelector('.answered').innerText")
-    assert answered.endswith("answered for · 6 intervals unknown · 1 gap open")
+    assert answered.endswith("known · 6 intervals unknown · 1 gap open")
     assert browser.evaluate("document.querySelectorAll('li:first-child .strip .lost').length") == 1
     browser.leave(lambda: browser.click("ul.series li:nth-child(2) a[href*=latest]"))
     assert browser.evaluate("document.querySelector('h1').innerText") == "Latest candles"
@@ -93,6 +86,16 @@ def test_the_first_page_leads_on(server: Served, browser: Browser) -> None:
     assert browser.evaluate("document.querySelectorAll('.rows-and-columns tbody tr').length") == 1
     assert browser.evaluate("document.querySelector('td.col-status').innerText") == "open"
     assert browser.complaints == []
+
+
+def test_the_home_page_shows_every_column_at_a_desk(server: Served, browser: Browser) -> None:
+    browser.open(server.url)
+    # As under systemd, where the next run of each command is known.
+    browser.evaluate("""for (const row of document.querySelectorAll("[aria-label='Table of the last runs'] tbody tr"))
+        row.lastElementChild.textContent = row.querySelector("time").textContent""")
+    sizes = browser.evaluate("[...document.querySelectorAll('.columns *')].map(e => [e.scrollWidth, e.clientWidth])")
+    assert len(sizes) > 30
+    assert [size for size in sizes if size[0] > size[1] > 0] == []
 
 
 def test_a_query_is_written_and_run(server: Served, browser: Browser) -> None:

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import charted
 import pytest
+from browsing import browser
+from chart_page import READY
 from chromium import BINARY, Browser
 from conftest import Folder, hurried
-from test_browser import browser
-from test_serve import Served
+from serving import Served
 
 from mdata.clock import SystemClock
 from mdata.sandbox.market import Market, Pair
@@ -22,7 +23,6 @@ from mdata.sandbox.server import Sandbox
 pytestmark = pytest.mark.skipif(BINARY is None, reason="there is no Chromium on this machine: `make browser`")
 
 AXE = Path(__file__).parent.parent / ".envs" / "axe" / "package" / "axe.min.js"
-READY = "typeof held !== 'undefined' && held !== null && !box.hasAttribute('aria-busy')"
 
 WATCH_FRAMES = """(() => {
   window.frames_ = [];

@@ -11,7 +11,7 @@ import pytest
 from conftest import Folder, stored
 from hypothesis import given
 from hypothesis import strategies as st
-from test_serve import Answered, Served, with_gaps
+from serving import Answered, Served, with_gaps
 
 from mdata.clock import SystemClock
 from mdata.domain.calendar import days
@@ -211,15 +211,15 @@ def test_a_far_view_is_kept_until_the_series_changes(folder: Folder) -> None:
 @pytest.mark.parametrize(
     ("wish", "sentence"),
     [
-        ({"symbol": ""}, "name one series"),
-        ({"symbol": "BTCUSD,ETHUSD"}, "name one series"),
-        ({"symbol": "ETHUSD"}, "nothing is stored of tETHUSD 1m"),
-        ({"bucket": "4h"}, "'4h' is none of 1m, 5m"),
-        ({"start": "2024-02", "end": "2024-01"}, "start has to be earlier than end"),
-        ({"start": "2014", "bucket": "1m"}, "ask for a shorter range, or for a coarser bucket"),
+        ({"symbol": ""}, "select one series"),
+        ({"symbol": "BTCUSD,ETHUSD"}, "select one series"),
+        ({"symbol": "ETHUSD"}, "no candles of tETHUSD 1m are stored"),
+        ({"bucket": "4h"}, "'4h' is not one of 1m, 5m"),
+        ({"start": "2024-02", "end": "2024-01"}, "start must be earlier than end"),
+        ({"start": "2014", "bucket": "1m"}, "use a shorter range or a coarser bucket"),
         ({"start": "yesterday"}, "is no instant"),
-        ({"from": "2014"}, "is no parameter of this address"),
-        ({"start": "1970", "end": "9999"}, "one answer holds 5,000"),
+        ({"from": "2014"}, "is not a parameter of this address"),
+        ({"start": "1970", "end": "9999"}, "an answer contains at most 5,000"),
     ],
 )
 def test_what_makes_no_sense_is_refused(served: Served, wish: dict[str, str], sentence: str) -> None:
@@ -298,11 +298,11 @@ def test_a_chart_in_colours_and_without(folder_with_gaps: Folder) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
-        (["ETHUSD"], 3, "nothing is stored of tETHUSD: run `mdata backfill`"),
+        (["ETHUSD"], 3, "no candles of tETHUSD are stored: run `mdata backfill`"),
         (["BTCUSD", "-t", "4h"], 2, "Bitfinex has no 4h candles"),
-        (["BTCUSD", "-t", "1M"], 3, "nothing is stored of tBTCUSD that adds up to 1M"),
-        (["BTCUSD", "--since", "2024", "--until", "2023"], 2, "--since has to be earlier than --until"),
-        (["BTCUSD", "-t", "1m,1h"], 2, "a chart has one"),
+        (["BTCUSD", "-t", "1M"], 3, "no candles of tBTCUSD for 1M are stored"),
+        (["BTCUSD", "--since", "2024", "--until", "2023"], 2, "--since must be earlier than --until"),
+        (["BTCUSD", "-t", "1m,1h"], 2, "a chart has only one timeframe"),
     ],
 )
 def test_what_cannot_be_drawn(folder_with_gaps: Folder, arguments: list[str], code: int, sentence: str) -> None:

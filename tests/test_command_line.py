@@ -32,6 +32,15 @@ def test_check_fails_on_no_data_and_on_stale_data(folder: Folder) -> None:
     assert folder.run("status", "--check", SYMBOLS="BTCUSD,SPAUSD,NEWUSD").exit == 3
 
 
+def test_check_of_a_pair_that_the_exchange_does_not_know_says_to_correct_symbols(folder: Folder) -> None:
+    assert folder.run("backfill", SYMBOLS="BTCUSX").exit == 78
+    ended = folder.run("status", "--check", "--json", SYMBOLS="BTCUSX")
+    assert ended.exit == 3
+    assert "tBTCUSX 1m has no data" in ended.json["reason"]
+    assert "correct SYMBOLS" in ended.json["reason"]
+    assert "`mdata backfill`" not in ended.json["reason"]
+
+
 def test_dry_run_asks_and_writes_nothing(folder: Folder) -> None:
     ended = folder.run("backfill", "--dry-run", "--json", RATE_LIMIT_DELAY="6")
     assert ended.exit == 0
@@ -135,7 +144,7 @@ def test_a_rate_limit_that_lasts_longer_than_the_run(folder: Folder) -> None:
     folder.sandbox.faults = [Fault("rate-limit-object")]
     ended = folder.run("backfill", "--json", "--max-runtime", "10s")
     assert (ended.exit, ended.json["outcome"]) == (75, "skipped")
-    assert "blocks every request until" in ended.json["reason"]
+    assert "blocks all requests until" in ended.json["reason"]
     folder.sandbox.faults = []
     later = folder.run("backfill", "--json", "--max-runtime", "5s")
     assert (later.exit, later.json["requests"]) == (75, 0)
@@ -178,7 +187,7 @@ def test_usage_errors(folder: Folder) -> None:
         ended = folder.run(command, "--limit", "99999999999999999999")
         assert (ended.exit, "Traceback" in ended.err) == (2, False)
     ended = folder.run("sandbox", "--fault", "html")
-    assert (ended.exit, "'html' is no JSON object" in ended.err) == (2, True)
+    assert (ended.exit, "'html' is not a JSON object" in ended.err) == (2, True)
     ended = folder.run("--version")
     assert ended.exit == 0
     assert "SQLite" in ended.out
@@ -207,7 +216,7 @@ def test_an_answer_that_cannot_be_written_is_told(folder: Folder, arguments: lis
         )  # fmt: skip
     assert finished.returncode == 74
     assert finished.stderr.endswith(
-        "mdata: the answer could not be written: No space left on device; what was done stays done\n"
+        "mdata: could not write the output: No space left on device; the work itself is done and saved\n"
     )
     assert "Traceback" not in finished.stderr
 

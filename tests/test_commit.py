@@ -4,8 +4,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from checkouts import checked_out
 from conftest import MDATA
-from test_wheel import checked_out
 
 from mdata import commit
 

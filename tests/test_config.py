@@ -214,7 +214,7 @@ BAD_LINES = [
 @pytest.mark.parametrize(("name", "value"), BAD_LINES, ids=[f"{name}={value:.20}" for name, value in BAD_LINES])
 def test_a_bad_value_is_refused_by_name_and_place(home: Path, name: str, value: str) -> None:
     said = refusal(home, f"# mine\n\n\n{name}={value}\n")
-    assert f"{home / 'my.env'}:4: {name} is wrong" in said
+    assert f"{home / 'my.env'}:4: {name} is invalid" in said
     assert len(said) < 500
 
 
@@ -286,7 +286,7 @@ def test_every_fault_is_told_at_once(home: Path) -> None:
         ("TIMEFRAMES=1H", "did you mean 1h?"),
         ("TIMEFRAMES=15M", "did you mean 15m?"),
         ("SYMBOLS=AVAXUSD", "did you mean AVAX/USD?"),
-        ("BACKFILL_DAYS=", "leave the line out for the default"),
+        ("BACKFILL_DAYS=", "remove the line to use the default"),
         ("BITFINEX_REST_URL=http://example.org/v2", "use https://"),
     ],
 )
@@ -295,7 +295,9 @@ def test_a_refusal_says_what_to_do(home: Path, line: str, advice: str) -> None:
 
 
 def test_bad_options_and_environment_are_named_as_such(home: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"option: SYMBOLS is wrong.*environment: BACKFILL_DAYS is wrong"):
+    with pytest.raises(
+        ConfigurationError, match=r"option: SYMBOLS is invalid.*environment: BACKFILL_DAYS is invalid"
+    ):
         load(None, {"SYMBOLS": "../x"}, {"HOME": str(home), "BACKFILL_DAYS": "six"})
 
 
@@ -358,7 +360,7 @@ def test_the_first_file_that_exists_is_in_effect(home: Path) -> None:
 def test_a_named_file_must_exist(home: Path, named: str) -> None:
     (home / "folder").mkdir()
     for explicit, environ in ((Path(named), {}), (None, {"MDATA_ENV_FILE": named})):
-        with pytest.raises(ConfigurationError, match=r"the env file .* (does not exist|cannot be found)"):
+        with pytest.raises(ConfigurationError, match=r"the env file .* does not exist|cannot find the env file"):
             load(explicit, environ={"HOME": str(home), **environ})
 
 
@@ -388,7 +390,7 @@ def test_a_current_folder_that_is_gone(home: Path, monkeypatch: pytest.MonkeyPat
     gone.mkdir()
     monkeypatch.chdir(gone)
     gone.rmdir()
-    with pytest.raises(ConfigurationError, match="the current folder is gone"):
+    with pytest.raises(ConfigurationError, match="the current folder was removed"):
         load(environ={"HOME": str(home)})
 
 
@@ -486,7 +488,7 @@ def test_init_below_a_file_is_refused(home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("delay", "said"), [("0.5", "60 s ÷ 0.5 s = 120 requests a minute"), ("0", "no limit at all")]
+    ("delay", "said"), [("0.5", "60 s ÷ 0.5 s = 120 requests per minute"), ("0", "no limit at all")]
 )
 def test_a_delay_below_what_the_exchange_documents_is_raised(home: Path, delay: str, said: str) -> None:
     loaded = read(home, f"SYMBOLS=BTCUSD\nRATE_LIMIT_DELAY={delay}\n")

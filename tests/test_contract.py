@@ -400,7 +400,7 @@ def test_cleanup_asks_a_person_and_takes_no_for_an_answer(folder: Folder, answer
 def test_cleanup_without_a_terminal_wants_yes(folder: Folder) -> None:
     ended = folder.run("cleanup", "--json")
     assert ended.exit == 2
-    assert "wants --yes" in ended.err
+    assert "needs --yes" in ended.err
     assert not folder.database.exists()
 
 
@@ -414,9 +414,9 @@ def test_a_retention_that_lies_about_in_a_folder_deletes_from_no_store_elsewhere
     lying_about.write_text(f"{name}={value}\n")
     ended = folder.run("cleanup", "--yes")
     assert ended.exit == 78
-    assert f"nothing was deleted: {name} stands in {lying_about}, which was merely found" in ended.err
+    assert f"nothing was deleted: {name} is set in {lying_about}, which was only found" in ended.err
     assert f"`--env-file {lying_about}`" in ended.err
-    assert "merely found in this folder" in folder.run("cleanup", "--dry-run").err
+    assert "only found because it is in this folder" in folder.run("cleanup", "--dry-run").err
     code, screen = at_a_terminal(folder, "cleanup", "--yes", answer="n\n")
     assert code == 2, screen
     assert stored(folder.database, "tBTCUSD", "1m") == before
@@ -436,7 +436,7 @@ def test_a_person_may_take_a_retention_that_lies_about(folder: Folder) -> None:
     (folder.path / ".env").write_text("RETENTION_DAYS=1\n")
     code, screen = at_a_terminal(folder, "cleanup", "--yes", answer="y\n")
     assert code == 0, screen
-    assert f"Delete by it from {folder.database}?" in screen
+    assert f"Delete candles from {folder.database} by this retention?" in screen
     assert len(stored(folder.database, "tBTCUSD", "1m")) <= 2 * 1440
 
 

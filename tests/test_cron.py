@@ -81,7 +81,7 @@ def test_failures_are_mailed(home: Folder) -> None:
     env_file.write_text("BACKFILL_DAYS=six\n")
     code, out, err = run(home, command)
     assert (code, out) == (78, "")
-    assert "BACKFILL_DAYS is wrong" in err
+    assert "BACKFILL_DAYS is invalid" in err
 
 
 @pytest.mark.parametrize(("settings", "job", "expected"), [

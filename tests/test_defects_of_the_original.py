@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from conftest import DAY, NOW, Folder, SetClock, stored, truth, with_settings
-from test_gaps import delete, gap_ranges, repair_fully
-from test_stream import fast as fast  # a fixture  # noqa: PLC0414
+from gap_tools import delete, gap_ranges, repair_fully
+from streams import fast as fast  # a fixture  # noqa: PLC0414
 
 from mdata.config import load
 from mdata.domain.budget import Priority

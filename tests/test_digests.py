@@ -8,8 +8,8 @@ from struct import pack
 import pytest
 from answers import Judge, answer, at, candle, minute, span
 from conftest import DAY, SetClock, stored, with_settings
-from test_gaps import delete
-from test_verify import tamper
+from gap_tools import delete
+from tampering import tamper
 
 from mdata.domain.interval import Range
 from mdata.domain.timeframe import month_index, month_start

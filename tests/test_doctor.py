@@ -191,7 +191,7 @@ def test_a_store_that_may_not_be_written_is_a_problem(full: Folder) -> None:
     assert examined(full)[1]["store.permissions"]["state"] == "problem"
     full.before = []
     full.database.chmod(0o666)
-    assert examined(full)[1]["store.permissions"]["text"].startswith("everybody may write")
+    assert examined(full)[1]["store.permissions"]["text"].startswith("everybody can write")
 
 
 def test_nothing_is_sent_while_the_budget_is_blocked(full: Folder) -> None:

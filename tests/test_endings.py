@@ -26,7 +26,7 @@ def test_a_line_that_repeats_is_counted_at_a_terminal() -> None:
     log.info("the exchange cannot be reached; trying again")
     assert screen.getvalue().splitlines() == [
         "mdata: the exchange cannot be reached; trying again",
-        *(f"mdata: the same, {count} times by now" for count in (2, 4, 8)),
+        *(f"mdata: the same message, {count} times so far" for count in (2, 4, 8)),
         "mdata: there it is",
         "mdata: the exchange cannot be reached; trying again",
     ]
@@ -64,4 +64,4 @@ def test_the_end_of_a_job_is_a_sentence_at_a_terminal_only(folder: Folder) -> No
     assert "outcome=" not in shown
     assert "mdata: backfill outcome=ok exit=0" in folder.run("backfill").err
     _, shown = folder.show("backfill", "ETHUSD", "--max-requests", "1", TERM="dumb")
-    assert "; the limit of 1 requests is reached; run `mdata backfill` again to go on" in shown
+    assert "; the limit of 1 request is reached; run `mdata backfill` again to go on" in shown

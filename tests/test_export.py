@@ -1,7 +1,5 @@
 """`export`: what is written is what is stored, and nobody takes a part for the whole."""
 
-import csv
-import io
 import os
 import signal
 import subprocess
@@ -11,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import DAY, MDATA, UNPRIVILEGED, Ended, Folder, stored
+from exported import rows_of
 
 from mdata.clock import SystemClock
 from mdata.domain.timeframe import TIMEFRAMES
@@ -22,10 +21,6 @@ from mdata.reading.candles import Candles
 from mdata.store.candles import PUBLIC
 
 HOUR = 3_600_000
-
-
-def rows_of(text: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(text)))
 
 
 def values(text: str, symbol: str = "tBTCUSD", timeframe: str = "1m") -> list[tuple[float, ...]]:
@@ -115,7 +110,7 @@ def test_what_has_not_closed_is_no_part_of_a_range(filled: Folder) -> None:
 def test_a_series_of_which_nothing_is_stored_is_not_complete(folder: Folder) -> None:
     ended = folder.run("export", "-o", "none.csv", "--json")
     assert (ended.exit, ended.json["series"][0]["start"]) == (3, None)
-    assert ended.json["reason"].startswith("nothing is stored of bitfinex:tBTCUSD 1m")
+    assert ended.json["reason"].startswith("no candles of bitfinex:tBTCUSD 1m are stored")
     assert (folder.path / "none.csv").read_text() == ",".join(PUBLIC) + "\n"
     assert not folder.database.exists()
 
@@ -322,13 +317,13 @@ def test_a_link_that_a_stranger_has_planted_is_not_followed(
     assert ended.exit == (0 if is_followed else 77), ended.err
     assert (victim.read_text() == "precious") == (not is_followed)
     assert link.is_symlink()
-    assert is_followed or f"{link} is a link that somebody else has put" in ended.err
+    assert is_followed or f"{link} is a symbolic link that another user created" in ended.err
 
 
 def test_a_name_with_harmful_characters_is_told_harmlessly(filled: Folder) -> None:
     code, screen = filled.show("export", "-o", "gone\x1b]0;t\x07\u202e/x.csv", TERM="xterm")
     assert code == 2
-    assert "\\x1b]0;t\\x07\\u202e is no folder" in screen.replace("\n", " ")
+    assert "\\x1b]0;t\\x07\\u202e is not a folder" in screen.replace("\n", " ")
     assert not {"\x1b", "\x07", "\u202e"} & set(screen)
 
 

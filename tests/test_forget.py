@@ -67,7 +67,7 @@ def test_a_dry_run_counts_and_leaves_everything(full: Folder) -> None:
     before = held(full, "tBTCUSD")
     ended = full.run(*FORGET, "--dry-run", "--json")
     assert ended.json["removed"]["candles"] == before["candles"]
-    assert "fetches it anew" in ended.err
+    assert "fetches it again" in ended.err
     assert held(full, "tBTCUSD") == before
 
 
@@ -83,8 +83,8 @@ def test_without_a_terminal_it_wants_to_be_told_twice(full: Folder) -> None:
 def test_a_person_is_asked(full: Folder, answer: str, code: int, *, is_left: bool) -> None:
     ended, shown = full.show(*FORGET, typed=f"{answer}\n", TERM="xterm")
     assert ended == code, shown
-    assert "fetches it anew" in shown
-    assert re.search(r"Forget bitfinex:tBTCUSD 1m, bitfinex:tBTCUSD 1h, \d+ candles\? \[y/N\]", shown)
+    assert "fetches it again" in shown
+    assert re.search(r"Delete bitfinex:tBTCUSD 1m, bitfinex:tBTCUSD 1h with \d+ candles\? \[y/N\]", shown)
     assert "requests, about" not in shown, "a progress bar would hide the question"
     assert bool(held(full, "tBTCUSD")["candles"]) == is_left
 
@@ -92,7 +92,7 @@ def test_a_person_is_asked(full: Folder, answer: str, code: int, *, is_left: boo
 def test_a_mistyped_pair_is_pointed_out_and_wrong_usage_refused(full: Folder) -> None:
     ended = full.run("cleanup", "-s", "BTCUSX", "--all", "--yes")
     assert ended.exit == 0
-    assert "nothing of tBTCUSX is stored; did you mean tBTCUSD?" in ended.err
+    assert "no candles of tBTCUSX are stored; did you mean tBTCUSD?" in ended.err
     for wrong in (["--all"], ["-s", "BTCUSD"], ["-t", "1m", "--all"], ["-s", "x", "--all"],
                   [*FORGET[1:], "--max-runtime", "1m"]):  # fmt: skip
         assert full.run("cleanup", *wrong, "--yes").exit == 2

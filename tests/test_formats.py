@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from conftest import DAY, MDATA, Ended, Folder, stored
-from test_export import rows_of
+from exported import rows_of
 
 import mdata
 from mdata.domain.freqtrade import file_of
@@ -170,17 +170,17 @@ def test_a_name_tells_the_format(name: str, given: str | None, kind: Kind) -> No
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("-o", "a.xlsx"), "mdata writes no .xlsx files"),
+        (("-o", "a.xlsx"), "mdata cannot write .xlsx files"),
         (("-o", "a.parqet"), "did you mean parquet?"),
-        (("-o", "a.csv", "-f", "parquet"), "is the name of a csv file, and --format says parquet"),
-        (("-o", "a.parquet.gz"), "compressed in itself"),
-        (("-o", "a.freqtrade"), "mdata writes no .freqtrade files"),
-        (("-f", "parquet"), "nothing for stdout"),
-        (("-f", "excel"), "is none of csv, jsonl"),
-        (("-f", "freqtrade"), "name one with --output"),
-        (("-f", "freqtrade", "-o", "mdata.db"), "reads a folder"),
+        (("-o", "a.csv", "-f", "parquet"), "is the name of a csv file, but --format says parquet"),
+        (("-o", "a.parquet.gz"), "is already compressed"),
+        (("-o", "a.freqtrade"), "mdata cannot write .freqtrade files"),
+        (("-f", "parquet"), "cannot be written to stdout"),
+        (("-f", "excel"), "is not one of csv, jsonl"),
+        (("-f", "freqtrade"), "give that folder with --output"),
+        (("-f", "freqtrade", "-o", "mdata.db"), "reads its data from a folder"),
         (("--resample", "7h"), "divides a day"),
-        (("--resample", "4h", "-t", "1m", "-t", "1h"), "which of 1m, 1h is to be resampled?"),
+        (("--resample", "4h", "-t", "1m", "-t", "1h"), "which of 1m, 1h should be resampled?"),
     ],
 )
 def test_what_cannot_be_written_is_wrong_usage(filled: Folder, arguments: tuple[str, ...], sentence: str) -> None:
@@ -200,7 +200,7 @@ def test_a_missing_extra_is_named(filled: Folder, name: str) -> None:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert ended.returncode == 78, ended.stderr
-    assert re.search(r"pyarrow is not installed: `\S+ -m pip install 'pyarrow>=18'` brings it", ended.stderr)
+    assert re.search(r"pyarrow is not installed: run `\S+ -m pip install 'pyarrow>=18'`", ended.stderr)
     assert "Traceback" not in ended.stderr
     assert not (filled.path / name).is_file()
 
@@ -291,5 +291,6 @@ def test_pairs_are_named_as_freqtrade_names_them(filled: Folder) -> None:
     # What Bitfinex renamed and what it calls so today would share a file.
     twice: Ended = filled.run("export", "XBTUSD", "BTCUSD", "-f", "freqtrade", "-o", "data")
     assert twice.exit == 2
-    assert "two series would be written to BTC_USD-1m.feather" in " ".join(twice.err.replace("│", " ").split())
+    said = " ".join(twice.err.replace("│", " ").split())
+    assert "two series would be written to the same file BTC_USD-1m.feather" in said
     assert not (filled.path / "data").exists()

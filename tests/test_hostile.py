@@ -3,14 +3,12 @@
 import io
 import json
 import re
-import threading
-import unicodedata
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 from conftest import Folder
+from hostile_texts import FEW, Hostile, as_error, as_row, is_harmless
+from hostile_texts import hostile as hostile  # a fixture  # noqa: PLC0414
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,48 +30,6 @@ HOSTILE = [
     "[link=http://x]y[/link]", "{0}{x!r}", "%s%n", "'; DROP TABLE candles; --", "=cmd|' /C calc'!A0", "$(reboot)",
     "`reboot`", "<script>alert(1)</script>", "a" * 10_000,
 ]  # fmt: skip
-UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-
-
-def is_harmless(text: str) -> bool:
-    return all(character in "\n\t" or unicodedata.category(character) not in UNSEEN - {"Cn"} for character in text)
-
-
-class Hostile:
-    """An exchange that answers every request with the same bytes."""
-
-    def __init__(self) -> None:
-        self.body, self.status, self.headers = b"[]", 200, dict[str, str]()
-        hostile = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                self.send_response(hostile.status)
-                for name, value in hostile.headers.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(hostile.body)))
-                self.end_headers()
-                self.wfile.write(hostile.body)
-
-            def log_message(self, *_: Any) -> None: ...
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/v2"
-
-
-@pytest.fixture
-def hostile() -> Iterator[Hostile]:
-    exchange = Hostile()
-    thread = threading.Thread(target=exchange.server.serve_forever, args=(0.02,))
-    thread.start()
-    yield exchange
-    exchange.server.shutdown()
-    thread.join()
-    exchange.server.server_close()
-
-
-def as_error(text: str) -> bytes:
-    return json.dumps(["error", 10020, text]).encode()
 
 
 def as_object(text: str) -> bytes:
@@ -82,10 +38,6 @@ def as_object(text: str) -> bytes:
 
 def as_garbage(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
-
-
-def as_row(text: str) -> bytes:
-    return json.dumps([[text, text, text, text, text, text]]).encode()
 
 
 def as_listing(text: str) -> bytes:
@@ -136,8 +88,6 @@ def test_whatever_the_text_what_is_shown_is_harmless_and_tells_it_apart(text: st
         assert shown == text
 
 
-# One of each family; what all of them become is tested above, without processes.
-FEW = "\x1b[31mred\x1b]0;t\x07\x9b31m\u202e\u2028\ud800\x00[/x]"
 ASKING = [
     ["backfill"],
     ["update"],

@@ -104,7 +104,7 @@ def test_a_note_that_cannot_be_read_hides_no_holder(tmp_path: Path, note: str) -
     with lock:
         lock.path.write_text(note)
         assert holder(database, "backfill") == Holder(None, None)
-        with pytest.raises(NotNowError, match="another `mdata backfill` is at work"), \
+        with pytest.raises(NotNowError, match="another `mdata backfill` is running"), \
                 command_lock(database, "backfill", 0, CLOCK):  # fmt: skip
             pass
     lock.close()
@@ -228,5 +228,5 @@ def test_twenty_starts_at_once(folder: Folder) -> None:
     assert set(codes) <= {0, 75}
     assert 0 in codes
     assert 75 in codes
-    assert all("another `mdata backfill` is at work" in err for err, code in ended if code == 75)
+    assert all("another `mdata backfill` is running" in err for err, code in ended if code == 75)
     assert folder.rows("SELECT count(*), max(outcome) FROM ingestion_jobs") == [(codes.count(0), "ok")]

@@ -33,9 +33,9 @@ def run_as_a_unit(folder: Folder, *arguments: str) -> None:
 def test_without_a_run_there_is_nothing_to_open(journalctl: Folder) -> None:
     ended = journalctl.run("logs")
     assert (ended.exit, ended.out) == (0, "")
-    assert "`mdata backfill` starts one" in ended.err
+    assert "no job has run yet: run `mdata backfill`" in ended.err
     journalctl.run("backfill", BACKFILL_DAYS="1")
-    assert "there is no run of repair yet" in journalctl.run("logs", "repair").err
+    assert "repair has not run yet" in journalctl.run("logs", "repair").err
 
 
 @pytest.mark.parametrize("manager", ["user", "system"])

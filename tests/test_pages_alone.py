@@ -4,8 +4,8 @@ import re
 
 import pytest
 from conftest import Folder
-from test_hostile import FEW, Hostile, as_error, as_row, hostile, is_harmless
-from test_serve import Served
+from hostile_texts import FEW, Hostile, as_error, as_row, hostile, is_harmless
+from serving import Served
 
 __all__ = ["hostile"]
 

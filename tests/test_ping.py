@@ -99,7 +99,7 @@ def test_a_monitor_that_is_not_there_is_only_warned_about(folder: Folder) -> Non
         folder.run("backfill", BACKFILL_DAYS="1")
         ended = folder.run("status", "--check", "-v", PING_URL=f"http://127.0.0.1:{port}/{SECRET}")
     assert (ended.exit, ended.out) == (0, "healthy\n")
-    assert "the monitor at PING_URL was not told: it cannot be reached" in ended.err
+    assert "could not ping the monitor at PING_URL: it cannot be reached" in ended.err
     assert SECRET not in ended.out + ended.err
     assert str(port) not in ended.err
 
@@ -114,7 +114,7 @@ def test_a_monitor_that_does_not_answer_is_left_after_a_while(
     ping.send(monitor.url, 0, warned.append)
     assert 0.2 < time.monotonic() - began < 10
     (sentence,) = warned
-    assert sentence.startswith("the monitor at PING_URL was not told")
+    assert sentence.startswith("could not ping the monitor at PING_URL")
     assert SECRET not in sentence
 
 
@@ -140,7 +140,7 @@ def test_a_monitor_that_drips_is_left_after_a_while(
         ping.send(f"http://127.0.0.1:{server.getsockname()[1]}/{SECRET}", 0, warned.append)
         stop.set()
         thread.join()
-    assert warned == ["the monitor at PING_URL was not told: it has not answered within 0 s"]
+    assert warned == ["could not ping the monitor at PING_URL: it did not answer within 0 s"]
     # The thread that was left behind ends with the connection.
     wait(lambda: all("_trouble" not in str(one) and not one.daemon for one in threading.enumerate()))
 

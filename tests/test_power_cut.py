@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 from conftest import Folder
-from test_kill import assert_sound, has_tables, strace_fault
+from killing import assert_sound, has_tables, strace_fault
 
 SECTOR = 512
 CALL = re.compile(r'(\w+)\((?:\d+<([^>]*)>|"([^"]*)")(?:, "([^"]*)")?(?:, (\d+))?(?:, (\d+))?.*\) += (-?\d+)')

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import UNPRIVILEGED, Folder, SetClock
-from test_ratelimit import workers
+from rate_workers import workers
 
 from mdata.clock import SystemClock
 from mdata.domain.budget import Priority
@@ -43,10 +43,10 @@ BROKEN_DISK = Path("/proc/self/mem")
 @pytest.mark.parametrize("make", [pipe, lambda _: Path("/dev/null")])
 def test_what_is_no_file_is_named_at_once(tmp_path: Path, make: Callable[[Path], Path]) -> None:
     path = make(tmp_path / "state.json")
-    with pytest.raises(ConfigurationError, match=r"is no regular file.*RATE_LIMIT_STATE_PATH"):
+    with pytest.raises(ConfigurationError, match=r"is not a regular file.*RATE_LIMIT_STATE_PATH"):
         limit_at(path).acquire(Priority.UPDATE, lambda: 1)
     assert limit_at(path).peek().free_now == 0, "status neither hangs nor hopes"
-    assert "is no regular file" in str(limit_at(path).peek().problem)
+    assert "is not a regular file" in str(limit_at(path).peek().problem)
 
 
 @pytest.mark.parametrize("command", [["status", "--json"], ["backfill", "--json"]])
@@ -57,7 +57,7 @@ def test_no_command_hangs_on_a_pipe(folder: Folder, command: list[str]) -> None:
     assert time.monotonic() - began < 10
     assert ended.exit == (0 if command == ["status", "--json"] else 78)
     told = ended.json["warnings"][-1] if command[0] == "status" else ended.json["reason"]
-    assert "pipe is no regular file" in told
+    assert "pipe is not a regular file" in told
     assert "Traceback" not in ended.err
     assert folder.sandbox.requests == []
 

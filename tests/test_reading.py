@@ -110,7 +110,7 @@ def test_what_cannot_be_asked_for_is_told_in_a_sentence(
 
 def test_what_is_not_stored_is_no_empty_table(filled: Folder, reader: mdata.Reader) -> None:
     with pytest.raises(
-        mdata.NotThereError, match=r"nothing is stored of bitfinex:tSPBUSD 1m; did you mean bitfinex:tSPAUSD 1m\?"
+        mdata.NotThereError, match=r"no candles of bitfinex:tSPBUSD 1m are stored; did you mean bitfinex:tSPAUSD 1m\?"
     ):
         reader.candles("SPBUSD", "1m")
     with pytest.raises(mdata.NotThereError, match="`mdata backfill` makes one"):
@@ -476,7 +476,7 @@ def test_a_missing_library_is_named_with_what_brings_it(filled: Folder, method: 
         text=True,
         check=False,
     )
-    assert re.search(f"{missing} is not installed: `.* -m pip install '{missing}>=[0-9.]+'` brings it", ended.stderr)
+    assert re.search(f"{missing} is not installed: run `.* -m pip install '{missing}>=[0-9.]+'`", ended.stderr)
 
 
 RECIPES = Path(__file__).parent.parent / ".envs" / "recipes" / "bin" / "python"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import NOW, SetClock, stored
-from test_gaps import delete, repair_fully
+from gap_tools import delete, repair_fully
 
 from mdata.domain.candle import Candle
 from mdata.domain.timeframe import DAY, TIMEFRAMES

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 from conftest import DAY, NOW, SetClock, stored, truth, with_settings
-from test_gaps import MINUTE, TODAY, MakeContext, counted_wrong, delete, gap_ranges, repair_fully, runs_of
+from gap_tools import MINUTE, TODAY, MakeContext, counted_wrong, delete, gap_ranges, repair_fully, runs_of
 
 from mdata.domain.interval import Range
 from mdata.jobs.backfill import backfill

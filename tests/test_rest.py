@@ -2,15 +2,15 @@
 
 import socket
 import ssl
-import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from conftest import NOW, SetClock
+from raw_server import Serve, server
+from raw_server import certificate as certificate  # a fixture  # noqa: PLC0414
 
 from mdata.domain.interval import Range
 from mdata.domain.query import Query
@@ -19,7 +19,6 @@ from mdata.errors import BadAnswerError, ConfigurationError, GarbledError, RateL
 from mdata.exchange.bitfinex.rest import Rest
 from mdata.exchange.bitfinex.venue import BITFINEX
 
-Serve = Callable[[socket.socket], None]
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 ASKED = Query(
     BITFINEX,
@@ -29,31 +28,6 @@ ASKED = Query(
     newest_first=False,
     limit=10_000,
 )
-
-
-@contextmanager
-def server(serve: Serve) -> Iterator[str]:
-    """A server that lets `serve` deal with each connection, in a thread of its own."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-
-        def accept() -> None:
-            while True:
-                try:
-                    connection, _ = listening.accept()
-                except OSError:
-                    return
-                threading.Thread(target=deal, args=(connection,), daemon=True).start()
-
-        def deal(connection: socket.socket) -> None:
-            # That the client has left is what most of these tests are about.
-            with connection, suppress(OSError):
-                serve(connection)
-
-        thread = threading.Thread(target=accept, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}/v2"
-        listening.shutdown(socket.SHUT_RDWR)
-        thread.join()
 
 
 def ask(url: str, clock: SetClock | None = None, **limits: float) -> object:
@@ -181,19 +155,6 @@ def test_every_cut_of_an_answer_is_noticed(record_property: Callable[[str, objec
 
         with server(cut) as url, pytest.raises(UnreachableError):
             ask(url)
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("tls") / "own.pem"
-    made = subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", path, "-out", str(path) + ".crt",
-         "-days", "2", "-subj", "/CN=localhost"], capture_output=True, check=False,
-    )  # fmt: skip
-    if made.returncode:
-        pytest.skip(f"openssl makes no certificate here: {made.stderr.decode()[-200:]}")
-    path.write_bytes(path.read_bytes() + Path(str(path) + ".crt").read_bytes())
-    return path
 
 
 def test_a_certificate_that_nobody_vouches_for_is_a_matter_of_configuration(certificate: Path) -> None:

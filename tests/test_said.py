@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from adversary import MakeLife, exchange, life
 from conftest import DAY, NOW, SetClock, stored
-from test_verify import tamper
+from tampering import tamper
 
 from mdata.domain.timeframe import HOUR, MINUTE
 from mdata.store.sqlite import sqlite3

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from conftest import DAY, NOW, SetClock
-from test_sandbox_wsfaults import order
+from ordering import order
 
 from mdata.domain.interval import Range
 from mdata.domain.timeframe import HOUR, MINUTE, TIMEFRAMES
@@ -200,7 +200,10 @@ def test_every_lie_can_be_ordered_with_its_own_defaults(kind: str) -> None:
         ({"kind": "slow", "every": 0}, "every of the fault slow cannot be 0"),
         ({"kind": "slow", "timeframe": "4h"}, "timeframe of the fault slow cannot be '4h'"),
         ({"kind": "revised", "seconds": True}, "seconds of the fault revised cannot be True"),
-        ({"kind": "empty", "asks": "sideways"}, "asks of the fault empty is one of first, forward, backward, not"),
+        (
+            {"kind": "empty", "asks": "sideways"},
+            "`asks` of the fault empty must be one of first, forward, backward, not",
+        ),
         ({"kind": "empty", "over": "2024"}, "over of the fault empty cannot be '2024'"),
     ],
     ids=str,

@@ -10,7 +10,8 @@ import pytest
 from conftest import NOW, SetClock
 from hypothesis import given
 from hypothesis import strategies as st
-from test_sandbox_stream import BTC, MINUTE, Client, client, exchange, pass_time
+from ordering import order
+from stream_client import BTC, MINUTE, Client, client, exchange, pass_time
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidStatus
 from websockets.sync.client import connect
 
@@ -18,12 +19,6 @@ from mdata.sandbox.server import Sandbox
 from mdata.sandbox.wsfaults import KINDS, Schedule, StreamFault
 
 __all__ = ["exchange"]
-
-
-def order(sandbox: Sandbox, *faults: dict[str, Any]) -> None:
-    """Order faults as a user would."""
-    answer = httpx.post(f"http://127.0.0.1:{sandbox.port}/sandbox/faults", json=faults)
-    assert answer.json() == len(faults), answer.text
 
 
 def updates(heard: list[Any]) -> list[Any]:

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 from conftest import DAY, MDATA, NOW, Folder, SetClock
+from covered_series import M1, SETTLE, cover, covered_to, new_series
 from rich.cells import cell_len
-from test_status import M1, SETTLE, cover, covered_to, new_series
 
 from mdata import screen
 from mdata.domain.interval import Range
@@ -69,9 +69,9 @@ def test_no_line_is_wider_than_the_terminal_and_no_fact_is_left_out(state: Statu
         assert [line for line in lines if cell_len(line) > width and str(state.path) not in line] == []
         text = " ".join(" ".join(lines).split())
         for fact in ("tBTCUSD 1m", "tETHUSD 1m", "tTESTBTC:TESTUSD 1m", "tOLDUSD 1m", "retired", "quiet", "28,863",
-                     "143,997", "1 open", "found 3 h ago", "`mdata repair` may ask now", str(state.path),
+                     "143,997", "1 open", "found 3 h ago", "`mdata repair` can retry now", str(state.path),
                      "nothing is stored of bitfinex:tXRPUSD 1m yet: run `mdata backfill`",
-                     "nobody waits"):  # fmt: skip
+                     "no process is waiting"):  # fmt: skip
             assert fact in text, f"{fact!r} is missing at {width} columns"
 
 
@@ -118,12 +118,14 @@ def test_the_budget_says_when_and_who(state: Status) -> None:
         waiting=("update", "backfill"),
     )
     text = " ".join(" ".join(shown(state, 100, rate=blocked)).split())
-    assert "one request in 6 s, blocked until 2024-06-01 12:05:33 UTC, in 1 min 30 s;" in text
-    assert "none at once before 2024-06-01 13:05:33 UTC, because the exchange refused one;" in text
+    assert "one request per 6 s, blocked until 2024-06-01 12:05:33 UTC, in 1 min 30 s;" in text
+    assert "no bursts before 2024-06-01 13:05:33 UTC, because the exchange refused a request;" in text
     assert "waiting: update, backfill" in text
-    assert "one request in 6 s, 7 may leave now; nobody waits" in " ".join(shown(state, 100))
+    assert "one request per 6 s, 7 can be sent now; no process is waiting" in " ".join(shown(state, 100))
     spent = FREE._replace(free_now=0, next_request_at=NOW + 4_000)
-    assert "one request in 6 s, the next one in 4 s; nobody waits" in " ".join(shown(state, 100, rate=spent))
+    assert "one request per 6 s, the next one in 4 s; no process is waiting" in " ".join(
+        shown(state, 100, rate=spent)
+    )
 
 
 def test_what_does_not_fit_is_cut_with_the_troubled_ones_kept(state: Status) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 from conftest import DAY, NOW, SetClock, stored, truth, with_settings
-from test_gaps import MINUTE, TODAY, delete, gap_ranges
+from gap_tools import MINUTE, TODAY, delete, gap_ranges
 
 from mdata.domain.claim import Claim, Faulty
 from mdata.domain.interval import Range

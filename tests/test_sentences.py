@@ -157,7 +157,7 @@ def test_a_near_miss_gets_the_right_word(folder: Folder, arguments: list[str], c
 
 def test_an_unknown_pair_is_no_pair_without_gaps(folder: Folder) -> None:
     folder.run("backfill", BACKFILL_DAYS="1")
-    assert "nothing of tBTCUSX is stored; did you mean tBTCUSD?" in folder.run("gaps", "-s", "BTCUSX").err
+    assert "no candles of tBTCUSX are stored; did you mean tBTCUSD?" in folder.run("gaps", "-s", "BTCUSX").err
     assert folder.run("gaps", "-s", "BTCUSD").err == ""
 
 

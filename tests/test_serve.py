@@ -1,6 +1,5 @@
 """`mdata serve`: a real process on a real socket, asked as programs and visitors ask it."""
 
-import http.client
 import json
 import random
 import signal
@@ -11,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import pytest
@@ -19,6 +18,7 @@ import typer
 from conftest import DAY, Folder, SetClock, hurried, stored
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from serving import Served, with_gaps
 
 from mdata.cli.main import app
 from mdata.config import load
@@ -26,84 +26,6 @@ from mdata.sandbox.market import Market, Pair
 from mdata.store.schema_docs import TABLES
 from mdata.store.sqlite import sqlite3
 from mdata.web.answers import PATHS, answer
-
-
-class Answered:
-    """One answer: status, headers, body."""
-
-    def __init__(self, status: int, headers: dict[str, str], body: bytes) -> None:
-        self.status, self.headers, self.body = status, headers, body
-
-    @property
-    def text(self) -> str:
-        return self.body.decode()
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-
-class Served:
-    """A running `mdata serve` of a folder."""
-
-    def __init__(self, folder: Folder, *arguments: str, **given: str) -> None:
-        place = () if "--socket" in arguments else ("--port", "0")
-        self.process = folder.start("serve", *place, *arguments, **given)
-        assert self.process.stdout is not None
-        self.url = self.process.stdout.readline().strip()
-        if not self.url:
-            _, err = self.process.communicate(timeout=30)
-            pytest.fail(f"no address was printed: {err}")
-        self.port = urlsplit(self.url).port
-
-    def ask(self, target: str, method: str = "GET", body: bytes | None = None, **headers: str) -> Answered:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        try:
-            connection.request(method, target, body, {name.replace("_", "-"): text for name, text in headers.items()})
-            answer = connection.getresponse()
-            return Answered(answer.status, {name.lower(): text for name, text in answer.getheaders()}, answer.read())
-        finally:
-            connection.close()
-
-    def sql(self, sql: str) -> Answered:
-        return self.ask(f"/mdata.json?{urlencode({'sql': sql, '_shape': 'arrays'})}")
-
-    def end(self, number: int = signal.SIGTERM) -> tuple[int, str]:
-        """End the server and return its exit code and what it said."""
-        if self.process.poll() is None:
-            self.process.send_signal(number)
-        try:
-            _, err = self.process.communicate(timeout=30)
-        finally:
-            self.process.kill()
-        return self.process.returncode, err
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.end()
-
-
-def with_gaps(folder: Folder) -> Folder:
-    """Fill the store of a folder with two days, a gap that was found, and one that was repaired."""
-    folder.settings["BACKFILL_DAYS"] = "2"
-    assert folder.run("backfill").exit == 0
-    middle = stored(folder.database, "tBTCUSD", "1m")[1000][0]
-    for _ in range(2):
-        connection = sqlite3.connect(folder.database)
-        with connection:
-            connection.execute(
-                """DELETE FROM candles WHERE series_id = (SELECT id FROM series WHERE symbol = 'tBTCUSD')
-                   AND open_time BETWEEN ?1 AND ?1 + 5 * 60000""",
-                (middle,),
-            )
-        connection.close()
-        assert folder.run("detect-gaps").exit == 0
-        if folder.rows("SELECT count(*) FROM data_gaps") == [(1,)]:
-            assert folder.run("repair").exit == 0
-    assert sorted(folder.rows("SELECT status FROM data_gaps")) == [("open",), ("repaired",)]
-    return folder
 
 
 @pytest.fixture
@@ -165,7 +87,7 @@ def test_health_from_nothing_over_stale_to_healthy(folder: Folder) -> None:
         assert folder.run("backfill", MDATA_REHEARSAL=five_days_ago).exit == 0
         stale = server.ask("/health", Accept="text/plain")
         assert stale.status == 503
-        assert " behind (limit" in stale.text
+        assert "lags by " in stale.text
         assert stale.headers["content-type"].startswith("text/plain")
         assert folder.run("update").exit == 0
         healthy = server.ask("/health", Accept="text/html,*/*")
@@ -534,7 +456,7 @@ def test_a_port_in_use_and_other_places(folder: Folder) -> None:
     with Served(folder, "--host", "0.0.0.0") as server:
         assert server.ask("/status", Host="store.example.org").status == 200
         _, err = server.end()
-    assert "whoever reaches 0.0.0.0 can read everything" in err
+    assert "everyone who can reach 0.0.0.0 can read the whole store" in err
 
 
 def test_it_answers_to_its_own_names_only(folder: Folder) -> None:

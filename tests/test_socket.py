@@ -11,7 +11,7 @@ import pytest
 from conftest import NOW
 from hypothesis import given
 from hypothesis import strategies as st
-from test_rest import certificate, server
+from raw_server import certificate, server
 
 from mdata.domain.claim import Faulty
 from mdata.errors import BadAnswerError, ConfigurationError, MdataError, RateLimitedError, UnreachableError

@@ -26,7 +26,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from oracle import NEVER_REMARKABLE, Overheard, excuse
-from test_verify import tamper
+from tampering import tamper
 
 from mdata.domain.claim import Claim
 from mdata.domain.interval import Range

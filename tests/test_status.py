@@ -10,10 +10,10 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 from conftest import DAY, NOW, Folder, SetClock
+from covered_series import M1, SETTLE, cover, covered_to, new_series
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -21,21 +21,15 @@ from mdata import extras, lookups
 from mdata.config import Settings, load
 from mdata.domain.doubt import Doubt
 from mdata.domain.interval import Range, normal
-from mdata.domain.series import Series
 from mdata.domain.timeframe import HOUR, MINUTE, TIMEFRAMES
-from mdata.exchange.bitfinex.venue import BITFINEX
 from mdata.health import Tolerance, complaints
 from mdata.jobs.status import Status, collect
 from mdata.running.context import Context
 from mdata.store import candles, coverage, doubts, gaps, silences, summary
-from mdata.store import series as table
 from mdata.store.connection import Connection
 from mdata.store.engine import Store
 from mdata.store.opening import open_store
 from mdata.store.sqlite import has_wal_reset_bug, sqlite3
-
-M1 = TIMEFRAMES["1m"]
-SETTLE = 120_000
 
 
 class UndoError(Exception):
@@ -46,20 +40,6 @@ class UndoError(Exception):
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     with open_store(tmp_path_factory.mktemp("status") / "mdata.db") as opened:
         yield opened
-
-
-def new_series(connection: Connection, symbol: str, timeframe: str = "1m", **known: Any) -> Series:
-    grid = TIMEFRAMES[timeframe]
-    table.introduce(connection, BITFINEX, symbol, grid, known.get("wanted_start", grid.floor(NOW - DAY)))
-    found = table.find(connection, BITFINEX, symbol, grid)
-    assert found is not None
-    table.begins_at(connection, found.id, known.get("first_candle", grid.floor(NOW - 365 * DAY)), NOW)
-    return table.find(connection, BITFINEX, symbol, grid) or found
-
-
-def cover(connection: Connection, series: Series, part: Range, kind: coverage.CoverageKind, times: list[int]) -> None:
-    candles.upsert(connection, series.id, [(time, 2.0, 3.0, 1.0, 2.0, 5.0) for time in times])
-    coverage.add(connection, series.id, part, kind, len(times))
 
 
 # What may be the case with an interval: its coverage, and what has happened to its candle.
@@ -148,13 +128,6 @@ def checked(context: Callable[..., Context], clock: SetClock) -> Callable[..., t
     return check
 
 
-def covered_to(connection: Connection, symbol: str, end: int, last: int | None = None) -> Series:
-    start = M1.floor(NOW - 100 * DAY)
-    series = new_series(connection, symbol, wanted_start=start)
-    cover(connection, series, Range(start, M1.floor(end)), "final", [M1.floor(last or end - MINUTE)])
-    return series
-
-
 def test_a_store_that_is_up_to_date_is_healthy(checked: Callable[..., tuple[Status, list[str]]]) -> None:
     assert checked(lambda connection: covered_to(connection, "tBTCUSD", NOW - SETTLE))[1] == []
 
@@ -188,7 +161,7 @@ def test_a_store_that_nobody_has_updated_for_40_days_is_not_called_quiet(
 ) -> None:
     state, (sentence, _) = checked(lambda one: covered_to(one, "tBTCUSD", NOW - 40 * DAY))
     assert not state.series[0].is_quiet
-    assert "tBTCUSD 1m is 39 d 23 h behind (limit 1 h 30 min)" in sentence
+    assert "tBTCUSD 1m lags by 39 d 23 h (limit 1 h 30 min)" in sentence
 
 
 def test_what_has_no_data_is_named_and_what_is_retired_is_not_judged(
@@ -227,7 +200,7 @@ def test_many_that_are_late_are_told_in_one_short_line(checked: Callable[..., tu
 
     _, (sentence, _) = checked(build, SYMBOLS=",".join(symbols))
     assert sentence.startswith(
-        f"{', '.join(f'bitfinex:{one} 1m' for one in symbols[199:196:-1])} and 197 more are up to 6 h"
+        f"{', '.join(f'bitfinex:{one} 1m' for one in symbols[199:196:-1])} and 197 more lag by up to 6 h"
     )
     assert len(sentence) < 160
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import DAY, NOW, UNPRIVILEGED, Folder, SetClock, stored, truth
-from test_kill import assert_sound, strace_fault
+from killing import assert_sound, strace_fault
 
 from mdata import waiting
 from mdata.errors import ConfigurationError, MdataError, NotNowError
@@ -174,7 +174,7 @@ def test_input_and_output_errors(folder: Folder, call: str) -> None:
         pytest.skip(why_not)
     folder.settings["BACKFILL_DAYS"] = "1"
     codes, number = [], 1
-    while 0 not in codes and number < 200:
+    while 0 not in codes and number < 1000:
         folder.before = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"inject={call}:error=EIO:when={number}+"]
         ended = folder.run("backfill", "--json")
         folder.before = []

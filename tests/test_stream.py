@@ -5,55 +5,22 @@ import random
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import Folder, hurried, stored, truth
-from test_kill import assert_sound
+from conftest import Folder, stored, truth
+from streams import PAIRS, compare, forming
+from streams import fast as fast  # a fixture  # noqa: PLC0414
 
 from mdata.domain.interval import Range
 from mdata.domain.timeframe import DAY, MINUTE
 from mdata.exchange.bitfinex.venue import BITFINEX
 from mdata.ratelimit import RateLimit
-from mdata.sandbox.market import Market, Pair
+from mdata.sandbox.market import Pair
 from mdata.sandbox.wsfaults import StreamFault
 from mdata.store import coverage
 from mdata.store.opening import open_store
-
-SPEED = 30.0
-PAIRS = {"tBTCUSD": Pair("tBTCUSD"), "tSPAUSD": Pair("tSPAUSD", density=0.3)}
-
-
-@pytest.fixture
-def fast(tmp_path: Path) -> Iterator[Folder]:
-    """A folder for real processes, with an exchange on a clock that all of them share."""
-    with hurried(Market(PAIRS), SPEED) as (sandbox, clock):
-        folder = Folder(tmp_path, sandbox)
-        folder.settings |= clock | {"SYMBOLS": "BTCUSD,SPAUSD", "BACKFILL_DAYS": "1", "RATE_LIMIT_DELAY": "1"}
-        yield folder
-
-
-def compare(folder: Folder, timeframe: str = "1m") -> None:
-    """Compare what is stored with the exchange's ledger: the covered part of every series, candle by candle."""
-    assert_sound(folder)
-    for symbol in folder.sandbox.market.symbols():
-        rows = folder.rows(
-            """SELECT start_time, end_time FROM coverage JOIN series ON series.id = series_id
-               WHERE symbol = ? ORDER BY start_time""", symbol,
-        )  # fmt: skip
-        held = stored(folder.database, symbol, timeframe)
-        for start, end in rows:
-            assert [row for row in held if start <= row[0] < end] == [
-                row for row in truth(folder.sandbox, symbol, timeframe, start, end) if row[0] < end
-            ]
-
-
-def forming(folder: Folder) -> int:
-    """Count stored candles that had not closed."""
-    now = folder.sandbox.clock.now()
-    return len(folder.rows("SELECT 1 FROM candles WHERE open_time + 60000 > ?", now))
 
 
 def test_from_nothing_to_a_store_that_one_update_makes_final(fast: Folder) -> None:
@@ -152,7 +119,8 @@ def test_every_timeframe(fast: Folder) -> None:
     names = "1m,5m,15m,30m,1h,3h,6h,12h,1D,1W,1M"
     listed = fast.sandbox.clock.now() - 40 * DAY
     fast.sandbox.market.pairs["tNEWUSD"] = Pair("tNEWUSD", listed=listed)
-    ended = fast.run("stream", "--for", "1m", "--json", SYMBOLS="NEWUSD", TIMEFRAMES=names, BACKFILL_DAYS="400")
+    # Long enough for a request about each of them.
+    ended = fast.run("stream", "--for", "5m", "--json", SYMBOLS="NEWUSD", TIMEFRAMES=names, BACKFILL_DAYS="400")
     assert ended.exit == 0, ended.err
     rows = fast.rows(
         """SELECT timeframe, min(start_time), max(end_time) FROM coverage JOIN series ON series.id = series_id

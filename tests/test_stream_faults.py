@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from conftest import MDATA
-from test_kill import strace_fault
-from test_soak import Soak, order, soak
-from test_stream import forming
+from killing import strace_fault
+from soaking import Soak, order, soak
+from streams import forming
 
 from mdata.sandbox.stream import Happening
 

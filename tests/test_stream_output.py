@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 from conftest import MDATA, Folder, stored
-from test_stream import fast
+from streams import fast
 
 __all__ = ["fast"]
 
@@ -31,7 +31,7 @@ def test_a_reader_that_leaves_does_not_stop_the_stream(fast: Folder) -> None:
     process.stdout = None
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0
-    assert err.count("whoever reads the lines is gone") == 1
+    assert err.count("the reader of the lines has gone") == 1
     assert "Traceback" not in err
     assert candles(fast) > 240
 
@@ -45,7 +45,7 @@ def test_a_reader_that_stalls_does_not_stop_the_stream(fast: Folder) -> None:
     assert process.stdout is not None
     assert process.wait(60) == 0
     out, err = process.communicate()
-    assert err.count("whoever reads the lines does not take the last of them") == 1
+    assert err.count("the reader of the lines did not read the last of them") == 1
     lines = out.splitlines()
     assert len(lines) > 100
     assert all(json.loads(line)["symbol"] for line in lines[:100])

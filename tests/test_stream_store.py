@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 from conftest import Folder, stored, truth
-from test_kill import assert_sound
-from test_soak import ORIGIN, soak
-from test_stream import compare, fast
+from killing import assert_sound
+from soaking import ORIGIN, soak
+from streams import compare, fast
 
 from mdata.clock import RehearsalClock, SystemClock
 from mdata.domain.interval import Range

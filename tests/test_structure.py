@@ -97,3 +97,10 @@ def defined(tree: ast.Module) -> Iterator[str]:
 def test_one_word_for_one_thing(synonym: str) -> None:
     found = {(name, one) for name, tree in TREES.items() for one in defined(tree) if synonym in one.lower()}
     assert found - KEPT == set(), f"the word is {SYNONYMS[synonym]}"
+
+
+def test_what_test_modules_share_lies_in_helpers() -> None:
+    """A test module that imports another one runs its fixtures, and is broken when that moves."""
+    modules = [path for path in (ROOT / "tests").rglob("*.py") if path.parent.name != "data"]
+    found = {path.stem for path in modules if re.search(r"^ *(from|import) test_", path.read_text(), re.MULTILINE)}
+    assert found == set()

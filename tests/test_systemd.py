@@ -134,8 +134,10 @@ def test_traps_of_the_system_are_refused_before_anything_is_written(host: Host, 
         assert not (host.state / "mdata.db.timers.json").exists()
 
     refused(78, "DATABASE_PATH is /home/ann/mdata.db", "ProtectHome=yes", DATABASE_PATH="/home/ann/mdata.db")
-    refused(77, "cannot write the folder /opt/candles", "install -d -m 2770", DATABASE_PATH="/opt/candles/mdata.db")
-    refused(77, "cannot write the folder /opt/metrics", PROMETHEUS_TEXTFILE="/opt/metrics/mdata.prom")
+    refused(
+        77, "cannot write to the folder /opt/candles", "install -d -m 2770", DATABASE_PATH="/opt/candles/mdata.db"
+    )
+    refused(77, "cannot write to the folder /opt/metrics", PROMETHEUS_TEXTFILE="/opt/metrics/mdata.prom")
     host.run("cp", "/opt/mdata/bin/mdata", "/home/ann/mdata")
     ended = host.run("/home/ann/mdata", "timers", "install", "--system")
     assert (ended.returncode, "the program is /home/ann/mdata" in ended.stderr) == (78, True)
@@ -238,7 +240,7 @@ def test_what_is_green_and_what_is_told(host: Host, live: Sandbox) -> None:
     fails_three_times("mdata-backfill", "78")
     (line,) = host.until(lambda: alarms(host))
     assert "mdata-backfill failed: exit 78" in line
-    assert "/etc/mdata/mdata.env:5: BACKFILL_DAYS is wrong" in line
+    assert "/etc/mdata/mdata.env:5: BACKFILL_DAYS is invalid" in line
     assert "journalctl _SYSTEMD_INVOCATION_ID=" in line
     # So is data that is not there, or old: nothing else need fail for that.
     host.configure(live, **notify, SYMBOLS="BTCUSD,SPAUSD")
@@ -382,7 +384,7 @@ def test_install_change_install_uninstall(host: Host, live: Sandbox) -> None:
     home_file.chmod(0o644)
     refused = host.mdata("timers", "install", "--user", "--env-file", "/home/ann/mdata.env", user="ann")
     assert refused.returncode == 78
-    assert "scheduled by the system's manager already" in refused.stderr
+    assert "is already scheduled by the system's systemd" in refused.stderr
     # Off again.
     host.configure(live, GAP_REPAIR_INTERVAL_MINUTES="90", RETENTION_DAYS="30", **SLOW)
     said = install(host)
@@ -418,7 +420,7 @@ def test_a_users_own_manager(host: Host, live: Sandbox) -> None:
         XDG_CONFIG_HOME="/home/ann/elsewhere",
     )  # fmt: skip
     assert elsewhere.returncode == 78, elsewhere.stderr
-    assert "does not look for units in /home/ann/elsewhere/systemd/user" in elsewhere.stderr
+    assert "does not read units from /home/ann/elsewhere/systemd/user" in elsewhere.stderr
     ended = host.mdata("timers", "install", user="ann")
     assert ended.returncode == 0, ended.stderr
     assert "lingering is off" in ended.stderr
@@ -447,7 +449,7 @@ def test_a_users_own_manager(host: Host, live: Sandbox) -> None:
     (line,) = host.until(lambda: [
         one["MESSAGE"] for one in host.journal("--priority=3..3") if "mdata-backfill failed: " in one["MESSAGE"]
     ])  # fmt: skip
-    assert "BACKFILL_DAYS is wrong" in line
+    assert "BACKFILL_DAYS is invalid" in line
     assert "read `journalctl --user _SYSTEMD_INVOCATION_ID=" in line
     ended = host.mdata("timers", "uninstall", user="ann")
     assert ended.returncode == 0, ended.stderr

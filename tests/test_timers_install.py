@@ -57,11 +57,11 @@ def test_a_user_without_a_home_is_told_so(home: Folder) -> None:
 def test_what_only_this_terminal_sees_is_told(home: Folder) -> None:
     ended = home.run("timers", "install", "--user", "--dry-run", SYMBOLS="ETHUSD", BACKFILL_DAYS="3")
     assert ended.exit == 0
-    assert "the units do not see what is set in this terminal only: SYMBOLS, BACKFILL_DAYS" in ended.err
+    assert "the units do not see variables that are only set in this terminal: SYMBOLS, BACKFILL_DAYS" in ended.err
     # Another store than the units would have is refused.
     ended = home.run("timers", "install", "--user", "--dry-run", DATABASE_PATH=str(home.path / "other.db"))
     assert ended.exit == 78
-    assert f"the units would work on {home.database}, this terminal on {home.path / 'other.db'}" in ended.err
+    assert f"the units would use {home.database}, but this terminal uses {home.path / 'other.db'}" in ended.err
 
 
 def test_an_env_file_must_stay(home: Folder) -> None:
@@ -70,7 +70,7 @@ def test_an_env_file_must_stay(home: Folder) -> None:
         cwd=home.path, env=home.environ(), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert finished.returncode == 78
-    assert "need an env file that stays" in finished.stderr
+    assert "need a permanent env file" in finished.stderr
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root is asked further")
@@ -81,7 +81,7 @@ def test_the_system_needs_its_user(home: Folder) -> None:
         pytest.skip("this machine has a user mdata")
     ended = home.run("timers", "install", "--system", "--dry-run")
     assert ended.exit == 78
-    assert "there is no user mdata" in ended.err
+    assert "the system's units need a user mdata" in ended.err
     assert "make install-system" in ended.err
 
 

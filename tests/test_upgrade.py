@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from adversary import Life, MakeLife, exchange, life
 from conftest import DAY, NOW, SetClock, stored
+from old_stores import DATA, STORES, shape
 
 from mdata.domain.interval import Range
 from mdata.domain.timeframe import HOUR, MINUTE
@@ -23,8 +24,6 @@ from mdata.store.sqlite import sqlite3
 
 __all__ = ["exchange", "life"]
 
-DATA = Path(__file__).parent / "data"
-STORES = sorted(path.stem for path in DATA.glob("*.sql"))
 # When the recipe was done.
 DONE = NOW + 4 * HOUR + 90_000
 # Counts are made right, and what was believed of the first candle is asked again soon.
@@ -64,19 +63,6 @@ def tables(given: Life) -> dict[str, tuple[list[str], Rows]]:
     for name in names:
         columns = [column for (column,) in given.sql("SELECT name FROM pragma_table_info(?)", name)]
         found[name] = columns, given.sql(f"SELECT {', '.join(columns)} FROM {name}")
-    return found
-
-
-def shape(path: Path) -> dict[str, Any]:
-    """Return what a store's tables, indexes, triggers and views are, in whatever order columns came to be."""
-    connection = sqlite3.connect(path)
-    found: dict[str, Any] = {}
-    for kind, name, sql in connection.execute("SELECT type, name, sql FROM sqlite_master").fetchall():
-        columns = connection.execute(
-            'SELECT name, type, "notnull", dflt_value, pk FROM pragma_table_info(?)', (name,)
-        )
-        found[name] = sorted(columns.fetchall(), key=str) if kind == "table" else " ".join((sql or "").split())
-    connection.close()
     return found
 
 

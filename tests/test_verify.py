@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 from conftest import DAY, NOW, Folder, SetClock, stored, truth
+from gap_tools import delete, gap_ranges, repair_fully
 from hypothesis import given
 from hypothesis import strategies as st
-from test_gaps import delete, gap_ranges, repair_fully
+from tampering import tamper
 
 from mdata.domain.candle import LARGEST, fault
 from mdata.domain.gaps import missing
@@ -36,21 +37,6 @@ from mdata.store.sqlite import sqlite3
 MakeContext = Callable[..., Context]
 MINUTE = 60_000
 TODAY = NOW - NOW % DAY
-TRIGGERS = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"
-
-
-def tamper(path: Path, *statements: str) -> None:
-    """Change the store so that no trigger sees it, as damage does; series 1 is meant."""
-    connection = sqlite3.connect(path)
-    triggers = connection.execute(TRIGGERS).fetchall()
-    for name, _ in triggers:
-        connection.execute(f"DROP TRIGGER {name}")
-    for statement in statements:
-        assert connection.execute(statement).rowcount > 0, statement
-    for _, sql in triggers:
-        connection.execute(sql)
-    connection.commit()
-    connection.close()
 
 
 def segments(context: Context) -> list[coverage.Segment]:

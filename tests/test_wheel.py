@@ -6,16 +6,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from checkouts import HERE, checked_out
 from conftest import Folder
-from test_completion import press_tab
-
-HERE = Path(__file__).parent.parent
-
-
-def checked_out() -> str:
-    """Return what git says is checked out; "unknown" where this is no checkout."""
-    ended = subprocess.run(["git", "rev-parse", "HEAD"], cwd=HERE, capture_output=True, text=True, check=False)
-    return ended.stdout[:12] or "unknown"
+from tab_key import press_tab
 
 
 @pytest.fixture(scope="session")

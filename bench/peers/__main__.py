@@ -1,4 +1,4 @@
-"""Let every tool fetch the same month, with and without trouble, and compare what it stored with what there is."""
+"""Let every tool fetch the same month, with and without faults, and compare its store with the exchange."""
 
 import math
 import os
@@ -128,7 +128,7 @@ def _against_the_fastest(rows: list[list[str]]) -> str:
 
 
 def _judge(rows: Rows, truth: dict[int, tuple[float, ...]], began: int) -> tuple[int, int, int, int, int]:
-    """Return how many rows there are, are missing, are wrong, were stored too early, and are there twice."""
+    """Return how many rows there are, and how many are missing, wrong, stored too early, or duplicated."""
     times = {int(row[0]) for row in rows}
     settled = [time for time in truth if M1.next(time) <= began]
     differing = {int(row[0]) for row in rows if not _is_true(row, truth.get(int(row[0])))}
@@ -149,7 +149,7 @@ def _together(costs: list[Cost]) -> Cost:
 
 
 def _start(folder: Path) -> str:
-    """Compare a look at what is stored: `mdata status` of a million candles, `freqtrade list-data` of none."""
+    """Compare listing what is stored: `mdata status` of a million candles, `freqtrade list-data` of none."""
     store = generate(folder / "status.db", 50_000, holes=900, lost=100)
     (folder / "user").mkdir()
     command = [str(MODERN / "freqtrade"), "list-data", "--exchange", "bitfinex", "--userdir", str(folder / "user")]

@@ -1,4 +1,4 @@
-"""crypto-candlesticks on loopback: its addresses stand in its code, so that its requests are led astray here."""
+"""crypto-candlesticks on loopback: its addresses are in its code, so its requests are redirected here."""
 
 import sys
 from types import SimpleNamespace
@@ -9,10 +9,10 @@ _ask = requests.get
 
 
 def _led(url: str) -> object:
-    """Ask the local exchange instead; it does not serve the old list of symbols, which is answered here."""
+    """Send the request to the local exchange, which does not serve the old list of symbols: that is answered here."""
     if url.endswith("/symbols"):
         return SimpleNamespace(json=lambda: ["btcusd", "spausd"])
-    # It writes instants as 1767225600000.0; whether Bitfinex bears that today is not known, so it gets the benefit.
+    # It writes times as 1767225600000.0; whether Bitfinex still accepts that is not known, so it is accepted here.
     path = url.removeprefix("https://api.bitfinex.com").replace("/v2//", "/v2/").replace(".0&", "&")
     return _ask(f"{_HOST}{path}")
 

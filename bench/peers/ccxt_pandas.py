@@ -1,6 +1,6 @@
-"""What one writes with ccxt and pandas: page through candles, and append each page to a table of SQLite.
+"""The usual script with ccxt and pandas: page through candles, and append each page to an SQLite table.
 
-The loop follows the examples that come with ccxt: go on after the last candle, wait after an error, try again.
+The loop follows ccxt's examples: continue after the last candle; after an error, wait and retry.
 """
 
 import sqlite3
@@ -24,7 +24,7 @@ def main(port: str, database: str, since: str, *symbols: str) -> None:
             try:
                 page = exchange.fetch_ohlcv(symbol, "1m", since=start, limit=10_000)
             except (ccxt.ExchangeError, ccxt.NetworkError) as error:
-                print(f"{type(error).__name__}: {error}; going on in {_HOLD} s", file=sys.stderr)
+                print(f"{type(error).__name__}: {error}; retrying in {_HOLD} s", file=sys.stderr)
                 time.sleep(_HOLD)
                 continue
             if not page:

@@ -1,4 +1,4 @@
-"""Print the candles of a file that freqtrade has written, as JSON; only its own environment can read one."""
+"""Print the candles of a freqtrade file as JSON; only freqtrade's environment can read it."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""The tools: how each is set to work on a local exchange, and how what it stored is read."""
+"""The tools: how each is run on a local exchange, and how its store is read."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ from mdata.store.sqlite import sqlite3
 
 MODERN, OLD = Path(".envs/peers/bin").absolute(), Path(".envs/peers-old/bin").absolute()
 HERE = Path(__file__).parent
-# The symbols of mdata, and what ccxt and crypto-candlesticks call them.
+# The symbols of mdata, and their names in ccxt and crypto-candlesticks.
 PAIRS = {"tBTCUSD": ("BTC/USD", "btc"), "tSPAUSD": ("SPA/USD", "spa")}
 DAYS = 30
 
@@ -21,7 +21,7 @@ Rows = list[list[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A folder of its own, the port of the exchange, and from when on candles are wanted (ms UTC)."""
+    """The folder of a tool, the port of the exchange, and the wanted start (ms UTC)."""
 
     folder: Path
     port: int
@@ -30,7 +30,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A tool: its commands, to be run one after the other, their environment, and a reader of what is stored."""
+    """A tool: its commands, run one after the other, their environment, and a reader of its store."""
 
     name: str
     commands: Callable[[Place], list[list[str]]]

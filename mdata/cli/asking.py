@@ -1,4 +1,4 @@
-"""Asking before something is done that cannot be undone."""
+"""Confirmation before something that cannot be undone."""
 
 import sys
 
@@ -6,13 +6,13 @@ import typer
 
 
 def need_a_person(command: str, done: str) -> None:
-    """Refuse to go on without a terminal to ask at; `done` is what has not happened: deleted, replaced."""
+    """Refuse to go on without a terminal to ask at; `done` is the verb for the message: deleted, replaced."""
     if not sys.stdin.isatty():
-        raise typer.BadParameter(f"nothing was {done}; without a terminal `mdata {command}` wants --yes")
+        raise typer.BadParameter(f"nothing was {done}; without a terminal `mdata {command}` needs --yes")
 
 
 def be_sure(question: str, command: str, done: str) -> None:
-    """Ask a person at the terminal; anything but yes is a usage error, and nothing has happened."""
+    """Ask for confirmation at the terminal; any answer but yes is a usage error, before anything has happened."""
     need_a_person(command, done)
     try:
         is_sure = typer.confirm(question, err=True)

@@ -1,6 +1,6 @@
-"""stdout as a pipe for other programs: a JSON line for every candle, which never holds up the work.
+"""Candles as JSON lines on stdout, without ever delaying the work.
 
-A thread of its own writes; what waits for it is bounded. A reader that stalls or leaves loses the rest.
+A separate thread writes from a bounded buffer. A reader that stalls or closes the pipe misses the rest.
 """
 
 import json
@@ -21,7 +21,7 @@ _END_SECONDS = 2.0
 
 
 class Lines:
-    """Writes candles to the file descriptor `fd`; `warn` is told, once, when that is given up."""
+    """Writes candles to the file descriptor `fd`; calls `warn` once if it has to stop."""
 
     def __init__(self, fd: int, warn: Callable[[str], None]) -> None:
         self._fd, self._warn = fd, warn
@@ -31,7 +31,7 @@ class Lines:
         self._thread = threading.Thread(target=self._write, daemon=True)
 
     def tell(self, target: Target, candles: Iterable[Candle]) -> None:
-        """Have candles written: new ones, and those that a late message has corrected."""
+        """Queue candles to be written: new ones, and those that a late message corrected."""
         text = "".join(json.dumps(_line(target, candle)) + "\n" for candle in candles)
         with self._changed:
             if self._has_left_off:
@@ -40,7 +40,7 @@ class Lines:
             self._changed.notify()
             is_full = len(self._waiting) > MOST_WAITING
         if is_full:
-            self._leave_off("does not take them")
+            self._leave_off("does not read them")
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -54,7 +54,7 @@ class Lines:
             self._changed.notify()
         self._thread.join(_END_SECONDS)
         if self._thread.is_alive():
-            self._leave_off("does not take the last of them")
+            self._leave_off("did not read the last of them")
 
     def _write(self) -> None:
         while True:
@@ -69,11 +69,11 @@ class Lines:
                 while batch:
                     batch = batch[os.write(self._fd, batch) :]
             except OSError as error:
-                self._leave_off(f"is gone ({error.strerror})")
+                self._leave_off(f"has gone ({error.strerror})")
                 return
 
     def _leave_off(self, why: str) -> None:
-        """Say so, and send whatever else is printed nowhere: it would wait for the same reader."""
+        """Warn, and redirect all further output to nowhere, because it would wait for the same reader."""
         with self._changed:
             if self._has_left_off:
                 return
@@ -81,7 +81,7 @@ class Lines:
             self._waiting.clear()
         with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a device
             os.dup2(nowhere.fileno(), self._fd)
-        self._warn(f"whoever reads the lines {why}; the stream goes on without them")
+        self._warn(f"the reader of the lines {why}; the stream continues without printing them")
 
 
 def _line(target: Target, candle: Candle) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""How a job says that it has ended: a sentence to a person at a terminal, `key=value` to everybody else."""
+"""The last line of a job: a sentence at a terminal, `key=value` pairs everywhere else."""
 
 import sys
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from mdata.jobs.status import SeriesState
     from mdata.store.engine import Store
 
-# What the counters of a run are called, for one and for more.
+# Names of the counters of a run, singular and plural.
 _COUNTED = {
     "candles_written": ("candle", "candles"),
     "candles_changed": ("candle changed", "candles changed"),
@@ -23,7 +23,7 @@ _COUNTED = {
 
 
 def ending(kit: Kit, store: "Store", result: JobResult, words: str = "") -> str:
-    """Return the last line of a run; `words` are `key=value` that it tells beside its counters."""
+    """Return the last line of a run; `words` are further `key=value` pairs besides its counters."""
     if not sys.stderr.isatty() or config.is_journal(sys.stderr):
         return summary(result, words)
     from mdata.jobs.status import collect
@@ -45,7 +45,7 @@ def summary(result: JobResult, words: str = "") -> str:
 
 
 def sentence(result: JobResult, words: str, states: "list[SeriesState]", now: int) -> str:
-    """Return how a run ended as a person says it: what it did, how complete the series are, what is left."""
+    """Return how a run ended as a sentence: what it did, how complete the series are, what is left."""
     return "; ".join(filter(None, (_done(result, words), _complete(states, now), result.reason)))
 
 
@@ -63,7 +63,7 @@ def _done(result: JobResult, words: str) -> str:
 
 
 def _complete(states: "list[SeriesState]", now: int) -> str:
-    """Return how many of the series are complete; of all of them, since when."""
+    """Return how many of the series are complete; if all are, since when."""
     if not states:
         return ""
     unknown = sum(one.counts.unknown for one in states)
@@ -79,7 +79,7 @@ def _complete(states: "list[SeriesState]", now: int) -> str:
 
 
 def _date(instant: int, now: int) -> str:
-    """Return a date as `27 Oct`, with its year where that is not this one."""
+    """Return a date as `27 Oct`, with its year if it is not the current one."""
     from mdata.domain.times import iso
 
     months = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")

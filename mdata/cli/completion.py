@@ -1,4 +1,4 @@
-"""The words that options and arguments take: what Tab offers, and which one a mistyped word may have meant.
+"""Values of options and arguments: what Tab completes, and suggestions for mistyped ones.
 
 Shell completion must answer at once, and must neither fail nor print, whatever the state of settings and store.
 """
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 def one_of(words: Sequence[str], metavar: str | None = None) -> dict[str, Any]:
-    """Return what makes a typer option take one of `words` only: completion, and a refusal that suggests one."""
+    """Return the typer arguments that restrict an option to `words`: completion, and an error that suggests one."""
 
     def check(value: str | None) -> str | None:
         if value is not None and value not in words:
             hint = did_you_mean(value, words)
-            raise typer.BadParameter(f"{value!r} is none of {', '.join(words)}{hint}")
+            raise typer.BadParameter(f"{value!r} is not one of {', '.join(words)}{hint}")
         return value
 
     return {"autocompletion": _offer(words), "callback": check, "metavar": metavar or "|".join(words)}
@@ -36,7 +36,7 @@ def _offer(words: Sequence[str]) -> Callable[[str], list[str]]:
 
 
 def complete_symbol(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Offer stored symbols, else those of the settings, else those that `mdata symbols` remembers; as was begun."""
+    """Complete symbols, in the notation that was begun: stored, else configured, else cached by `mdata symbols`."""
     for source in (_stored_symbols, _configured_symbols, _listed_symbols):
         with suppress(Exception):
             if found := [form for symbol in sorted(source(ctx)) if (form := _form(symbol, incomplete))]:
@@ -45,7 +45,7 @@ def complete_symbol(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def complete_timeframe(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Offer the stored timeframes, or where none of them fits all that the exchange has."""
+    """Complete stored timeframes, or if none fits, all timeframes of the exchange."""
     from mdata.exchange import registry
 
     stored: set[str] = set()
@@ -56,7 +56,7 @@ def complete_timeframe(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def _form(symbol: str, begun: str) -> str | None:
-    """Return the way of writing `symbol` that `begun` is the beginning of: as stored, as a pair, in small letters."""
+    """Return the notation of `symbol` that begins with `begun`: as stored, as a pair, or in lower case."""
     from mdata.exchange import registry
 
     pair = registry.pair_of(symbol)

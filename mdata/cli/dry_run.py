@@ -1,4 +1,4 @@
-"""What `--dry-run` of `backfill` and `update` tells: what a run would ask for, and what that costs."""
+"""`--dry-run` of `backfill` and `update`: what a run would fetch, and what that costs."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def cost_of(kit: Kit, priority: Priority, plan: "Callable[[Settings, Store | None, int], list[Planned]]") -> Answer:
-    """Say what a run would ask for at most: requests, time at the shared rate, bytes."""
+    """Return what a run would fetch at most: requests, time at the shared rate, bytes."""
     settings = kit.loaded.settings
     with open_for_reading(settings.database_path) or nullcontext() as store:
         found = plan(settings, store, kit.clock.now())

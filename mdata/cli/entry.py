@@ -1,4 +1,4 @@
-"""What surrounds every subcommand: settings, log, signals, errors, the JSON envelope, the exit code."""
+"""What every subcommand has in common: settings, log, signals, errors, the JSON envelope, the exit code."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Options(NamedTuple):
-    """What the common options of one call said."""
+    """The parsed common options of one call."""
 
     env_file: Path | None = None
     symbols: list[str] | None = None
@@ -42,7 +42,7 @@ class Options(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a subcommand has to say: the envelope's fields, and how to show it to a person."""
+    """The result of a subcommand: the fields of the envelope, and how to display it."""
 
     exit: int = 0
     reason: str | None = None
@@ -59,9 +59,9 @@ class Kit(NamedTuple):
 
 
 def conduct(command: str, options: Options, act: Callable[[Kit], Answer], *, is_job: bool = False) -> NoReturn:
-    """Load the settings, let `act` do the work, print its answer and end with its exit code.
+    """Load the settings, let `act` do the work, print its answer, and exit with its code.
 
-    The log of a job ends with one `key=value` line, also when it fails before there is anything to count.
+    The log of a job ends with one `key=value` line, even if it fails before there is anything to count.
     """
 
     def load_and_act(log: StderrLog) -> Answer:
@@ -76,22 +76,22 @@ def conduct(command: str, options: Options, act: Callable[[Kit], Answer], *, is_
 
 
 def perform(command: str, options: Options, act: Callable[[StderrLog], Answer], *, is_job: bool = False) -> NoReturn:
-    """Let `act` do the work, turn what goes wrong into a sentence, print the answer, end with its exit code."""
+    """Let `act` do the work, turn errors into a sentence, print the answer, and exit with its code."""
     signals.heed()
     log = _log(options, "INFO")
     waiting.speak_to(log)
     try:
         answer = act(log)
     except MdataError as error:
-        # Another run at work is no error: cron must not send a mail for it. What was demanded and is not there, is.
+        # Another run at work is not an error, so cron must not send mail. Missing data that was demanded is one.
         log.say("ERROR" if error.exit_code == WORK_REMAINS else find(error.exit_code).level, str(error))
         answer = _failed(log, command, error.exit_code, str(error), is_job=is_job)
     except Stopped as stop:
         if is_job:
-            log.notice(f"stopped by a signal; run `mdata {command}` again")
+            log.notice(f"stopped by a signal; run `mdata {command}` again to continue")
         answer = _failed(log, command, stop.exit_code, "stopped by a signal", is_job=is_job)
     except typer.BadParameter as error:
-        # It names files, and whoever names those may mean harm.
+        # The text contains file names, which may be chosen by an attacker.
         error.message = harmless(error.message)
         raise
     except (typer.Exit, typer.Abort):
@@ -103,23 +103,23 @@ def perform(command: str, options: Options, act: Callable[[StderrLog], Answer], 
         _print(command, options, answer)
         sys.stdout.flush()
     except OSError as error:
-        # Python must not complain about it once more at its exit.
+        # Python must not report it again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(_unheard(log, answer.exit, error)) from None
     raise typer.Exit(answer.exit)
 
 
 def _unheard(log: StderrLog, exit_code: int, error: OSError) -> int:
-    """Return the exit code of a run whose answer could not be written, and say so where anybody may listen."""
+    """Return the exit code of a run whose answer could not be written to stdout, and say so on stderr."""
     if isinstance(error, BrokenPipeError):
-        # Whoever read our output has left, as `| head` does.
+        # The reader of the output has closed the pipe, as `| head` does.
         return 128 + signal.SIGPIPE
-    log.error(f"the answer could not be written: {error.strerror}; what was done stays done")
+    log.error(f"could not write the output: {error.strerror}; the work itself is done and saved")
     return worst(exit_code, StorageError.exit_code)
 
 
 def _remember_for_alarm(answer: Answer) -> None:
-    """Under systemd: note why this run failed, or that its unit has recovered, for the alarm to tell."""
+    """Under systemd: note why this run failed, or that its unit has recovered, for the alarm to report."""
     run = config.invocation_id()
     if run is None:
         return
@@ -139,7 +139,7 @@ def _failed(log: StderrLog, command: str, exit_code: int, reason: str, *, is_job
 
 
 def closing_line(log: StderrLog, exit_code: int, line: str) -> None:
-    """Say how a run ended, as loudly as it deserves: what is no failure must alarm nobody."""
+    """Log how a run ended, at the level of its exit code: what is not a failure must not look like one."""
     log.say(find(exit_code).level, line)
 
 
@@ -169,7 +169,7 @@ def _print(command: str, options: Options, answer: Answer) -> None:
 
 
 def duration(text: str, option: str) -> int:
-    """Return the seconds that an option's text stands for; anything else is a usage error."""
+    """Parse an option's duration to seconds; anything else is a usage error."""
     from mdata.domain.times import parse_duration
 
     try:
@@ -179,7 +179,7 @@ def duration(text: str, option: str) -> int:
 
 
 def instant(text: str | None, option: str, clock: Clock) -> int | None:
-    """Return the instant (ms UTC) that an option's text stands for; anything else is a usage error."""
+    """Parse an option's instant to ms UTC; anything else is a usage error."""
     from mdata.domain.times import parse_instant
 
     try:
@@ -191,7 +191,7 @@ def instant(text: str | None, option: str, clock: Clock) -> int | None:
 def job_answer(
     result: "JobResult", more: Mapping[str, Any] = MappingProxyType({}), show: Callable[[], None] = lambda: None
 ) -> Answer:
-    """Return the answer that a finished job gives."""
+    """Return the answer of a finished job."""
     from dataclasses import asdict
 
     from mdata.domain.times import iso

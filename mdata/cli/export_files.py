@@ -37,7 +37,7 @@ def to_stdout(kit: Kit, format_: str | None, asked: Selection, wanted: list[Targ
 
     kind = _kind("", format_)
     if not kind.is_text:
-        raise typer.BadParameter(f"{kind.format} is nothing for stdout: name a file with --output")
+        raise typer.BadParameter(f"{kind.format} cannot be written to stdout: give a file with --output")
     with _stdout() as stream, text_writer(kind, stream, fill=asked.fill) as writer:
         found = work(kit.loaded.settings.database_path, wanted, asked, writer.write, kit.log.info)
         writer.close({})
@@ -45,7 +45,7 @@ def to_stdout(kit: Kit, format_: str | None, asked: Selection, wanted: list[Targ
 
 
 def into_file(kit: Kit, output: Path, format_: str | None, asked: Selection, wanted: list[Target]) -> list[Exported]:
-    """Write the candles of all series into one file, whole or not at all."""
+    """Write the candles of all series into one file, completely or not at all."""
     kind = _kind(output.name, format_)
     return _into(kit, _file(output, kit.loaded.settings.database_path), kind, asked, wanted)
 
@@ -66,7 +66,9 @@ def into_folder(
     kind = Kind(format_ or "csv")
     names = [_name(target, kind, asked) for target in wanted]
     if double := next((name for name in names if names.count(name) > 1), None):
-        raise typer.BadParameter(f"two series would be written to {double}: export one of them elsewhere")
+        raise typer.BadParameter(
+            f"two series would be written to the same file {double}: export one of them to another folder"
+        )
     found = []
     for target, name in zip(wanted, names, strict=True):
         file = _file(_folder(output, kind, target.venue) / name, kit.loaded.settings.database_path)
@@ -86,8 +88,8 @@ def _name(target: Target, kind: Kind, asked: Selection) -> str:
 
 def _folder(output: Path | None, kind: Kind, venue: Venue) -> Path:
     if output is None or (output.exists() and not output.is_dir()):
-        raise typer.BadParameter("freqtrade reads a folder, its datadir: name one with --output")
-    # What freqtrade calls its datadir has a folder for each exchange.
+        raise typer.BadParameter("freqtrade reads its data from a folder (datadir): give that folder with --output")
+    # freqtrade's datadir has a folder for each exchange.
     folder = output / venue.name if kind.format == "freqtrade" else output
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -95,55 +97,57 @@ def _folder(output: Path | None, kind: Kind, venue: Venue) -> Path:
         message = f"cannot write {folder}: {error.strerror}; check the owner and mode of its folder"
         raise NotPermittedError(message) from error
     except OSError as error:
-        raise typer.BadParameter(f"{folder} can be no folder: {error.strerror}", param_hint="--output") from error
+        raise typer.BadParameter(
+            f"{folder} cannot be used as a folder: {error.strerror}", param_hint="--output"
+        ) from error
     return folder
 
 
 @contextmanager
 def _stdout() -> Iterator[TextIO]:
-    """Give stdout; whoever reads it may leave, or be slow when a signal comes, and the disk behind it may be full."""
+    """Yield stdout, and handle a reader that closes the pipe or stalls, and a full disk."""
     try:
         yield sys.stdout
         sys.stdout.flush()
     except (OSError, Stopped) as error:
-        # What Python holds still must neither fail once more at its exit nor be waited for.
+        # Python's buffered output must not fail again at exit or delay it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, Stopped):
             raise
         if isinstance(error, BrokenPipeError):
             raise Stopped(signal.SIGPIPE) from None
-        raise StorageError(f"the candles could not be written: {error.strerror}") from error
+        raise StorageError(f"could not write the candles: {error.strerror}") from error
 
 
 def _file(output: Path, store: Path) -> Path:
-    """Return the file that is to be replaced; refuse what is none, a device above all, and the store itself."""
+    """Return the file to replace; reject the store and anything that is not a regular file, such as a device."""
     try:
-        # What it is comes first: a pipe behind /dev/stdout has no place.
+        # Check the type first: a pipe behind /dev/stdout has no path.
         if output.exists() and not output.is_file():
-            raise typer.BadParameter(f"{output} is no file; without --output the candles go to stdout")
+            raise typer.BadParameter(f"{output} is not a regular file; without --output the candles go to stdout")
         found = without_planted_links(output)
         if not found.parent.is_dir():
-            raise typer.BadParameter(f"{found.parent} is no folder", param_hint="--output")
+            raise typer.BadParameter(f"{found.parent} is not a folder", param_hint="--output")
     except PermissionError as error:
         message = f"cannot write {output}: {error.strerror}; check the owner and mode of its folder"
         raise NotPermittedError(message) from error
     except (OSError, RuntimeError) as error:
-        # Too long, or links in a circle.
-        raise typer.BadParameter(f"{output} can be no file: {error}", param_hint="--output") from error
+        # The name is too long, or symbolic links form a circle.
+        raise typer.BadParameter(f"{output} cannot be used as a file: {error}", param_hint="--output") from error
     if found == store.resolve():
         raise typer.BadParameter(f"{output} is the store itself", param_hint="--output")
     return found
 
 
 def _plain_mode() -> int:
-    """Return the mode of a file that a person makes: candles are no secret."""
+    """Return the usual mode of a new file under the umask: candles are not secret."""
     mask = os.umask(0o077)
     os.umask(mask)
     return 0o666 & ~mask
 
 
 def row(one: Exported) -> dict[str, Any]:
-    """Return what is told of a series that was exported."""
+    """Return what is reported about an exported series."""
     times = {name: time and iso(time) for name, time in (("start", one.start), ("end", one.end))}
     found = {**asdict(one), **times, "complete": one.is_complete}
     del found["unknown_ranges"]
@@ -151,5 +155,5 @@ def row(one: Exported) -> dict[str, Any]:
 
 
 def _described(one: Exported) -> dict[str, Any]:
-    """Return what a file says of a series, the unknown ranges too."""
+    """Return the metadata of a series for the file, including its unknown ranges."""
     return {**row(one), "unknown_ranges": [[iso(start), iso(end)] for start, end in one.unknown_ranges]}

@@ -1,4 +1,4 @@
-"""What nobody has turned into a sentence: a limit of the machine, an installation with a part missing, or a bug."""
+"""Exceptions that have no message yet: a limit of the machine, an incomplete installation, or a bug."""
 
 import errno
 import sys
@@ -8,7 +8,7 @@ from mdata.exit_codes import BUG
 from mdata.logs import StderrLog, harmless
 
 _BUG = "this is a bug in mdata; please report it with the lines above"
-# The interpreter has no other sign for it than this text, which is not translated.
+# The interpreter signals it only by this text, which is not translated.
 _NO_THREAD = "can't start new thread"
 _NO_MORE = {
     errno.ENOMEM: "memory (ulimit -v, MemoryMax= of a unit)",
@@ -19,7 +19,7 @@ _NO_MORE = {
 
 
 def unforeseen(log: StderrLog, error: Exception) -> tuple[int, str]:
-    """Tell what nobody has turned into a sentence; return exit code and reason."""
+    """Report an unexpected exception; return exit code and reason."""
     known = _not_of_our_making(error)
     if known is None:
         _report_bug()
@@ -29,16 +29,19 @@ def unforeseen(log: StderrLog, error: Exception) -> tuple[int, str]:
 
 
 def _not_of_our_making(error: Exception) -> MdataError | None:
-    """Return what to say when a limit of the machine was reached, or the installation is not whole."""
+    """Return the message if a limit of the machine was reached or the installation is incomplete."""
     if isinstance(error, ImportError) and error.name and not error.name.startswith("mdata"):
         if isinstance(error, ModuleNotFoundError):
-            return ConfigurationError(f"mdata's installation is not whole here: {error}; install it again")
-        return ConfigurationError(f"mdata cannot load a part ({error}); check `ulimit -a`, or install it again")
+            return ConfigurationError(f"mdata's installation is incomplete: {error}; reinstall it")
+        return ConfigurationError(
+            f"mdata cannot load one of its modules ({error}); check `ulimit -a`, or reinstall it"
+        )
     lacking = _lacking(error)
     if lacking is None:
         return None
     return NotPermittedError(
-        f"the system gives this run no more {lacking}; raise that limit, or end other programs, and run it again"
+        f"the system has no more {lacking} for this process; raise the limit or stop other programs, then run this "
+        "again"
     )
 
 
@@ -53,7 +56,7 @@ def _lacking(error: Exception) -> str | None:
 def _report_bug() -> None:
     import traceback
 
-    # Even here, what the exchange sent must not reach a terminal as it is.
+    # Even here, text from the exchange must not reach a terminal unescaped.
     for line in traceback.format_exc().splitlines():
         sys.stderr.write(f"{harmless(line)}\n")
     sys.stderr.write(f"mdata: {_BUG}\n")

@@ -1,4 +1,4 @@
-"""`mdata cleanup --symbol X --all`: forget a series, after asking."""
+"""`mdata cleanup --symbol X --all`: delete a series, after confirmation."""
 
 from dataclasses import asdict
 from typing import NoReturn
@@ -25,7 +25,7 @@ from mdata.store.opening import open_for_reading
 def forget(
     given: Options, symbols: list[str], timeframes: list[str], wait_lock: str, *, is_plan: bool, is_sure: bool
 ) -> NoReturn:
-    """Forget the named series, or only say what that would remove."""
+    """Delete the given series, or only report what that would remove."""
     try:
         wanted = [parse_symbol(text) for text in symbols]
         grids = [parse_timeframe(text) for text in timeframes]
@@ -37,7 +37,7 @@ def forget(
         doomed = _find(context.store, context.log, wanted, grids)
         if doomed and not is_sure:
             _tell(context.log, job.still_wanted(context.settings, doomed))
-            question = f"Forget {_named(doomed)}, {job.plan_forgetting(context.store, doomed).candles} candles?"
+            question = f"Delete {_named(doomed)} with {job.plan_forgetting(context.store, doomed).candles} candles?"
             be_sure(question, "cleanup", "deleted")
         result, removed = job.forget(context, doomed, patience)
         return result, tell(removed)
@@ -49,7 +49,7 @@ def forget(
 
 
 def tell(removed: Removed) -> More:
-    """Return what a run that removed something tells of it."""
+    """Return what a run reports about the rows that it removed."""
     words = f"removed_candles={removed.candles} freed_bytes={removed.bytes}"
     return More(words, {"removed": asdict(removed)})
 
@@ -61,7 +61,7 @@ def _plan(kit: Kit, symbols: list[str], grids: list[Timeframe]) -> Answer:
             doomed = _find(store, kit.log, symbols, grids)
             removed, names = job.plan_forgetting(store, doomed), _named(doomed) or "nothing"
         _tell(kit.log, job.still_wanted(kit.loaded.settings, doomed))
-    line = f"would forget {names}: {removed.candles} candles, {removed.gaps} gaps, {removed.revisions} revisions"
+    line = f"would delete {names}: {removed.candles} candles, {removed.gaps} gaps, {removed.revisions} revisions"
     return Answer(data={"dry_run": True, "removed": asdict(removed)}, show=lambda: render.line(line))
 
 
@@ -69,13 +69,13 @@ def _find(store: Store, log: JobLog, symbols: list[str], grids: list[Timeframe])
     known = job.stored(store, symbols, grids)
     for symbol in symbols:
         if symbol not in {qualified(series.exchange, series.symbol) for series in known}:
-            log.warning(f"nothing of {symbol} is stored{did_you_mean(symbol, job.stored_symbols(store))}")
+            log.warning(f"no candles of {symbol} are stored{did_you_mean(symbol, job.stored_symbols(store))}")
     return known
 
 
 def _tell(log: JobLog, names: list[str]) -> None:
     for name in names:
-        log.warning(f"{name} is in the settings still: the next `mdata backfill` fetches it anew")
+        log.warning(f"{name} is still in the settings: the next `mdata backfill` fetches it again")
 
 
 def _named(doomed: list[Series]) -> str:

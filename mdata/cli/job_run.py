@@ -1,4 +1,4 @@
-"""How a job is started from the terminal: store, lock, budget, exchange, progress, and how it is shown."""
+"""Running a job from the terminal: store, lock, budget, exchange, progress, and output."""
 
 import os
 import sys
@@ -24,17 +24,17 @@ from mdata.store.opening import open_store
 if TYPE_CHECKING:
     from mdata.ratelimit import RateLimit
 
-# A log of this size is worth emptying at the end of a run, so that readers and backups find the file whole.
+# A write-ahead log of this size is emptied after a run, so that readers and backups find all data in the file.
 _LARGE_LOG = 4 * 1024 * 1024
 
 
 def limits_of(max_runtime: str | None, max_requests: int | None) -> Limits:
-    """Return the limits that the options of a run set."""
+    """Return the limits that the options set for a run."""
     return Limits(None if max_runtime is None else duration(max_runtime, "--max-runtime"), max_requests)
 
 
 class More(NamedTuple):
-    """What a job tells beside its counters: words of its final line, fields of its JSON object, something to show."""
+    """What a job reports besides its counters: words for its last line, fields for JSON, something to display."""
 
     words: str = ""
     data: Mapping[str, Any] = MappingProxyType({})
@@ -44,7 +44,7 @@ class More(NamedTuple):
 def run_job(
     command: str, options: Options, limits: Limits, wait_lock: str, work: Callable[[Context], JobResult]
 ) -> NoReturn:
-    """Run one job under its command's lock and end the process with its exit code."""
+    """Run one job under its command's lock, and exit with its code."""
     run_job_with_more(command, options, limits, wait_lock, lambda context: (work(context), More()))
 
 
@@ -56,7 +56,7 @@ def run_job_with_more(
     work: Callable[[Context], tuple[JobResult, More]],
     look: Callable[[Kit], None] = lambda _: None,
 ) -> NoReturn:
-    """Run a job that has more to tell than its counters; `look` may refuse to, before anything is opened."""
+    """Run a job that reports more than its counters; `look` may stop it before anything is opened."""
     patience = duration(wait_lock, "--wait-lock")
 
     def act(kit: Kit) -> Answer:
@@ -77,7 +77,7 @@ def run_job_with_more(
 
 @contextmanager
 def context(kit: Kit, limits: Limits, *, shows_progress: bool = True) -> Iterator[Context]:
-    """Open everything a job works with, and close it again."""
+    """Open everything that a job uses, and close it again."""
     settings = kit.loaded.settings
     refuse_remote(settings.database_path, "DATABASE_PATH")
     refuse_remote(settings.rate_limit_state_path, "RATE_LIMIT_STATE_PATH")
@@ -90,7 +90,8 @@ def context(kit: Kit, limits: Limits, *, shows_progress: bool = True) -> Iterato
     def budget(venue: Venue) -> "RateLimit":
         return rate_limit(kit, venue)
 
-    # A terminal that systemd started hands its own id on to whatever is typed there: only the journal's counts.
+    # Commands typed in a terminal that systemd started inherit its invocation id, so it only counts if stderr is the
+    # journal.
     run_id = config.invocation_id() if config.is_journal(sys.stderr) else None
     origin = Origin(os.getpid(), os.uname().nodename, kit.clock.boot_id(), run_id, __version__)
     with open_store(settings.database_path, kit.log.warning) as store, progress(wanted=shows_progress) as report:
@@ -118,7 +119,7 @@ def rate_limit(kit: Kit, venue: Venue) -> "RateLimit":
 
 @contextmanager
 def progress(*, wanted: bool = True) -> Iterator[Callable[[Progress], None]]:
-    """Show a progress bar to a person on a terminal, and nothing to anybody else."""
+    """Show a progress bar on a terminal, and nothing elsewhere."""
     if not (wanted and sys.stderr.isatty() and config.wants_colour()):
         yield lambda _: None
         return

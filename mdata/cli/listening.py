@@ -12,38 +12,40 @@ import typer
 
 from mdata.errors import NotNowError, NotPermittedError
 
-_BACKLOG = 1024  # visitors that come at one instant
+_BACKLOG = 1024  # connections that arrive at the same moment
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that is bound and listens; raise an error in one sentence where that cannot be."""
+    """Return a bound, listening socket; raise an MdataError that says why not."""
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise NotNowError(
-                f"port {port} on {host} is in use, perhaps by another `mdata serve`: end that, or choose a --port"
+                f"port {port} on {host} is in use, perhaps by another `mdata serve`: stop that, or choose another "
+                "--port"
             ) from error
         if error.errno == errno.EACCES:
-            raise NotPermittedError(f"port {port} is for root only: choose a --port from 1024 on") from error
+            raise NotPermittedError(f"only root may use port {port}: choose a --port of 1024 or above") from error
         raise typer.BadParameter(
-            f"cannot listen on {host}: {error.strerror}; 127.0.0.1 is this machine, 0.0.0.0 every interface of it",
+            f"cannot listen on {host}: {error.strerror}; use 127.0.0.1 for this machine only, 0.0.0.0 for all its "
+            "interfaces",
             param_hint="--host",
         ) from error
 
 
 def address(listening: socket.socket, host: str) -> str:
-    """Return what to type into a browser."""
+    """Return the URL to open in a browser."""
     port = listening.getsockname()[1]
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
 @contextmanager
 def socket_file(path: Path) -> Iterator[socket.socket]:
-    """Give a socket that listens on a file, which only its user (or the group of a shared folder) may open.
+    """Yield a socket that listens on a file that only its user (or the group of a shared folder) can open.
 
-    What a server left behind that was killed is replaced; anything else is not touched.
+    A socket file left behind by a killed server is replaced; anything else is not touched.
     """
     _make_way(path)
     listening = socket.socket(socket.AF_UNIX)
@@ -54,7 +56,7 @@ def socket_file(path: Path) -> Iterator[socket.socket]:
             why = error.strerror or str(error)
             if isinstance(error, PermissionError):
                 raise NotPermittedError(
-                    f"cannot make {path}: {why}; check the owner and mode of its folder"
+                    f"cannot create {path}: {why}; check the owner and mode of its folder"
                 ) from error
             raise typer.BadParameter(f"cannot listen on {path}: {why}", param_hint="--socket") from error
         identity = _identity(path)
@@ -69,7 +71,7 @@ def socket_file(path: Path) -> Iterator[socket.socket]:
 def _bind(listening: socket.socket, path: Path) -> None:
     from mdata.files import shared_mode
 
-    # Nobody else may open it at any instant; others may be let in afterwards.
+    # At first only this user may open it; the group may be admitted afterwards.
     mask = os.umask(0o177)
     try:
         listening.bind(str(path))
@@ -80,10 +82,10 @@ def _bind(listening: socket.socket, path: Path) -> None:
 
 
 def _make_way(path: Path) -> None:
-    """Remove a socket file on which nobody listens any more."""
+    """Remove a socket file on which no process listens any more."""
     try:
         if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise typer.BadParameter(f"{path} is there already, and is no socket", param_hint="--socket")
+            raise typer.BadParameter(f"{path} exists already and is not a socket", param_hint="--socket")
         with socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(1)
             probe.connect(str(path))
@@ -101,7 +103,7 @@ def _make_way(path: Path) -> None:
 
 def _refuse_a_second(path: Path) -> None:
     raise NotNowError(
-        f"somebody listens on {path}, perhaps another `mdata serve`: end that, or choose another --socket"
+        f"another process listens on {path}, perhaps another `mdata serve`: stop that, or choose another --socket"
     )
 
 

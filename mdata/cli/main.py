@@ -51,27 +51,27 @@ HELP = {"help_option_names": ["-h", "--help"]}
 
 EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {one.text:<3}  {one.meaning}" for one in EXIT_CODES)
 
-# The first line keeps the others as they are.
+# The first line (\b) keeps the formatting of the others.
 FIRST_STEPS = """\b
 To begin:
-  mdata init                  write the settings, and look at SYMBOLS
-  mdata backfill --dry-run    see what a first run asks for, and for how long
-  mdata backfill              do it
-  mdata status                see what is there
-  mdata timers install        have it kept up to date
+  mdata init                  write a settings file; then check SYMBOLS in it
+  mdata backfill --dry-run    show what a first run fetches, and for how long
+  mdata backfill              fetch it
+  mdata status                show what is stored and what is missing
+  mdata timers install        keep it up to date automatically
 """
 
 
 class Commands(TyperGroup):
-    """The subcommands by name: a start imports the one that is called, and builds no other's options."""
+    """The subcommands by name: only the called one is imported and gets its options built."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        # Their names are all that lists and suggestions need; `get_command` makes the real ones.
+        # Lists and suggestions only need the names; `get_command` creates the real ones.
         self.commands = {name: TyperCommand(name) for name in COMMANDS}
 
     def get_command(self, ctx: "Context", cmd_name: str) -> "Command | None":
-        """Import and return the command of this name, or None where there is none."""
+        """Import and return the command of this name, or None if there is none."""
         if cmd_name not in COMMANDS:
             return super().get_command(ctx, cmd_name)
         name = cmd_name.replace("-", "_")
@@ -109,17 +109,17 @@ def _version(value: bool) -> None:
 @app.callback()
 def mdata(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show versions.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show version information.")
     ] = False,
 ) -> None:
     """Keep a complete local store of Bitfinex candles, and prove that it is complete."""
 
 
 def run() -> NoReturn:
-    """Run the command line and end the process; whatever is left over is a bug and says so."""
+    """Run the command line and exit; any remaining exception is reported as a bug."""
     _open_closed_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # Where it is ASCII (LC_ALL=C), what is not becomes escapes, as Python has it for stderr.
+        # With an ASCII stdout (LC_ALL=C) other characters become escapes, as on Python's stderr.
         sys.stdout.reconfigure(errors="backslashreplace")
     code = BUG
     try:
@@ -127,8 +127,8 @@ def run() -> NoReturn:
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else BUG
     except OSError as error:
-        # A help text or a version: what a command prints is looked after in `perform`.
-        StderrLog(None, "ERROR", priorities=False).error(f"this could not be written to stdout: {error.strerror}")
+        # This concerns help and version; `perform` handles the output of commands.
+        StderrLog(None, "ERROR", priorities=False).error(f"could not write to stdout: {error.strerror}")
         code = STORAGE
     except Exception as error:  # noqa: BLE001 - what goes wrong outside of `perform`
         code, _ = unforeseen(StderrLog(None, "ERROR", priorities=False), error)
@@ -136,7 +136,7 @@ def run() -> NoReturn:
 
 
 def _open_closed_streams() -> None:
-    """Open what the caller has closed (`>&-`): no file may get its number, and writing to stdout must fail."""
+    """Reopen streams that the caller closed (`>&-`): no file may get their numbers; writing to stdout must fail."""
     for name, flags, mode in (
         ("stdin", os.O_RDONLY, "r"),
         ("stdout", os.O_RDONLY, "w"),
@@ -148,7 +148,7 @@ def _open_closed_streams() -> None:
 
 
 def _end(code: int) -> NoReturn:
-    """End the process at once: all files are closed, and taking Python apart would take as long as the work did."""
+    """Exit at once: all files are closed, and tearing down Python would take as long as the work itself."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError):
             stream.flush()

@@ -1,4 +1,4 @@
-"""The options that several subcommands share: one name, one meaning, one help text each."""
+"""Options of several subcommands: one name, one meaning, one help text each."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +7,7 @@ import typer
 
 from mdata.cli.completion import complete_symbol, complete_timeframe
 
-# More than anybody has, and a number that SQLite can take.
+# More rows than anybody has, and within SQLite's integer range.
 MOST = 10**9
 
 EnvFile = Annotated[
@@ -20,7 +20,7 @@ Symbols = Annotated[
         "--symbol",
         "-s",
         metavar="SYMBOL",
-        help="Serve this pair instead of SYMBOLS; repeatable.",
+        help="Use this pair instead of SYMBOLS; repeatable.",
         show_default=False,
         autocompletion=complete_symbol,
     ),
@@ -29,7 +29,7 @@ These = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[SYMBOL]...",
-        help="These pairs, and not all of SYMBOLS; the same as --symbol.",
+        help="Pairs to use instead of SYMBOLS; the same as --symbol.",
         show_default=False,
         autocompletion=complete_symbol,
     ),
@@ -40,26 +40,28 @@ Timeframes = Annotated[
         "--timeframe",
         "-t",
         metavar="TIMEFRAME",
-        help="Serve this timeframe instead of TIMEFRAMES; repeatable.",
+        help="Use this timeframe instead of TIMEFRAMES; repeatable.",
         show_default=False,
         autocompletion=complete_timeframe,
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done without doing it.")]
 MaxRuntime = Annotated[
     str | None,
-    typer.Option("--max-runtime", metavar="DURATION", help="End after this long (90s, 10m, 2h).", show_default=False),
+    typer.Option(
+        "--max-runtime", metavar="DURATION", help="Stop after this time (90s, 10m, 2h).", show_default=False
+    ),
 ]
 MaxRequests = Annotated[
     int | None,
-    typer.Option("--max-requests", metavar="N", min=0, help="End after so many requests.", show_default=False),
+    typer.Option("--max-requests", metavar="N", min=0, help="Stop after N requests.", show_default=False),
 ]
 WaitLock = Annotated[
-    str, typer.Option("--wait-lock", metavar="DURATION", help="Wait so long for another run of this command.")
+    str, typer.Option("--wait-lock", metavar="DURATION", help="Wait up to this long if another run holds the lock.")
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Warnings and errors only.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only warnings and errors.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print more details.")]
 
 
 def both(symbols: list[str] | None, named: list[str] | None) -> list[str] | None:

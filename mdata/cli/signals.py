@@ -1,9 +1,9 @@
-"""What signals do: the first one ends the run in order, a second one ends it at once, and Ctrl-Z waits for a moment.
+"""Signals: the first one ends the run in an orderly way, a second one ends it at once, Ctrl-Z waits for locks.
 
-Python runs a handler between two steps of its main thread, which may be a long time off: in a look-up of a host's
-name, in one statement of SQLite. A thread that reads from a pipe, into which the interpreter writes each signal's
-number as it comes, therefore ends the process on the second signal, whatever the main thread does; what was committed
-is safe, and what was not has not happened.
+Python runs a handler only between two steps of the main thread, and one step can take long: a host name lookup, or an
+SQLite statement. The interpreter also writes the number of each signal into a pipe as it arrives. A thread that reads
+this pipe therefore ends the process on the second signal, whatever the main thread does; what was committed is safe,
+and what was not has not happened.
 """
 
 import os
@@ -19,15 +19,15 @@ from mdata.flock.suspension import SUSPENSION
 
 ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
-_SHOW_CURSOR = b"\x1b[?25h"  # a progress bar hides it
+_SHOW_CURSOR = b"\x1b[?25h"  # a progress bar hides the cursor
 _writer = -1  # the end of the pipe that the interpreter writes to
 
 
 def heed() -> None:
-    """Have signals end this process, and have Ctrl-Z stop it when nobody waits for a lock of it."""
+    """Let signals end this process, and let Ctrl-Z stop it as soon as it holds no lock that others wait for."""
     for number in ENDING:
         signal.signal(number, _stop)
-    # A shell without job control has it ignored.
+    # A shell without job control sets it to ignored.
     if signal.getsignal(signal.SIGTSTP) is signal.SIG_DFL:
         signal.signal(signal.SIGTSTP, _suspend)
     global _writer
@@ -36,13 +36,13 @@ def heed() -> None:
     os.set_blocking(_writer, False)
     signal.set_wakeup_fd(_writer, warn_on_full_buffer=False)
     if before >= 0:
-        os.close(before)  # the thread at its other end ends
-    with suppress(RuntimeError):  # the system has no thread left
+        os.close(before)  # this ends the thread that reads it
+    with suppress(RuntimeError):  # the system has no more threads
         threading.Thread(target=_watch, args=(reader,), daemon=True).start()
 
 
 def _stop(number: int, _: FrameType | None) -> None:
-    # A second signal is for the watching thread alone: the answer to the first must not be raised out of twice.
+    # Only the watching thread handles a second signal; the handler of the first must not raise twice.
     for other in ENDING:
         signal.signal(other, _leave_to_the_watching_thread)
     waiting.hurry(number)
@@ -62,7 +62,7 @@ def _watch(reader: int) -> None:
             if not first:
                 _end_at_once(number)
             first = False
-            # Whatever other threads wait for ends, too, if the main one cannot be reached.
+            # This also ends the waits of other threads if the main thread does not react.
             waiting.hurry(number)
     os.close(reader)
 
@@ -80,5 +80,5 @@ def _suspend(number: int, _: FrameType | None) -> None:
         if not SUSPENSION.allows():
             return
         signal.signal(number, signal.SIG_DFL)
-        signal.raise_signal(number)  # stands still here until it is continued
+        signal.raise_signal(number)  # stops here until it is continued
         signal.signal(number, _suspend)

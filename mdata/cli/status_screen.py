@@ -1,4 +1,4 @@
-"""The screen of `mdata status`; with `--watch`, drawn anew until somebody leaves, and the terminal put back."""
+"""The screen of `mdata status`; with `--watch`, it is redrawn until the user quits."""
 
 import os
 import re
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
     from mdata.jobs.status import Status
 
 _SECONDS = 2.0
-# systemd is asked less often: nothing that it tells changes so fast.
+# systemd is queried less often: its answers do not change so fast.
 _DRAWINGS_PER_QUESTION = 15
 
-# Terminals have a second screen beside the one with the shell on it: go there and hide the cursor; and back.
+# Switch to the terminal's alternate screen and hide the cursor; and back.
 _ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
 _TO_THE_TOP, _CLEAR_LINE, _CLEAR_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
 _ARROWS = re.compile(rb"\x1b(\[[0-?]*[ -/]*[@-~]|O.)")
 
 
 def watch(kit: Kit, *, narrowed: bool) -> Answer:
-    """Draw the screen anew until a key or a signal ends it."""
+    """Redraw the screen until a key or a signal ends it."""
     if config.is_dumb() or not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise typer.BadParameter(
-            "it needs a terminal that can be drawn anew; elsewhere run `mdata status` from time to time",
+            "it needs a terminal that can be redrawn; elsewhere, run `mdata status` repeatedly",
             param_hint="--watch",
         )
     picture = _pictures(kit, narrowed=narrowed)
@@ -53,12 +53,12 @@ def watch(kit: Kit, *, narrowed: bool) -> Answer:
 
 
 def _is_leaving(keys: bytes) -> bool:
-    """Whether somebody pressed q, Escape or Ctrl-D, or hung up; arrows and the like begin with Escape, too."""
+    """Whether the user pressed q, Escape or Ctrl-D, or hung up; arrow keys also begin with Escape."""
     return not keys or bool(set(_ARROWS.sub(b"", keys)) & set(b"qQ\x1b\x04"))
 
 
 def _pictures(kit: Kit, *, narrowed: bool) -> Callable[[], str]:
-    """Return what draws the state as it is then, or says why it cannot be read."""
+    """Return a function that draws the current state, or says why it cannot be read."""
     from mdata import lookups
     from mdata.jobs.status import with_next_runs
 
@@ -69,7 +69,7 @@ def _pictures(kit: Kit, *, narrowed: bool) -> Callable[[], str]:
         try:
             state = lookups.find_status(kit.loaded.settings, kit.clock, narrowed=narrowed, silent=True)
         except MdataError as error:
-            return f"{harmless(str(error))}\n\ntrying again; q leaves\n"
+            return f"{harmless(str(error))}\n\ntrying again; q quits\n"
         if drawings % _DRAWINGS_PER_QUESTION == 0:
             next_runs = with_next_runs(state).next_runs
         drawings += 1
@@ -79,7 +79,7 @@ def _pictures(kit: Kit, *, narrowed: bool) -> Callable[[], str]:
 
 
 def paint(kit: Kit, state: "Status", *, height: int | None = None) -> str:
-    """Return the screen, as wide as the terminal is; with a `height`, of no more lines than that."""
+    """Return the screen in the width of the terminal, and with at most `height` lines if given."""
     from mdata import lookups, render, screen
 
     settings, width = kit.loaded.settings, get_terminal_size().columns
@@ -89,25 +89,25 @@ def paint(kit: Kit, state: "Status", *, height: int | None = None) -> str:
         settings.status_max_lag_minutes * 60,
         width,
         unicode=config.wants_unicode(sys.stdout),
-        hint="" if height is None else "q leaves",
+        hint="" if height is None else "q quits",
     )
     return render.painted(composed.lines() if height is None else composed.cut(height), width)
 
 
 @contextmanager
 def _second_screen() -> Iterator[None]:
-    """Take the keys one by one and unseen, on a screen of our own; put everything back at the end."""
+    """Use the alternate screen with unbuffered, invisible key input; restore the terminal at the end."""
     before = termios.tcgetattr(sys.stdin)
     try:
         tty.setcbreak(sys.stdin)
-        # A stopped process would leave its screen and hidden cursor to the shell.
+        # Ctrl-Z would leave this screen and the hidden cursor to the shell.
         during = termios.tcgetattr(sys.stdin)
         during[6][termios.VSUSP] = b"\x00"
         termios.tcsetattr(sys.stdin, termios.TCSANOW, during)
         sys.stdout.write(_ENTER)
         yield
     finally:
-        # A terminal that was closed needs nothing put back.
+        # A closed terminal needs no restoring.
         with suppress(OSError, termios.error):
             sys.stdout.write(_LEAVE)
             sys.stdout.flush()
@@ -116,7 +116,7 @@ def _second_screen() -> Iterator[None]:
 
 @contextmanager
 def _resizes() -> Iterator[int]:
-    """Give a descriptor that becomes readable when the terminal has got another size."""
+    """Yield a descriptor that becomes readable when the terminal is resized."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
 

@@ -1,4 +1,4 @@
-"""The store as a subcommand finds it that only reads."""
+"""The store for subcommands that only read."""
 
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def opened(kit: Kit) -> "Store | None":
-    """Open the store for reading; where there is none yet, say so and return None."""
+    """Open the store for reading; if there is none yet, say so and return None."""
     from mdata.store.opening import open_for_reading
 
     store = open_for_reading(kit.loaded.settings.database_path, kit.log.info)
@@ -19,5 +19,5 @@ def opened(kit: Kit) -> "Store | None":
 
 
 def tell_that_nothing_is_stored(kit: Kit) -> None:
-    """Say that nothing is stored yet, and what to do about it."""
-    kit.log.warning("nothing is stored yet: run `mdata backfill`")
+    """Say that there is no store yet, and what to do about it."""
+    kit.log.warning("there is no store yet: run `mdata backfill`")

@@ -1,4 +1,4 @@
-"""What `mdata timers show` tells of each job."""
+"""What `mdata timers show` prints about each job."""
 
 import sys
 from typing import Any
@@ -14,22 +14,26 @@ from mdata.timers.timetable import Scheduled, timetable
 
 
 def table(kit: Kit) -> Answer:
-    """Return when each job runs next, how it went last, and where its log is."""
+    """Return when each job runs next, how its last run ended, and where its log is."""
     settings = kit.loaded.settings
     marker = notes.read(settings.database_path)
     found = elapses(marker) if marker else None
     if marker is None:
-        kit.log.warning("no timers are installed for this store: `mdata timers install`")
+        kit.log.warning("no timers are installed for this store: run `mdata timers install`")
     elif found is None:
-        kit.log.warning(f"the {marker.manager} manager of {marker.user} does not answer here")
+        kit.log.warning(f"{_whose(marker)} cannot be queried here")
     elif marker.is_outdated():
-        kit.log.warning(f"the units are of mdata {marker.version}: run `mdata timers install` again")
+        kit.log.warning(f"the units were written by mdata {marker.version}: run `mdata timers install` again")
     next_runs = {one.job: one for one in found or ()}
     rows = [_row(kit, one, marker, next_runs.get(one.job)) for one in timetable(settings)]
     return Answer(
         data={**_about(marker), "answers": found is not None, "timers": rows},
         show=lambda: _show_rows(rows, kit.clock.now()),
     )
+
+
+def _whose(marker: Marker) -> str:
+    return "the system's systemd" if marker.manager == "system" else f"the systemd of user {marker.user}"
 
 
 def _about(marker: Marker | None) -> dict[str, str | None]:
@@ -61,7 +65,7 @@ def _row(kit: Kit, one: Scheduled, marker: Marker | None, elapse: Elapse | None)
 
 
 def _show_rows(rows: list[dict[str, Any]], now: int) -> None:
-    """Print a line per job; for a person with times as distances, and the commands for the logs below."""
+    """Print a line per job; at a terminal with relative times, and the commands for the logs below."""
     is_person = sys.stdout.isatty()
 
     def when(instant: str | None) -> str | None:

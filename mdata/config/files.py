@@ -1,4 +1,4 @@
-"""Env files: which one is in effect, what it says line by line, and the template that `init` writes."""
+"""Env files: which one is used, its entries line by line, and the template that `init` writes."""
 
 import re
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ _KEY = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)")
 
 
 class Entry(NamedTuple):
-    """A value of an env file, and where it stands."""
+    """A value of an env file, and its line."""
 
     value: str
     path: Path
@@ -30,7 +30,7 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class EnvFile:
-    """What an env file says, what is wrong with it, and what should be looked at."""
+    """The entries of an env file, its faults, and warnings about it."""
 
     entries: dict[str, Entry] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
@@ -38,7 +38,7 @@ class EnvFile:
 
 
 def find_env_file(explicit: Path | None, environ: Mapping[str, str], cwd: Path) -> Path | None:
-    """Return the env file in effect: the named one, else the first that exists; None where there is none."""
+    """Return the env file to use: the given one, else the first that exists; None if there is none."""
     named = explicit or (Path(environ["MDATA_ENV_FILE"]) if environ.get("MDATA_ENV_FILE") else None)
     if named is not None:
         return _named(named, cwd)
@@ -49,22 +49,22 @@ def find_env_file(explicit: Path | None, environ: Mapping[str, str], cwd: Path) 
 
 
 def _named(named: Path, cwd: Path) -> Path:
-    """Return the path of the env file that was asked for; raise ConfigurationError where there is none."""
+    """Return the path of the env file that was given; raise ConfigurationError if it does not exist."""
     try:
         path = cwd / named.expanduser()
-        # A pipe or /dev/null will do: `--env-file <(decrypt mdata.env)`.
+        # A pipe or /dev/null is fine: `--env-file <(decrypt mdata.env)`.
         exists = path.exists() and not path.is_dir()
     except PermissionError as error:
         raise NotPermittedError(f"cannot read the env file {named}: {error.strerror}; check its folder") from error
     except (OSError, RuntimeError) as error:
-        raise ConfigurationError(f"the env file {named} cannot be found; name its whole path") from error
+        raise ConfigurationError(f"cannot find the env file {named}; give its full path") from error
     if not exists:
         raise ConfigurationError(f"the env file {path} does not exist; `mdata init` writes one")
     return path
 
 
 def _is_file(path: Path) -> bool:
-    """Whether there is a file to be read; a folder closed to this user holds none for them."""
+    """Whether there is a readable file; False in a folder that this user cannot enter."""
     try:
         return path.is_file()
     except OSError:
@@ -72,10 +72,10 @@ def _is_file(path: Path) -> bool:
 
 
 def read_env_file(path: Path) -> EnvFile:
-    """Return what a file says and all that is wrong with it; raise an MdataError where it cannot be read at all."""
+    """Return the entries and all faults of a file; raise an MdataError if it cannot be read at all."""
     import io
 
-    # python-dotenv skips lines that it cannot read, with a log line at most; the parser itself tells them.
+    # python-dotenv skips lines that it cannot read, at most with a log line; its parser reports them.
     from dotenv.parser import parse_stream
 
     found = EnvFile()
@@ -85,9 +85,9 @@ def read_env_file(path: Path) -> EnvFile:
 
 
 def _take(found: EnvFile, binding: "Binding", path: Path) -> None:
-    """Add one line of `path` to what was found; values are never repeated in a fault, for they may be secret."""
+    """Add one line of `path` to the result; error messages never repeat values, because they may be secret."""
     written = binding.original.string
-    # The parser counts the empty lines before a line as its own.
+    # To the parser, empty lines belong to the line after them.
     line = binding.original.line + written[: len(written) - len(written.lstrip())].count("\n")
     place = f"{path}:{line}"
     if binding.error:
@@ -99,10 +99,10 @@ def _take(found: EnvFile, binding: "Binding", path: Path) -> None:
     elif binding.value is None:
         found.faults.append(f"{place}: {quote(binding.key)} has no value; write NAME=value")
     elif "\n" in binding.value or "\r" in binding.value:
-        found.faults.append(f"{place}: {quote(binding.key)} goes on over several lines; close its quote")
+        found.faults.append(f"{place}: the value of {quote(binding.key)} spans several lines; close its quote")
     elif binding.key in found.entries:
         first = found.entries[binding.key].line
-        found.faults.append(f"{place}: {quote(binding.key)} stands here again, after line {first}; keep one")
+        found.faults.append(f"{place}: {quote(binding.key)} is already set on line {first}; keep one of the two")
     else:
         found.entries[binding.key] = Entry(binding.value, path, line)
         found.warnings.extend(_if_unknown(binding.key, place))
@@ -119,19 +119,19 @@ def _text_of(path: Path) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        raise ConfigurationError(f"{path}:{line}: the file is not UTF-8 here; save it as UTF-8") from error
+        raise ConfigurationError(f"{path}:{line}: this line is not valid UTF-8; save the file as UTF-8") from error
 
 
 def _if_unknown(key: str, place: str) -> list[str]:
     names = [setting.name for setting in SETTINGS]
     if key in names:
         return []
-    return [f"{place}: mdata knows no setting {quote(key)}{did_you_mean(key.upper(), names)}"]
+    return [f"{place}: there is no setting {quote(key)}{did_you_mean(key.upper(), names)}"]
 
 
 def env_file_text() -> str:
     """Return the commented template of all settings, each at its default."""
-    lines = ["# Settings of mdata. Every line is optional; what is left out has the value shown here."]
+    lines = ["# Settings of mdata. Every line is optional; a setting that is left out has the value shown here."]
     for category, settings in CATEGORIES.items():
         lines += ["", f"# --- {category} ---"]
         for setting in settings:

@@ -11,7 +11,7 @@ from mdata.files import make_folder
 
 
 def write_env_file(*, here: bool, environ: Mapping[str, str] | None = None) -> Path:
-    """Write the commented template where `init` puts it, and return the path; an existing file is left alone."""
+    """Write the commented template to where `init` puts it, and return the path; an existing file is not changed."""
     environment = os.environ if environ is None else environ
     path = _place_of_init(environment, here=here)
     try:
@@ -19,7 +19,7 @@ def write_env_file(*, here: bool, environ: Mapping[str, str] | None = None) -> P
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
             stream.write(env_file_text())
     except FileExistsError as error:
-        message = f"{path} exists already and was left as it is; edit it, or remove it first"
+        message = f"{path} exists already and was not changed; edit it, or remove it first"
         raise ConfigurationError(message) from error
     except OSError as error:
         raise NotPermittedError(f"cannot write {path}: {error.strerror}; choose another folder") from error

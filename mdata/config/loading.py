@@ -17,10 +17,10 @@ from mdata.exchange import registry
 
 
 class Loaded(NamedTuple):
-    """The effective settings, where each came from, and what should be looked at.
+    """The effective settings, where each comes from, and warnings about them.
 
-    `strange_retention` names settings that delete, and stand in an env file that was merely found in the current
-    folder and does not say which store it is about.
+    `strange_retention` names settings that delete candles, if they come from an env file that was only found in the
+    current folder and does not set DATABASE_PATH.
     """
 
     settings: Settings
@@ -35,7 +35,7 @@ def load(
     overrides: Mapping[str, str] | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Loaded:
-    """Return the effective settings; raise ConfigurationError, naming each fault's place, before anything else."""
+    """Return the effective settings; raise ConfigurationError with all faults and their places."""
     environment = os.environ if environ is None else environ
     path = find_env_file(env_file, environment, current_folder())
     file = EnvFile() if path is None else read_env_file(path)
@@ -46,7 +46,7 @@ def load(
         try:
             found[field_of(setting)] = _value(setting, text, environment)
         except ValueError as error:
-            faults.append(f"{origin}: {setting.name} is wrong: {error}")
+            faults.append(f"{origin}: {setting.name} is invalid: {error}")
     if not faults:
         found["addresses"] = MappingProxyType({one.name: found.pop(field_of(one)) for one in ADDRESSES})
         faults += _unserved(found["symbols"], found["timeframes"], origins)
@@ -62,7 +62,7 @@ def load(
 
 
 def text_of(name: str, env_file: Path | None = None) -> str:
-    """Return the text of one setting, whatever is wrong with others; empty where it cannot be told."""
+    """Return the text of one setting even if others are invalid; empty if it cannot be read."""
     (setting,) = (one for one in SETTINGS if one.name == name)
     try:
         path = find_env_file(env_file, os.environ, current_folder())
@@ -93,7 +93,7 @@ def _value(setting: Setting, text: str, environment: Mapping[str, str]) -> Any:
         folder = shared if os.access(shared, os.W_OK) else user_folder(environment, "XDG_STATE_HOME", ".local/state")
         return folder / "rate-limit.json"
     if not text and setting.default:
-        raise ValueError("it is empty; leave the line out for the default")
+        raise ValueError("it is empty; remove the line to use the default")
     return setting.parse(text)
 
 
@@ -121,7 +121,7 @@ def _unserved(symbols: Sequence[str], timeframes: Sequence[Timeframe], origins: 
 
 
 def _raise_delay(found: dict[str, Any], origins: Mapping[str, str]) -> list[str]:
-    """Raise a delay that no exchange but one on this machine would bear, and return the sentence about it."""
+    """Raise a delay that only an exchange on this machine would accept, and return the warning about it."""
     delay = found["rate_limit_delay"]
     named: list[Venue] = [venue for venue, _ in map(registry.resolve, found["symbols"])]
     windows = [
@@ -134,11 +134,12 @@ def _raise_delay(found: dict[str, Any], origins: Mapping[str, str]) -> list[str]
         return []
     seconds, most, _ = slowest = max(windows, key=lambda window: window.least_delay)
     found["rate_limit_delay"] = slowest.least_delay
-    many = f"{seconds / delay:.0f} requests {'a minute' if seconds == 60 else f'in {seconds:g} s'}" if delay else ""
+    many = f"{seconds / delay:.0f} requests {'per minute' if seconds == 60 else f'in {seconds:g} s'}" if delay else ""
     meant = f"{seconds:g} s ÷ {delay:g} s = {many}" if delay else "no limit at all"
     sentence = (
-        f"{origins['RATE_LIMIT_DELAY']}: RATE_LIMIT_DELAY={delay:g} means {meant}, and the exchange blocks whoever "
-        f"sends more than {most}: {seconds:g} s ÷ {most} = {slowest.least_delay:g} s is used instead"
+        f"{origins['RATE_LIMIT_DELAY']}: RATE_LIMIT_DELAY={delay:g} means {meant}, but the exchange blocks clients "
+        f"that send more than {most} per minute; using {seconds:g} s ÷ {most} = "
+        f"{slowest.least_delay:g} s instead"
     )
     return [sentence]
 
@@ -146,12 +147,12 @@ def _raise_delay(found: dict[str, Any], origins: Mapping[str, str]) -> list[str]
 def _if_readable_by_others(file: EnvFile) -> list[str]:
     secret = [file.entries[one.name] for one in SETTINGS if one.is_secret and one.name in file.entries]
     if any(entry.value for entry in secret) and (path := secret[0].path).stat().st_mode & 0o004:
-        return [f"{path} holds a secret and can be read by everybody: run `chmod o-r {path}`"]
+        return [f"{path} contains a secret and everybody can read it: run `chmod o-r {path}`"]
     return []
 
 
 def _strange_retention(file: EnvFile, path: Path | None, origins: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the settings by which the .env of a folder that one happens to be in deletes from a store elsewhere."""
+    """Return the retention settings of a .env in the current folder that would delete from a store elsewhere."""
     store = file.entries.get("DATABASE_PATH")
     if path is None or (store is not None and store.value.strip()):
         return ()

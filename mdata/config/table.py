@@ -1,4 +1,4 @@
-"""The table of settings: each one's name, default, parser, and the sentence that explains it, once."""
+"""The table of settings: name, default, parser, and the sentence that explains each."""
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -51,19 +51,19 @@ class Settings(NamedTuple):
 
     @property
     def pace(self) -> Pace:
-        """How fast the home exchange may be asked."""
+        """How fast requests to the home exchange may be sent."""
         return self.pace_of(HOME)
 
     def pace_of(self, venue: Venue) -> Pace:
-        """Return how fast an exchange may be asked."""
+        """Return how fast requests to an exchange may be sent."""
         return Pace(self.rate_limit_delay, self.rate_limit_burst, venue.window)
 
     def rest_url(self, venue: Venue) -> str:
-        """Return where an exchange is asked."""
+        """Return the address of an exchange's REST API."""
         return self.addresses.get(rest_setting(venue), venue.rest_url)
 
     def stream_url(self, venue: Venue) -> str:
-        """Return where an exchange's stream is."""
+        """Return the address of an exchange's WebSocket API."""
         return self.addresses.get(stream_setting(venue), venue.ws_url)
 
     def rate_state(self, venue: Venue) -> Path:
@@ -73,17 +73,17 @@ class Settings(NamedTuple):
 
     @property
     def settle(self) -> int:
-        """For how long an interval must have been closed to be final, ms."""
+        """How long after its close an interval is final, ms."""
         return self.settle_seconds * 1000
 
     @property
     def ws_catchup_lookback(self) -> int:
-        """How far back a stream asks for what it missed, ms."""
+        """How far back a stream fetches what it missed, ms."""
         return self.ws_catchup_lookback_minutes * MINUTE
 
 
 class Setting(NamedTuple):
-    """One setting: `default` is text, as it would stand in a file; a secret's value is never shown."""
+    """One setting: `default` is text, as in an env file; the value of a secret is never shown."""
 
     name: str
     default: str
@@ -103,13 +103,19 @@ def stream_setting(venue: Venue) -> str:
 
 
 def _addresses(venue: Venue) -> Iterator[Setting]:
-    plain = "Plain http only to this machine, as for `mdata sandbox`."
+    plain = "REST API; http:// only for this machine, as with `mdata sandbox`."
     yield Setting(rest_setting(venue), venue.rest_url, values.url("https", "http"), plain)
     if venue.stream is not None:
-        yield Setting(stream_setting(venue), venue.ws_url, values.url("wss", "ws"), "Likewise, wss and ws.")
+        yield Setting(
+            stream_setting(venue),
+            venue.ws_url,
+            values.url("wss", "ws"),
+            "WebSocket API; ws:// only for this machine.",
+        )
 
 
 _MINUTES = values.whole(1, 44_640)
+_ALL = " ".join(TIMEFRAMES)
 _DAYS = values.whole(0, 36_525)
 _BURST = values.whole(1, HOME.window.most)
 _SETTLE = str(max(venue.settle_seconds for venue in registry.venues()))
@@ -117,18 +123,33 @@ _SETTLE = str(max(venue.settle_seconds for venue in registry.venues()))
 ADDRESSES: tuple[Setting, ...] = tuple(one for venue in registry.venues() for one in _addresses(venue))
 
 CATEGORIES: dict[str, tuple[Setting, ...]] = {
-    "What to keep": (
+    "What to store": (
         Setting("SYMBOLS", "BTCUSD,ETHUSD", values.symbols, "Trading pairs, separated by commas."),
-        Setting("TIMEFRAMES", "1m", values.timeframes, f"Any of {' '.join(TIMEFRAMES)} (1m is not 1M)."),
-        Setting("DATABASE_PATH", "", values.real_path, "The store; empty: ~/.local/share/mdata/mdata.db."),
+        Setting("TIMEFRAMES", "1m", values.timeframes, f"One or more of {_ALL} (1m: minute, 1M: month)."),
+        Setting("DATABASE_PATH", "", values.real_path, "The database file; empty: ~/.local/share/mdata/mdata.db."),
     ),
     "Backfill": (
-        Setting("BACKFILL_DAYS", "365", values.whole(0, 36_525), "How far back candles are wanted, in days."),
-        Setting("BACKFILL_ON_STARTUP", "true", values.truth, "Timers: backfill once at each boot too."),
+        Setting("BACKFILL_DAYS", "365", values.whole(0, 36_525), "How far back to fetch candles, in days."),
+        Setting("BACKFILL_ON_STARTUP", "true", values.truth, "Timers: also backfill after each boot."),
         Setting("BACKFILL_INTERVAL_MINUTES", "60", _MINUTES, "Timers: minutes between two runs."),
-        Setting("SETTLE_SECONDS", _SETTLE, values.whole(0, 86_400), "For how long closed candles may still change."),
-        Setting("REVISIT_HOURS", "24", values.whole(0, 168), "Compare so many hours again at every run of backfill."),
-        Setting("RECHECK_DAYS", "90", values.whole(0, 3650), "Compare everything again in so many days; 0: never."),
+        Setting(
+            "SETTLE_SECONDS",
+            _SETTLE,
+            values.whole(0, 86_400),
+            "Seconds during which closed candles may still change.",
+        ),
+        Setting(
+            "REVISIT_HOURS",
+            "24",
+            values.whole(0, 168),
+            "Every backfill compares the last N hours with the exchange again.",
+        ),
+        Setting(
+            "RECHECK_DAYS",
+            "90",
+            values.whole(0, 3650),
+            "Compare everything with the exchange again within N days; 0: never.",
+        ),
     ),
     "Gaps": (
         Setting("GAP_DETECTION_INTERVAL_MINUTES", "60", _MINUTES, "Timers: minutes between two runs."),
@@ -136,57 +157,97 @@ CATEGORIES: dict[str, tuple[Setting, ...]] = {
             "GAP_DETECTION_MAX_OPEN_GAPS",
             "0",
             values.whole(0, 10**9),
-            "Open no new gap while so many are open; 0: no limit.",
+            "Open no new gap while N are open; 0: no limit.",
         ),
         Setting("GAP_REPAIR_INTERVAL_MINUTES", "60", _MINUTES, "Timers: minutes between two runs."),
-        Setting("GAP_REPAIR_MAX_REPAIRS_PER_RUN", "10", values.whole(1, 10**6), "Requests of one repair at most."),
+        Setting(
+            "GAP_REPAIR_MAX_REPAIRS_PER_RUN", "10", values.whole(1, 10**6), "Maximum requests per run of repair."
+        ),
     ),
-    "Updates by REST (rarely needed beside the stream)": (
-        Setting("REST_UPDATE_ENABLED", "false", values.truth, "Timers: run `mdata update` too."),
+    "Updates by REST (rarely needed if the stream runs)": (
+        Setting("REST_UPDATE_ENABLED", "false", values.truth, "Timers: also run `mdata update`."),
         Setting("UPDATE_INTERVAL_SECONDS", "60", values.whole(5, 86_400), "Timers: seconds between two runs."),
     ),
     "Stream (WebSocket)": (
         Setting("WS_INGESTION_ENABLED", "true", values.truth, "Timers: keep `mdata stream` running."),
-        Setting("WS_CATCHUP_LOOKBACK_MINUTES", "180", values.whole(0, 44_640), "How far back a stream catches up."),
-        Setting("STREAM_DURATION_MINUTES", "60", _MINUTES, "How long one run of the stream lasts."),
+        Setting(
+            "WS_CATCHUP_LOOKBACK_MINUTES",
+            "180",
+            values.whole(0, 44_640),
+            "How far back the stream catches up by REST, in minutes.",
+        ),
+        Setting("STREAM_DURATION_MINUTES", "60", _MINUTES, "How long one run of the stream lasts, in minutes."),
     ),
     "Rate limit (per IP, shared by all processes)": (
-        Setting("RATE_LIMIT_DELAY", "6.0", values.decimal(0, 3600), "Seconds per request on average, all together."),
+        Setting(
+            "RATE_LIMIT_DELAY", "6.0", values.decimal(0, 3600), "Average seconds per request, over all processes."
+        ),
         Setting(
             "RATE_LIMIT_BURST",
             "15",
-            values.whole(1, HOME.window.most),
-            "Requests at once after a pause; 1: evenly spaced.",
+            _BURST,
+            "Requests that may be sent at once after a pause; 1: evenly spaced.",
         ),
-        Setting("RATE_LIMIT_MAX_RETRIES", "10", values.whole(0, 1000), "Further tries of a request that failed."),
+        Setting("RATE_LIMIT_MAX_RETRIES", "10", values.whole(0, 1000), "Retries of a failed request."),
         Setting(
-            "RATE_LIMIT_MIN_BACKOFF_SECONDS", "60.0", values.decimal(0, 86_400), "Silence after a refusal, at least."
+            "RATE_LIMIT_MIN_BACKOFF_SECONDS",
+            "60.0",
+            values.decimal(0, 86_400),
+            "Minimum pause after a rate-limit refusal, in seconds.",
         ),
         Setting(
-            "RATE_LIMIT_STATE_PATH", "", values.path, "One per IP; empty: /var/lib/mdata or ~/.local/state/mdata."
+            "RATE_LIMIT_STATE_PATH",
+            "",
+            values.path,
+            "File for the shared budget, one per IP address; empty: in /var/lib/mdata or ~/.local/state/mdata.",
         ),
     ),
     "Retention": (
-        Setting("RETENTION_DAYS", "0", _DAYS, "Days that candles are kept; 0: for ever."),
-        Setting("RETENTION_DAYS_BY_TIMEFRAME", "", values.days_by_timeframe, "For single timeframes: 1m=365,5m=730."),
-        Setting("JOBS_RETENTION_DAYS", "30", values.whole(1, 36_525), "Days that finished jobs and gaps are kept."),
+        Setting("RETENTION_DAYS", "0", _DAYS, "Days to keep candles; 0: for ever."),
+        Setting(
+            "RETENTION_DAYS_BY_TIMEFRAME",
+            "",
+            values.days_by_timeframe,
+            "The same for single timeframes: 1m=365,5m=730.",
+        ),
+        Setting("JOBS_RETENTION_DAYS", "30", values.whole(1, 36_525), "Days to keep finished jobs and closed gaps."),
     ),
     "Watching": (
-        Setting("STATUS_MAX_LAG_MINUTES", "90", values.whole(1, 525_600), "`status --check` fails beyond this."),
-        Setting("PROMETHEUS_TEXTFILE", "", values.optional_path, "A file for node_exporter's textfile collector."),
         Setting(
-            "PING_URL", "", values.optional_url, "Called by `status --check`, healthchecks style.", is_secret=True
+            "STATUS_MAX_LAG_MINUTES",
+            "90",
+            values.whole(1, 525_600),
+            "`status --check` fails if a series lags more than this.",
         ),
-        Setting("NOTIFY_COMMAND", "", values.optional_command, "Run when a timed job fails.", is_secret=True),
+        Setting(
+            "PROMETHEUS_TEXTFILE",
+            "",
+            values.optional_path,
+            "Write metrics to this file for node_exporter's textfile collector.",
+        ),
+        Setting(
+            "PING_URL",
+            "",
+            values.optional_url,
+            "URL that `status --check` requests, as healthchecks.io expects.",
+            is_secret=True,
+        ),
+        Setting(
+            "NOTIFY_COMMAND",
+            "",
+            values.optional_command,
+            "Command to run when a scheduled job fails.",
+            is_secret=True,
+        ),
         Setting("LOG_LEVEL", "INFO", values.level, "DEBUG, INFO, WARNING or ERROR."),
     ),
     "Exchange": ADDRESSES,
-    "Rehearsal (against `mdata sandbox`, never in daily use)": (
+    "Rehearsal (only with `mdata sandbox`, never in daily use)": (
         Setting(
             "MDATA_REHEARSAL",
             "",
             values.rehearsal,
-            "Its clock, as the sandbox prints it; refused unless both addresses above are this machine's.",
+            "The sandbox's clock, as the sandbox prints it; rejected unless both URLs above are on this machine.",
         ),
     ),
 }

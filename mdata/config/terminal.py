@@ -1,4 +1,4 @@
-"""What this process talks to: a terminal and what that can show, or systemd's journal."""
+"""Where output goes: a terminal and what that can show, or systemd's journal."""
 
 import os
 from typing import TextIO
@@ -15,18 +15,18 @@ def is_journal(stream: TextIO) -> bool:
 
 
 def invocation_id() -> str | None:
-    """Return systemd's id of this run, if it runs under systemd; what cannot be one is none."""
+    """Return systemd's id of this run, if it runs under systemd; None for anything that cannot be one."""
     found = os.environ.get("INVOCATION_ID", "")
     return found if found.isascii() and found.isalnum() else None
 
 
 def wants_colour() -> bool:
-    """Whether a terminal here can and may show colours and moving bars."""
+    """Whether colours and moving bars can and may be shown on the terminal."""
     return not os.environ.get("NO_COLOR") and not is_dumb()
 
 
 def wants_unicode(stream: TextIO) -> bool:
-    """Whether `stream` can and may show block characters; where not, there are ASCII ones."""
+    """Whether `stream` can show block characters; otherwise ASCII is used."""
     try:
         "█▁▄▒·×".encode(stream.encoding or "ascii")
     except (LookupError, UnicodeEncodeError):
@@ -35,5 +35,5 @@ def wants_unicode(stream: TextIO) -> bool:
 
 
 def is_dumb() -> bool:
-    """Whether the terminal here can do no more than show one line after the other."""
+    """Whether the terminal can only print line after line."""
     return os.environ.get("TERM", "") in {"dumb", ""}

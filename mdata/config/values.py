@@ -1,4 +1,4 @@
-"""From the text of a setting to its value; every parser raises ValueError with a sentence fit to be shown."""
+"""Parsers from the text of a setting to its value; each raises ValueError with a message for the user."""
 
 import ipaddress
 import math
@@ -25,7 +25,7 @@ def whole(least: int, most: int) -> Callable[[str], int]:
 
     def parse(text: str) -> int:
         if not re.fullmatch(r"-?[0-9]{1,12}", text) or not least <= int(text) <= most:
-            raise ValueError(f"{quote(text)} is no whole number from {least} to {most}")
+            raise ValueError(f"{quote(text)} is not a whole number between {least} and {most}")
         return int(text)
 
     return parse
@@ -37,40 +37,40 @@ def decimal(least: float, most: float) -> Callable[[str], float]:
     def parse(text: str) -> float:
         number = float(text) if _NUMBER.fullmatch(text) else math.nan
         if not least <= number <= most:
-            raise ValueError(f"{quote(text)} is no number from {least:g} to {most:g}")
+            raise ValueError(f"{quote(text)} is not a number between {least:g} and {most:g}")
         return number
 
     return parse
 
 
 def truth(text: str) -> bool:
-    """Return whether the text says yes."""
+    """Parse a boolean."""
     if text.lower() in _TRUE | _FALSE:
         return text.lower() in _TRUE
-    raise ValueError(f"{quote(text)} is neither true nor false")
+    raise ValueError(f"{quote(text)} is not true or false")
 
 
 def symbols(text: str) -> tuple[str, ...]:
-    """Return trading pairs, separated by commas or spaces, as `registry.parse_symbol` has them."""
+    """Parse trading pairs, separated by commas or spaces, to the exchange's notation."""
     return _listed(text, registry.parse_symbol)
 
 
 def timeframes(text: str) -> tuple[Timeframe, ...]:
-    """Return timeframes, separated by commas or spaces."""
+    """Parse timeframes, separated by commas or spaces."""
     return _listed(text, timeframe)
 
 
 def timeframe(text: str) -> Timeframe:
-    """Return the timeframe of this name; 1m and 1M are different ones."""
+    """Return the timeframe with this name; 1m (minute) and 1M (month) differ."""
     served = registry.timeframes()
     if text in served:
         return served[text]
     refused = dict(pair for venue in registry.venues() for pair in venue.refused)
     if text.lower() in refused:
-        raise ValueError(f"{quote(text)} is not served: {refused[text.lower()]}")
+        raise ValueError(f"{quote(text)} is not supported: {refused[text.lower()]}")
     close = [name for name in served if name.lower() == text.lower()] or get_close_matches(text, served, 1)
     hint = f"did you mean {close[0]}? " if close else ""
-    raise ValueError(f"{quote(text)} is no timeframe; {hint}there are {' '.join(served)}")
+    raise ValueError(f"{quote(text)} is not a timeframe; {hint}valid are {' '.join(served)}")
 
 
 def _listed(text: str, parse: Callable[[str], T]) -> tuple[T, ...]:
@@ -87,10 +87,10 @@ def days_by_timeframe(text: str) -> Mapping[str, int]:
         if part:
             name, equals, days = part.partition("=")
             if not equals:
-                raise ValueError(f"{quote(part)} is not of the form 1m=365")
+                raise ValueError(f"{quote(part)} does not have the form 1m=365")
             name = timeframe(name).name
             if name in found:
-                raise ValueError(f"{name} stands in it twice")
+                raise ValueError(f"{name} appears twice")
             found[name] = whole(0, 36_525)(days)
     return MappingProxyType(found)
 
@@ -99,25 +99,27 @@ def level(text: str) -> str:
     """Return the name of a log level."""
     if text.upper() in {"DEBUG", "INFO", "WARNING", "ERROR"}:
         return text.upper()
-    raise ValueError(f"{quote(text)} is no log level; there are DEBUG, INFO, WARNING and ERROR")
+    raise ValueError(f"{quote(text)} is not a log level; use DEBUG, INFO, WARNING or ERROR")
 
 
 def path(text: str) -> Path:
     """Return an absolute path; `~` is the home folder."""
     if not text or not _is_readable(text):
-        raise ValueError(f"{quote(text)} is no path")
+        raise ValueError(f"{quote(text)} is not a path")
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
-        raise ValueError("it is the address of something, and no path of a file on this machine")
+        raise ValueError("it is a URL, not the path of a file on this machine")
     if variable := re.search(r"\$(\{|[A-Za-z_])", text):
-        raise ValueError(f"{quote(text)} holds {quote(variable[0])}, and no shell fills that in here; write it out")
+        raise ValueError(
+            f"{quote(text)} contains {quote(variable[0])}, which is not expanded here; write the value itself"
+        )
     try:
-        return Path(os.path.abspath(Path(_native(text)).expanduser()))  # noqa: PTH100 - links stay as they are written
+        return Path(os.path.abspath(Path(_native(text)).expanduser()))  # noqa: PTH100 - keeps links
     except RuntimeError:
-        raise ValueError(f"the home folder that {quote(text)} begins with is unknown; write the whole path") from None
+        raise ValueError(f"the home folder in {quote(text)} is unknown; write the full path") from None
 
 
 def _is_readable(text: str) -> bool:
-    """Whether text, or the UTF-8 that Python has kept as loose bytes where names are ASCII (LC_ALL=C), is plain."""
+    """Whether text is printable; with LC_ALL=C, where Python keeps UTF-8 as surrogates, whether that is."""
     try:
         return text.encode("utf-8", "surrogateescape").decode().isprintable()
     except UnicodeError:
@@ -125,7 +127,7 @@ def _is_readable(text: str) -> bool:
 
 
 def _native(text: str) -> str:
-    """Return the form in which Python hands a name to the file system: an env file is UTF-8 whatever LC_ALL says."""
+    """Return the form of a name that Python passes to the file system: an env file is UTF-8 with any LC_ALL."""
     try:
         os.fsencode(text)
     except UnicodeEncodeError:
@@ -134,7 +136,7 @@ def _native(text: str) -> str:
 
 
 def real_path(text: str) -> Path:
-    """Return an absolute path without links: two names of one file must not have two locks."""
+    """Return an absolute path without symbolic links: two names of one file must not have two locks."""
     return Path(os.path.realpath(path(text)))
 
 
@@ -144,49 +146,49 @@ def optional_path(text: str) -> Path | None:
 
 
 def optional_command(text: str) -> str | None:
-    """Return a command line as it is written, or None for an empty text."""
+    """Return a command line unchanged, or None for an empty text."""
     if not text.isprintable():
         raise ValueError("it contains control characters")
     return text or None
 
 
 def optional_url(text: str) -> str | None:
-    """Return the address of a web page, or None for an empty text."""
+    """Return a URL, or None for an empty text."""
     if text:
         _check_url(text, "https", "http")
     return text or None
 
 
 def url(secure: str, plain: str) -> Callable[[str], str]:
-    """Return a parser of base addresses: `secure` ones to anywhere, `plain` ones to this machine only."""
+    """Return a parser of base URLs: `secure` ones to anywhere, `plain` ones to this machine only."""
 
     def parse(text: str) -> str:
         _check_url(text, secure, plain)
         if "?" in text:
-            raise ValueError("an address to which paths are added has no query")
+            raise ValueError("a base URL must not have a query")
         return text.rstrip("/")
 
     return parse
 
 
 def _check_url(text: str, secure: str, plain: str) -> None:
-    """Raise ValueError for an address that must not be asked; the message never repeats it, for it may be secret."""
+    """Raise ValueError for a URL that must not be used; the message never repeats it, because it may be secret."""
     from urllib.parse import urlsplit
 
     try:
         parts = urlsplit(text)
         host, port = parts.hostname, parts.port
     except ValueError:
-        raise ValueError(f"it is no {secure}:// address") from None
+        raise ValueError(f"it is not a {secure}:// URL") from None
     if parts.scheme not in {secure, plain} or not host or port == 0:
-        raise ValueError(f"it is no {secure}:// address")
-    # Programs differ in what they make of spaces and backslashes, and so in the host that they ask.
+        raise ValueError(f"it is not a {secure}:// URL")
+    # Programs read spaces and backslashes differently, and might contact different hosts.
     if not text.isascii() or not text.isprintable() or " " in text or "\\" in text:
-        raise ValueError("an address has no spaces, backslashes or letters beyond ASCII")
+        raise ValueError("a URL must not contain spaces, backslashes or non-ASCII letters")
     if "@" in parts.netloc or "#" in text:
-        raise ValueError("an address here has no user, password or fragment")
+        raise ValueError("this URL must not contain a user, password or fragment")
     if parts.scheme == plain and not is_loopback(host):
-        raise ValueError(f"{plain}:// is for this machine only (127.0.0.1, ::1, localhost); use {secure}://")
+        raise ValueError(f"{plain}:// is only allowed for this machine (127.0.0.1, ::1, localhost); use {secure}://")
 
 
 def is_loopback(host: str) -> bool:
@@ -207,5 +209,5 @@ def rehearsal(text: str) -> tuple[int, float, float] | None:
     except ValueError:
         found = (0, 0.0, 0.0)
     if not (0 < found[0] < 2**53 and math.isfinite(found[1]) and 0.001 <= found[2] <= 100_000):
-        raise ValueError("it is not of the form that `mdata sandbox` prints")
+        raise ValueError("it does not have the form that `mdata sandbox` prints")
     return found

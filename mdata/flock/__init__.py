@@ -1,1 +1,1 @@
-"""Locks on files, which the kernel takes back when their owner dies, however it dies."""
+"""Locks on files, which the kernel releases when their owner dies for any reason."""

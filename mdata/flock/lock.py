@@ -1,4 +1,4 @@
-"""An exclusive lock on a file, which the kernel takes back when its owner dies, however it dies."""
+"""An exclusive lock on a file, which the kernel releases when its owner dies for any reason."""
 
 import fcntl
 import os
@@ -16,19 +16,18 @@ from mdata.flock.suspension import SUSPENSION
 from mdata.processes import holders
 from mdata.waiting import Wait, named
 
-# Seconds between two looks, while waiting, at the time and at what is asked of this process.
+# Seconds between two checks, while waiting, of the time and of signals.
 POLL = 0.05
 
 
 class FileLock:
-    """An exclusive lock on the file at `path`; `with FileLock(path):` is for what others wait for, and short.
+    """An exclusive lock on the file at `path`; `with FileLock(path):` is for short work that others wait for.
 
-    It waits as `waiting` says, raises NotNowError when that was in vain, and keeps Ctrl-Z off as long as it is held.
-    Two objects exclude each other, in one process too; one object is for one thread. Taking a lock that the
-    object already holds succeeds at once, so that clean-up after a signal cannot block on itself. The
-    descriptor stays open between uses, which makes the next use cost two system calls; `close` ends that, or the
-    end of the object, as for Python's own files.
-    The file is never removed: whoever waited for it would then hold a lock that nobody else sees.
+    It waits as `waiting` says, raises NotNowError if that fails, and delays Ctrl-Z while the lock is held.
+    Two objects exclude each other, even in one process; one object is for one thread. Taking a lock that the object
+    already holds succeeds at once, so that clean-up after a signal cannot block on itself. The descriptor stays open
+    between uses, so that the next use costs only two system calls; `close`, or the end of the object, closes it.
+    The file is never removed: a process that waited for it would then hold a lock that nobody else sees.
     """
 
     __slots__ = ("_identity", "_since", "fd", "path")
@@ -40,24 +39,24 @@ class FileLock:
         self._since: float | None = None
 
     def acquire(self, timeout: float | None = None) -> bool:
-        """Take the lock and return whether that succeeded within `timeout` seconds of life; 0 tries once.
+        """Take the lock and return whether that succeeded within `timeout` real seconds; 0 tries once.
 
-        None waits as `waiting` says. Raise NotPermittedError when the file cannot be opened and
-        ConfigurationError when its filesystem has no locks.
+        None waits as `waiting` says. Raise NotPermittedError if the file cannot be opened, and ConfigurationError
+        if its file system does not support locks.
         """
         return self._acquire(timeout, is_brief=False)
 
     def release(self) -> None:
-        """Give the lock back; nothing happens when it is not held."""
+        """Release the lock, if it is held."""
         if self.fd >= 0:
             try:
                 fcntl.flock(self.fd, fcntl.LOCK_UN)
             except OSError:
-                # With the descriptor goes the lock, on a disk that fails too.
+                # Closing the descriptor releases the lock, even if the disk fails.
                 self.close()
 
     def close(self) -> None:
-        """Give the lock back and close the file."""
+        """Release the lock and close the file."""
         descriptor, self.fd = self.fd, -1
         if descriptor >= 0:
             os.close(descriptor)
@@ -85,7 +84,7 @@ class FileLock:
 
     @contextmanager
     def at_once(self) -> Iterator[bool]:
-        """Hold the lock if nobody else does, and give whether that is so; Ctrl-Z is kept off meanwhile."""
+        """Hold the lock if it is free, and yield whether it is held; Ctrl-Z is delayed meanwhile."""
         SUSPENSION.hold()
         try:
             is_held = self.acquire(0)
@@ -99,8 +98,8 @@ class FileLock:
 
     def _busy(self) -> NotNowError:
         return NotNowError(
-            f"{self.path} is held by {named(holders(self.path))}, for too long to wait for it",
-            next_attempt=when("that has given it back"),
+            f"{self.path} has been locked for too long by {named(holders(self.path))}",
+            next_attempt=when("it is released"),
         )
 
     def _acquire(self, timeout: float | None, *, is_brief: bool) -> bool:
@@ -115,7 +114,7 @@ class FileLock:
         return True
 
     def _stand_in_line(self, wait: Wait, *, is_brief: bool) -> None:
-        """Wait until it is this object's turn, and perhaps it is no more when this returns, or for long enough."""
+        """Wait for this object's turn or for the time limit; the turn may be over again when this returns."""
         turn = _turn(self.fd)
         try:
             while wait.left > 0 and not turn.wait(min(POLL, wait.left)):
@@ -124,7 +123,7 @@ class FileLock:
                     self.close()
                     SUSPENSION.free()
                     try:
-                        wait.pause(POLL)  # here it is stopped
+                        wait.pause(POLL)  # the process is stopped here
                     finally:
                         SUSPENSION.hold()
                     return
@@ -146,15 +145,15 @@ class FileLock:
                 return False
             except OSError as error:
                 raise ConfigurationError(
-                    f"cannot lock {self.path}: {error.strerror}; its filesystem (a network share?) has no "
-                    "usable locks: choose a path on a local disk in the settings"
+                    f"cannot lock {self.path}: {error.strerror}; its file system (a network share?) does not "
+                    "support locks: set a path on a local disk"
                 ) from error
             if self._bears_the_name():
                 return True
             self.close()
 
     def _bears_the_name(self) -> bool:
-        # Somebody may have removed the file while it was open here; others then lock the new one.
+        # If the file was removed while it was open here, others lock the new one.
         try:
             status = self._look(self.path.lstat)
         except FileNotFoundError:
@@ -167,24 +166,24 @@ class FileLock:
         except FileNotFoundError:
             raise
         except PermissionError as error:
-            message = f"cannot look at {self.path}: {error.strerror}; check the owner and mode of its folder"
+            message = f"cannot access {self.path}: {error.strerror}; check the owner and mode of its folder"
             raise NotPermittedError(message) from error
         except OSError as error:
-            message = f"cannot look at {self.path}: {error.strerror}; check the disk, then run this again"
+            message = f"cannot access {self.path}: {error.strerror}; check the disk, then run this again"
             raise StorageError(message) from error
 
 
 def _turn(descriptor: int) -> threading.Event:
-    """Stand in the kernel's line for the lock, in a thread, and return what is set when the lock was given.
+    """Wait in the kernel's queue for the lock, in a thread; return an event that is set when the lock is granted.
 
-    The line is in order and wakes at once, where trying again and again starves; and a call that waits in it can be
-    ended by nothing but a signal. The thread has a descriptor of its own for the same open file: it holds the lock
-    for whoever has the other one, and when that has been closed, the lock ends with the thread.
+    The kernel's queue is fair and wakes at once, while polling can starve; but only a signal can end a call that
+    waits in it. The thread has its own descriptor of the same open file: it takes the lock for the owner of the
+    other descriptor, and if that has been closed, the lock ends with the thread.
     """
     turn, own = threading.Event(), os.dup(descriptor)
 
     def stand() -> None:
-        with suppress(OSError):  # whoever waits tries it, too, and says what is wrong
+        with suppress(OSError):  # the waiting thread tries it too, and reports the error
             fcntl.flock(own, fcntl.LOCK_EX)
         os.close(own)
         turn.set()

@@ -1,4 +1,4 @@
-"""Whether somebody holds a lock, and who; nothing is locked for that."""
+"""Whether a lock is held, and by which process; checking takes no lock."""
 
 import fcntl
 import os
@@ -7,13 +7,13 @@ from struct import Struct
 
 
 def is_locked(path: Path) -> bool:
-    """Whether somebody holds the lock on `path` now; creates nothing, and says no where the file cannot be read."""
+    """Whether the lock on `path` is held now; creates nothing, and is False if the file cannot be read."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return False
     try:
-        # Shared, so that those who look do not take one another for a holder.
+        # Shared, so that two checks do not see each other as a holder.
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -29,9 +29,9 @@ _RECORD_LOCK = Struct("hhqqi4x")
 
 
 def lock_owner(path: Path, part: range) -> int | None:
-    """Return the process that has a POSIX lock on a part of the file at `path`, None where nobody has.
+    """Return the process that has a POSIX lock on a part of the file at `path`, or None.
 
-    Only for a file that this process has not open: closing it here drops the process's own locks on it.
+    Only for a file that this process does not have open: closing it here drops the process's own locks on it.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -1,1 +1,1 @@
-"""Reading the store from Python: candles, and what is known of them, in the shapes that other libraries take."""
+"""Reading the store from Python: candles with the ledger's verdict, also as objects of other libraries."""

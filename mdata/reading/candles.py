@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-# Ranges that a sentence names; there may be thousands.
+# How many ranges a message lists; there may be thousands.
 _NAMED = 3
 
 
 class Candle(NamedTuple):
-    """A candle; `open_time`, in ms UTC, names its interval."""
+    """A candle; `open_time` (ms UTC) is the start of its interval."""
 
     open_time: int
     open: float
@@ -39,8 +39,8 @@ class Candle(NamedTuple):
 class Candles(Sequence[Candle]):
     """The candles that open in `[start, end)`, ascending, and what is known of that range; all times are ms UTC.
 
-    What is `unknown` nobody has answered for; what is `provisional` may change still; what is `unobtainable` the
-    exchange does not serve any more. `is_filled` is there after `fill()`: 1 for each candle that it has made up.
+    `unknown`: the exchange has not answered for these ranges; `provisional`: their candles may still change;
+    `unobtainable`: the exchange no longer serves them. `is_filled` exists after `fill()`: 1 for each filled candle.
     """
 
     exchange: str
@@ -52,7 +52,7 @@ class Candles(Sequence[Candle]):
     unknown: tuple[Range, ...]
     provisional: tuple[Range, ...]
     unobtainable: tuple[Range, ...]
-    # The close of the interval right before the start, or of the last one with a candle if all between are empty.
+    # The last close before the start, if every interval between is proven empty.
     close_before: float | None = None
     is_filled: bytearray | None = None
 
@@ -68,7 +68,7 @@ class Candles(Sequence[Candle]):
 
     @cached_property
     def empty(self) -> tuple[Range, ...]:
-        """Return the intervals that are proven to have no candle; `fill()` changes nothing about that."""
+        """Return the intervals that are proven to have no candle, also after `fill()`."""
         if self.is_filled is not None:
             return self._unfilled().empty
         silence = silent(self.grid, Range(self.start, self.end), self.columns.open_time)
@@ -80,7 +80,7 @@ class Candles(Sequence[Candle]):
         return self.grid.count(self.start, self.end)
 
     def require_complete(self) -> Self:
-        """Return these candles; raise IncompleteError, with the ranges, if they are not all there are."""
+        """Return these candles; raise IncompleteError, with the missing ranges, if some are missing."""
         if self.complete:
             return self
         lacking = tuple(normal([*self.unknown, *self.unobtainable]))
@@ -89,15 +89,15 @@ class Candles(Sequence[Candle]):
         count = sum(self.grid.count(*part) for part in lacking)
         raise IncompleteError(
             f"{count} of {self.intervals} intervals of {self.exchange}:{self.symbol} {self.timeframe} "
-            f"{'is' if count == 1 else 'are'} unknown: {named}{more}; `mdata backfill` (with --since for what is "
-            "older), `mdata detect-gaps` and `mdata repair` bring them",
+            f"{'is' if count == 1 else 'are'} unknown: {named}{more}; to fetch them, run `mdata backfill` (with "
+            "--since for older ones), `mdata detect-gaps` and `mdata repair`",
             lacking,
         )
 
     def fill(self) -> "Candles":
         """Return these candles with flat ones, of no volume, for intervals that are proven empty after a known close.
 
-        What is unknown stays without, and so does what follows it until the next candle.
+        Unknown intervals are not filled, and neither are the empty ones after them until the next candle.
         """
         if self.is_filled is not None:
             return self
@@ -105,11 +105,11 @@ class Candles(Sequence[Candle]):
         return replace(self, columns=columns, is_filled=flags)
 
     def resample(self, timeframe: str) -> "Candles":
-        """Return the coarser candles that these add up to: `4h`, `1D`, `1W`, `1M`, or what else divides a day.
+        """Return these candles aggregated to a coarser timeframe: `4h`, `1D`, `1W`, `1M`, or any divisor of a day.
 
-        Each is named by its beginning; weeks begin on Monday. Those that lack a part are `unknown`, at the ends of
-        the range too, and those with a provisional part are `provisional`. What `fill()` has made up is left out and
-        made up anew: a flat candle has no price at which anybody traded first.
+        Each has the time of its start; weeks start on Monday. Intervals with an unknown part are `unknown`, also at
+        the ends of the range, and those with a provisional part are `provisional`. Filled candles are left out and
+        filled again afterwards, because a flat candle has no first traded price.
         """
         if self.is_filled is not None:
             return self._unfilled().resample(timeframe).fill()
@@ -139,25 +139,25 @@ class Candles(Sequence[Candle]):
         return replace(self, columns=columns, is_filled=None)
 
     def numpy(self) -> "dict[str, np.ndarray[Any, Any]]":
-        """Return the columns as arrays of NumPy, `time` (datetime64[ms], UTC) first; no copies."""
+        """Return the columns as NumPy arrays, `time` (datetime64[ms], UTC) first; no copies."""
         from mdata.reading import frames
 
         return frames.numpy(self.columns, self.is_filled)
 
     def arrow(self) -> "pa.Table":
-        """Return a table of Arrow, `time` (timestamp[ms, UTC]) first; no copies."""
+        """Return an Arrow table, `time` (timestamp[ms, UTC]) first; no copies."""
         from mdata.reading import frames
 
         return frames.arrow(self.columns, self.is_filled)
 
     def polars(self) -> "pl.DataFrame":
-        """Return a data frame of Polars, `time` (Datetime[ms, UTC]) first."""
+        """Return a Polars data frame, `time` (Datetime[ms, UTC]) first."""
         from mdata.reading import frames
 
         return frames.polars(self.columns, self.is_filled)
 
     def pandas(self) -> "pd.DataFrame":
-        """Return a data frame of pandas, `time` (datetime64[ms, UTC]) first."""
+        """Return a pandas data frame, `time` (datetime64[ms, UTC]) first."""
         from mdata.reading import frames
 
         return frames.pandas(self.columns, self.is_filled)
@@ -189,5 +189,5 @@ class Candles(Sequence[Candle]):
 
 
 def _whole(grid: Timeframe, ranges: Sequence[Range]) -> list[Range]:
-    """Return the intervals of a grid that these ranges touch."""
+    """Return the intervals of a grid that overlap with these ranges."""
     return normal(Range(grid.floor(start), grid.ceil(end)) for start, end in ranges if start < end)

@@ -1,4 +1,4 @@
-"""Candles as files: each format takes them part by part, so that memory stays flat however many there are."""
+"""Candles as files: each format is written in parts, so that memory stays flat however many candles there are."""
 
 import csv
 import gzip
@@ -18,7 +18,7 @@ from mdata.reading.kinds import Kind
 
 NAMES = ("exchange", "symbol", "timeframe")
 COLUMNS = (*NAMES, "open_time", "time", *VALUES)
-# Rows that are compressed together: fewer are read slower, more want more memory.
+# Rows that are compressed together: with fewer, reading is slower; more need more memory.
 _ROWS_OF_A_GROUP = 131_072
 
 
@@ -30,19 +30,19 @@ class Writer(Protocol):
         ...
 
     def close(self, about: Mapping[str, Any]) -> None:
-        """Write what is still held, and `about`, what the file is, where the format has a place for it."""
+        """Write what is still buffered, and the metadata `about` if the format supports it."""
         ...
 
 
 @contextmanager
 def text_writer(kind: Kind, stream: TextIO, *, fill: bool) -> Iterator[Writer]:
-    """Give a writer of text to a stream that somebody else closes."""
+    """Yield a writer of text to a stream, which the caller closes."""
     yield _Csv(stream, fill=fill) if kind.format == "csv" else _JsonLines(stream)
 
 
 @contextmanager
 def writer(kind: Kind, stream: BinaryIO, *, fill: bool) -> Iterator[Writer]:
-    """Give a writer to a file; a library that is missing is told before anything is written."""
+    """Yield a writer to a file; a missing library is reported before anything is written."""
     if not kind.is_text:
         kinds: dict[str, Callable[..., _Arrow]] = {"parquet": _Parquet, "feather": _Feather, "freqtrade": _Freqtrade}
         yield kinds[kind.format](stream, fill=fill)
@@ -53,14 +53,14 @@ def writer(kind: Kind, stream: BinaryIO, *, fill: bool) -> Iterator[Writer]:
             with text_writer(kind, text, fill=fill) as found:
                 yield found
         finally:
-            # What is around it is closed by those who have opened it.
+            # The caller closes the stream underneath.
             text.detach()
 
 
 @contextmanager
 def _packed(compression: str, stream: BinaryIO) -> Iterator[Any]:
     if compression == "gz":
-        # Without the time, the same candles make the same file.
+        # Without the time, the same candles give the same file.
         with gzip.GzipFile("", "wb", compresslevel=6, fileobj=stream, mtime=0) as packed:
             yield packed
     elif compression == "zst":
@@ -73,7 +73,7 @@ def _packed(compression: str, stream: BinaryIO) -> Iterator[Any]:
 class _Csv:
     def __init__(self, stream: TextIO, *, fill: bool) -> None:
         self._rows = csv.writer(stream, lineterminator="\n").writerows
-        # Written with the first row, or at the end: of a store that cannot be read nothing is written.
+        # Written with the first row, or at the end: if the store cannot be read, nothing is written.
         self._head = [(*COLUMNS, "is_filled") if fill else COLUMNS]
 
     def write(self, candles: Candles) -> None:
@@ -84,7 +84,7 @@ class _Csv:
             values.append("true" if flag else "false" for flag in candles.is_filled)
         self._rows((*names, *row) for row in zip(*values, strict=True))
 
-    def close(self, about: Mapping[str, Any]) -> None:  # noqa: ARG002 - CSV has no place for what it is
+    def close(self, about: Mapping[str, Any]) -> None:  # noqa: ARG002 - CSV has no place for metadata
         self._begin()
 
     def _begin(self) -> None:
@@ -108,11 +108,11 @@ class _JsonLines:
             self._write(f"{dumps(row)}\n")
 
     def close(self, about: Mapping[str, Any]) -> None:
-        """Do nothing: every line stands for itself."""
+        """Do nothing: every line is complete."""
 
 
 def _texts(candles: Candles) -> Iterator[str]:
-    """Yield the open times as the view `ohlcv` writes them."""
+    """Yield the open times in the format of the view `ohlcv`."""
     days: dict[int, str] = {}
     clocks: dict[int, str] = {}
     for time in candles.columns.open_time:
@@ -125,7 +125,7 @@ def _texts(candles: Candles) -> Iterator[str]:
 
 
 class _Arrow(ABC):
-    """What the formats of Arrow share: parts are gathered until they are worth a group of rows."""
+    """The common part of the Arrow formats: parts are collected until they fill a row group."""
 
     def __init__(self, stream: BinaryIO, *, fill: bool) -> None:
         self._arrow = library("pyarrow")
@@ -168,7 +168,7 @@ class _Arrow(ABC):
         self._file.close()
 
     def _describe(self, about: Mapping[str, Any]) -> None:  # noqa: B027 - most have nothing to add
-        """Write what the file is: Arrow has no place for what is known at the end only."""
+        """Write the metadata; Arrow files have no place for metadata that is only known at the end."""
 
 
 class _Parquet(_Arrow):
@@ -189,9 +189,9 @@ class _Feather(_Arrow):
 
 
 class _Freqtrade(_Feather):
-    """As freqtrade writes it: `date` and the prices, one series to a file."""
+    """The format of freqtrade: `date` and the prices, one series per file."""
 
-    def _schema(self, *, fill: bool) -> Any:  # noqa: ARG002 - what is filled looks like any other candle there
+    def _schema(self, *, fill: bool) -> Any:  # noqa: ARG002 - filled candles are not marked there
         pa = self._arrow
         return pa.schema([("date", pa.timestamp("ms", "UTC")), *((name, pa.float64()) for name in VALUES)])
 

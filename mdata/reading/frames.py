@@ -1,4 +1,4 @@
-"""Candles in the shapes of other libraries, each imported when it is asked for."""
+"""Candles as objects of other libraries, each imported when first used."""
 
 from importlib import import_module
 from typing import Any
@@ -8,22 +8,22 @@ from mdata.domain.candle import VALUES
 from mdata.domain.columns import Columns
 from mdata.errors import MissingExtraError
 
-# Library → what to install.
+# Library → requirement to install.
 _WANTED = {"numpy": extras.NUMPY, "pyarrow": extras.PYARROW, "polars": extras.POLARS, "pandas": extras.PANDAS}
 
 
 def library(name: str) -> Any:
-    """Import a library that mdata does not bring along; say how to install it where it is missing."""
+    """Import a library that mdata does not depend on; raise MissingExtraError with the install command without it."""
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
         if error.name != name:
             raise
-        raise MissingExtraError(f"{name} is not installed: `{extras.install(_WANTED[name])}` brings it") from error
+        raise MissingExtraError(f"{name} is not installed: run `{extras.install(_WANTED[name])}`") from error
 
 
 def numpy(candles: Columns, is_filled: bytearray | None) -> dict[str, Any]:
-    """Return the columns as arrays that share the memory of `candles`; therefore they may not be written to."""
+    """Return the columns as arrays that share the memory of `candles`, and are therefore read-only."""
     np = library("numpy")
     found = {"time": np.frombuffer(candles.open_time, "int64").view("datetime64[ms]")}
     found |= {name: np.frombuffer(getattr(candles, name), "float64") for name in VALUES}
@@ -50,7 +50,7 @@ def arrow(candles: Columns, is_filled: bytearray | None) -> Any:
 
 
 def polars(candles: Columns, is_filled: bytearray | None) -> Any:
-    """Return a data frame of Polars."""
+    """Return a Polars data frame."""
     pl = library("polars")
     columns = numpy(candles, is_filled)
     times = pl.Series("time", columns.pop("time").view("int64")).cast(pl.Datetime("ms", "UTC"))
@@ -58,7 +58,7 @@ def polars(candles: Columns, is_filled: bytearray | None) -> Any:
 
 
 def pandas(candles: Columns, is_filled: bytearray | None) -> Any:
-    """Return a data frame of pandas."""
+    """Return a pandas data frame."""
     pd = library("pandas")
     columns = numpy(candles, is_filled)
     times = pd.DatetimeIndex(columns.pop("time")).tz_localize("UTC")

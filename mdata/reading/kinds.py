@@ -1,4 +1,4 @@
-"""Which kind of file an export makes: by its name, or by what `--format` says."""
+"""Which kind of file an export writes: from its name, or from `--format`."""
 
 from pathlib import PurePath
 from typing import NamedTuple
@@ -12,7 +12,7 @@ _COMPRESSIONS = ("gz", "zst")
 
 
 class Kind(NamedTuple):
-    """A format, and how its text is compressed: `gz`, `zst`, or an empty text."""
+    """A format, and the compression of its text: `gz`, `zst`, or an empty text for none."""
 
     format: str = "csv"
     compression: str = ""
@@ -30,7 +30,7 @@ class Kind(NamedTuple):
 
 
 def kind_of(name: str, given: str | None) -> Kind:
-    """Return the kind of the file `name`; raise ValueError, with a sentence to be shown, where there is none.
+    """Return the kind of the file `name`; raise ValueError with a message for the user if there is none.
 
     Its suffix and the format that was `given` must not contradict each other; without either it is CSV.
     """
@@ -38,18 +38,18 @@ def kind_of(name: str, given: str | None) -> Kind:
     compression = suffixes.pop() if suffixes and suffixes[-1] in _COMPRESSIONS else ""
     suffix = suffixes[-1] if suffixes else ""
     if suffix not in {"", *FORMATS} or suffix == "freqtrade":
-        raise ValueError(f"mdata writes no .{suffix} files{did_you_mean(suffix, FORMATS[:-1])}; {_ADVICE}")
+        raise ValueError(f"mdata cannot write .{suffix} files{did_you_mean(suffix, FORMATS[:-1])}; {_ADVICE}")
     if given is not None and suffix not in {"", given}:
-        raise ValueError(f"{quote(name)} is the name of a {suffix} file, and --format says {given}")
+        raise ValueError(f"{quote(name)} is the name of a {suffix} file, but --format says {given}")
     found = Kind(given or suffix or "csv", compression)
     if compression and not found.is_text:
-        raise ValueError(f"a {found.format} file is compressed in itself: leave .{compression} away")
+        raise ValueError(f"a {found.format} file is already compressed: remove .{compression}")
     return found
 
 
-_ADVICE = "name it .csv, .jsonl, .csv.gz, .jsonl.zst, .parquet or .feather"
+_ADVICE = "use .csv, .jsonl, .csv.gz, .jsonl.zst, .parquet or .feather"
 
 
 def file_name(exchange: str, symbol: str, timeframe: str, kind: Kind) -> str:
-    """Return the name that the file of a series has in a folder of many."""
+    """Return the file name of a series in a folder of many."""
     return f"{exchange}-{symbol.replace(':', '_')}-{timeframe}{kind.suffix}"

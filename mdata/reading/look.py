@@ -1,4 +1,4 @@
-"""The candles of a range, with the ledger's verdict, from one state of the store."""
+"""The candles of a range, with the ledger's verdict, from one snapshot of the store."""
 
 from mdata.domain.interval import Range
 from mdata.domain.series import Series
@@ -10,7 +10,7 @@ from mdata.store.verdict import verdict
 
 
 def read(connection: Connection, series: Series, within: Range) -> Candles:
-    """Return the candles of an aligned range, and what is known of it."""
+    """Return the candles and the verdict of an aligned range."""
     found = verdict(connection, series, within)
     return Candles(
         exchange=series.exchange,
@@ -27,9 +27,9 @@ def read(connection: Connection, series: Series, within: Range) -> Candles:
 
 
 def at_hand(connection: Connection, series: Series, now: int) -> Range:
-    """Return from where candles are wanted to the newest answer; where there is none, to the interval of `now`.
+    """Return the range from the wanted start to the newest answer; without an answer, to the interval of `now`.
 
-    What is not fetched *yet* is no part of what is at hand, unless that is all there is.
+    What has not been fetched *yet* is not included, unless there is nothing else.
     """
     hull, wanted = coverage.hull(connection, series.id), series.wanted(now, 0)
     if hull is not None and hull.end > wanted.start:

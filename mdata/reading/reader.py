@@ -1,4 +1,4 @@
-"""The store as Python reads it: which series there are, and their candles."""
+"""The store for Python: which series there are, and their candles."""
 
 import os
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ Instant = str | datetime | SupportsIndex
 
 
 class StoredSeries(NamedTuple):
-    """A series of the store: from its oldest to its newest answer (ms UTC, None: none yet), and how many candles."""
+    """A stored series: the range from its oldest to its newest answer (ms UTC; None: none yet), and its candles."""
 
     exchange: str
     symbol: str
@@ -40,7 +40,7 @@ class StoredSeries(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """A store, for reading only; each call is one look, and nothing stays open between two."""
+    """A store, read-only; each call reads one snapshot, and nothing stays open between two calls."""
 
     path: Path
 
@@ -51,11 +51,11 @@ class Reader:
     def candles(
         self, symbol: str, timeframe: str, start: Instant | None = None, end: Instant | None = None
     ) -> Candles:
-        """Return the candles that open in `[start, end)`, and what is known of that range.
+        """Return the candles that open in `[start, end)`, and the verdict on that range.
 
-        An instant is text as on the command line (`2024-03`, `-7d`; UTC), an aware datetime, or ms UTC. Without a
-        start they begin where candles are wanted from, without an end they end with the newest answer. A range that
-        is given is never clipped: beyond the data it is unknown, before the exchange's first candle it is empty.
+        A time is text as on the command line (`2024-03`, `-7d`; UTC), an aware datetime, or ms UTC. The default
+        start is the wanted start of the series, the default end is that of the newest answer. A given range is never
+        clipped: beyond the data it is unknown, before the exchange's first candle it is empty.
         """
         return look(self.path, _Asked.of(symbol, timeframe, start, end).read)
 
@@ -68,9 +68,9 @@ class Reader:
         *,
         intervals: int = 100_000,
     ) -> Iterator[Candles]:
-        """Yield a range in parts of so many intervals, in flat memory; each has a verdict of its own."""
+        """Yield a range in parts of `intervals` intervals, in flat memory; each has its own verdict."""
         if intervals < 1:
-            raise UsageError("a part needs one interval at least")
+            raise UsageError("a part needs at least one interval")
         asked = _Asked.of(symbol, timeframe, start, end)
         return self._chunks(asked, look(self.path, asked.within), intervals)
 
@@ -89,7 +89,7 @@ class Reader:
 
 
 class _Asked(NamedTuple):
-    """What candles are asked for, at `now` (ms UTC); `pair` is as the settings write it."""
+    """A request for candles, made at `now` (ms UTC); `pair` is as the settings write it."""
 
     pair: str
     timeframe: Timeframe
@@ -111,8 +111,8 @@ class _Asked(NamedTuple):
         if series is None:
             name, stored = name_of(venue, symbol, self.timeframe), [one.name for one in table.every(connection)]
             raise NotThereError(
-                f"nothing is stored of {name}{did_you_mean(name, stored)}; "
-                f"`mdata backfill --symbol {self.pair} --timeframe {self.timeframe.name}` brings it"
+                f"no candles of {name} are stored{did_you_mean(name, stored)}; "
+                f"run `mdata backfill --symbol {self.pair} --timeframe {self.timeframe.name}` to fetch them"
             )
         return series
 
@@ -127,9 +127,9 @@ class _Asked(NamedTuple):
 
 
 def open(path: str | Path | None = None) -> Reader:  # noqa: A001 - it is called `mdata.open`
-    """Return a reader of the store at `path`, or of the one that the settings name.
+    """Return a reader of the store at `path`, by default of the one in the settings.
 
-    Raise NotThereError where there is none, and what the command line says of a file that cannot be read.
+    Raise NotThereError if there is none, and the same errors as the command line if the file cannot be read.
     """
     if path is None:
         from mdata import config
@@ -137,7 +137,7 @@ def open(path: str | Path | None = None) -> Reader:  # noqa: A001 - it is called
         found = config.load().settings.database_path
     else:
         found = Path(path).expanduser()
-    # The log of a store lies beside the file itself, and not beside a link to it.
+    # The log of a store is beside the file itself, and not beside a link to it.
     reader = Reader(Path(os.path.realpath(found)))
     look(reader.path, lambda _: None)
     return reader

@@ -195,7 +195,8 @@ class Job:
     def _slot(self, venue: Venue, plan: Callable[[], T | None]) -> T | None:
         limits = self.context.limits
         if limits.max_requests is not None and self.tally.requests >= limits.max_requests:
-            raise LimitReachedError(f"the limit of {limits.max_requests} requests is reached")
+            plural = "" if limits.max_requests == 1 else "s"
+            raise LimitReachedError(f"the limit of {limits.max_requests} request{plural} is reached")
         self.check_time()
         # Whatever takes time is made ready before the slot comes, so that the request leaves at once.
         self.context.exchange(venue)

@@ -1,4 +1,4 @@
-"""What a candles channel sends, and when: functions of the market and the time, the same for all who listen."""
+"""What a candles channel sends, and when: functions of the market and the time, the same for all listeners."""
 
 import json
 from collections.abc import Iterator
@@ -16,26 +16,26 @@ from mdata.sandbox.rest import row
 SNAPSHOT, HEARTBEAT = 240, 15_000
 # Later than anything.
 NEVER = 2**63
-# How long (ms) after the first trade of an interval the exchange sends the candle before it once more.
+# How long (ms) after the first trade of an interval the exchange sends the previous candle again.
 _SENT_AGAIN = 2_000
 
 
 class Subject(NamedTuple):
-    """What a candles channel is about."""
+    """The series of a candles channel."""
 
     symbol: str
     timeframe: str
 
 
 class Revision(NamedTuple):
-    """A candle that was changed, or taken away, after the fact."""
+    """A candle that was changed or removed later."""
 
     subject: Subject
     open_time: int
 
 
 class MarketFeed:
-    """What the channels of a market send, each worked out once however many listen."""
+    """What the channels of a market send, computed once for all listeners."""
 
     def __init__(self, market: Market) -> None:
         self.market = market
@@ -58,17 +58,17 @@ class MarketFeed:
         return json.dumps(list(map(row, islice(walk, SNAPSHOT))), separators=(",", ":"))
 
     def newest(self, subject: Subject, now: int, back: int = 0) -> int | None:
-        """Return the open time of the newest candle at `now`, or of the one so many candles before it."""
+        """Return the open time of the newest candle at `now`, or of the one `back` candles before it."""
         grid = TIMEFRAMES[subject.timeframe]
         walk = self.market.walk(subject.symbol, grid, Range(0, now + 1), now, newest_first=True)
         found = next(islice(walk, back, None), None)
         return found[0] if found else None
 
     def moments(self, subject: Subject, after: int) -> Iterator[tuple[int, int | None]]:
-        """Yield when (ms UTC, later than `after`) a channel sends something, and the open time of which candle.
+        """Yield when (ms UTC, later than `after`) a channel sends something, and the open time of the candle.
 
-        Every trade sends the candle that it changes, and the first of an interval the candle before it once more,
-        a little later; where no open time is given, a heartbeat is due. It never ends.
+        Every trade sends the candle that it changes; the first trade of an interval also sends the previous candle
+        again, a little later. Without an open time, a heartbeat is due. It never ends.
         """
         grid = TIMEFRAMES[subject.timeframe]
         latest = self.newest(subject, after) or 0

@@ -1,4 +1,4 @@
-"""HTTP/1.1 on loopback, one thread a connection, with what goes wrong while an answer is sent."""
+"""HTTP/1.1 on loopback, one thread per connection, with the faults that happen while an answer is sent."""
 
 import socket
 import threading
@@ -18,12 +18,12 @@ _MIB = 1 << 20
 
 
 class Answerer(Protocol):
-    """What decides the answers."""
+    """Decides the answers."""
 
     clock: Clock
 
     def answer(self, target: str) -> tuple[Reply, Fault | None]:
-        """Return the reply to a request, and the fault that is to be carried out while sending it."""
+        """Return the reply to a request, and the fault to apply while sending it."""
         ...
 
     def converse(self, connection: socket.socket, target: str, headers: Iterable[tuple[str, str]]) -> None:
@@ -36,7 +36,7 @@ class Answerer(Protocol):
 
 
 class LoopbackServer(ThreadingHTTPServer):
-    """Listens on loopback; closing it breaks off whatever is still connected."""
+    """Listens on loopback; closing it disconnects all clients."""
 
     daemon_threads = True
     allow_reuse_address = True
@@ -59,7 +59,7 @@ class LoopbackServer(ThreadingHTTPServer):
         super().close_request(request)
 
     def server_close(self) -> None:
-        """Stop listening, and break off what is still connected."""
+        """Stop listening, and disconnect all clients."""
         super().server_close()
         self.ended.set()
         for connection in list(self._open):
@@ -70,7 +70,7 @@ class LoopbackServer(ThreadingHTTPServer):
                 self._open.discard(connection)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: a client that breaks off is what many tests are about."""
+        """Ignore it: many tests are about clients that disconnect."""
 
 
 class RequestHandler(BaseHTTPRequestHandler):
@@ -78,16 +78,16 @@ class RequestHandler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     server: LoopbackServer
-    # Headers and body leave in one piece; two would wait for each other's acknowledgement.
+    # Headers and body are sent in one piece; two would wait for each other's acknowledgement.
     wbufsize = -1
     disable_nagle_algorithm = True
     timeout = 60
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
-        """Say nothing: the log of requests is data, not talk."""
+        """Print nothing: the log of requests is data, not messages."""
 
     def do_GET(self) -> None:
-        """Answer as the exchange, or as the sandbox itself."""
+        """Answer a request to the exchange, or to the sandbox itself."""
         if self.path.startswith("/sandbox/"):
             self._send(self.server.answerer.admin(self.path, None))
             return
@@ -150,7 +150,7 @@ class RequestHandler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def _pour(self, _: Reply, parameters: dict[str, Any]) -> None:
-        """Send one JSON list of (about) so many bytes, never held as a whole."""
+        """Send one JSON list of about `bytes` bytes, never held as a whole."""
         chunks = parameters.get("bytes", 200 * _MIB) // _MIB
         self._head(200, {}, chunks * _MIB + 3)
         self.wfile.write(b"[")

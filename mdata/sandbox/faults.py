@@ -1,9 +1,9 @@
-"""What the sandbox does wrong on demand; each kind has been seen in the wild, or must be survived anyway.
+"""Faults of the sandbox on demand; each kind has been seen in practice, or must be survived anyway.
 
-A fault is a small JSON object: `{"kind": "rate-limit-429", "times": 3, "symbol": "tBTCUSD"}`. `times` limits
-how often it strikes, `after` lets so many matching requests pass first, `share` makes it strike by chance
-(seeded); `symbol`, `timeframe`, `asks` (how it is asked) and `over` (an instant of the range asked) narrow what it
-strikes. Further keys are parameters of the kind.
+A fault is a small JSON object: `{"kind": "rate-limit-429", "times": 3, "symbol": "tBTCUSD"}`. `times` limits how
+often it applies, `after` lets that many matching requests pass first, `share` makes it random (seeded); `symbol`,
+`timeframe`, `asks` (the form of the request) and `over` (a time in the requested range) limit the requests that it
+applies to. Further keys are parameters of the kind.
 """
 
 import json
@@ -26,10 +26,10 @@ _NARROWING: dict[str, tuple[type, ...]] = {
 
 
 def spelled(text: str, kinds: Collection[str], example: str) -> tuple[str, dict[str, Any]]:
-    """Return the kind of the fault that a JSON object spells, and its other keys; raise ValueError for none."""
+    """Return the kind of the fault in a JSON object, and its other keys; raise ValueError if it is not a fault."""
     found = json.loads(text)
     if not isinstance(found, dict):
-        raise ValueError(f"a fault is a JSON object: {example}")  # noqa: TRY004 - bad text
+        raise ValueError(f"a fault must be a JSON object like {example}")  # noqa: TRY004 - bad text
     kind = found.pop("kind", None)
     if kind not in kinds:
         raise ValueError(f"there is no fault {kind!r}; there are {', '.join(kinds)}")
@@ -38,7 +38,7 @@ def spelled(text: str, kinds: Collection[str], example: str) -> tuple[str, dict[
 
 @dataclass
 class Fault:
-    """One thing that goes wrong, and how often."""
+    """One fault, and how often it applies."""
 
     kind: str
     times: int | None = None
@@ -53,7 +53,7 @@ class Fault:
 
     @classmethod
     def parse(cls, text: str) -> "Fault":
-        """Return the fault that a JSON object spells; raise ValueError, with a sentence, where none is."""
+        """Return the fault in a JSON object; raise ValueError with a message if it is not a fault."""
         kind, found = spelled(text, KINDS, '{"kind": "html", "times": 2}')
         for name, value in found.items():
             if name in _NARROWING and (not isinstance(value, _NARROWING[name]) or isinstance(value, bool)):
@@ -62,12 +62,12 @@ class Fault:
                 known = ", ".join((*_NARROWING, *KINDS[kind]))
                 raise ValueError(f"the fault {kind} has no {name!r}; it has {known}")
         if found.get("asks", FORMS[0]) not in FORMS:
-            raise ValueError(f"asks of the fault {kind} is one of {', '.join(FORMS)}, not {found['asks']!r}")
+            raise ValueError(f"`asks` of the fault {kind} must be one of {', '.join(FORMS)}, not {found['asks']!r}")
         own = {name: found.pop(name) for name in KINDS[kind] if name in found}
         return cls(kind, **found, parameters=own)
 
     def strikes(self, asked: CandleRequest | None, rows: int, rng: random.Random) -> bool:
-        """Whether a request, with so many rows to answer, is struck; counts it if so."""
+        """Whether the fault applies to a request whose answer has `rows` rows; counts it if so."""
         if self.kind not in _ANY_ANSWER and (asked is None or asked.section != "hist" or not rows):
             return False
         if self.times == 0 or not self._concerns(asked):
@@ -82,7 +82,7 @@ class Fault:
         return True
 
     def _concerns(self, asked: CandleRequest | None) -> bool:
-        """Whether this is a request of the kind that it strikes."""
+        """Whether the fault can apply to this request."""
         if asked is None:
             return self.symbol is None and self.timeframe is None and self.asks is None and self.over is None
         if self.symbol not in {None, asked.symbol} or self.timeframe not in {None, asked.timeframe}:
@@ -91,7 +91,7 @@ class Fault:
         return asks in {None, asked.form} and (self.over is None or asked.start <= self.over <= asked.end)
 
     def spoil(self, reply: Reply, target: str, asked: CandleRequest | None, now: int, market: Market) -> Reply:
-        """Return what is answered at `now` (ms UTC) in the place of `reply`; kinds of sending leave it as it is."""
+        """Return the answer at `now` (ms UTC) instead of `reply`; faults of sending leave it unchanged."""
         if self.kind in plausible.ASKED_OTHERWISE and asked:
             return rest.candles(
                 market, plausible.ASKED_OTHERWISE[self.kind](asked, self.parameters, market, now), now
@@ -139,7 +139,7 @@ def _shifted(rows: Rows, _: FaultParameters, __: CandleRequest) -> Rows:
 
 
 def _outside(rows: Rows, _: FaultParameters, asked: CandleRequest) -> Rows:
-    """Add a row from long after the newest one, at the end where it belongs in this order."""
+    """Add a row from long after the newest one, at the end where the order puts it."""
     newest = max(row[0] for row in rows)
     late = TIMEFRAMES[asked.timeframe].ceil(newest + 400 * DAY)
     return [[late, *rows[0][1:]], *rows] if asked.sort < 0 else [*rows, [late, *rows[-1][1:]]]
@@ -149,7 +149,7 @@ def _conflict(rows: Rows, _: FaultParameters, __: CandleRequest) -> Rows:
     return [rows[0], [*rows[0][:5], rows[0][5] + 1], *rows[1:]]
 
 
-# What is answered instead, whatever was asked.
+# Answers that are given whatever was requested.
 _ANSWERS: dict[str, Callable[[FaultParameters], Reply]] = {
     "rate-limit-429": _answer(429, '["error",11010,"ratelimit: error"]'),
     "rate-limit-object": _retry_after,
@@ -170,7 +170,7 @@ _ANSWERS: dict[str, Callable[[FaultParameters], Reply]] = {
     "empty": _answer(200, "[]"),
 }
 
-# What is done to the rows of an answer.
+# Changes to the rows of an answer.
 _ROWS: dict[str, Callable[[Rows, FaultParameters, CandleRequest], Rows]] = {
     "outside": _outside,
     "unsorted": lambda rows, _, __: [*rows[1:], *rows[:1]],
@@ -184,14 +184,14 @@ _ROWS: dict[str, Callable[[Rows, FaultParameters, CandleRequest], Rows]] = {
     **plausible.ROWS,
 }
 
-# What is done to the bytes of an answer.
+# Changes to the bytes of an answer.
 _BYTES: dict[str, Callable[[bytes], bytes]] = {
     "truncated": lambda body: body[: len(body) // 2],
     "nan": lambda body: body.replace(b",", b",NaN,", 1),
     "infinity": lambda body: body.replace(b",", b",Infinity,", 1),
 }
 
-# How the answer is sent; carried out by the connection.
+# Faults of sending; the connection applies them.
 _SENDING = ("drip", "gzip-bomb", "huge", "reset", "skew", "stall")
 _ANY_ANSWER = {*_ANSWERS, *_SENDING}
 

@@ -1,7 +1,7 @@
-"""How the made-up exchange changes its mind: what it says late, otherwise at first, or not any more.
+"""How the simulated exchange changes its mind: candles that appear late, with other values at first, or no longer.
 
-A lie is spelled like a fault: `{"kind": "late", "symbol": "tBTCUSD", "start": "2024-05-01", "end": "2024-05-02"}`.
-It holds for whatever is served, by REST and by the stream, until other faults are ordered; the ledger that
+A lie is written like a fault: `{"kind": "late", "symbol": "tBTCUSD", "start": "2024-05-01", "end": "2024-05-02"}`.
+It changes everything that is served, by REST and by the stream, until other faults are set; the ledger that
 `Market.candles` reads stays the truth.
 """
 
@@ -26,10 +26,10 @@ KINDS: dict[str, dict[str, Any]] = {
 
 @dataclass(eq=False, slots=True)
 class Lie:
-    """A lie about the candles of [start, end), told from `begins` on (all ms UTC); of every so manyth interval only.
+    """A lie about the candles of [start, end), told from `begins` on (all ms UTC); `every`: only each nth interval.
 
-    `late`: they appear `seconds` after they were first left out. `slow`: they appear so long after they closed.
-    `revised`: until then they have other values. `unserved`: they are not served any more.
+    `late`: they appear `seconds` after they were first left out. `slow`: they appear `seconds` after they closed.
+    `revised`: until then they have other values. `unserved`: they are no longer served.
     """
 
     kind: str
@@ -44,7 +44,7 @@ class Lie:
 
     @classmethod
     def parse(cls, text: str, now: int) -> "Lie":
-        """Return the lie that a JSON object spells, ordered at `now` (ms UTC); raise ValueError where none is."""
+        """Return the lie in a JSON object, set at `now` (ms UTC); raise ValueError if it is not a lie."""
         kind, found = spelled(text, KINDS, '{"kind": "late", "start": "2024-05-01", "end": "2024-05-02"}')
         given = _NARROWING | KINDS[kind]
         for name, value in found.items():
@@ -66,7 +66,7 @@ class Lie:
         if self.kind == "unserved":
             return None
         if self.kind == "late":
-            # The forming candle says nothing about whether it will be left out.
+            # The forming candle is served even if it will be left out later.
             if self.left_out_at is None and timeframe.next(open_time) <= now:
                 self.left_out_at = now
             return None if self.left_out_at is None or now < self._ends(self.left_out_at) else candle

@@ -1,7 +1,7 @@
-"""The exchange's rate limit: so many requests in any minute, and beyond it a ban for the whole address.
+"""The exchange's rate limit: a maximum of requests in any minute, and a ban for the whole address beyond it.
 
-Bitfinex documents 30 requests a minute for candles and a ban of 60 s. Whether a request made during the ban
-lengthens it is not known; the sandbox can do either.
+Bitfinex documents 30 requests a minute for candles and a ban of 60 s. It is not known whether a request during the
+ban extends it; the sandbox can do either.
 """
 
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ class RateRule:
 
 @dataclass(slots=True)
 class RateCount:
-    """What has been asked in the last minute, and until when (seconds of boot time) nothing is answered."""
+    """The requests of the last minute, and until when (seconds of boot time) nothing is answered."""
 
     rule: RateRule
     banned_until: float = 0.0
@@ -29,7 +29,7 @@ class RateCount:
         return now < self.banned_until
 
     def refuses(self, now: float) -> bool:
-        """Count a request at `now`, and tell whether it is refused."""
+        """Count a request at `now`, and return whether it is refused."""
         if self.is_banned(now):
             if self.rule.extends:
                 self.banned_until = now + self.rule.ban_seconds

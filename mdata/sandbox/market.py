@@ -1,7 +1,7 @@
-"""A made-up market that is the same every time, and the ledger of what it holds.
+"""A generated market that is the same every time, and its ledger.
 
-A minute's candle is a pure function of seed, pair and minute, so that years of history need no memory; a
-coarser candle is exactly what its minutes add up to. Recorded candles can take a pair's place.
+A minute's candle is a pure function of seed, pair and minute, so that years of history need no memory; a coarser
+candle is exactly the aggregate of its minutes. Recorded candles can replace a pair.
 """
 
 import math
@@ -17,21 +17,21 @@ from mdata.domain.candle import Candle, aggregate
 from mdata.domain.interval import Range
 from mdata.domain.timeframe import DAY, MINUTE, TIMEFRAMES, Timeframe
 
-# 2024-01-01, for pairs that name no other beginning.
+# 2024-01-01, for pairs without their own start.
 DEFAULT_LISTED = 1_704_067_200_000
 NEVER = 2**53
 _MASK = (1 << 64) - 1
-# From hours on, candles are added up from the next finer kind, whose closed ones are remembered.
+# From three hours on, candles are aggregated from a finer timeframe, whose closed candles are cached.
 _FINER = {"3h": "1h", "6h": "1h", "12h": "1h", "1D": "1h", "1W": "1D", "1M": "1D"}
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A pair of the made-up exchange.
+    """A pair of the simulated exchange.
 
-    `listed`: since when it trades (ms UTC); `delisted`: from when on it does not, and the exchange knows nothing of
-    it; `density`: in what share of the minutes; `holes`: when not at all;
-    `price`: about what it costs (0: something between 1,000 and 3,000).
+    `listed`: since when it trades (ms UTC); `delisted`: from when on it does not, and the exchange does not know it;
+    `density`: the share of minutes with trades; `holes`: ranges without trades; `price`: its approximate price (0:
+    something between 1,000 and 3,000).
     """
 
     symbol: str
@@ -43,7 +43,7 @@ class Pair:
 
 
 class Mind(Protocol):
-    """What the exchange makes of a candle when it is asked."""
+    """How the exchange serves a candle."""
 
     def told(self, symbol: str, timeframe: Timeframe, candle: Candle, now: int) -> Candle | None:
         """Return a candle as it is served at `now`, or None if it is left out."""
@@ -52,11 +52,11 @@ class Mind(Protocol):
 
 @dataclass
 class Market:
-    """All pairs, and candles that replace made-up ones: recordings, and revisions made at run time.
+    """All pairs, and candles that replace generated ones: recordings, and revisions made at run time.
 
-    A revision replaces one candle of one timeframe (None takes it away) and leaves the other timeframes as they
-    are; around real outages fine and coarse candles were seen to differ in the same way. `lies` change what is
-    served, and not the truth.
+    A revision replaces one candle of one timeframe (None removes it) and leaves the other timeframes unchanged; fine
+    and coarse candles were seen to differ in the same way around real outages. `lies` change what is served, but
+    not the truth.
     """
 
     pairs: dict[str, Pair]
@@ -66,7 +66,7 @@ class Market:
     lies: tuple[Mind, ...] = ()
 
     def symbols(self, now: int = 0) -> list[str]:
-        """Return what the exchange lists at `now` (ms UTC), in order."""
+        """Return the symbols that the exchange lists at `now` (ms UTC), in order."""
         listed = (symbol for symbol, pair in self.pairs.items() if now < pair.delisted)
         return sorted({*listed, *(symbol for symbol, _ in self.recorded)})
 
@@ -81,7 +81,7 @@ class Market:
     def walk(
         self, symbol: str, timeframe: Timeframe, within: Range, now: int, *, newest_first: bool = False
     ) -> Iterator[Candle]:
-        """Yield what is served of `within` in either order, the forming candle included where it has traded."""
+        """Yield what is served of `within` in either order, including the forming candle if it has traded."""
         if symbol in self.pairs and now >= self.pairs[symbol].delisted:
             return
         for candle in self._ledger(symbol, timeframe, within, now, newest_first=newest_first):
@@ -134,7 +134,7 @@ class Market:
             yield from _walk(self.seed, pair, timeframe, indexes, now)
 
     def _recorded(self, symbol: str, timeframe: Timeframe) -> list[Candle] | None:
-        """Return the recorded candles of a series, if need be added up from the coarsest that divide its own."""
+        """Return the recorded candles of a series, aggregated from the coarsest finer recording if needed."""
         if (symbol, timeframe.name) in self.recorded:
             return self.recorded[symbol, timeframe.name]
         finer = [TIMEFRAMES[name] for held, name in self.recorded if held == symbol]
@@ -187,7 +187,7 @@ def _minutes(seed: int, pair: Pair, minutes: Iterable[int], now: int) -> Iterato
 
 
 def _traded(seed: int, pair: Pair, minutes: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """Yield when those minutes begin in which the pair is traded, each with the chance that makes its candle."""
+    """Yield the starts of the minutes in which the pair trades, each with the random number for its candle."""
     salt, threshold = _salt(seed, pair.symbol), pair.density * 0x100000
     for minute in minutes:
         # splitmix64: cheap, and every bit of the result depends on every bit of the minute.
@@ -209,7 +209,7 @@ def _candle(pair: Pair, start: int, noise: int) -> Candle:
     first, last = noise >> 20 & 0xFF, noise >> 28 & 0xFF
     highest = max(first, last) + (noise >> 36 & 0x3F)
     lowest = min(first, last) - (noise >> 42 & 0x3F)
-    # Binary fractions add up exactly, in whatever order; now and then one is small enough for an exponent.
+    # Binary fractions have exact sums in any order; a few are small enough to be written with an exponent.
     volume = ((noise >> 44 & 0x3FFF) + 1) / 8 if noise >> 59 else 2**-20
     return (
         start,
@@ -222,9 +222,9 @@ def _candle(pair: Pair, start: int, noise: int) -> Candle:
 
 
 def _so_far(candle: Candle, noise: int, elapsed: int) -> Candle | None:
-    """Return what is known of a minute `elapsed` ms after it began.
+    """Return the candle of a minute `elapsed` ms after its start.
 
-    Its four trades are the first, the dearest, the cheapest and the last, 14 s apart, a quarter of the volume each.
+    Its four trades are at open, high, low and close, 14 s apart, with a quarter of the volume each.
     """
     trades = sum(elapsed >= after for after in _trades(noise))
     if not trades:
@@ -235,13 +235,13 @@ def _so_far(candle: Candle, noise: int, elapsed: int) -> Candle | None:
 
 
 def _trades(noise: int) -> list[int]:
-    """Return how long (ms) after its beginning a minute's four trades come."""
+    """Return when (ms after its start) the four trades of a minute happen."""
     return [number * 14_000 + noise % 12_000 for number in range(4)]
 
 
 @lru_cache
 def _scale(pair: Pair) -> tuple[float, int]:
-    """Return about what a pair costs, and the decimals that leave five digits: order prices have no more."""
+    """Return the approximate price of a pair and its decimals: order prices have five significant digits."""
     base = pair.price or 1000 + sum(map(ord, pair.symbol))
     return base, 4 - math.floor(math.log10(base))
 

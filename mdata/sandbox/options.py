@@ -9,10 +9,10 @@ from mdata.sandbox.market import DEFAULT_LISTED, NEVER, Pair
 def parse_pair(text: str, now: int, since: int = DEFAULT_LISTED) -> Pair:
     """Return the pair that `tNEWUSD:density=0.1,listed=2024-03,hole=A/B,price=0.5` describes.
 
-    Instants may count back from `now` (`-7d`), ms UTC; a pair that names no beginning is listed `since`. Raise
-    ValueError, with a sentence fit to be shown, for anything that describes no pair.
+    Times can be relative to `now` (`-7d`), ms UTC; a pair without `listed` is listed since `since`. Raise ValueError
+    with a message for the user if the text does not describe a pair.
     """
-    # A symbol may hold a colon, and an instant too: tAVAX:USD:listed=2024-05-01T12:30Z
+    # A symbol may contain a colon, and a time too: tAVAX:USD:listed=2024-05-01T12:30Z
     head, equals, tail = text.partition("=")
     name, _, first = head.rpartition(":") if equals else (text, "", "")
     parameters = f"{first}{equals}{tail}"
@@ -41,14 +41,14 @@ def _number(key: str, text: str, most: float) -> float:
     except ValueError:
         value = 0.0
     if not 0 < value <= most:
-        raise ValueError(f"{key} is a number above 0 and at most {most:g}, not {text!r}")
+        raise ValueError(f"{key} must be a number above 0 and at most {most:g}, not {text!r}")
     return value
 
 
 def _hole(text: str, now: int) -> Range:
     start, slash, end = text.partition("/")
     if not slash:
-        raise ValueError(f"a hole has a start and an end (hole=2024-05-01/2024-05-03), not {text!r}")
+        raise ValueError(f"a hole needs a start and an end (hole=2024-05-01/2024-05-03), not {text!r}")
     hole = Range(parse_instant(start, now), parse_instant(end, now))
     if hole.start >= hole.end:
         raise ValueError(f"the hole {text} ends before it begins")

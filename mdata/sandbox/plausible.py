@@ -1,4 +1,4 @@
-"""Answers that are wrong and look right: to another question, with rows left out, a row beside its place."""
+"""Wrong answers that look right: to a different request, with missing rows, or with a row at a wrong time."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +13,7 @@ Rows = list[list[Any]]
 
 
 def _neighbour(asked: CandleRequest, parameters: FaultParameters, _: Market, __: int) -> CandleRequest:
-    """Answer about a range that begins farther from the end that the request counts from."""
+    """Answer for a range that starts farther from the end that the request counts from."""
     grid, intervals = TIMEFRAMES[asked.timeframe], parameters.get("intervals", 60)
     if asked.sort > 0:
         return replace(asked, start=grid.shift(asked.start, intervals))
@@ -30,7 +30,7 @@ def _coarser(asked: CandleRequest, parameters: FaultParameters, _: Market, __: i
 
 
 def _late_first(asked: CandleRequest, parameters: FaultParameters, market: Market, now: int) -> CandleRequest:
-    """Answer as if nothing had been traded until so many days after the first candle."""
+    """Answer as if the first trade had been `days` days after the first candle."""
     whole = market.since(asked.symbol, TIMEFRAMES[asked.timeframe], now)
     return replace(asked, start=whole + round(parameters.get("days", 30) * DAY))
 
@@ -42,14 +42,14 @@ def _cut(rows: Rows, parameters: FaultParameters, _: CandleRequest) -> Rows:
 
 
 def _thinned(rows: Rows, parameters: FaultParameters, _: CandleRequest) -> Rows:
-    """Leave out every so manyth row between two shares of the way through the page; 1 is all of them."""
+    """Leave out each nth row (`every`; 1: all) between two positions, given as shares of the page."""
     first, last = (int(len(rows) * parameters.get(name, share)) for name, share in (("from", 0.25), ("to", 0.75)))
     every = parameters.get("every", 1)
     return [row for number, row in enumerate(rows) if not (first <= number < last and number % every == 0)]
 
 
 def _off_grid(rows: Rows, parameters: FaultParameters, _: CandleRequest) -> Rows:
-    """Move a row by so many milliseconds."""
+    """Move a row by some milliseconds."""
     position = place(rows, parameters)
     if position is not None:
         rows[position][0] += parameters.get("milliseconds", -1)
@@ -57,14 +57,14 @@ def _off_grid(rows: Rows, parameters: FaultParameters, _: CandleRequest) -> Rows
 
 
 def place(rows: Rows, parameters: FaultParameters) -> int | None:
-    """Return where the row is that a fault names by its open time `at` or its number `row`; else the middle."""
+    """Return the index of the row with the open time `at` or the number `row`; by default the middle."""
     if "at" in parameters:
         return next((number for number, row in enumerate(rows) if row[0] == parameters["at"]), None)
     position: int = parameters.get("row", len(rows) // 2)
     return position if position < len(rows) else None
 
 
-# The question that is answered in the place of the one asked.
+# The request that is answered instead of the real one.
 ASKED_OTHERWISE: dict[str, Callable[[CandleRequest, FaultParameters, Market, int], CandleRequest]] = {
     "coarser": _coarser,
     "late-first": _late_first,
@@ -72,7 +72,7 @@ ASKED_OTHERWISE: dict[str, Callable[[CandleRequest, FaultParameters, Market, int
     "other-pair": _other_pair,
 }
 
-# What is done to the rows of an answer.
+# Changes to the rows of an answer.
 ROWS: dict[str, Callable[[Rows, FaultParameters, CandleRequest], Rows]] = {
     "cut": _cut,
     "off-grid": _off_grid,

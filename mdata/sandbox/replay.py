@@ -1,4 +1,4 @@
-"""Recorded candles, as the exchange or its own tools wrote them, served at their own time or moved by whole days."""
+"""Recorded candles in the formats of the exchange and its tools, served at their own time or moved by whole days."""
 
 import json
 import re
@@ -14,17 +14,17 @@ _NAMED = re.compile(rf"([A-Za-z0-9]{{6,}})-({'|'.join(TIMEFRAMES)})(?:[-.].*)?")
 def read_recording(path: Path, now: int, *, at_own_time: bool = False) -> tuple[str, str, list[Candle]]:
     """Return symbol, timeframe and candles (ascending) of a recording, moved by days to end just before `now`.
 
-    Understood: rows as the API sends them (`[MTS, O, C, H, L, V]`, either order; symbol and timeframe from a file
+    Formats: rows as the API sends them (`[MTS, O, C, H, L, V]`, either order; symbol and timeframe from a file
     name like `btcusd-1m-2018-08-10.json`), and the objects of bfx-hf-backtest (`mts`, `open`, …, `symbol`, `tf`).
-    The newest candle of a recording was still forming when it was made, and is left out. Raise ValueError, with a
-    sentence that names the file, for anything else.
+    The newest candle of a recording was still forming when it was recorded, and is left out. Raise ValueError with
+    the name of the file for anything else.
     """
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
         symbol, timeframe = _series(path, rows[0])
         candles = sorted(map(_candle, rows))[:-1]
     except (ValueError, TypeError, KeyError, IndexError) as error:
-        raise ValueError(f"{path} is no recording of candles: {type(error).__name__}: {error}") from error
+        raise ValueError(f"{path} is not a recording of candles: {type(error).__name__}: {error}") from error
     _check(path, candles, TIMEFRAMES[timeframe])
     newest = TIMEFRAMES[timeframe].next(candles[-1][0])
     moved = 0 if at_own_time else (now - newest) // DAY * DAY
@@ -38,7 +38,7 @@ def _series(path: Path, row: Any) -> tuple[str, str]:
         symbol, timeframe = row.get("symbol", symbol), row.get("tf", timeframe)
     # Weeks and months do not stay on their grid when they are moved by days.
     if timeframe not in TIMEFRAMES or not 0 < TIMEFRAMES[timeframe].step <= DAY or not symbol:
-        raise ValueError("neither its content nor its name (btcusd-1m-….json) tells symbol and timeframe")
+        raise ValueError("neither its content nor its name (btcusd-1m-….json) contains symbol and timeframe")
     return symbol, timeframe
 
 
@@ -51,8 +51,8 @@ def _candle(row: Any) -> Candle:
 
 def _check(path: Path, candles: list[Candle], timeframe: Timeframe) -> None:
     if not candles:
-        raise ValueError(f"{path} holds no closed candle")
+        raise ValueError(f"{path} contains no closed candle")
     for earlier, candle in zip([None, *candles], candles, strict=False):
-        wrong = fault(candle, timeframe) or ("it comes twice" if earlier and earlier[0] == candle[0] else None)
+        wrong = fault(candle, timeframe) or ("it appears twice" if earlier and earlier[0] == candle[0] else None)
         if wrong:
-            raise ValueError(f"{path}: the candle at {candle[0]} cannot be one: {wrong}")
+            raise ValueError(f"{path}: the candle at {candle[0]} is not valid: {wrong}")

@@ -1,4 +1,4 @@
-"""Bitfinex's REST answers, as pure functions of a request: the candles endpoints and what clients ask beside."""
+"""Bitfinex's REST answers, as pure functions of a request: the candles endpoints and what clients need besides."""
 
 import json
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from mdata.sandbox.market import Market
 
 DEFAULT_LIMIT, MAX_LIMIT = 100, BITFINEX.page_rows
 _END_OF_TIME = 2**53
-# How candles are asked for: from the beginning of time on, from an instant on, or back from one.
+# The forms of a request for candles: forward from the beginning, forward from a time, or backward from a time.
 FORMS = ("first", "forward", "backward")
 
 
@@ -31,7 +31,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class CandleRequest:
-    """What a request for candles asks, after the exchange's own defaults."""
+    """A request for candles, with the exchange's own defaults applied."""
 
     symbol: str
     timeframe: str
@@ -50,12 +50,12 @@ class CandleRequest:
 
 
 def error(code: int, text: str, status: int = 500) -> Reply:
-    """Return an error as Bitfinex spells it: an array, with status 500 for client errors too."""
+    """Return an error in Bitfinex's form: an array, with status 500 for client errors too."""
     return Reply(status, json.dumps(["error", code, text]).encode())
 
 
 def parse(target: str) -> CandleRequest | Reply | None:
-    """Return what a request's target asks of the candles endpoint, the refusal, or None if it is for another one."""
+    """Return the request for candles in a target, the error if it is invalid, or None for another endpoint."""
     parts = urlsplit(target)
     pieces = unquote(parts.path).split("/")
     if len(pieces) != 5 or pieces[1:3] != ["v2", "candles"] or pieces[4].lower() not in {"hist", "last"}:
@@ -93,7 +93,7 @@ def row(candle: Candle) -> list[float]:
 
 
 def answer(market: Market, target: str, now: int) -> Reply:
-    """Answer any request that is no request for candles."""
+    """Answer any request that is not for candles."""
     path = unquote(urlsplit(target).path)
     if path == "/v2/platform/status":
         return Reply(200, b"[1]")
@@ -108,7 +108,7 @@ def answer(market: Market, target: str, now: int) -> Reply:
 def _conf(label: str, pairs: list[str]) -> list[Any]:
     futures = [pair for pair in pairs if "F0" in pair]
     exchange = [pair for pair in pairs if "F0" not in pair]
-    # Size limits stand at positions 3 and 4, margin requirements at 8 and 9.
+    # Size limits are at positions 3 and 4, margin requirements at 8 and 9.
     info = [None, None, None, "0.001", "1000", None, None, None, 0.2, 0.1, None, None]
     told: dict[str, list[Any]] = {
         "pub:list:pair:exchange": exchange,

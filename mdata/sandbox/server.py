@@ -1,4 +1,4 @@
-"""The sandbox: a market behind a rate limit, faults, and a log of all requests, on a port of its own."""
+"""The sandbox: a market with a rate limit, faults, and a log of all requests, on its own port."""
 
 import json
 import random
@@ -33,7 +33,7 @@ AnyFault = Fault | StreamFault | Lie
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One line of the log: when it came (ms UTC; seconds of boot time), what it asked, and what it got."""
+    """One line of the log: the time (ms UTC; seconds of boot time), the request, and its answer."""
 
     at: int
     boottime: float
@@ -45,12 +45,12 @@ class Request:
 
 
 def parse_fault(text: str, now: int) -> AnyFault:
-    """Return the fault that a JSON object spells, ordered at `now` (ms UTC); raise ValueError where none is."""
+    """Return the fault in a JSON object, set at `now` (ms UTC); raise ValueError if it is not a fault."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(
-            f'{quote(text)} is no JSON object; write a fault like {{"kind": "html", "times": 2}}'
+            f'{quote(text)} is not a JSON object; write a fault like {{"kind": "html", "times": 2}}'
         ) from error
     kind = str(found.get("kind")) if isinstance(found, dict) else ""
     if kind.startswith(PREFIX):
@@ -59,7 +59,7 @@ def parse_fault(text: str, now: int) -> AnyFault:
 
 
 class Sandbox:
-    """A Bitfinex-shaped exchange on a port of its own; `with Sandbox(market):` runs it in a thread."""
+    """A simulated Bitfinex on its own port; `with Sandbox(market):` runs it in a thread."""
 
     def __init__(
         self,
@@ -95,25 +95,25 @@ class Sandbox:
         self._server.server_close()
 
     def serve_forever(self) -> None:
-        """Serve until the process, or a request for it, tells it to end."""
+        """Serve until the process or a request stops it."""
         try:
             self._server.serve_forever(0.2)
         finally:
             self._server.server_close()
 
     def order(self, faults: Sequence[AnyFault]) -> None:
-        """Replace what goes wrong."""
+        """Replace all faults."""
         self.faults = [fault for fault in faults if isinstance(fault, Fault)]
         self.market.lies = tuple(fault for fault in faults if isinstance(fault, Lie))
         self.stream.order([fault for fault in faults if isinstance(fault, StreamFault)])
 
     def revise(self, symbol: str, timeframe: str, open_time: int, candle: Candle | None) -> None:
-        """Change a candle, or take it away, and tell who listens to its channel."""
+        """Change or remove a candle, and notify the listeners of its channel."""
         self.market.revised[symbol, TIMEFRAMES[timeframe].name, open_time] = candle
         self.stream.revise(Revision(Subject(symbol, timeframe), open_time))
 
     def answer(self, target: str) -> tuple[Reply, Fault | None]:
-        """Return the reply to a request, and the fault that is to be carried out while sending it."""
+        """Return the reply to a request, and the fault to apply while sending it."""
         parsed = rest.parse(target)
         asked = parsed if isinstance(parsed, CandleRequest) else None
         with self._guard:
@@ -147,7 +147,7 @@ class Sandbox:
         websocket.converse(self.stream, connection, target, headers)
 
     def admin(self, target: str, body: bytes | None) -> Reply:
-        """Answer a request to the sandbox itself, with a body if it is to change something."""
+        """Answer a request to the sandbox itself; one with a body changes something."""
         parts = urlsplit(target)
         query = {name: found[-1] for name, found in parse_qs(parts.query).items()}
         try:
@@ -176,7 +176,7 @@ class Sandbox:
                 self.revise(symbol, timeframe, open_time, candle)
             return _told(len(self.market.revised))
         if name == "shutdown" and body is not None:
-            # In a thread of its own: the server ends only after this answer.
+            # In its own thread: the server stops only after this answer.
             threading.Thread(target=self._server.shutdown, daemon=True).start()
             return _told("ending")
         return None

@@ -1,8 +1,8 @@
-"""One WebSocket connection's conversation: what it is told when, and what its events are answered.
+"""The conversation on one WebSocket connection: what it sends and when, and the answers to the client's events.
 
-Facts restated from the exchange's documents and from what independent clients saw in 2026: an `info` event comes
-first; errors leave the socket open; text that is no JSON is ignored; a socket that neither subscribed nor said
-anything for a minute is broken off without a closing frame.
+Facts from the exchange's documentation and from independent clients in 2026: an `info` event comes first; errors
+leave the socket open; text that is not JSON is ignored; a socket that neither subscribed nor sent anything for a
+minute is disconnected without a closing frame.
 """
 
 import heapq
@@ -25,7 +25,7 @@ class Wire(Protocol):
     """Where a session's messages go."""
 
     def text(self, text: str | bytes) -> None:
-        """Send a text message; what is given as bytes need not be text."""
+        """Send a text message; bytes are sent as they are, even if they are not text."""
         ...
 
     def binary(self, data: bytes) -> None:
@@ -37,13 +37,13 @@ class Wire(Protocol):
         ...
 
     def close(self, code: int) -> None:
-        """Close the connection; 1006 breaks it off without a closing frame."""
+        """Close the connection; 1006 disconnects without a closing frame."""
         ...
 
 
 @dataclass(eq=False, slots=True)
 class Subscription:
-    """A subscription: its number, since when it stands (ms UTC), and the moments at which it sends something."""
+    """A subscription: its number, since when it is open (ms UTC), and the times at which it sends something."""
 
     number: int
     key: str
@@ -56,7 +56,7 @@ class Subscription:
 
 @dataclass(order=True, slots=True)
 class _Due:
-    """A channel's next moment."""
+    """The next message of a channel."""
 
     at: int
     order: int
@@ -80,13 +80,13 @@ class Conversation:
         self._tell({"event": "info", "version": 2, "serverId": stream.server_id, "platform": {"status": status}})
 
     def due(self) -> int:
-        """Return when (ms UTC) there is something to do without being asked."""
+        """Return when (ms UTC) the next message is due without a request."""
         if self._due:
             return self._due[0].at
         return NEVER if self._channels else self._heard + _IDLE
 
     def step(self) -> None:
-        """Do what was due first."""
+        """Send the message that is due first."""
         if not self._due:
             self._wire.close(1006)
             return
@@ -102,7 +102,7 @@ class Conversation:
         heapq.heapreplace(self._due, due)
 
     def catch_up(self, now: int) -> None:
-        """Send the recent candles that have been revised since the last time, as they are at `now`."""
+        """Send the recent candles that have been revised since the last call, as they are at `now`."""
         news = self._stream.feed.revisions[self._revisions :]
         self._revisions += len(news)
         for revision in news:
@@ -113,7 +113,7 @@ class Conversation:
                         self._deliver(channel, candle, now)
 
     def heard(self, now: int) -> None:
-        """Remember that the client is there."""
+        """Note that the client has sent something."""
         self._heard = now
 
     def receive(self, text: str, now: int) -> None:
@@ -205,13 +205,13 @@ class Conversation:
         return list(self._channels.values())
 
     def forget(self) -> None:
-        """End all channels, without a word about it."""
+        """Close all channels without telling the client."""
         for channel in self.channels():
             channel.is_open = False
         self._channels.clear()
 
     def _deliver(self, channel: Subscription, payload: str, at: int) -> None:
-        """Send an update or heartbeat, unless what goes wrong at the time prevents it, doubles it or puts it last."""
+        """Send an update or a heartbeat, unless a current fault suppresses, repeats or reorders it."""
         if self._is_muted(channel, at):
             return
         if payload == _BEAT:
@@ -226,12 +226,12 @@ class Conversation:
             self.send(channel, one)
 
     def _is_muted(self, channel: Subscription, at: int) -> bool:
-        """Whether a stall holds the channel back; it seizes those that were open when it began, or all."""
+        """Whether a stall silences the channel; it affects channels that were open when it began, or all."""
         found = self._stream.lasting("ws-silence", channel.subject, at)
         return found is not None and (found[0].parameters["later"] or channel.opened <= found[1])
 
     def send(self, channel: Subscription, payload: str) -> None:
-        """Send an array on a channel, with what the flags append to it."""
+        """Send an array on a channel, with the elements that the flags append."""
         tail = ""
         if self._flags & SEQ_ALL:
             self._sequence += 1
@@ -242,7 +242,7 @@ class Conversation:
 
 
 def _subject(key: Any) -> Subject | None:
-    """Return what a key names: `trade:1m:tBTCUSD`."""
+    """Return the series of a key like `trade:1m:tBTCUSD`."""
     kind, timeframe, symbol = (*str(key).split(":", 2), "", "")[:3]
     return Subject(symbol, timeframe) if kind == "trade" and timeframe in TIMEFRAMES and symbol else None
 

@@ -1,4 +1,4 @@
-"""What all WebSocket connections of the sandbox share: the feed, the limit of connects, and a log."""
+"""The shared part of all WebSocket connections of the sandbox: the feed, the limit of connects, and a log."""
 
 import random
 import socket
@@ -17,7 +17,7 @@ from mdata.sandbox.wsfaults import StreamFault
 
 @dataclass(frozen=True, slots=True)
 class StreamRule:
-    """How many connects a minute are allowed, with a minute of refusal beyond them, and channels per connection.
+    """The limits: connects per minute, with a minute of refusal beyond them, and channels per connection.
 
     Bitfinex documents 25 or 30 channels; 36 were accepted in 2026.
     """
@@ -28,7 +28,7 @@ class StreamRule:
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """One line of the log of connections: when (ms UTC; seconds of boot time), on which, and what.
+    """One line of the log of connections: when (ms UTC; seconds of boot time), on which one, and what happened.
 
     `status` is an HTTP status for a handshake, a closing code for a close, otherwise 0 or the code of the error.
     """
@@ -42,7 +42,7 @@ class Happening:
 
 
 class Stream:
-    """The exchange's WebSocket side, for any number of connections, each in a thread of its own."""
+    """The exchange's WebSocket side, for any number of connections, each in its own thread."""
 
     def __init__(self, market: Market, clock: Clock, rule: StreamRule) -> None:
         self.clock, self.feed, self.rule = clock, MarketFeed(market), rule
@@ -55,7 +55,7 @@ class Stream:
         self._guard = threading.Lock()
 
     def admit(self) -> tuple[int, int]:
-        """Return the number of a new connection, and the HTTP status with which its handshake is to be answered."""
+        """Return the number of a new connection, and the HTTP status of the answer to its handshake."""
         with self._guard:
             self._connections += 1
             return self._connections, self._status(self.clock.now())
@@ -69,13 +69,13 @@ class Stream:
         return int(refusing.parameters["status"]) if refusing else 101
 
     def closing_code(self) -> int | None:
-        """Return with which code a new connection is closed at once, if it is."""
+        """Return the code with which a new connection is closed at once, or None."""
         with self._guard:
             closing = self._next_handshake("ws-accept-close", self.clock.now())
             return closing.parameters["code"] if closing else None
 
     def _next_handshake(self, kind: str, now: int) -> StreamFault | None:
-        """Return the fault of this kind that strikes the next handshake, and count that."""
+        """Return the fault of this kind for the next handshake, and count it."""
         for fault in self.faults:
             if fault.kind == kind and fault.begun(now) is not None and fault.parameters["handshakes"]:
                 fault.parameters["handshakes"] -= 1
@@ -87,11 +87,11 @@ class Stream:
         return any(fault.is_closed(now) for fault in self.faults)
 
     def is_resuming(self, now: int) -> bool:
-        """Whether the exchange is open again at `now`, but has not said so yet."""
+        """Whether the exchange is open again at `now`, but has not announced it yet."""
         return any(fault.is_resuming(now) for fault in self.faults)
 
     def lasting(self, kind: str, subject: Subject, now: int) -> tuple[StreamFault, int] | None:
-        """Return a fault of this kind that a channel suffers from at `now`, and since when."""
+        """Return a fault of this kind that affects a channel at `now`, and since when."""
         for fault in self.faults:
             if fault.kind == kind and fault.concerns(subject) and (begun := fault.begun(now)) is not None:
                 return fault, begun
@@ -107,13 +107,13 @@ class Stream:
         self.log.append(Happening(self.clock.now(), self.clock.boottime(), connection, what, status, key))
 
     def revise(self, revision: Revision) -> None:
-        """Tell the channels concerned that a candle has changed."""
+        """Notify the channels of a series that a candle has changed."""
         self.feed.revisions.append(revision)
         self.wake()
 
     @contextmanager
     def listening(self) -> Iterator[socket.socket]:
-        """Give a socket that becomes readable whenever something unforeseen has happened."""
+        """Yield a socket that becomes readable whenever faults or candles have been changed."""
         woken, waker = socket.socketpair()
         waker.setblocking(False)  # noqa: FBT003 - the standard library's form
         with woken, waker:
@@ -124,8 +124,8 @@ class Stream:
                 self._listening.discard(waker)
 
     def wake(self) -> None:
-        """Let every connection look at once what has happened."""
+        """Wake every connection so that it checks for events at once."""
         for waker in list(self._listening):
-            # One that is full wakes anyway, one that is closed has nobody left to wake.
+            # A full socket wakes its connection anyway; a closed one has nothing left to wake.
             with suppress(OSError):
                 waker.send(b"!")

@@ -1,6 +1,6 @@
-"""WebSocket on the port that serves HTTP: the handshake, the frames, and the wait for what is due next.
+"""WebSocket on the HTTP port: the handshake, the frames, and the wait for what is due next.
 
-Frames and handshakes are the work of the websockets library, without its input and output.
+The websockets library handles frames and handshakes, but not input and output.
 """
 
 import select
@@ -19,7 +19,7 @@ from mdata.sandbox.session import Conversation
 from mdata.sandbox.stream import Stream
 from mdata.sandbox.ws_fault_player import Unkind
 
-# How much is done before what came in is looked at; for how long a client may take to close.
+# How many messages are sent before input is read; how long a client may take to close.
 _BATCH, _CLOSING_SECONDS = 256, 5.0
 _LONGEST_WAIT = 3600.0
 _ABNORMAL = 1006
@@ -41,14 +41,14 @@ class ServerSocket:
 
     @property
     def close_code(self) -> int:
-        """The closing code that either side has sent; 1006 if none has."""
+        """The closing code that one side has sent; 1006 if neither has."""
         close = self._protocol.close_rcvd or self._protocol.close_sent
         return close.code if close and not self.is_aborted else _ABNORMAL
 
     def shake_hands(self, target: str, headers: Iterable[tuple[str, str]], status: int) -> int:
-        """Prepare the answer to the handshake that came with these headers; return its status: 101 accepts it."""
+        """Prepare the answer to a handshake with these headers; return its status: 101 accepts it."""
         request = Request(target, Headers(headers))
-        # The library's state machine wants to have read it itself.
+        # The library's state machine must read the request itself.
         self._protocol.receive_data(request.serialize())
         self._protocol.events_received()
         text = "the sandbox refuses this connection\n"
@@ -59,7 +59,7 @@ class ServerSocket:
         return response.status_code
 
     def text(self, text: str | bytes) -> None:
-        """Send a text message; what is given as bytes need not be text."""
+        """Send a text message; bytes are sent as they are, even if they are not text."""
         if self.is_open:
             self._protocol.send_text(text.encode() if isinstance(text, str) else text)
 
@@ -74,14 +74,14 @@ class ServerSocket:
         self._connection.sendall(Frame(Opcode.TEXT, text.encode()).serialize(mask=True))
 
     def close(self, code: int) -> None:
-        """Close the connection; 1006 breaks it off without a closing frame."""
+        """Close the connection; 1006 disconnects without a closing frame."""
         if code == _ABNORMAL:
             self.is_aborted = True
         elif self.is_open:
             self._protocol.send_close(code)
 
     def flush(self) -> None:
-        """Hand over to the network what has been sent; a client that does not read makes this wait."""
+        """Pass what has been sent to the network; this waits for a client that does not read."""
         data = self._protocol.data_to_send()
         if data:
             self._connection.sendall(b"".join(data))
@@ -89,7 +89,7 @@ class ServerSocket:
             self._connection.shutdown(socket.SHUT_WR)
 
     def wait(self, seconds: float, woken: socket.socket) -> bool:
-        """Wait so long for something to come in, and tell whether it has; `woken` ends the wait too."""
+        """Wait up to `seconds` for input, and return whether there is any; `woken` ends the wait too."""
         poll = select.poll()
         poll.register(self._connection, select.POLLIN)
         poll.register(woken, select.POLLIN)
@@ -99,7 +99,7 @@ class ServerSocket:
         return self._connection.fileno() in ready
 
     def receive(self) -> list[str]:
-        """Return the messages that have come in."""
+        """Return the messages that have arrived."""
         data = self._connection.recv(65_536)
         if data:
             self._protocol.receive_data(data)
@@ -118,7 +118,7 @@ class ServerSocket:
         return text
 
     def end(self) -> None:
-        """Wait for the client's side of a close."""
+        """Wait until the client has closed its side too."""
         self._connection.settimeout(_CLOSING_SECONDS)
         self.flush()
         while self._protocol.state is State.CLOSING and not self.is_aborted:
@@ -127,7 +127,7 @@ class ServerSocket:
 
 
 def converse(stream: Stream, connection: socket.socket, target: str, headers: Iterable[tuple[str, str]]) -> None:
-    """Serve a connection whose handshake has come with these headers, until either side ends it."""
+    """Serve a connection whose handshake had these headers, until one side closes it."""
     connection.settimeout(None)
     ours = ServerSocket(connection, stream)
     number, status = stream.admit()
@@ -153,7 +153,7 @@ def _talk(stream: Stream, number: int, ours: ServerSocket, woken: socket.socket)
     while True:
         now = clock.now()
         _do_what_is_due(now, session, unkind, ours)
-        # What was due before a message came in is said before its answer.
+        # What was due before a message arrived is sent before its answer.
         if texts and min(session.due(), unkind.due()) > now:
             session.receive(texts.popleft(), now)
         ours.flush()
@@ -166,7 +166,7 @@ def _talk(stream: Stream, number: int, ours: ServerSocket, woken: socket.socket)
 
 
 def _do_what_is_due(now: int, session: Conversation, unkind: Unkind, ours: ServerSocket) -> None:
-    """Do what is due at `now`, in the order of time, but not too much at once."""
+    """Do what is due at `now`, in order of time, but not too much at once."""
     session.catch_up(now)
     for _ in range(_BATCH):
         truth, fault = session.due(), unkind.due()

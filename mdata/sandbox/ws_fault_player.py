@@ -1,4 +1,4 @@
-"""The unkind side of one WebSocket connection: carries out, each at its time, the faults that strike it."""
+"""Carries out the WebSocket faults of one connection at their times."""
 
 from collections.abc import Callable
 from itertools import cycle, islice
@@ -12,7 +12,7 @@ _EVENT = '{"event":"info","version":2}'
 
 
 class Unkind:
-    """The faults as they strike the connection that was opened at `now` (ms UTC)."""
+    """The faults of the connection that was opened at `now` (ms UTC)."""
 
     def __init__(self, stream: Stream, session: Conversation, wire: Wire, now: int) -> None:
         self._stream, self._session, self._wire, self._opened = stream, session, wire, now
@@ -34,14 +34,14 @@ class Unkind:
         }
 
     def due(self) -> int:
-        """Return when (ms UTC) a fault strikes next."""
+        """Return when (ms UTC) the next fault is due."""
         if self._faults is not self._stream.faults:
             self._faults = self._stream.faults
             self._plan()
         return self._planned[0] if self._planned else NEVER
 
     def step(self) -> None:
-        """Let the fault strike that is due."""
+        """Carry out the fault that is due."""
         if self._planned is None:
             return
         at, acts, fault = self._planned
@@ -52,7 +52,7 @@ class Unkind:
         self._plan()
 
     def _plan(self) -> None:
-        """Find what strikes next; what was due before the connection was opened has passed it by."""
+        """Find the next fault; those that were due before the connection was opened do not affect it."""
         found = [(fault.next_acts(self._struck.get(fault, self._opened - 1)), fault) for fault in self._faults]
         planned = [(*acts, fault) for acts, fault in found if acts is not None]
         self._planned = min(planned, key=lambda one: one[0], default=None)
@@ -62,7 +62,7 @@ class Unkind:
         self._session.forget()
 
     def _late(self, fault: StreamFault, at: int) -> None:
-        """Send candles from some intervals ago, as they are."""
+        """Send candles from some intervals ago, with their current values."""
         for channel in filter(lambda one: fault.concerns(one.subject), self._session.channels()):
             open_time = self._stream.feed.newest(channel.subject, at, fault.parameters["intervals"])
             if open_time and (candle := self._stream.feed.row(channel.subject, open_time, at)):
@@ -79,7 +79,7 @@ class Unkind:
             self._session.send(channel, candle)
 
     def _unknown(self, fault: StreamFault, at: int) -> None:
-        """Send what nobody has heard of: a channel, events, a kind of message, elements at the end of known ones."""
+        """Send unknown things: a channel, events, a kind of message, additional elements in known messages."""
         for text in ("[1,[1,2,3,4,5,6]]", "[]", "[1]", "{}", "7", "null", '"text"', '{"event":["weather"]}',
                      '{"event":"weather","msg":"fine"}', '{"event":"info","code":29999,"msg":"?"}'):  # fmt: skip
             self._wire.text(text)

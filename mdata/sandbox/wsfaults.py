@@ -1,8 +1,8 @@
-"""What goes wrong on WebSocket connections on demand, and when: a plan that the clock alone decides.
+"""Faults of WebSocket connections on demand: a schedule that depends on the clock alone.
 
-A fault is a small JSON object: `{"kind": "ws-drop", "after": 60, "every": 300}`. Seconds are the sandbox's own:
-`after` is counted from when the fault was ordered, `every` repeats it, and `times` ends the repeating. Kinds that
-last have `for`, the seconds each time. `symbol` and `timeframe` narrow what concerns single channels.
+A fault is a small JSON object: `{"kind": "ws-drop", "after": 60, "every": 300}`. Seconds are those of the sandbox's
+clock: `after` is counted from when the fault was set, `every` repeats it, and `times` limits the repetitions. Kinds
+that last have `for`, their duration in seconds. `symbol` and `timeframe` limit faults of single channels.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from mdata.sandbox.faults import spelled
 PREFIX = "ws-"
 _FOREVER = 1e12
 _PLAN: dict[str, Any] = {"after": 0.0, "every": 0.0, "times": 0, "symbol": "", "timeframe": ""}
-# Every kind with its parameters and their defaults: first those that strike at an instant, then those that last.
+# Every kind with its parameters and their defaults: first those that happen at one instant, then those that last.
 KINDS: dict[str, dict[str, Any]] = {
     "ws-drop": {"code": 1006},
     "ws-restart": {"notice": 0.0, "code": 1012},
@@ -37,7 +37,7 @@ KINDS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Instants (ms UTC) that come round: the first, then one every `period` ms, so many in all."""
+    """Recurring times (ms UTC): the first, then one every `period` ms, `times` in total."""
 
     first: int
     period: int = 0
@@ -61,7 +61,7 @@ class Schedule:
 
 @dataclass(eq=False, slots=True)
 class StreamFault:
-    """One thing that goes wrong, when, and for which channels; parameters are seconds where they are times."""
+    """One fault, when it happens, and for which channels; durations among the parameters are seconds."""
 
     kind: str
     schedule: Schedule
@@ -71,7 +71,7 @@ class StreamFault:
 
     @classmethod
     def parse(cls, text: str, now: int) -> "StreamFault":
-        """Return the fault that a JSON object spells, ordered at `now` (ms UTC); raise ValueError where none is."""
+        """Return the fault in a JSON object, set at `now` (ms UTC); raise ValueError if it is not a fault."""
         kind, found = spelled(text, KINDS, '{"kind": "ws-drop", "every": 60}')
         given = _PLAN | KINDS[kind]
         for name, value in found.items():
@@ -87,11 +87,11 @@ class StreamFault:
         return cls(kind, schedule, own, given["symbol"], given["timeframe"])
 
     def concerns(self, subject: Subject) -> bool:
-        """Whether it is about this channel."""
+        """Whether it affects this channel."""
         return self.symbol in {"", subject.symbol} and self.timeframe in {"", subject.timeframe}
 
     def begun(self, at: int) -> int | None:
-        """Return since when (ms UTC) it lasts at this instant; None if it does not."""
+        """Return since when (ms UTC) it is active at this instant; None if it is not."""
         start = self.schedule.latest(at)
         return start if start is not None and at < start + self._ms("for") else None
 
@@ -100,12 +100,12 @@ class StreamFault:
         return self._is_between(at, self._ms("notice"), self._ms("notice") + self._ms("for"))
 
     def is_resuming(self, at: int) -> bool:
-        """Whether the exchange is open again at this instant, but has not said so yet."""
+        """Whether the exchange is open again at this instant, but has not announced it yet."""
         opened = self._ms("notice") + self._ms("for")
         return self._is_between(at, opened, opened + self._ms("resume"))
 
     def next_acts(self, later_than: int) -> tuple[int, list[str]] | None:
-        """Return when (ms UTC), later than that, it does something to open connections, and what, in order."""
+        """Return when (ms UTC, later than `later_than`) it next acts on open connections, and how, in order."""
         found = [
             (start + offset, act)
             for act, offset in self._acts()
@@ -115,7 +115,7 @@ class StreamFault:
         return None if soonest is None else (soonest, [act for at, act in found if at == soonest])
 
     def _acts(self) -> list[tuple[str, int]]:
-        """Return what it does to open connections, and so many ms after its instant."""
+        """Return its actions on open connections, each with its offset (ms) from the scheduled time."""
         notice = self._ms("notice")
         if self.kind == "ws-restart":
             return [("20051", 0), ("ws-drop", notice)]
@@ -132,7 +132,7 @@ class StreamFault:
 
 
 def _is_like(value: Any, default: Any) -> bool:
-    """Whether a parameter's value is of the kind of its default, and not negative."""
+    """Whether a parameter's value has the type of its default, and is not negative."""
     if isinstance(default, bool) or isinstance(value, bool):
         return isinstance(value, bool) and isinstance(default, bool)
     kinds = (int, float) if isinstance(default, float) else type(default)

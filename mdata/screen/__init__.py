@@ -25,7 +25,7 @@ class Screen:
         return [*self.head, *(line for block in self.series for line in block), *self.foot]
 
     def cut(self, height: int) -> list[Text]:
-        """Return at most `height` lines: where not all series fit, those with something to look at come first."""
+        """Return at most `height` lines: if not all series fit, those that need attention come first."""
         room = height - len(self.head) - len(self.foot)
         if sum(map(len, self.series)) <= room:
             return self.lines()
@@ -41,7 +41,7 @@ class Screen:
 
 
 def compose(state: Status, rate: BudgetView, max_lag: int, width: int, *, unicode: bool, hint: str = "") -> Screen:
-    """Return the screen for a terminal `width` columns wide; `max_lag` (s) is what counts as behind."""
+    """Return the screen for a terminal `width` columns wide; `max_lag` (s) is the largest acceptable lag."""
     rows = [figures(one, max_lag, state.now) for one in state.series]
     plan = layout(rows, width)
     foot = [Text(), *legend(width, unicode=unicode), Text()] if rows else []

@@ -1,4 +1,4 @@
-"""The chart of `mdata chart`: a column for each interval, prices above, volume and the ledger's word below."""
+"""The chart of `mdata chart`: a column for each interval, prices above, volume and the ledger's verdicts below."""
 
 from typing import NamedTuple
 
@@ -15,10 +15,10 @@ from mdata.screen.words import folded
 VOLUME_ROWS = 3
 # Room for the prices at the right.
 AXIS = 11
-# Columns from one instant below the chart to the next.
+# Columns from one time below the chart to the next.
 _TICK = 17
 
-# What half of a cell holds: nothing, a wick, or the body. The signs are for the upper and the lower half.
+# What half of a cell contains: nothing, a wick, or the body. The signs are for the upper and the lower half.
 _NOTHING, _WICK, _BODY = range(3)
 _ROSE = {
     (0, 0): " ", (1, 1): "│", (2, 2): "┃", (0, 1): "╷", (1, 0): "╵", (0, 2): "╻", (2, 0): "╹", (1, 2): "╽",
@@ -38,7 +38,7 @@ _PRESENT = ("█", "#", "green")
 
 
 class _Column(NamedTuple):
-    """One interval: its candle if it has one, and what is to be said of it if anything is."""
+    """One interval: its candle and its verdict, if it has one."""
 
     open_time: int
     candle: Candle | None
@@ -61,10 +61,14 @@ def draw(chart: Chart, rows: int, width: int, *, unicode: bool) -> list[Text]:
 
 
 def legend(charts: list[Chart], width: int, *, unicode: bool) -> list[Text]:
-    """Return what the signs say that were used."""
+    """Return the meaning of the used signs."""
     used = {stretch.verdict for chart in charts for stretch in chart.view.stretches}
     rose, fell = ("┃", "█") if unicode else ("o", "#")
-    parts = [Text(f"{rose} rose", style="dim"), Text(f"{fell} fell", style="dim"), Text("last line:", style="dim")]
+    parts = [
+        Text(f"{rose} rose", style="dim"),
+        Text(f"{fell} fell", style="dim"),
+        Text("coverage line:", style="dim"),
+    ]
     signs: list[tuple[str, tuple[str, str, str]]] = [("present", _PRESENT)]
     signs += [(name, sign) for name, sign in _SIGNS.items() if name in used]
     for name, (glyph, plain, style) in signs:
@@ -91,7 +95,7 @@ def _title(chart: Chart, candles: list[Candle], width: int) -> list[Text]:
     if candles:
         parts.append(Text(f"{len(candles):,} candles, last {candles[-1][4]:,.10g}"))
     if chart.bucket != chart.series.timeframe:
-        parts.append(Text(f"added up from {chart.series.timeframe.name}", style="dim"))
+        parts.append(Text(f"aggregated from {chart.series.timeframe.name}", style="dim"))
     return folded(parts, width, "  ", "")
 
 
@@ -127,7 +131,7 @@ def _cell(candle: Candle | None, top: float, scale: float, *, unicode: bool) -> 
 
 
 def _half(wick: tuple[float, float], body: tuple[float, float], cell: tuple[float, float]) -> int:
-    """Return what fills half a cell: what lies in its middle, or a body that is thinner than it."""
+    """Return what fills half a cell: what is in its middle, or a body that is thinner than the half."""
     bottom, top = cell
     middle = (bottom + top) / 2
     if body[0] <= middle <= body[1] or bottom <= body[0] <= body[1] <= top:
@@ -143,7 +147,7 @@ def _volumes(columns: list[_Column], candles: list[Candle], *, unicode: bool) ->
         for column in columns:
             share = column.candle[5] / largest * VOLUME_ROWS if column.candle else 0.0
             filled = min(1.0, max(0.0, share - (VOLUME_ROWS - 1 - row)))
-            # The least volume is seen, too.
+            # Even the smallest volume must be visible.
             least = 1 if column.candle and row == VOLUME_ROWS - 1 else 0
             line.append(_BARS[max(least, round(filled * 8))] if unicode else " :"[filled >= 0.5 or least])
         line.stylize("blue")
@@ -164,7 +168,7 @@ def _ledger(columns: list[_Column], *, unicode: bool) -> list[Text]:
 
 
 def _times(columns: list[_Column], step: int) -> Text:
-    """Return instants below the columns that they belong to; the date where it changes, or where days are shown."""
+    """Return times below their columns; with the date if it changes, or if the columns are days."""
     text, day = "", ""
     for place in range(0, len(columns), _TICK):
         if place + _TICK > len(columns) and place:

@@ -1,7 +1,7 @@
-"""What the screen tells about each series: figures, and a strip of its wanted range.
+"""What the screen shows of each series: figures, and a strip of its wanted range.
 
-A series takes one line where the terminal is wide enough for a strip beside the figures, two where it is not, and
-four where not even the figures fit side by side.
+A series takes one line if the terminal is wide enough for a strip beside the figures, two if it is not, and four if
+not even the figures fit side by side.
 """
 
 from itertools import groupby
@@ -17,12 +17,12 @@ from mdata.jobs.status import SeriesState
 from mdata.logs import harmless
 from mdata.screen.words import folded, last_seen, short_duration
 
-# A strip beside the figures that is shorter than this tells less than one below them.
+# A strip beside the figures that is shorter than this shows less than one below them.
 _LEAST_STRIP = 24
 _LONGEST_STRIP = 100
 
 _GLYPHS: dict[Cell, tuple[str, str, str]] = {
-    # What a cell shows: in Unicode, in ASCII, and the colour, which never says anything alone.
+    # The sign of a cell in Unicode and ASCII, and its colour, which only repeats the sign.
     "present": ("█", "#", "green"),
     "empty": ("▁", "_", "cyan"),
     "provisional": ("▄", "~", "yellow"),
@@ -35,14 +35,14 @@ _GLYPHS: dict[Cell, tuple[str, str, str]] = {
 
 _HEADINGS = ("series", "first", "last (UTC)", "lag", "present", "empty", "provis.", "unknown", "gaps")
 _FIGURES = ("present", "empty", "provisional", "unknown", "gaps")
-# Those that stand at the left; figures stand at the right.
+# The first columns are aligned to the left, figures to the right.
 _TEXTS = 3
 
 Row = list[Text]
 
 
 class Layout(NamedTuple):
-    """Where the strip goes, how wide it and the columns of the figures are, and the space between these."""
+    """Where the strip goes, the widths of the strip and of the columns, and the space between columns."""
 
     strip: Literal["beside", "below", "stacked"]
     length: int
@@ -52,7 +52,7 @@ class Layout(NamedTuple):
 
 
 def layout(rows: list[Row], width: int) -> Layout:
-    """Return how rows of figures are laid out on a terminal `width` columns wide."""
+    """Return the layout of rows of figures on a terminal `width` columns wide."""
     headings = [Text(heading) for heading in _HEADINGS]
     columns = [max(cell_len(cell.plain) for cell in column) for column in zip(headings, *rows, strict=True)]
     beside = width - sum(columns) - 2 * len(columns)
@@ -66,7 +66,7 @@ def layout(rows: list[Row], width: int) -> Layout:
 
 
 def figures(one: SeriesState, max_lag: int, now: int) -> Row:
-    """Return what is told of a series beside its strip; `max_lag` (s) is what counts as behind."""
+    """Return the figures of a series; `max_lag` (s) is the largest acceptable lag."""
     counts = one.counts
     return [
         Text(harmless(target_of(one.series).as_written), style="bold"),
@@ -94,7 +94,7 @@ def _lag(one: SeriesState, max_lag: int) -> Text:
 
 
 def heading(plan: Layout) -> list[Text]:
-    """Return the line above the series, where they stand in columns."""
+    """Return the headings, if the series are in columns."""
     if plan.strip == "stacked":
         return []
     line = _line([Text(heading) for heading in _HEADINGS], plan)
@@ -123,7 +123,7 @@ def block(one: SeriesState, row: Row, plan: Layout, *, unicode: bool) -> list[Te
 
 
 def legend(width: int, *, unicode: bool) -> list[Text]:
-    """Return what the signs of the strips say."""
+    """Return the meaning of the signs in the strips."""
     marks = [Text().append("wanted range, oldest first:", style="dim")]
     for cell, (glyph, plain, style) in _GLYPHS.items():
         marks.append(Text().append(glyph if unicode else plain, style=style).append(f" {cell}", style="dim"))
@@ -141,7 +141,7 @@ def _line(row: Row, plan: Layout) -> Text:
 
 def _strip(one: SeriesState, length: int, *, unicode: bool) -> Text:
     if one.counts.last is None:
-        return Text("the exchange has no candle of it yet"[: max(0, length)], style="dim")
+        return Text("the exchange has no candles for it yet"[: max(0, length)], style="dim")
     drawn = Text()
     for cell, run in groupby(draw(one.series.timeframe, one.counts.wanted, one.known, length)):
         glyph, plain, style = _GLYPHS[cell]

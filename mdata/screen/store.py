@@ -1,4 +1,4 @@
-"""What the screen tells about the whole store: gaps, jobs, the shared budget, the database, and warnings."""
+"""What the screen shows of the whole store: gaps, jobs, the shared budget, the database, and warnings."""
 
 from textwrap import wrap
 
@@ -18,7 +18,7 @@ def lines(state: Status, rate: BudgetView, width: int) -> list[Text]:
     facts = [("gaps", _gaps(state)), *_jobs(state), ("budget", _budget(state, rate))]
     return [
         *(line for label, sentence in facts for line in _labelled(label, sentence, width)),
-        # A path is never broken: it is there to be copied.
+        # A path is never wrapped, so that it can be copied.
         Text().append(f"{'database':{_LABEL}}", style="dim").append(harmless(str(state.path))),
         *_labelled("", _database(state), width),
         *(line for one in state.warnings for line in _labelled("warning", one, width, style="yellow")),
@@ -40,7 +40,7 @@ def _gaps(state: Status) -> str:
     if gaps.oldest_at is not None:
         parts.append(f"the oldest was found {ago(state.now, gaps.oldest_at)}")
     if gaps.next_attempt_at is not None:
-        parts.append(f"`mdata repair` may ask {ahead(state.now, gaps.next_attempt_at)}")
+        parts.append(f"`mdata repair` can retry {ahead(state.now, gaps.next_attempt_at)}")
     return "; ".join(parts)
 
 
@@ -48,7 +48,7 @@ def _jobs(state: Status) -> list[tuple[str, str]]:
     known = {*state.jobs, *state.running, *(state.next_runs or {})}
     commands = [command for command in JOBS if command in known]
     if not commands:
-        return [("jobs", "none has run yet: `mdata backfill` is the first")]
+        return [("jobs", "none has run yet: start with `mdata backfill`")]
     longest = max(map(len, commands))
     labels = ["jobs", *("" for _ in commands[1:])]
     return [
@@ -60,14 +60,13 @@ def _jobs(state: Status) -> list[tuple[str, str]]:
 def _job(state: Status, command: str) -> str:
     last = state.jobs.get(command)
     if command in state.running:
-        parts = [f"at work since {(state.running[command] or '?')[11:16]} UTC"]
+        parts = [f"running since {(state.running[command] or '?')[11:16]} UTC"]
     elif last is None:
         parts = ["has not run yet"]
     else:
         parts = [f"{outcome(state, command)} {ago(state.now, last.finished_at or last.started_at)}"]
     if last is not None and last.outcome not in {"ok", "partial", "running", "skipped"}:
-        well = "never" if last.success_at is None else ago(state.now, last.success_at)
-        parts.append(f"last went well {well}")
+        parts.append(f"last success {'never' if last.success_at is None else ago(state.now, last.success_at)}")
     if state.next_runs is not None:
         following = state.next_runs.get(command)
         parts.append("no next run" if following is None else f"next {ahead(state.now, following)}")
@@ -75,18 +74,18 @@ def _job(state: Status, command: str) -> str:
 
 
 def _budget(state: Status, rate: BudgetView) -> str:
-    text = f"one request in {rate.pace.delay:g} s, "
+    text = f"one request per {rate.pace.delay:g} s, "
     if rate.blocked_until is not None:
         text += f"blocked until {date_and_time(rate.blocked_until)} UTC, {ahead(state.now, rate.blocked_until)}"
     elif rate.free_now:
-        text += f"{rate.free_now} may leave now"
+        text += f"{rate.free_now} can be sent now"
     else:
         text += f"the next one {ahead(state.now, rate.next_request_at or 0)}"
     if rate.calm_until is not None:
-        text += f"; none at once before {date_and_time(rate.calm_until)} UTC, because the exchange refused one"
-    return text + (f"; waiting: {', '.join(rate.waiting)}" if rate.waiting else "; nobody waits")
+        text += f"; no bursts before {date_and_time(rate.calm_until)} UTC, because the exchange refused a request"
+    return text + (f"; waiting: {', '.join(rate.waiting)}" if rate.waiting else "; no process is waiting")
 
 
 def _database(state: Status) -> str:
     log = f" and {size(state.wal_bytes)} of log" if state.wal_bytes else ""
-    return (f"{size(state.bytes)}{log}" if state.bytes else "not there yet") + f", SQLite {state.sqlite_version}"
+    return (f"{size(state.bytes)}{log}" if state.bytes else "does not exist yet") + f", SQLite {state.sqlite_version}"

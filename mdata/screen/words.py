@@ -1,4 +1,4 @@
-"""How instants, durations and sizes are written where there is little room, and how lines are broken."""
+"""Short forms of times, durations and sizes, and the wrapping of lines."""
 
 from rich.cells import cell_len
 from rich.text import Text
@@ -7,12 +7,12 @@ from mdata.domain.times import human_duration, iso
 
 
 def date_and_time(instant: int) -> str:
-    """Return an instant (ms UTC) as `2026-11-24 18:40:03`."""
+    """Return a time (ms UTC) as `2026-11-24 18:40:03`."""
     return iso(instant)[:19].replace("T", " ")
 
 
 def last_seen(instant: int | None, now: int) -> str:
-    """Return an instant of this year as `11-24 18:40`, any other as its date."""
+    """Return a time of this year as `11-24 18:40`, any other as its date."""
     if instant is None:
         return "-"
     text = iso(instant)
@@ -25,7 +25,7 @@ def ago(now: int, instant: int) -> str:
 
 
 def ahead(now: int, instant: int) -> str:
-    """Return in what time something will be; what is less than a second away is now."""
+    """Return in how much time something will happen; less than a second away is `now`."""
     return f"in {human_duration((instant - now) / 1000)}" if instant - now >= 1000 else "now"
 
 
@@ -35,7 +35,7 @@ def short_duration(seconds: int) -> str:
 
 
 def size(count: int) -> str:
-    """Return a number of bytes as people say it."""
+    """Format a number of bytes."""
     return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 

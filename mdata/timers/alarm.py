@@ -1,8 +1,8 @@
-"""The alarm of a failed unit: told when the state changes, once in six hours at most.
+"""The alarm of a failed unit: reported when the state changes, at most once in six hours.
 
-A note per unit in mdata's state folder remembers how the last run failed and when that was told. Runs under
-systemd write their reason into it, and take back the failure when they end well: no settings are needed for
-that, because wrong settings are what an alarm is wanted for most.
+A note per unit in mdata's state folder records how the last run failed and when that was reported. Runs under systemd
+write their reason into it, and mark the failure as recovered when they succeed. This needs no settings, because
+invalid settings are when an alarm matters most.
 """
 
 import json
@@ -33,7 +33,7 @@ class Failure:
 
     @property
     def told(self) -> str:
-        """Return the same for people."""
+        """Return this as text for people."""
         if self.result != "exit-code":
             return f"{self.result} ({self.status})" if self.status else self.result
         known = self.status.isdecimal() and exit_codes.is_known(int(self.status))
@@ -42,7 +42,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What is remembered of a unit; instants are ms UTC, `reason` is that of the run `invocation_id`."""
+    """What is recorded about a unit; instants are ms UTC, `reason` is that of the run `invocation_id`."""
 
     result: str = ""
     status: str = ""
@@ -53,10 +53,10 @@ class Note:
     invocation_id: str = ""
 
     def after(self, failure: Failure, now: int) -> "Note":
-        """Return the note after a failure; `told_at` is now if it is to be told."""
+        """Return the note after a failure; `told_at` is `now` if it has to be reported."""
         is_same = (self.result, self.status) == (failure.result, failure.status) and not self.has_recovered
         is_told = self.is_told and is_same
-        # A clock that was set back must not silence the alarm.
+        # Setting the clock back must not suppress the alarm.
         is_due = not is_told and not 0 <= now - self.told_at < TELL_AGAIN_AFTER
         return replace(
             self, result=failure.result, status=failure.status, has_recovered=False, is_told=is_told or is_due,
@@ -65,7 +65,7 @@ class Note:
 
 
 def note_ending(folder: Path, unit: str, exit_code: int, reason: str | None, invocation_id: str) -> None:
-    """Remember how a run of `unit` ended: the reason of a failure, or that it has recovered. Never fails."""
+    """Record how a run of `unit` ended: the reason of a failure, or that it has recovered. Never fails."""
     note = read(folder, unit)
     try:
         if not is_green(unit, exit_code):
@@ -77,7 +77,7 @@ def note_ending(folder: Path, unit: str, exit_code: int, reason: str | None, inv
 
 
 def tell(folder: Path, unit: str, failure: Failure, manager: str, now: int) -> str | None:
-    """Return the sentence to be told about a failure at `now` (ms UTC), or None where it has been told."""
+    """Return the message about a failure at `now` (ms UTC), or None if it has already been reported."""
     before = read(folder, unit)
     note = before.after(failure, now)
     _write(folder, unit, note)
@@ -90,18 +90,18 @@ def tell(folder: Path, unit: str, failure: Failure, manager: str, now: int) -> s
 
 
 def untold(folder: Path, unit: str) -> None:
-    """Note that what `tell` gave did not arrive: it is tried again when six hours have passed."""
+    """Note that the message was not delivered: it is tried again after six hours."""
     _write(folder, unit, replace(read(folder, unit), is_told=False))
 
 
 def run_command(command: str, unit: str, failure: Failure, sentence: str) -> str | None:
-    """Run NOTIFY_COMMAND with the sentence on its standard input; return what went wrong, if anything did."""
+    """Run NOTIFY_COMMAND with the message on its standard input; return what went wrong, or None."""
     variables = {"MDATA_UNIT": unit, "MDATA_RESULT": failure.result, "MDATA_STATUS": failure.status,
                  "MDATA_MESSAGE": sentence}  # fmt: skip
-    # One line each, in UTF-8 whatever the locale: what makes a mail's headers or a terminal of it may trust that.
+    # One line each, in UTF-8 with any locale, so that they are safe in mail headers and on terminals.
     assignments = [f"{name}={harmless(value)}".encode() for name, value in variables.items()]
     try:
-        finished = subprocess.run(  # noqa: S603 - the user's own command, which is to be run
+        finished = subprocess.run(  # noqa: S603 - the user's own command
             ["/usr/bin/env", *assignments, "/bin/sh", "-c", os.fsencode(command)],
             input=f"{harmless(sentence)}\n".encode(), timeout=_COMMAND_SECONDS, check=False,
         )  # fmt: skip
@@ -113,7 +113,7 @@ def run_command(command: str, unit: str, failure: Failure, sentence: str) -> str
 
 
 def read(folder: Path, unit: str) -> Note:
-    """Return what is remembered of a unit; a damaged note counts as none."""
+    """Return what is recorded about a unit; a damaged note counts as none."""
     try:
         found = json.loads(note_path(folder, unit).read_bytes())
         note = Note(**found)

@@ -1,4 +1,4 @@
-"""The crontab that does what the timers do, as far as cron can."""
+"""A crontab with the schedule of the timers, as far as cron can follow it."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,8 +10,8 @@ from mdata.timers.timetable import Scheduled
 from mdata.timers.unit_files import arguments
 
 _HEAD = """\
-# mdata by cron: add these lines with `crontab -e`. A run that does what it should says nothing; cron mails the rest.
-# Cron keeps local time, and does not catch up on what it missed: the next run does.
+# mdata with cron: add these lines with `crontab -e`. A run without problems prints nothing, so cron only mails about
+# problems. Cron uses local time and does not catch up on missed runs: the next run does the work.
 """
 
 
@@ -25,7 +25,7 @@ def crontab(program: Path, env_file: Path | None, table: Iterable[Scheduled]) ->
             continue
         when = one.times
         if one.cadence % MINUTE_SECONDS:
-            lines.append(f"# {one.job}: cron knows no seconds; each minute instead of every {one.cadence} s")
+            lines.append(f"# {one.job}: cron cannot run every {one.cadence} s; runs every minute instead")
             when = times(MINUTE_SECONDS)
         lines += [f"{crontab_times(each)} {command}" for each in when]
         if one.at_startup:
@@ -34,7 +34,7 @@ def crontab(program: Path, env_file: Path | None, table: Iterable[Scheduled]) ->
 
 
 def _command(program: Path, env_file: Path | None, one: Scheduled) -> str:
-    # The stream is started each minute, and leaves at once where it runs already.
+    # The stream is started each minute, and ends at once if it is running already.
     patience = " --wait-lock 0s" if one.job == "stream" else ""
     file = f" --env-file {quote(str(env_file))}" if env_file else ""
     # Cron reads a percent sign as the end of the command.

@@ -1,16 +1,16 @@
-"""What the end of a run means to its unit; imported by every run under systemd, and therefore small."""
+"""What the exit code of a run means for its unit; small, because every run under systemd imports it."""
 
 from pathlib import Path
 
 from mdata import exit_codes
 from mdata.config.systemd import state_folder
 
-_SERVICE = "mdata-serve"  # the one unit that has no end of its own
-_CHECK = "mdata-status"  # what it is there to tell is 3
+_SERVICE = "mdata-serve"  # the only unit that does not end by itself
+_CHECK = "mdata-status"  # its job is to report 3
 
 
 def this_unit() -> str | None:
-    """Return the unit, without `.service`, that this process belongs to; None where it is none of ours."""
+    """Return the unit, without `.service`, that this process belongs to; None if it is not one of mdata's."""
     try:
         lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -28,7 +28,7 @@ def note_path(folder: Path, unit: str) -> Path:
 
 
 def green(unit: str) -> tuple[int, ...]:
-    """Return the codes beside 0 that a unit may end with and be well; anything else is an alarm."""
+    """Return the codes besides 0 that are a success of a unit; any other one raises an alarm."""
     found = exit_codes.green()
     if unit == _SERVICE:
         return tuple(code for code in found if code > 128)
@@ -36,12 +36,12 @@ def green(unit: str) -> tuple[int, ...]:
 
 
 def is_green(unit: str, exit_code: int) -> bool:
-    """Whether a unit that ended so is well."""
+    """Whether this end of a unit counts as success."""
     return exit_code == exit_codes.OK or exit_code in green(unit)
 
 
 def noteworthy(exit_code: int) -> tuple[Path, str] | None:
-    """Return the state folder and the unit where the alarm has to note that this process ends so; else None."""
+    """Return the state folder and the unit if the alarm has to record this end of the process, else None."""
     unit = this_unit()
     if unit is None:
         return None

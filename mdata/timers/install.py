@@ -1,4 +1,4 @@
-"""Putting units in place and taking them away again: only what differs is written, only what is ours is removed."""
+"""Installing and removing units: only files that differ are written, and only mdata's own are removed."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ from mdata.timers.timetable import SCHEDULED, Scheduled
 from mdata.timers.unit_files import SIGNATURE, Installation, store_of, texts
 
 TIMERS = tuple(f"mdata-{job}.timer" for job in SCHEDULED)
-# Put in place like the jobs, and turned on by nobody but a person.
+# Installed like the jobs, but only a person enables it.
 SERVE = "mdata-serve.service"
 
 
@@ -37,7 +37,7 @@ class Changes:
 
 
 def install(place: Installation, table: list[Scheduled], folder: Path, *, dry_run: bool = False) -> Changes:
-    """Bring the units in `folder` to what the settings say; what is wrong is refused before anything is changed."""
+    """Make the units in `folder` follow the settings; problems raise an MdataError before anything is changed."""
     wanted = {folder / name: text for name, text in texts(place, table).items()}
     _refuse_second_manager(place, folder)
     found = _ours(folder)
@@ -81,7 +81,7 @@ def _apply(
     if changes.disabled:
         systemctl(manager, "disable", "--now", *changes.disabled)
         if "mdata-stream.timer" in changes.disabled:
-            # The other jobs end soon by themselves.
+            # The other jobs soon end by themselves.
             systemctl(manager, "stop", "mdata-stream.service")
     touched = {path.name.removesuffix(".d") for path in (one.parent for one in changes.written)}
     touched |= {path.name for path in changes.written}
@@ -98,7 +98,7 @@ def _apply(
 
 
 def uninstall(manager: str, folder: Path) -> Changes:
-    """Stop and remove units, drop-ins, links and stamps; data, env file and what others put there are left alone."""
+    """Stop and remove units, drop-ins, links and stamps; data, env file and files of others stay."""
     found = _ours(folder)
     store = store_of(folder)
     changes = Changes(removed=list(found))
@@ -107,7 +107,7 @@ def uninstall(manager: str, folder: Path) -> Changes:
         changes.disabled = present
         quiet_systemctl(manager, "disable", "--now", *present, SERVE)
         quiet_systemctl(manager, "stop", "mdata-*.service")
-        # Not `systemctl clean`: that needs a message bus, which small machines lack.
+        # Not `systemctl clean`, which needs a message bus that small machines lack.
         _remove(stamp_folder(manager).glob("stamp-mdata-*.timer"))
         _remove(changes.removed)
         for wants in (folder / "timers.target.wants", folder / "default.target.wants"):
@@ -124,7 +124,7 @@ def uninstall(manager: str, folder: Path) -> Changes:
 
 
 def _move_marker(place: Installation, folder: Path) -> None:
-    """Say beside the store who schedules it now, and no longer beside the one that these units served before."""
+    """Write the note beside the store that these units now schedule, and remove it from the previous one."""
     before = store_of(folder)
     if before is not None and before != place.database and _is_of(owner.read(before), place.manager, folder):
         owner.remove(before)
@@ -138,25 +138,25 @@ def _is_of(found: Marker | None, manager: str, folder: Path) -> bool:
 
 
 def _refuse_second_manager(place: Installation, folder: Path) -> None:
-    """Raise ConfigurationError when another manager schedules the store: two schedules would share one budget."""
+    """Raise ConfigurationError if another manager schedules the store: two schedules would share one budget."""
     found = owner.read(place.database)
     if found is None or _is_of(found, place.manager, folder):
         return
     try:
         if not (found.unit_folder / TIMERS[0]).exists():
-            # Its units are gone without `mdata timers uninstall`.
+            # Its units were removed without `mdata timers uninstall`.
             return
     except PermissionError:
         pass
-    whose = "the system's manager" if found.manager == "system" else f"the user manager of {found.user}"
+    whose = "the system's systemd" if found.manager == "system" else f"the systemd of user {found.user}"
     raise ConfigurationError(
-        f"{place.database} is scheduled by {whose} already (units in {found.unit_folder}); "
-        f"run `mdata timers uninstall --{found.manager}` there first"
+        f"{place.database} is already scheduled by {whose} (units in {found.unit_folder}); run `mdata timers "
+        f"uninstall --{found.manager}` there first"
     )
 
 
 def _ours(folder: Path) -> dict[Path, str]:
-    """Return the files below a unit folder that mdata has written, with their texts."""
+    """Return the files in a unit folder that mdata wrote, with their texts."""
     found = {}
     for path in sorted((*folder.glob("mdata-*"), *folder.glob("mdata-*.d/*"))):
         try:
@@ -172,8 +172,8 @@ def _refuse_strangers(wanted: Iterable[Path], found: dict[Path, str]) -> None:
     strangers = [path for path in wanted if path not in found and (path.exists() or path.is_symlink())]
     if strangers:
         raise ConfigurationError(
-            f"{strangers[0]} was not written by `mdata timers install`; it was left alone: move it away "
-            "(wishes of your own belong into override.conf beside the unit) and run this again"
+            f"{strangers[0]} was not written by `mdata timers install` and was not changed: move it away (your own "
+            "additions belong in override.conf beside the unit), then run this again"
         )
 
 

@@ -1,4 +1,4 @@
-"""The only place that talks to systemd: systemctl, and the journal's command line."""
+"""The only place that calls systemd: systemctl and journalctl."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from mdata.config.systemd import manager_environment
 from mdata.errors import ConfigurationError, NotPermittedError
 from mdata.timers.owner import Marker
 
-# systemctl answers within milliseconds; a manager that hangs must not take us with it.
+# systemctl answers within milliseconds; a systemd that hangs must not block mdata.
 _SECONDS = 30.0
 
 
@@ -29,9 +29,9 @@ class Elapse:
 
 
 def elapses(marker: Marker, seconds: float = 5.0) -> list[Elapse] | None:
-    """Return the next and the last elapse of every mdata timer, or None where its manager does not answer.
+    """Return the next and the last elapse of every mdata timer, or None if its manager does not answer.
 
-    That is also the answer about the manager of another user: nobody else may ask it.
+    That includes the manager of another user, because only that user may query it.
     """
     if marker.manager == "user" and marker.user != current_user():
         return None
@@ -50,7 +50,7 @@ def _elapse(row: dict[str, Any]) -> Elapse:
 
 
 def _instant(microseconds: int | None) -> int | None:
-    # "Never" is the largest number there is, or zero.
+    # "Never" is the largest number or zero.
     return microseconds // 1000 if microseconds and microseconds < 2**62 else None
 
 
@@ -61,9 +61,9 @@ def journal(manager: str | None, *jobs: str) -> list[str]:
 
 
 def journal_of_run(manager: str | None, invocation_id: str) -> list[str]:
-    """Return the command that shows the log of one run, and what its manager said about it.
+    """Return the command that shows the log of one run, and what its manager logged about it.
 
-    None: the units are not ours; then it is the manager that runs things for this user.
+    None: the units are not mdata's; then the manager of this user is assumed.
     """
     manager = manager or ("system" if os.getuid() == 0 else "user")
     said_by_manager = "USER_INVOCATION_ID" if manager == "user" else "INVOCATION_ID"
@@ -72,8 +72,8 @@ def journal_of_run(manager: str | None, invocation_id: str) -> list[str]:
 
 
 def open_journal(call: list[str]) -> NoReturn:
-    """Become journalctl, with its pager at a terminal; raise an MdataError where it cannot show anything."""
-    # Its exit codes are not ours: what it refuses is told before.
+    """Become journalctl, with its pager at a terminal; raise an MdataError if it cannot show anything."""
+    # Its exit codes are not mdata's: check first whether it would fail.
     lines_of([*call, "--lines=1"])
     try:
         os.execvp(call[0], call)  # noqa: S606 - no shell is meant
@@ -82,14 +82,14 @@ def open_journal(call: list[str]) -> NoReturn:
 
 
 def lines_of(call: list[str]) -> list[str]:
-    """Return what journalctl shows; raise NotPermittedError where it may not, ConfigurationError where it cannot."""
+    """Return what journalctl shows; raise NotPermittedError if it may not, ConfigurationError if it cannot."""
     try:
         finished = _run(*call, "--no-pager", "--output=short-iso", "--quiet", seconds=_SECONDS)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise _no_journal(call, error) from error
     if finished.returncode and "permission" in finished.stderr:
         raise NotPermittedError(
-            "the journal may not be read by this user: ask for `usermod -aG systemd-journal USER` and log in again"
+            "this user may not read the journal: ask for `usermod -aG systemd-journal USER`, then log in again"
         )
     if finished.returncode and finished.stderr:
         raise ConfigurationError(f"`{' '.join(call)}` failed: {' '.join(finished.stderr.split())}")
@@ -97,11 +97,11 @@ def lines_of(call: list[str]) -> list[str]:
 
 
 def _no_journal(call: list[str], error: Exception) -> ConfigurationError:
-    return ConfigurationError(f"the journal cannot be opened here ({error}); elsewhere: `{' '.join(call)}`")
+    return ConfigurationError(f"cannot open the journal here ({error}); elsewhere, run `{' '.join(call)}`")
 
 
 def systemd_version(manager: str) -> int | None:
-    """Return the version of a manager that answers, else None."""
+    """Return the version of a manager, or None if it does not answer."""
     try:
         finished = _run("systemctl", *_of(manager), "show", "--property=Version", "--value", seconds=5.0)
     except (OSError, subprocess.TimeoutExpired):
@@ -111,33 +111,33 @@ def systemd_version(manager: str) -> int | None:
 
 
 def searches(manager: str, folder: Path) -> bool:
-    """Whether a manager looks for units in this folder."""
+    """Whether a manager reads units from this folder."""
     return str(folder) in systemctl(manager, "show", "--property=UnitPath", "--value").split()
 
 
 def no_answer(manager: str) -> str:
-    """Return the sentence for a manager that does not answer."""
-    whose = "your systemd (systemctl --user)" if manager == "user" else "this machine's systemd"
-    return f"{whose} does not answer here; `mdata timers show --cron` prints a crontab that does the same"
+    """Return the message for a manager that does not answer."""
+    whose = "your systemd (systemctl --user)" if manager == "user" else "the system's systemd"
+    return f"{whose} does not answer here; `mdata timers show --cron` prints a crontab with the same schedule"
 
 
 def list_timers(manager: str) -> str:
-    """Return systemd's own table of our timers."""
+    """Return systemd's own table of mdata's timers."""
     return systemctl(manager, "list-timers", "--all", "--no-pager", "mdata-*")
 
 
 def is_lingering() -> bool:
-    """Whether this user's manager goes on when they log out."""
+    """Whether this user's manager keeps running after logout."""
     return Path("/var/lib/systemd/linger", current_user()).exists()
 
 
 def systemctl(manager: str, *arguments: str) -> str:
-    """Run systemctl for the "user" or "system" manager, return what it says; raise ConfigurationError if it fails."""
+    """Run systemctl for the "user" or "system" manager, return its output; raise ConfigurationError if it fails."""
     return _said("systemctl", *_of(manager), *arguments)
 
 
 def quiet_systemctl(manager: str, *arguments: str) -> bool:
-    """Run systemctl where it is no matter if it fails, and return whether it succeeded."""
+    """Run systemctl and return whether it succeeded; a failure does not matter."""
     try:
         systemctl(manager, *arguments)
     except ConfigurationError:
@@ -160,19 +160,19 @@ def timer_states(manager: str, units: Sequence[str]) -> dict[str, str]:
 
 
 def verify(manager: str, texts: Mapping[str, str]) -> None:
-    """Have systemd read units before they are installed; raise ConfigurationError with what it complains of."""
+    """Let systemd check units before they are installed; raise ConfigurationError with its complaints."""
     with tempfile.TemporaryDirectory(prefix="mdata-units-") as folder:
         for name, text in texts.items():
             path = Path(folder, name)
             path.parent.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")
-        # A template is read as one of its instances.
+        # A template is checked as one of its instances.
         units = [f"{folder}/{name.replace('@.', '@mdata-backfill.')}" for name in texts if "/" not in name]
         finished = _started("systemd-analyze", "verify", *_of(manager), *units)
-    # Units of other programs, which are read along, may have faults of their own.
+    # systemd also reads units of other programs, which may have faults of their own.
     complaints = [line.replace(f"{folder}/", "") for line in finished.stderr.splitlines() if "mdata-" in line]
     if complaints:
-        raise ConfigurationError(f"systemd does not accept the units; nothing was installed: {'; '.join(complaints)}")
+        raise ConfigurationError(f"systemd rejects the units; nothing was installed: {'; '.join(complaints)}")
 
 
 def _said(*command: str) -> str:
@@ -195,7 +195,7 @@ def _started(*command: str) -> subprocess.CompletedProcess[str]:
 
 
 def current_user() -> str:
-    """Return the name of the user that runs this, or the number where there is no name."""
+    """Return the name of the user that runs this, or the number if there is no name."""
     try:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:

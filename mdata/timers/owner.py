@@ -11,7 +11,7 @@ from mdata.files import replace_whole
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """Who schedules a store: `manager` is "user" or "system", `version` that of the mdata which wrote the units."""
+    """Who schedules a store: `manager` is "user" or "system", `version` is that of the mdata that wrote the units."""
 
     manager: str
     user: str
@@ -30,7 +30,7 @@ def marker_path(database: Path) -> Path:
 
 
 def read(database: Path) -> Marker | None:
-    """Return who schedules the store at `database`; None where nobody does, or the note cannot be read."""
+    """Return who schedules the store at `database`; None if nobody does, or if the note cannot be read."""
     try:
         found = json.loads(marker_path(database).read_bytes())
         env_file = found["env_file"]
@@ -47,12 +47,12 @@ def read(database: Path) -> Marker | None:
 
 
 def write(database: Path, marker: Marker) -> None:
-    """Store who schedules the store at `database`."""
+    """Record who schedules the store at `database`."""
     replace_whole(marker_path(database), json.dumps(asdict(marker), default=str) + "\n")
 
 
 def remove(database: Path) -> None:
-    """Forget who schedules the store at `database`."""
+    """Remove the note about who schedules the store at `database`."""
     with suppress(FileNotFoundError):
         marker_path(database).unlink()
 

@@ -1,4 +1,4 @@
-"""Where units may be installed: finds program, settings and store as the units will see them, and refuses traps."""
+"""Where units may be installed: program, settings and store as the units will see them; rejects what cannot work."""
 
 import os
 import stat
@@ -41,25 +41,25 @@ def _needs_a_home() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise ConfigurationError(f"cannot tell where your units belong: {error}") from error
+        raise ConfigurationError(f"cannot find the folder for your units: {error}") from error
 
 
 def refuse_without_root(manager: str, verb: str) -> None:
-    """Raise NotPermittedError for the system's units and anybody but root."""
+    """Raise NotPermittedError for the system's units unless this is root."""
     if manager == "system" and os.geteuid() != 0:
-        raise NotPermittedError(f"the system's units are for root to {verb}: `sudo mdata timers {verb} --system`")
+        raise NotPermittedError(f"only root can {verb} the system's units: run `sudo mdata timers {verb} --system`")
 
 
 def this_program() -> Path:
-    """Return the script that `mdata` is started by."""
+    """Return the script that starts `mdata`."""
     beside_python = Path(sys.prefix) / "bin" / "mdata"
-    return beside_python if beside_python.exists() else Path(os.path.abspath(sys.argv[0]))  # noqa: PTH100 - links stay
+    return beside_python if beside_python.exists() else Path(os.path.abspath(sys.argv[0]))  # noqa: PTH100 - keeps links
 
 
 def settings_in_units(here: Loaded, manager: str) -> Settings:
-    """Return the settings that the units will see: those of the env file and nothing of this terminal.
+    """Return the settings that the units will see: those of the env file, without variables of this terminal.
 
-    Raise ConfigurationError where that would have them work on another store than this terminal does.
+    Raise ConfigurationError if they would then use another store than this terminal.
     """
     _refuse_passing(here.env_file)
     with _needs_a_home():
@@ -67,7 +67,7 @@ def settings_in_units(here: Loaded, manager: str) -> Settings:
     seen = config.load(here.env_file, environ=environ).settings
     if seen.database_path != here.settings.database_path:
         raise ConfigurationError(
-            f"the units would work on {seen.database_path}, this terminal on {here.settings.database_path} "
+            f"the units would use {seen.database_path}, but this terminal uses {here.settings.database_path} "
             f"(DATABASE_PATH from {here.origins['DATABASE_PATH']}): set DATABASE_PATH in "
             f"{here.env_file or 'an env file (`mdata init`)'}"
         )
@@ -75,7 +75,7 @@ def settings_in_units(here: Loaded, manager: str) -> Settings:
 
 
 def place_of(manager: str, here: Loaded, seen: Settings, systemd_version: int | None) -> Installation:
-    """Return where the units are to work; raise an MdataError, saying what to do, for what could not work there."""
+    """Return where the units will work; raise an MdataError that says what to do if they cannot work there."""
     program = this_program()
     writable: tuple[Path, ...] = ()
     if manager == "system":
@@ -109,37 +109,37 @@ def _account() -> Account:
         found = pwd.getpwnam(SYSTEM_USER)
     except KeyError as error:
         raise ConfigurationError(
-            f"there is no user {SYSTEM_USER} to run the system's units; `make install-system` makes it, "
-            "or take `mdata timers install --user`"
+            f"the system's units need a user {SYSTEM_USER}: run `make install-system`, which creates it, or use "
+            "`mdata timers install --user`"
         ) from error
     return Account(found.pw_uid, found.pw_gid, Path(found.pw_dir))
 
 
 def _refuse_passing(env_file: Path | None) -> None:
-    """Raise ConfigurationError for an env file that is there for this call only, such as `<(decrypt ...)`."""
+    """Raise ConfigurationError for an env file that only exists for this call, such as `<(decrypt ...)`."""
     if env_file is not None and not (env_file.is_file() or env_file == Path(os.devnull)):
         raise ConfigurationError(
-            f"the units need an env file that stays, and {env_file} is none; name a file on disk"
+            f"the units need a permanent env file, but {env_file} is not one; give a file on disk"
         )
 
 
 def _refuse_hidden(paths: Mapping[str, Path | None]) -> None:
-    """Raise ConfigurationError for anything that lies in a home: the system's units see none (ProtectHome=yes)."""
+    """Raise ConfigurationError for paths in a home folder, which the system's units cannot see (ProtectHome=yes)."""
     for what, path in paths.items():
         if path is not None and any(
             path.resolve().is_relative_to(home) or path.is_relative_to(home) for home in _HOMES
         ):
             raise ConfigurationError(
-                f"{what} is {path}, and the system's units are kept from people's homes (ProtectHome=yes); "
-                "`make install-system` puts everything where it belongs, or take `mdata timers install --user`"
+                f"{what} is {path}, but the system's units cannot read home folders (ProtectHome=yes); run `make "
+                "install-system` to install everything elsewhere, or use `mdata timers install --user`"
             )
 
 
 def _refuse_unwritable(folder: Path, account: Account) -> None:
     if not _may(folder, account, stat.S_IWUSR):
         raise NotPermittedError(
-            f"the user {SYSTEM_USER} cannot write the folder {folder}, which the settings name; make it, for "
-            f"the group: `install -d -m 2770 -o {SYSTEM_USER} -g {SYSTEM_USER} {folder}`"
+            f"the user {SYSTEM_USER} cannot write to the folder {folder} from the settings; create it for the group: "
+            f"`install -d -m 2770 -o {SYSTEM_USER} -g {SYSTEM_USER} {folder}`"
         )
 
 
@@ -150,13 +150,13 @@ def _refuse_unreadable(path: Path, account: Account) -> None:
     )
     if closed is not None:
         raise NotPermittedError(
-            f"the user {SYSTEM_USER} cannot read {path}: {closed} is closed to it; open it (`chmod`, `chgrp`), "
-            "or `make install-system`"
+            f"the user {SYSTEM_USER} cannot read {path}, because it has no access to {closed}; grant access "
+            "(`chmod`, `chgrp`), or run `make install-system`"
         )
 
 
 def _may(path: Path, account: Account, bit: int) -> bool:
-    """Whether the account has this right (given as the owner's bit) on a path; no for one that is not there."""
+    """Whether the account has this right (given as the owner's bit) on a path; False if it does not exist."""
     try:
         found = path.stat()
     except OSError:

@@ -1,4 +1,4 @@
-"""When each job runs and for how long at most, from the settings: pure, so that a table of tests can hold it."""
+"""When each job runs and for how long at most, from the settings. Pure, for the sake of tests."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from mdata.domain.pace import Pace
 from mdata.domain.times import DAY_SECONDS, HOUR_SECONDS, MINUTE_SECONDS
 from mdata.errors import ConfigurationError
 
-# Jobs of one kind start at different minutes, and gaps are detected a little before they are repaired.
+# The jobs start at different minutes, and gaps are detected shortly before they are repaired.
 _OFFSETS = {
     "backfill": 4 * MINUTE_SECONDS,
     "update": 0,
@@ -26,7 +26,7 @@ SCHEDULED = tuple(_OFFSETS)
 class Scheduled:
     """One job's timer: a run each `cadence` s of at most `run_seconds` (None: the job ends itself).
 
-    `switch` names the setting that decides whether it is enabled; the others always are.
+    `switch` is the setting that enables it; timers without a switch are always enabled.
     """
 
     job: str
@@ -43,12 +43,12 @@ class Scheduled:
 
     @property
     def random_delay(self) -> int:
-        """Return for how many seconds a run may be put off, so that not all machines ask at the same instant."""
+        """Return the largest random delay, s, so that not all machines contact the exchange at the same moment."""
         return 0 if self.job == "stream" else min(90, self.cadence // 10)
 
 
 def timetable(settings: Settings) -> list[Scheduled]:
-    """Return every job's timer; raise ConfigurationError for what cannot be kept: a cadence, or the shared budget."""
+    """Return every job's timer; raise ConfigurationError if a cadence or the shared budget cannot be kept."""
     minutes = {
         "BACKFILL_INTERVAL_MINUTES": settings.backfill_interval_minutes,
         "GAP_DETECTION_INTERVAL_MINUTES": settings.gap_detection_interval_minutes,
@@ -61,7 +61,7 @@ def timetable(settings: Settings) -> list[Scheduled]:
     if not is_even(update):
         if settings.rest_update_enabled:
             faults.append(_uneven("UPDATE_INTERVAL_SECONDS", update, 1))
-        # Nothing runs by it then; its unit stays startable by hand.
+        # It has no timer then; its unit can still be started by hand.
         update = MINUTE_SECONDS
     if faults:
         raise ConfigurationError("; ".join(faults) + "; change it in the env file and run this again")
@@ -82,16 +82,17 @@ def timetable(settings: Settings) -> list[Scheduled]:
 
 
 def warnings(settings: Settings) -> list[str]:
-    """Return what is possible, but hardly meant: a sentence each."""
+    """Return settings that are possible but probably unintended, one sentence each."""
     minutes, limit = settings.backfill_interval_minutes, settings.status_max_lag_minutes
     if settings.ws_ingestion_enabled or settings.rest_update_enabled or minutes < limit:
         return []
     often = f"only backfill fetches candles, every {minutes} min"
-    return [f"{often}, and the check fails beyond {limit} min (STATUS_MAX_LAG_MINUTES): it will fail before each run"]
+    check = f"the check fails after {limit} min of lag (STATUS_MAX_LAG_MINUTES)"
+    return [f"{often}, but {check}: it will fail before each run"]
 
 
 def _most_of(cadence: int) -> int:
-    """Return for how long a run may last: a run that ends at the next slot would begin again at once."""
+    """Return how long a run may last: one that ended at its next turn would start again at once."""
     return cadence - max(30, cadence // 10)
 
 
@@ -99,51 +100,51 @@ def _uneven(name: str, count: int, unit: int) -> str:
     word = "seconds" if unit == 1 else "minutes"
     near = [str(one // unit) for one in neighbours(count * unit, unit) if one is not None]
     return (
-        f"{name}={count} cannot be kept: runs {count} {word} apart do not come out even within a day; "
-        f"the nearest that can: {' or '.join(near)}"
+        f"{name}={count} is not possible: a day cannot be divided into intervals of {count} {word}; the nearest "
+        f"possible: {' or '.join(near)}"
     )
 
 
 def _refuse_more_than_the_budget(settings: Settings, found: list[Scheduled]) -> None:
-    """Raise ConfigurationError when the jobs that ask once per series and run want more than there is.
+    """Raise ConfigurationError if the jobs that send one request per series and run exceed the budget.
 
-    A run may begin with a burst, but over the day the average holds.
+    A run may start with a burst, but over a day the average counts.
     """
     series, pace = len(settings.symbols) * len(settings.timeframes), settings.pace
     asking = [one for one in found if one.job in {"backfill", "update"} and one.is_enabled]
     delay, name = (
         pace.sustained,
-        "RATE_LIMIT_DELAY" if pace.sustained == pace.delay else f"{pace.window.most} a minute at most",
+        "RATE_LIMIT_DELAY" if pace.sustained == pace.delay else f"at most {pace.window.most} per minute",
     )
     share = sum(series * delay / one.cadence for one in asking)
     if share <= 1:
         for one in asking:
             _refuse_more_than_a_run(series, pace, one)
         return
-    parts = " and ".join(f"{one.job} wants them every {one.cadence} s" for one in asking)
+    parts = " and ".join(f"{one.job} needs them every {one.cadence} s" for one in asking)
     last = asking[-1]
     rest = 1 - sum(series * delay / one.cadence for one in asking[:-1])
     fitting = _least_even(series * delay / rest, last) if rest > 0 else None
     advice = f"{last.job} every {fitting} would fit; or " if fitting else ""
     raise ConfigurationError(
-        f"more than the rate budget gives: {series} series × {delay:.3g} s ({name}) = {series * delay:.4g} s "
-        f"of requests, and {parts}: {share:.0%} of the time there is; {advice}keep fewer series"
+        f"this exceeds the rate budget: {series} series × {delay:.3g} s ({name}) = {series * delay:.4g} s of "
+        f"requests, but {parts}: {share:.0%} of the available time; {advice}use fewer series"
     )
 
 
 def _refuse_more_than_a_run(series: int, pace: Pace, one: Scheduled) -> None:
-    """Raise ConfigurationError when one request for each series takes longer than one run may last."""
+    """Raise ConfigurationError if one request per series takes longer than a run may last."""
     seconds, most = pace.seconds(series, pace.burst), one.run_seconds or one.cadence
     if seconds > most:
         raise ConfigurationError(
-            f"more than the rate budget gives: {series} series in one run of {one.job}, {pace.burst} at once "
+            f"this exceeds the rate budget: {series} series in one run of {one.job}, {pace.burst} at once "
             f"(RATE_LIMIT_BURST) and {series - pace.burst} × {pace.delay:g} s (RATE_LIMIT_DELAY) = {seconds:.4g} s, "
-            f"and it may last {most} s; keep fewer series, or run it less often"
+            f"but a run may only last {most} s; use fewer series, or run it less often"
         )
 
 
 def _least_even(seconds: float, one: Scheduled) -> str | None:
-    """Return the shortest cadence of at least `seconds` that can be kept, with its unit."""
+    """Return the shortest possible cadence of at least `seconds`, with its unit."""
     unit, word = (1, "s") if one.job == "update" else (MINUTE_SECONDS, "min")
     least = max(1, -int(-seconds // unit))
     above = least * unit if is_even(least * unit) else neighbours(least * unit, unit)[1]

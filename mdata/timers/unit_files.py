@@ -1,4 +1,4 @@
-"""The texts of units and drop-ins: shipped files plus what follows from the settings. Pure but for reading them."""
+"""The texts of units and drop-ins: shipped files plus what depends on the settings. Pure except for reading files."""
 
 import re
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ SIGNATURE = "# Written by mdata "
 _STORE = "# Store: "
 _ENVIRONMENT = "mdata-.service.d/20-environment.conf"
 
-# Beyond its own limit a run waits for a lock (30 s), and takes in its last answer (70 s).
+# Beyond its own limit a run may wait for a lock (30 s) and for a last answer (70 s).
 _SLACK = 120
 
 _START = "ExecStart=@BINDIR@/mdata "
@@ -25,7 +25,7 @@ _OFFLINE = {"detect-gaps", "cleanup"}
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """Where the units are to work: whose manager, which program, settings and store, what else must be writable."""
+    """Where the units will work: manager, program, settings, store, and other writable folders."""
 
     manager: str
     program: Path
@@ -52,21 +52,21 @@ def texts(place: Installation, table: Iterable[Scheduled]) -> dict[str, str]:
 def shipped() -> dict[str, str]:
     """Return the units of the repository by their names, as templates.
 
-    `@BINDIR@` stands where the program's folder belongs, `@GREEN@` for the exit codes that are no failure.
+    `@BINDIR@` stands for the program's folder, `@GREEN@` for the exit codes that are not failures.
     """
     files = [path for kind in ("services", "timers") for path in sorted((_source() / kind).iterdir())]
     return {path.name: path.read_text(encoding="utf-8") for path in files}
 
 
 def arguments(one: Scheduled) -> str:
-    """Return the arguments that a job is started with: those of its unit, with its own limit."""
+    """Return the arguments of a job: those of its unit, with its own time limit."""
     lines = shipped()[f"mdata-{one.job}.service"].splitlines()
     line = next(line for line in lines if line.startswith(_START))
     return re.sub(r"--max-runtime \d+s", f"--max-runtime {one.run_seconds}s", line.removeprefix(_START))
 
 
 def store_of(unit_folder: Path) -> Path | None:
-    """Return the store that the units in this folder were written for, if any were."""
+    """Return the store that the units in this folder were written for, or None."""
     try:
         lines = (unit_folder / _ENVIRONMENT).read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError):
@@ -87,20 +87,21 @@ def _source() -> Path:
 
 def _header() -> str:
     return (
-        f"{SIGNATURE}{__version__}: `mdata timers install` writes this anew; your own wishes go into override.conf."
+        f"{SIGNATURE}{__version__}; `mdata timers install` overwrites this file. Put your own additions into "
+        "override.conf."
     )
 
 
 def _environment(place: Installation) -> str:
     lines = [
-        "# Which settings and which store all of these services work with; nothing else is set here.",
+        "# The settings file and the store that all these services use.",
         f"{_STORE}{place.database}",
         "[Service]",
     ]
     if place.env_file is not None:
         lines.append(f"Environment={_quoted(place.env_file, 'MDATA_ENV_FILE=')}")
     if place.writable:
-        lines.append("# Named by the settings; everything else but /var/lib/mdata is read-only.")
+        lines.append("# Folders from the settings; everything else except /var/lib/mdata is read-only.")
         lines.append("ReadWritePaths=" + " ".join(_quoted(folder) for folder in place.writable))
     return "\n".join(lines) + "\n"
 
@@ -112,7 +113,7 @@ def _hardening(place: Installation) -> dict[str, str]:
     offline = _OFFLINE | ({"status"} if place.status_is_offline else set())
     return {
         "mdata-.service.d/10-system.conf": read("system.conf"),
-        # The same name in the folder of a single unit takes the place of the general one.
+        # A file of the same name in the folder of a single unit replaces the general one.
         "mdata-notify@.service.d/10-system.conf": read("notify.conf"),
         "mdata-serve.service.d/15-loopback.conf": read("loopback.conf"),
         **{f"mdata-{job}.service.d/15-offline.conf": read("offline.conf") for job in sorted(offline)},
@@ -120,13 +121,13 @@ def _hardening(place: Installation) -> dict[str, str]:
 
 
 def _timer(one: Scheduled, place: Installation) -> str:
-    # An empty assignment forgets all times of the unit, that after the start included.
+    # An empty assignment clears all times of the unit, including the one after boot.
     lines = ["[Timer]", "OnCalendar=", *(f"OnCalendar={on_calendar(times)}" for times in one.times)]
     if one.at_startup:
         lines.append("OnStartupSec=2min")
     lines.append(f"RandomizedDelaySec={one.random_delay}")
     if place.knows_deferring and one.job != "stream":
-        lines.append("# A run that ends after its next turn waits for the turn after that.")
+        lines.append("# If a run lasts beyond its next turn, the turn after that starts the next run.")
         lines.append("DeferReactivation=yes")
     return "\n".join(lines) + "\n"
 
@@ -137,11 +138,11 @@ def _limit(one: Scheduled, place: Installation) -> str:
 
 
 def _quoted(path: Path, prefix: str = "") -> str:
-    """Return a path as it stands in a unit file; raise ConfigurationError for one that cannot stand there."""
+    """Return a path as written in a unit file; raise ConfigurationError if that is impossible."""
     text = str(path)
     if not text.isprintable() or any(character in text for character in "\"'\\$"):
         raise ConfigurationError(
-            f"the path {quote(text)} cannot stand in a unit file; use one without quotes, \\ and $"
+            f"the path {quote(text)} cannot be written into a unit file; use one without quotes, \\ and $"
         )
     text = prefix + text.replace("%", "%%")
     return f'"{text}"' if " " in text else text

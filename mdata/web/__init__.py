@@ -1,1 +1,1 @@
-"""`mdata serve`: the store over HTTP, read only, by Datasette and a plugin of ours. Nothing else knows Datasette."""
+"""`mdata serve`: the store over HTTP, read-only, with Datasette and our plugin. Only this package uses Datasette."""

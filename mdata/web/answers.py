@@ -1,6 +1,6 @@
-"""`/health`, `/status`, `/gaps` and `/jobs`: from query parameters to what the commands print with `--json`.
+"""`/health`, `/status`, `/gaps` and `/jobs`: from query parameters to the JSON that the commands print with `--json`.
 
-Knows no HTTP beyond the number of a status; a parameter means what the option of its name means.
+Only status codes are HTTP here; each parameter means the same as the option of that name.
 """
 
 from collections.abc import Callable
@@ -30,7 +30,7 @@ class Response:
 
 
 def answer(path: str, parameters: Parameters, settings: Settings, clock: Clock) -> Response:
-    """Return what is served at `path`, one of PATHS."""
+    """Return the response for `path`, one of PATHS."""
     command = "status" if path == "/health" else path.removeprefix("/")
     allowed, read = PATHS[path]
     try:
@@ -105,7 +105,7 @@ def _is_narrowed(parameters: Parameters) -> bool:
 
 
 def _narrowed(parameters: Parameters, settings: Settings) -> Settings:
-    """Return the settings with the series that were asked for in the place of the configured ones."""
+    """Return the settings with the requested series instead of the configured ones."""
     symbols = tuple(one for found in every(parameters, "symbol", values.symbols) for one in found)
     grids = tuple(one for found in every(parameters, "timeframe", values.timeframes) for one in found)
     return settings._replace(symbols=symbols or settings.symbols, timeframes=grids or settings.timeframes)

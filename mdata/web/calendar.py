@@ -16,7 +16,7 @@ _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _MONDAY = TIMEFRAMES["1W"]
 
-# What stands in a day, so that its shape tells what its colour does.
+# The sign in a day, which says the same as its colour.
 SIGNS: dict[str, str] = {
     "present": "", "empty": "_", "provisional": "~", "in doubt": "?", "unobtainable": "-", "partly unknown": ":",
     "unknown": "•", "lost": "×",
@@ -24,7 +24,7 @@ SIGNS: dict[str, str] = {
 
 
 class Calendar(NamedTuple):
-    """The calendar of a year, the years that there are, and how many days show what."""
+    """The calendar of a year, all years of the series, and how many days have each verdict."""
 
     svg: Markup
     year: int
@@ -33,7 +33,7 @@ class Calendar(NamedTuple):
 
 
 def calendar(timeframe: Timeframe, wanted: Range, known: KnownRanges, year: int | None) -> Calendar | None:
-    """Return the calendar of a year, of the newest by default; None where there is no day to show."""
+    """Return the calendar of a year, by default the newest; None if there is no day to show."""
     if wanted.start >= wanted.end:
         return None
     newest, oldest = _year(wanted.end - 1), _year(wanted.start)
@@ -68,7 +68,7 @@ def _svg(found: list[Day], year: int, counts: list[tuple[str, int]]) -> Markup:
 
 
 def _names(monday: int, year: int) -> list[Markup]:
-    """Return the months above the weeks, and every other weekday beside them; titles tell the same."""
+    """Return the months above the weeks, and every other weekday beside them; the titles of the days say the same."""
     months = [
         Markup('<text x="{}" y="11" aria-hidden="true">{}</text>').format(
             _LEFT + (_MONDAY.floor(month_start(year * 12 + month) + 6 * DAY) - monday) // (7 * DAY) * _SIZE, name
@@ -83,7 +83,7 @@ def _names(monday: int, year: int) -> list[Markup]:
 
 
 def _day(day: Day, monday: int, *, is_reached: bool) -> Markup:
-    """Return a day as a link to it in the chart; the Tab key reaches one, the arrow keys the others."""
+    """Return a day as a link to it in the chart; the Tab key reaches one day, the arrow keys the others."""
     cell: Cell | str = day.cell or ""
     week, weekday = divmod((day.start - monday) // DAY, 7)
     x, y = _LEFT + week * _SIZE, _TOP + weekday * _SIZE

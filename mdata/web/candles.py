@@ -1,4 +1,4 @@
-"""`/candles.json`: the candles of a range in as many buckets as a chart has room for, and what is known of them."""
+"""`/candles.json`: the candles of a range in as many buckets as a chart has room for, and their verdicts."""
 
 import json
 import threading
@@ -25,12 +25,12 @@ from mdata.web.parameters import Parameters, one, refuse_others
 
 PATH = "/candles.json"
 _PARAMETERS = ("symbol", "timeframe", "start", "end", "bucket")
-# Answers that are kept, some 100 kB each.
+# Cached answers, some 100 kB each.
 _KEPT = 32
 
 
 class CandleAnswers:
-    """Answers requests for candles, and keeps those that took many rows to add up until their series changes."""
+    """Answers requests for candles, and caches aggregated answers until their series changes."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings, self._clock = settings, clock
@@ -57,7 +57,7 @@ class CandleAnswers:
         with store, store.read() as connection:
             series = table.find(connection, *registry.resolve(name), timeframe)
             if series is None:
-                raise ValueError(f"nothing is stored of {name} {timeframe.name}")
+                raise ValueError(f"no candles of {name} {timeframe.name} are stored")
             wanted = series.wanted(now, self._settings.settle)
             whole = span(connection, series, wanted)
             shown = Range(*(end if given is None else given for end, given in zip(whole, asked, strict=True)))
@@ -65,7 +65,7 @@ class CandleAnswers:
             shown = charts.aligned(bucket, shown)
             if bucket == timeframe:
                 return _json(_told(connection, series, whole, shown, bucket))
-            # That nobody fetches anything shows in a bucket of its own only.
+            # While nothing is fetched, the unknown end grows, but the answer only changes once per bucket.
             key = (series.id, shown, bucket.name, bucket.ceil(whole.end))
             now_is = state(connection, series)
             kept = self._kept_of(key, now_is)
@@ -113,27 +113,27 @@ def _told(connection: Connection, series: Series, whole: Range, shown: Range, bu
 
 
 def _named(parameters: Parameters) -> tuple[str, Timeframe]:
-    """Return the pair and the timeframe of the one series that a request is about."""
+    """Return the pair and the timeframe of the one requested series."""
     symbols = one(parameters, "symbol", values.symbols)
     timeframes = one(parameters, "timeframe", values.timeframes)
     if not symbols or not timeframes or len(symbols) > 1 or len(timeframes) > 1:
-        raise ValueError("name one series: ?symbol=BTCUSD&timeframe=1m")
+        raise ValueError("select one series: ?symbol=BTCUSD&timeframe=1m")
     return symbols[0], timeframes[0]
 
 
 def _bucket(parameters: Parameters, timeframe: Timeframe, shown: Range) -> Timeframe:
-    """Return the grid that is asked for, or the finest that the range has room for."""
+    """Return the requested grid, or the finest that does not have too many intervals."""
     if shown.start >= shown.end:
-        raise ValueError("start has to be earlier than end")
+        raise ValueError("start must be earlier than end")
     names = {grid.name: grid for grid in charts.buckets(timeframe)}
     name = one(parameters, "bucket", str)
     if name is not None and name not in names:
-        raise ValueError(f"bucket: {quote(name)} is none of {', '.join(names)}")
+        raise ValueError(f"bucket: {quote(name)} is not one of {', '.join(names)}")
     bucket = charts.choose(timeframe, shown) if name is None else names[name]
     if (count := charts.count(bucket, shown)) > charts.MOST:
         raise ValueError(
-            f"these are {count:,} intervals of {bucket.name}, and one answer holds {charts.MOST:,}: ask for a "
-            f"shorter range, or for a coarser bucket"
+            f"this range has {count:,} intervals of {bucket.name}, but an answer contains at most {charts.MOST:,}: "
+            f"use a shorter range or a coarser bucket"
         )
     return bucket
 

@@ -24,10 +24,10 @@ _NOT_PERMITTED = NotPermittedError.exit_code
 
 
 class StoreDatabase(Database):  # type: ignore[misc]  # Datasette has no types
-    """The store at `path`: read only, never created, and opened anew when another file takes its place.
+    """The store at `path`: read-only, never created, and opened again when another file takes its place.
 
-    SQL runs in `workers`; what Datasette asks about tables and columns, in threads of this process. While there is no
-    store it is an empty database, so that pages can say so.
+    SQL runs in `workers`, Datasette's questions about tables and columns in threads of this process. While there is
+    no store, it is an empty database, so that pages can say so.
     """
 
     def __init__(self, datasette: Datasette, path: Path, workers: Workers) -> None:
@@ -37,7 +37,7 @@ class StoreDatabase(Database):  # type: ignore[misc]  # Datasette has no types
 
     @property
     def size(self) -> int:
-        """Return the size of the file, 0 where there is none."""
+        """Return the size of the file, 0 if there is none."""
         return self._file.stat().st_size if self._file.exists() else 0
 
     async def execute(
@@ -47,7 +47,7 @@ class StoreDatabase(Database):  # type: ignore[misc]  # Datasette has no types
         truncate: bool = False,  # noqa: FBT001, FBT002
         custom_time_limit: int | None = None,
         page_size: int | None = None,
-        log_sql_errors: bool = True,  # noqa: ARG002, FBT001, FBT002 - told to who asked, and to nobody else
+        log_sql_errors: bool = True,  # noqa: ARG002, FBT001, FBT002 - only the visitor sees errors
     ) -> Results:
         """Run a query in a worker."""
         limit = self.ds.sql_time_limit_ms
@@ -64,7 +64,7 @@ class StoreDatabase(Database):  # type: ignore[misc]  # Datasette has no types
         return Results(_rows(told["columns"], told["rows"]), told["truncated"], _described(told["columns"]))
 
     async def _told(self, question: Question) -> dict[str, Any]:
-        """Return what a worker says; where none may read the store as it lies, of a copy that this process makes."""
+        """Return a worker's answer; if workers cannot read the store itself, from a copy that this process makes."""
         copy = kept_copy(self._file)
         told = await self._workers.ask(question, None if copy is None else copy.file)
         if told.get("exit") == _NOT_PERMITTED:
@@ -75,12 +75,12 @@ class StoreDatabase(Database):  # type: ignore[misc]  # Datasette has no types
         return told
 
     async def execute_fn(self, fn: Callable[[Connection], T]) -> T:
-        """Run `fn` with a connection, in one of the threads that Datasette keeps for queries."""
+        """Run `fn` with a connection, in one of Datasette's query threads."""
         return await asyncio.get_running_loop().run_in_executor(self.ds.executor, self._with_connection, fn)
 
     async def execute_write_fn(self, fn: Callable[[Connection], Any], block: bool = True) -> Any:  # noqa: ARG002, FBT001, FBT002 - Datasette's signature
-        """Refuse: nothing here writes, whatever plugin asks for it."""
-        raise NotPermittedError(f"{self._file} is served for reading only")
+        """Reject: nothing here writes, whichever plugin tries."""
+        raise NotPermittedError(f"{self._file} is served read-only")
 
     def _with_connection(self, fn: Callable[[Connection], T]) -> T:
         mine = self._of_thread
@@ -99,7 +99,7 @@ def _make_a_copy(path: Path) -> None:
 
 
 def _raise(told: Mapping[str, Any], question: Question) -> None:
-    """Raise what a worker met, as Datasette and our plugin know it."""
+    """Raise a worker's error as an exception that Datasette and our plugin know."""
     name, text = told.get("error"), told.get("text")
     if name is None:
         return
@@ -118,7 +118,7 @@ _memory = sqlite3.connect(":memory:", check_same_thread=False)
 
 
 def _rows(columns: list[str] | None, rows: list[list[Any]]) -> list[sqlite3.Row]:
-    """Return rows as SQLite's own, which answer to the number and to the name of a column."""
+    """Return rows as `sqlite3.Row`, with access by number and by name."""
     names = ", ".join('NULL AS "{}"'.format(column.replace('"', '""')) for column in columns or ["none"])
     cursor = _memory.execute(f"SELECT {names}")
     return [sqlite3.Row(cursor, tuple(row)) for row in rows]

@@ -1,4 +1,4 @@
-"""What is refused before Datasette sees it, and the headers that every answer carries."""
+"""Rejects requests before Datasette sees them, and adds the headers of every answer."""
 
 import asyncio
 import base64
@@ -19,17 +19,17 @@ Send = Callable[[AsgiMessage], Awaitable[None]]
 Headers = Iterable[tuple[bytes, bytes]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-# Longer than any query that a person writes, and short enough to be read at once.
+# Longer than any query that a person writes, and short enough to be read in one piece.
 MOST_BYTES = 8192
 
-# Nothing is loaded from, or sent to, anywhere else; scripts inside of a page are Datasette's own.
+# Nothing is loaded from, or sent to, another site; only Datasette's own pages have inline scripts.
 _POLICY = (
     "default-src 'self'; script-src 'self'{}; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 _NAME_OF_POLICY = "content-security-policy"
 _FOR_PAGES_OF_DATASETTE = (_NAME_OF_POLICY.encode(), _POLICY.format(" 'unsafe-inline'").encode())
-# What our own pages send along: no script stands in them.
+# The policy of our own pages, which have no inline scripts.
 STRICT = {_NAME_OF_POLICY: _POLICY.format("")}
 _HEADERS = [
     (b"x-content-type-options", b"nosniff"),
@@ -43,23 +43,23 @@ _MORE_HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who gets answers.
+    """Which requests are answered.
 
-    `names` are host names that a request may be for beside addresses and localhost; None lets every name through.
-    Without them a page elsewhere could point its own name at this machine and read the store in a visitor's browser.
-    `token` is what a request has to bring along; None asks for nothing.
+    `names` are the host names that are valid besides addresses and localhost; None allows every name. Without this
+    check, another site could point its own name at this machine and read the store in a visitor's browser. `token`
+    must be in every request; None needs no token.
     """
 
     names: frozenset[str] | None = None
     token: str | None = None
 
     def knows_host(self, headers: Headers) -> bool:
-        """Whether a request is for this server, by a name that it has."""
+        """Whether the host name of a request is valid."""
         hosts = _values(headers, b"host")
         return self.names is None or (len(hosts) == 1 and _is_known(hosts[0], self.names))
 
     def knows_token(self, headers: Headers) -> bool:
-        """Whether a request brings the token along, as a program does (Bearer) or as a browser does (Basic)."""
+        """Whether a request contains the token, as a program sends it (Bearer) or as a browser does (Basic)."""
         if self.token is None:
             return True
         given = [_token(value) for value in _values(headers, b"authorization")]
@@ -67,13 +67,13 @@ class Access:
 
 
 class Guard:
-    """Stands before `app`: lets through what reads, asks briefly, and has access."""
+    """Wraps `app`: lets through only short, reading, authorised requests."""
 
     def __init__(self, app: App, access: Access, log: JobLog) -> None:
         self._app, self._access, self._log = app, access, log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or let the server beneath do it."""
+        """Answer a request, or pass it on to the app."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -83,7 +83,7 @@ class Guard:
         async def told(message: AsgiMessage) -> None:
             nonlocal leaving
             if message.get("more_body"):
-                # A long answer: nobody else notices that its reader has left.
+                # A long answer: nothing else notices that its reader has disconnected.
                 leaving = leaving or asyncio.get_running_loop().create_task(_left(receive))
                 if leaving.done():
                     raise _ReaderHasLeft
@@ -113,23 +113,26 @@ class Guard:
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         if scope["method"] not in {"GET", "HEAD"}:
-            return 405, "The store is served for reading only: GET and HEAD are answered."
+            return 405, "The store is read-only: only GET and HEAD are allowed."
         if len(scope["raw_path"]) + len(scope["query_string"]) > MOST_BYTES:
-            return 414, f"The address is longer than {MOST_BYTES} bytes; ask for less at once."
+            return 414, f"The URL is longer than {MOST_BYTES} bytes; use a shorter query."
         headers = scope["headers"]
         if not self._access.knows_host(headers):
             hosts = _values(headers, b"host")
-            name = quote(hosts[0]) if hosts else "no name"
-            return 421, f"This server does not answer to {name}; `mdata serve --allow-host NAME` lets it."
+            name = quote(hosts[0]) if hosts else "(none)"
+            return 421, (
+                f"This server does not answer requests for the host {name}; "
+                "`mdata serve --allow-host NAME` allows one more name."
+            )
         if _is_part_of_a_foreign_page(headers):
-            return 403, "A page of another site may link to this one, and nothing else."
+            return 403, "Pages of other sites may link to this page, but not embed it or send requests."
         if not self._access.knows_token(headers):
             return 401, "The token is missing or wrong: send it as `Authorization: Bearer TOKEN`, or as a password."
         return None
 
 
 def _completed(headers: Headers) -> list[tuple[bytes, bytes]]:
-    """Return the headers of an answer with ours; a page of our own has brought its policy."""
+    """Return the headers of an answer with ours; our own pages already have a policy."""
     given = list(headers)
     if not any(name.lower() == _FOR_PAGES_OF_DATASETTE[0] for name, _ in given):
         given.append(_FOR_PAGES_OF_DATASETTE)
@@ -137,11 +140,11 @@ def _completed(headers: Headers) -> list[tuple[bytes, bytes]]:
 
 
 class _ReaderHasLeft(BaseException):
-    """Ends an answer that nobody reads any more; not for Datasette to catch."""
+    """Ends an answer that nobody reads any more; a BaseException, so that Datasette does not catch it."""
 
 
 async def _left(receive: Receive) -> None:
-    """Return when the visitor has left."""
+    """Return when the visitor has disconnected."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
@@ -151,7 +154,7 @@ def _values(headers: Headers, wanted: bytes) -> list[str]:
 
 
 def _token(authorization: str) -> str:
-    """Return the token in an Authorization header, an empty text where there is none."""
+    """Return the token in an Authorization header, an empty text if there is none."""
     scheme, _, given = authorization.partition(" ")
     if scheme.lower() == "bearer":
         return given.strip()
@@ -165,16 +168,16 @@ def _token(authorization: str) -> str:
 
 
 def _is_part_of_a_foreign_page(headers: Headers) -> bool:
-    """Whether a browser says that a page of another site wants this as an image, a script, a frame: to do harm.
+    """Whether the browser says that a page of another site embeds this as an image, a script or a frame.
 
-    It could not read the answer, but have SQL run here by a visitor who never heard of it.
+    That page could not read the answer, but it could make a visitor run SQL here without knowing.
     """
     is_foreign = _values(headers, b"sec-fetch-site") == ["cross-site"]
     return is_foreign and _values(headers, b"sec-fetch-dest") != ["document"]
 
 
 def _lane(scope: Scope) -> Lane:
-    """Return who asks (as a proxy in front says), and whether for SQL of their own."""
+    """Return the visitor (according to a proxy in front), and whether they sent their own SQL."""
     client = scope.get("client")
     names = {part.partition(b"=")[0] for part in scope["query_string"].split(b"&")}
     return client[0] if client else "", not names.isdisjoint({b"sql", b"_where"})

@@ -1,4 +1,4 @@
-"""The home page: what `status` tells, in the words and strips that the page shows."""
+"""The home page: the result of `status`, as text and strips."""
 
 import re
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ _INSTANT = re.compile(r"\b(\d{4}-\d\d-\d\d)T(\d\d:\d\d):[\d.]+Z")
 
 
 def home(parameters: Parameters, settings: Settings, clock: Clock) -> dict[str, Any]:
-    """Return what the home page shows; raise MdataError where the store cannot be read, ValueError for nonsense."""
+    """Return the content of the home page; raise MdataError if the store is unreadable, ValueError for bad input."""
     wish = read(parameters)
     state = with_next_runs(lookups.find_status(settings, clock, silent=True))
     told = json_views.status(state, lookups.budget(settings, clock))
@@ -71,17 +71,17 @@ def _job(told: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _percent(part: int, whole: int) -> str:
-    """Return a share that says 100 only when it is all, and 0 only when it is nothing."""
+    """Format a percentage that is 100 only if complete, and 0 only if empty."""
     if not whole or part == whole:
         return "100" if whole else "–"
     return f"{min(99.99, max(0.01, 100 * part / whole)):.2f}" if part else "0"
 
 
 def _dated(sentence: str) -> str:
-    """Return a sentence with its instants as a person writes them."""
+    """Return a sentence with its times in the usual form."""
     return _INSTANT.sub(r"\1 \2 UTC", sentence)
 
 
 def _minute(iso: str | None) -> str | None:
-    """Return an ISO instant as a person writes it, to the minute."""
+    """Return an ISO time in the usual form, to the minute."""
     return iso and iso[:16].replace("T", " ")

@@ -1,4 +1,4 @@
-"""Which of many series a page shows: those that a search finds, in an order that was chosen, some at a time."""
+"""Which of many series a page shows: search, order, and paging."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -14,18 +14,18 @@ def _by_name(state: SeriesState) -> Any:
     return state.series.symbol, state.series.timeframe.step or 2**62
 
 
-# What may be sorted by: its name for people, and what it compares; what wants a look comes first.
+# The orders: the name for people, and the sort key; series that need attention come first.
 ORDERS: dict[str, tuple[str, Callable[[SeriesState], Any]]] = {
     "name": ("name", _by_name),
     "unknown": ("most unknown", lambda one: (-one.counts.unknown, _by_name(one))),
-    "lag": ("farthest behind", lambda one: (one.is_quiet, -one.lag_seconds, _by_name(one))),
+    "lag": ("largest lag", lambda one: (one.is_quiet, -one.lag_seconds, _by_name(one))),
     "candles": ("most candles", lambda one: (-one.counts.candles, _by_name(one))),
     "newest": ("newest candle", lambda one: (-(one.counts.last or 0), _by_name(one))),
 }
 
 
 class Search(NamedTuple):
-    """What is searched for, the order, and the number of the page, from 1."""
+    """The search text, the order, and the number of the page, from 1."""
 
     search: str
     order: str
@@ -39,7 +39,7 @@ class Search(NamedTuple):
 
 
 class SeriesPage(NamedTuple):
-    """The series of one page, how many the search has found, of how many, and the number of the last page."""
+    """The series of one page, the numbers of found and of all series, and the number of the last page."""
 
     shown: list[SeriesState]
     wish: Search
@@ -49,18 +49,18 @@ class SeriesPage(NamedTuple):
 
     @property
     def first(self) -> int:
-        """Return the number of the first series that is shown, from 1."""
+        """Return the number of the first shown series, from 1."""
         return (self.wish.page - 1) * PER_PAGE + 1
 
     @property
     def near(self) -> list[int]:
-        """Return the numbers of the pages that are linked: the ends, and those around this one."""
+        """Return the numbers of the linked pages: the ends, and those around this one."""
         page = self.wish.page
         return sorted({number for number in (1, page - 1, page, page + 1, self.pages) if 1 <= number <= self.pages})
 
 
 def read(parameters: Parameters) -> Search:
-    """Return what the parameters of the page ask for; raise ValueError for what is none."""
+    """Parse the parameters of the page; raise ValueError if they are invalid."""
     refuse_others(parameters, ("search", "sort", "page"))
     page = one(parameters, "page", _number) or 1
     return Search(
@@ -81,5 +81,5 @@ def choose(states: list[SeriesState], wish: Search) -> SeriesPage:
 
 def _number(text: str) -> int:
     if not (text.isdecimal() and text.isascii() and 1 <= len(text) <= 6 and int(text)):
-        raise ValueError("a page has a number, from 1")
+        raise ValueError("page must be a number, starting at 1")
     return int(text)

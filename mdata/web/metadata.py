@@ -1,4 +1,4 @@
-"""What Datasette tells about the store: titles, meanings and units from the dictionary, and the queries."""
+"""What Datasette shows about the store: titles, meanings and units from the schema documentation, and the queries."""
 
 from typing import Any
 
@@ -6,10 +6,10 @@ from mdata.exchange.registry import HOME
 from mdata.store.schema_docs import TABLES, Table
 from mdata.web.queries import QUERIES
 
-# The name of the database in every address, whatever its file is called: a link stays good, and none collides.
+# The name of the database in every address, whatever its file is called, so that links stay valid.
 DATABASE = "mdata"
 
-# Columns worth counting by; only where that is quick however large the store is.
+# Columns worth counting by; only if that is fast in any store.
 _FACETS = {"data_gaps": ["status"], "ingestion_jobs": ["command", "outcome"], "coverage": ["kind"]}
 _NEWEST_FIRST = {
     "data_gaps": "start_time", "ingestion_jobs": "id", "candle_revisions": "id", "rejected_rows": "id",
@@ -23,7 +23,7 @@ def metadata() -> dict[str, Any]:
         "description": f"{HOME.title} candles, and the ledger that proves which of them are complete.",
         "databases": {
             DATABASE: {
-                "description": "Everything that is stored. Instants are ms since 1970 UTC, and are shown as dates.",
+                "description": "Everything that is stored. Times are ms since 1970 UTC, shown as dates.",
                 "tables": {name: _table(name, table) for name, table in TABLES.items()}
                 | {"_sqlite_migrations": {"hidden": True}},
                 "queries": {

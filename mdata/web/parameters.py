@@ -1,4 +1,4 @@
-"""Query parameters of our addresses: each means what the option of its name means, and is refused as clearly."""
+"""Query parameters of our addresses: each means the same as the option of that name, with equally clear errors."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -10,15 +10,15 @@ Parameters = Mapping[str, Sequence[str]]
 
 
 def refuse_others(parameters: Parameters, allowed: tuple[str, ...]) -> None:
-    """Raise ValueError for a parameter that an address does not have."""
+    """Raise ValueError for a parameter that is not allowed."""
     for name in parameters:
         if name not in allowed:
-            known = f"there are {', '.join(allowed)}{did_you_mean(name, allowed)}"
-            raise ValueError(f"{quote(name)} is no parameter of this address; {known}")
+            known = f"valid are {', '.join(allowed)}{did_you_mean(name, allowed)}"
+            raise ValueError(f"{quote(name)} is not a parameter of this address; {known}")
 
 
 def every(parameters: Parameters, name: str, parse: Callable[[str], Any]) -> Iterator[Any]:
-    """Yield what each value of a parameter stands for; raise ValueError with a sentence that names it."""
+    """Yield the parsed values of a parameter; raise ValueError with a message that names it."""
     for text in parameters.get(name, ()):
         try:
             yield parse(text)
@@ -27,19 +27,19 @@ def every(parameters: Parameters, name: str, parse: Callable[[str], Any]) -> Ite
 
 
 def one(parameters: Parameters, name: str, parse: Callable[[str], Any]) -> Any:
-    """Return what the only value of a parameter stands for, None where it is not given."""
+    """Return the parsed value of a parameter that is given at most once; None if it is not given."""
     found = list(every(parameters, name, parse))
     if len(found) > 1:
-        raise ValueError(f"{name} may be given once only")
+        raise ValueError(f"{name} may only be given once")
     return found[0] if found else None
 
 
 def one_of(words: Sequence[str]) -> Callable[[str], str]:
-    """Return a parser that takes one of these words."""
+    """Return a parser that accepts one of these words."""
 
     def parse(text: str) -> str:
         if text not in words:
-            raise ValueError(f"{quote(text)} is none of {', '.join(words)}{did_you_mean(text, words)}")
+            raise ValueError(f"{quote(text)} is not one of {', '.join(words)}{did_you_mean(text, words)}")
         return text
 
     return parse

@@ -1,4 +1,4 @@
-"""The plugin: our addresses and home page in Datasette, dates for instants, errors in one sentence."""
+"""The Datasette plugin: our addresses and home page, times shown as dates, errors in one sentence."""
 
 import asyncio
 import json
@@ -30,20 +30,20 @@ from mdata.web.parameters import Parameters
 from mdata.web.queries import QUERIES
 from mdata.web.series_page import series_page
 
-# What Datasette's pages raise over parameters that they do not check.
+# What Datasette's pages raise for parameters that they do not check.
 _NONSENSE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError)
 
 _NOT_CACHED = {"Cache-Control": "no-store", "Vary": "Accept"}
 _PAGE = {"Cache-Control": "no-store", **STRICT}
 
-# So many read candles at once: a far view of millions takes seconds, and others are to find a thread, too.
+# How many requests read candles at once: a wide view of millions takes seconds, and others need a thread too.
 _READERS = 2
 # How long (s) a request for candles waits for its turn.
 _PATIENCE = 20.0
 
 
 class Plugin:
-    """What Datasette asks of us; one object per server, registered under its name."""
+    """The hooks that Datasette calls; one object per server, registered under its name."""
 
     __name__ = "mdata"  # Datasette looks for a module's name
 
@@ -53,7 +53,7 @@ class Plugin:
 
     @hookimpl
     def asgi_wrapper(self) -> Callable[[App], App]:
-        """Put the guard before everything."""
+        """Put the guard in front of everything."""
         return lambda app: Guard(app, self._access, self._log)
 
     @hookimpl
@@ -68,7 +68,7 @@ class Plugin:
 
     @hookimpl
     def render_cell(self, value: Any, column: str, table: str | None) -> Markup | None:
-        """Show an instant as a date; where it already has a column of its own as text, leave it."""
+        """Show a time as a date, unless the table has a text column with it already."""
         if not isinstance(value, int) or table is None or table == "ohlcv" or table not in TABLES:
             return None
         described = TABLES[table].columns.get(column)
@@ -79,7 +79,7 @@ class Plugin:
 
     @hookimpl
     def handle_exception(self, datasette: Datasette, request: Request, exception: Exception) -> Awaitable[Response]:
-        """Answer what went wrong with one sentence; only a bug leaves a traceback, in the log."""
+        """Answer an error with one sentence; only a bug leaves a traceback, in the log."""
         return _refused(datasette, request, *self._explained(request, exception))
 
     async def _answer(self, request: Request) -> Response:
@@ -106,7 +106,7 @@ class Plugin:
             async with asyncio.timeout(_PATIENCE):
                 await self._readers.acquire()
         except TimeoutError:
-            return await _refused(datasette, request, 503, "Too many charts are asked for at once; ask again later.")
+            return await _refused(datasette, request, 503, "Too many charts are being read at once; try again later.")
         try:
             status, body = await asyncio.to_thread(self._candles.answer, _parameters(request))
         finally:
@@ -122,33 +122,33 @@ class Plugin:
         except ValueError as error:
             return await _refused(datasette, request, 400, str(error))
         if shown is None:
-            return await _refused(datasette, request, 404, "Nothing is stored of this series.")
+            return await _refused(datasette, request, 404, "No candles of this series are stored.")
         page = await datasette.render_template("series.html", shown, request=request, view_name="series")
         return Response.html(page, headers=_PAGE)
 
     def _explained(self, request: Request, exception: Exception) -> tuple[int, str]:
-        """Return an HTTP status and a sentence for what was raised while a page was made."""
+        """Return an HTTP status and a sentence for what was raised while a page was created."""
         if isinstance(exception, Base400):
             return exception.status, str(exception.args[0] if exception.args else "Not found")
         if isinstance(exception, DatasetteError):
-            # Its 500 means a column to sort by that is not there, and the like.
+            # Its 500 means, for example, that the column to sort by does not exist.
             return exception.status if exception.status != 500 else 400, str(exception.message)
         if isinstance(exception, MdataError):
             return 503, str(exception)
         if isinstance(exception, QueryInterrupted):
-            return 400, "The query was refused: it takes too long."
+            return 400, "The query was stopped: it takes too long."
         if isinstance(exception, sqlite3.Error | sqlite3.Warning):
-            return 400, f"The query was refused: {exception}"
+            return 400, f"The query was rejected: {exception}"
         if isinstance(exception, MemoryError):
-            return 400, "The query was refused: it wants too much memory."
+            return 400, "The query was stopped: it needs too much memory."
         lines = "".join(traceback.format_exception(exception)).splitlines()
         if isinstance(exception, _NONSENSE) and request.path != "/" and request.path not in PATHS:
             for line in lines:
                 self._log.debug(line)
-            return 400, "This address makes no sense: a parameter in it is not what it should be."
+            return 400, "This address is invalid: one of its parameters has a wrong value."
         for line in lines:
             self._log.warning(line)
-        return 500, "This page could not be made; the log of `mdata serve` says more."
+        return 500, "This page could not be created; see the log of `mdata serve`."
 
 
 def _parameters(request: Request) -> Parameters:

@@ -1,7 +1,7 @@
-"""Queries with a name and a link: what people ask first, and how to ask it fast.
+"""Named queries with links: common questions as fast SQL.
 
-An empty parameter stands for the first series, so that every link shows something. Queries go through `candles`
-and the number of a series: they read a slice of its key, however large the store is.
+An empty parameter selects the first series, so that every link shows something. The queries use `candles` and the
+number of a series, so they read one slice of its key, however large the store is.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from mdata.domain.candle import VALUES
 
 @dataclass(frozen=True, slots=True)
 class SampleQuery:
-    """One query: its title, what it answers, and its SQL."""
+    """One query: its title, the question that it answers, and its SQL."""
 
     title: str
     meaning: str
@@ -64,7 +64,7 @@ WHERE status IN ('open', 'failed') ORDER BY start_time DESC""",
     ),
     "gaps_by_day": SampleQuery(
         "Gaps by day",
-        "How many gaps were found on each UTC day, and what became of them.",
+        "How many gaps were found on each UTC day, and their status now.",
         """SELECT date(detected_at / 1000, 'unixepoch') AS day, count(*) AS found, sum(status = 'open') AS open,
     sum(status = 'repaired') AS repaired, sum(status = 'empty') AS empty, sum(status = 'failed') AS failed,
     sum(intervals) AS intervals
@@ -72,7 +72,7 @@ FROM data_gaps GROUP BY day ORDER BY day DESC""",
     ),
     "ledger": SampleQuery(
         "The ledger",
-        "Which ranges the exchange has answered for: between two of them lies what is unknown.",
+        "Ranges that the exchange has answered for; whatever is between them is unknown.",
         """SELECT symbol, timeframe, kind, strftime('%Y-%m-%d %H:%M', start_time / 1000, 'unixepoch') AS start,
     strftime('%Y-%m-%d %H:%M', end_time / 1000, 'unixepoch') AS "end", candles
 FROM coverage JOIN series ON series.id = series_id ORDER BY symbol, timeframe, start_time DESC""",

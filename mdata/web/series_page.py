@@ -1,4 +1,4 @@
-"""The page of a series: what is known of it, a chart, a calendar, its gaps and its revisions."""
+"""The page of a series: its counts, a chart, a calendar, its gaps and its revisions."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,19 +22,19 @@ from mdata.web.calendar import SIGNS, calendar
 from mdata.web.metadata import DATABASE
 from mdata.web.parameters import Parameters, one, refuse_others
 
-# Rows of each list; the whole of it is a link away.
+# Rows of each list; a link leads to the whole list.
 _LISTED = 50
 
 
 def address(symbol: str, timeframe: str) -> str:
-    """Return where the page of a series is."""
+    """Return the address of the page of a series."""
     return f"/series/{escaped(symbol, safe='')}/{timeframe}"
 
 
 def series_page(
     named: Mapping[str, str], parameters: Parameters, settings: Settings, clock: Clock
 ) -> dict[str, Any] | None:
-    """Return what the page of a series shows, None where nothing is stored of it; raise ValueError for nonsense."""
+    """Return the content of the page of a series, None if it is not stored; raise ValueError for bad parameters."""
     refuse_others(parameters, ("year",))
     year = one(parameters, "year", values.whole(1970, 9999))
     (name, *more), (timeframe, *finer) = values.symbols(named["symbol"]), values.timeframes(named["timeframe"])
@@ -87,7 +87,7 @@ def _told(connection: Connection, series: Series, wanted: Range, year: int | Non
 
 
 def _days_of(whole: Range, wanted: Range) -> Range:
-    """Return the range whose days are shown: what is not wanted any more, but still stored, is not judged."""
+    """Return the range whose days are shown: stored candles that are no longer wanted have no verdict."""
     return wanted if wanted.start < wanted.end else whole
 
 
@@ -121,5 +121,5 @@ def _gap(gap: gaps.GapRow) -> dict[str, Any]:
 
 
 def _minute(instant: int | None) -> str | None:
-    """Return an instant as a person writes it, to the minute."""
+    """Return a time in the usual form, to the minute."""
     return None if instant is None else iso(instant)[:16].replace("T", " ")

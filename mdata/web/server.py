@@ -1,4 +1,4 @@
-"""Datasette and uvicorn, put together around the plugin and run until a signal ends them."""
+"""Datasette and uvicorn with our plugin, run until a signal."""
 
 import contextlib
 import io
@@ -27,11 +27,11 @@ from mdata.web.metadata import DATABASE, metadata
 from mdata.web.plugin import Plugin
 from mdata.web.workers import Workers
 
-# Beside those of the connections: the store in each thread, the pipes to the workers, the log.
+# Open files besides the connections: the store in each thread, the pipes to the workers, the log.
 _OTHER_FILES = 200
 _FOLDER = Path(__file__).parent
 
-# What a single request may cost at most; a facet or a suggestion that takes longer is left out of its page.
+# What a single request may cost at most; a facet that takes longer is left out of its page.
 _LIMITS = {
     "sql_time_limit_ms": 1000,
     "max_returned_rows": 1000,
@@ -44,7 +44,7 @@ _LIMITS = {
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """The socket to answer on, who gets answers, and what to do once answers will come."""
+    """The listening socket, which requests are answered, and what to call once the server is ready."""
 
     listening: socket.socket
     access: Access
@@ -52,12 +52,12 @@ class Site:
 
     @property
     def trusted(self) -> str:
-        """Return whose word about the visitors that it speaks for is taken: of a proxy on this machine."""
+        """Return which proxies may tell the visitor's address: those on this machine."""
         return "*" if self.listening.family == socket.AF_UNIX else "127.0.0.1,::1"
 
 
 def serve(site: Site, settings: Settings, clock: Clock, log: JobLog) -> None:
-    """Serve the store until a signal ends it; requests under way are finished first."""
+    """Serve the store until a signal; requests under way are finished first."""
     VisitorConnection.most = _descriptors(MOST + _OTHER_FILES) - _OTHER_FILES
     # Datasette's own answer to an error prints tracebacks with the values of variables.
     pm.unregister(name="datasette.handle_exception")
@@ -78,17 +78,17 @@ def serve(site: Site, settings: Settings, clock: Clock, log: JobLog) -> None:
         ),
         workers,
     )  # fmt: skip
-    # What visitors send wrongly is told to them; the log is for what goes wrong here.
+    # Visitors get their errors as answers; the log is for errors of this server.
     warnings.simplefilter("ignore")
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
-    # The socket listens already: whoever comes now waits, and is answered.
+    # The socket already listens: a request that comes now waits, and is answered.
     site.ready()
     with contextlib.redirect_stderr(_Lines(log)):
         _run(server, site.listening)
 
 
 def _descriptors(wanted: int) -> int:
-    """Return how many files this process may open, `wanted` at most: each connection is one."""
+    """Return how many files this process may open, at most `wanted`: each connection is one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < most:
@@ -100,27 +100,27 @@ def _descriptors(wanted: int) -> int:
 
 
 class SiteServer(uvicorn.Server):
-    """A server that begins and ends together with its workers."""
+    """A server that starts and stops together with its workers."""
 
     def __init__(self, config: uvicorn.Config, workers: Workers) -> None:
         super().__init__(config)
         self._workers = workers
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start the workers, and begin to answer."""
+        """Start the workers, and start to answer."""
         await self._workers.start()
         await super().startup(sockets)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Finish what is under way, and end the workers."""
+        """Finish the requests under way, and stop the workers."""
         await super().shutdown(sockets)
         await self._workers.end()
 
 
 def _run(server: uvicorn.Server, listening: socket.socket) -> None:
-    """Run until a signal, and raise Stopped for it when the server has ended.
+    """Run until a signal, and raise Stopped for it when the server has stopped.
 
-    uvicorn would send itself the signal once more, and a second one ends the process at once.
+    uvicorn itself would send the signal again, and a second signal ends the process at once.
     """
     caught = []
 
@@ -140,13 +140,13 @@ def _run(server: uvicorn.Server, listening: socket.socket) -> None:
 
 
 class _Lines(io.TextIOBase):
-    """A stream whose lines go to the log, where what a visitor sent is made harmless."""
+    """A stream whose lines go to the log, which makes the text of visitors harmless."""
 
     def __init__(self, log: JobLog) -> None:
         self._log, self._begun = log, ""
 
     def write(self, text: str) -> int:
-        """Take a piece of text; a line that it ends is told."""
+        """Take a piece of text; complete lines are logged."""
         *lines, self._begun = (self._begun + text).split("\n")
         for line in lines:
             self._log.warning(line)

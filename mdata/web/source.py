@@ -1,4 +1,4 @@
-"""A connection that follows its store: another file in its place is opened, and where there is none it is empty."""
+"""A connection that follows its store: a new file at the path is opened, and without a file the database is empty."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,7 @@ Identity = tuple[Path, int, int]
 
 
 class Source:
-    """A read-only connection for one thread, made ready by `prepare`; it makes a private copy only if it may."""
+    """A read-only connection for one thread, set up by `prepare`; `may_copy` allows a private copy of the store."""
 
     def __init__(self, prepare: Callable[[Connection], None], *, may_copy: bool) -> None:
         self._prepare, self._may_copy = prepare, may_copy
@@ -21,7 +21,7 @@ class Source:
         self._connection: Connection | None = None
 
     def connection(self, path: Path) -> Connection:
-        """Return a connection to what is at `path` now: a store, or an empty database where there is none."""
+        """Return a connection to the store that is at `path` now, or to an empty database if there is none."""
         identity = _identity(path)
         if self._connection is None or identity is None or identity != self._identity or not self._is_current():
             self._close()
@@ -34,7 +34,7 @@ class Source:
         return self._connection
 
     def confirm(self) -> None:
-        """Raise NotNowError where the store was read without locks, and somebody wrote meanwhile."""
+        """Raise NotNowError if the store was read without locks, and another process wrote meanwhile."""
         if self._store is not None and self._store.detour is not None:
             self._store.detour.confirm()
 
@@ -48,7 +48,7 @@ class Source:
 
 
 def _identity(path: Path) -> Identity | None:
-    """Return what tells a file from another; None for none, and for an empty one."""
+    """Return what distinguishes a file from another; None for a missing or empty file."""
     try:
         status = path.stat()
     except OSError:

@@ -1,8 +1,8 @@
-"""The process in which SQL from visitors is run, as `mdata.web.workers` starts it.
+"""The process that runs the SQL of visitors; `mdata.web.workers` starts it.
 
-It answers one question after the other, on stdin and stdout: a length, and JSON. A statement that takes too long is
-interrupted. One that does not let itself be interrupted, for it is in the midst of one function, is ended together
-with this process by a timer of the kernel. What wants too much memory or disk meets the limits of the process.
+It answers one query after the other, on stdin and stdout: a length, and JSON. A statement that takes too long is
+interrupted. A statement inside a single function cannot be interrupted; a kernel timer then ends it together with
+this process. The limits of the process stop a query that needs too much memory or disk.
 """
 
 import base64
@@ -23,13 +23,13 @@ from mdata.store.connection import Connection
 from mdata.store.sqlite import sqlite3
 from mdata.web.source import Source
 
-# What a question may use: SQLite's memory, one row, all rows, this process altogether, its files for sorting.
+# What a query may use: SQLite's memory, one row, all rows, the whole process, its temporary files.
 _MOST_MEMORY = 32 * 1024 * 1024
 _MOST_ROW = 256 * 1024
 _MOST_ANSWER = 8 * 1024 * 1024
 _MOST_ADDRESSES = 384 * 1024 * 1024
 _MOST_ON_DISK = 256 * 1024 * 1024
-# After the time in which a statement lets itself be interrupted.
+# Added to the time after which a statement is interrupted.
 _GRACE_SECONDS = 0.25
 _STEPS_BETWEEN_LOOKS = 1000
 
@@ -38,11 +38,11 @@ WorkerReply = dict[str, Any]
 
 
 class TooLongError(Exception):
-    """An answer is larger than answers may be; says what is."""
+    """An answer is too large; the message says in which way."""
 
 
 def main(path: str) -> None:
-    """Answer questions about the store at `path` until stdin ends, which it does with the server."""
+    """Answer queries on the store at `path` until stdin ends, as it does when the server ends."""
     _stand_back()
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     reader, copy = QueryReader(Path(path)), None
@@ -55,12 +55,12 @@ def main(path: str) -> None:
         sys.stdout.buffer.write(answer)
         sys.stdout.buffer.flush()
     if copy is not None:
-        # The server has ended, and may not have had the time for it.
+        # The server has ended, and may not have had the time to delete its copy.
         shutil.rmtree(Path(copy).parent, ignore_errors=True)
 
 
 def _stand_back() -> None:
-    """Let others go first, and end first where memory is short; a unit of systemd may forbid some of it."""
+    """Lower this process's priority, and let it be killed first if memory is short; a systemd unit may forbid it."""
     with suppress(OSError):
         os.nice(5)
     with suppress(OSError):
@@ -71,19 +71,19 @@ def _stand_back() -> None:
 
 
 class QueryReader:
-    """Answers questions about the store at `path`, or about a copy of it."""
+    """Answers queries on the store at `path`, or on a copy of it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._source = Source(_ready, may_copy=False)
 
     def answer(self, question: Question) -> WorkerReply:
-        """Return the rows that answer a question, or what went wrong: the name of an exception, and its text."""
+        """Return the rows of a query, or the error: the name of an exception, and its text."""
         try:
             try:
                 return self._read(question)
             except NotNowError:
-                # It was read without locks, and somebody wrote: perhaps they are done.
+                # It was read without locks while another process wrote, which may be done by now.
                 return self._read(question)
         except MdataError as error:
             return {"error": "MdataError", "text": str(error), "exit": error.exit_code}
@@ -113,7 +113,7 @@ def _ready(connection: Connection) -> None:
 def _asked(connection: Connection, question: Question) -> WorkerReply:
     clock, seconds, most = SystemClock(), question["ms"] / 1000, question["most"]
     until = clock.boottime() + seconds
-    signal.setitimer(signal.ITIMER_REAL, seconds + _GRACE_SECONDS)  # nobody handles its signal: it kills
+    signal.setitimer(signal.ITIMER_REAL, seconds + _GRACE_SECONDS)  # nothing handles its signal: it kills
     connection.set_progress_handler(lambda: clock.boottime() > until, _STEPS_BETWEEN_LOOKS)
     cursor = connection.cursor()
     try:
@@ -129,7 +129,7 @@ def _asked(connection: Connection, question: Question) -> WorkerReply:
 
 
 def _taken(cursor: Any, most: int | None) -> list[tuple[Any, ...]]:
-    """Return at most so many rows; raise TooLongError when one, or all of them, are too long."""
+    """Return at most `most` rows; raise TooLongError if one of them, or all together, are too long."""
     rows: list[tuple[Any, ...]] = []
     taken = 0
     for row in cursor:
@@ -150,13 +150,13 @@ def _lenient(text: bytes) -> str:
 
 
 def packed(told: Mapping[str, Any]) -> bytes:
-    """Return a message as it is sent: its length in four bytes, and JSON, in which bytes are base64."""
+    """Return a message in the form for the pipe: its length in four bytes, and JSON, in which bytes are base64."""
     body = json.dumps(told, default=lambda value: {"base64": base64.b64encode(value).decode()}).encode()
     return len(body).to_bytes(4, "big") + body
 
 
 def unpacked(body: bytes) -> dict[str, Any]:
-    """Return the message that `packed` made, without its length."""
+    """Return the message from its packed form without the length."""
     found: dict[str, Any] = json.loads(body, object_hook=_unwrapped)
     return found
 

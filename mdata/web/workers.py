@@ -1,7 +1,7 @@
-"""Worker processes for the SQL of visitors: started once, and again when one had to be ended.
+"""Worker processes for the SQL of visitors: started once, and replaced when one had to be killed.
 
-Nothing inside a process ends a statement that is in the midst of one function: neither SQLite's progress handler nor
-its interrupt is looked at there. A process can be ended whatever it does.
+Nothing inside a process can end a statement that is inside a single function: SQLite checks neither its progress
+handler nor its interrupt there. A process can be killed whatever it does.
 """
 
 import asyncio
@@ -22,30 +22,30 @@ from mdata.running.context import JobLog
 from mdata.web.worker import packed, unpacked
 
 _HOW_MANY = 4
-# One visitor, asking for one kind of thing, keeps at most so many of them busy.
+# How many of them one visitor can occupy with one kind of request.
 _OF_ONE_LANE = _HOW_MANY - 1
 _MOST_SECONDS_OF_WAITING = 20.0
-# A worker ends itself when its time is over; this is for one that cannot, as it was stopped.
+# A worker ends itself when its time is over; this is for one that cannot, because it is stopped.
 _PATIENCE = 5.0
 _PAUSE_AFTER_A_FAILURE = 1.0
 
-# Has the modules of the server, wherever that found them, and none that lies about where it was started.
+# It uses the server's import path, and no modules from the current folder.
 _PROGRAM = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from mdata.web.worker import main; main(sys.argv[2])"
 )
 
-# Who asks, and whether for SQL of their own.
+# The visitor, and whether they sent their own SQL.
 Lane = tuple[str, bool]
 lane: ContextVar[Lane] = ContextVar("lane", default=("", False))
 
 
 class EndedError(Exception):
-    """A worker was ended in the midst of a question, for it took too long."""
+    """A worker was killed during a query that took too long."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What to ask: SQL and its values, for how long (ms), and for how many rows (None: all)."""
+    """A query: SQL and its values, the time limit (ms), and the maximum number of rows (None: all)."""
 
     sql: str
     values: Mapping[str, Any] | Sequence[Any]
@@ -53,7 +53,7 @@ class Question:
     most: int | None
 
     def told(self, copy: Path | None) -> dict[str, Any]:
-        """Return it as a worker understands it; `copy` is to be read in the place of the store."""
+        """Return the message for a worker; `copy` is read instead of the store."""
         is_named = isinstance(self.values, Mapping)
         values = list(self.values.items()) if isinstance(self.values, Mapping) else list(self.values)
         return {
@@ -63,7 +63,7 @@ class Question:
 
 
 class Workers:
-    """Some processes that answer questions about the store at `path`, each one at a time."""
+    """Some processes that answer queries on the store at `path`, each one at a time."""
 
     def __init__(self, path: Path, log: JobLog) -> None:
         self._path, self._log = path, log
@@ -73,12 +73,12 @@ class Workers:
         self._lanes: weakref.WeakValueDictionary[Lane, asyncio.Semaphore] = weakref.WeakValueDictionary()
 
     async def start(self) -> None:
-        """Start them all; those that ask before they are there wait for them."""
+        """Start them all; a query that comes before they are ready waits for them."""
         for _ in range(_HOW_MANY):
             self._start_one_soon()
 
     async def end(self) -> None:
-        """End them all, whatever they do."""
+        """Kill them all, whatever they do."""
         for task in self._starting:
             task.cancel()
         for worker in self._all:
@@ -88,10 +88,10 @@ class Workers:
     async def ask(self, question: Question, copy: Path | None) -> dict[str, Any]:
         """Return a worker's answer.
 
-        Raise NotNowError where none gets free soon, EndedError where one was ended for this.
+        Raise NotNowError if none becomes free soon, EndedError if a worker was killed during this query.
         """
         mine = lane.get()
-        # Whoever waits or asks holds the semaphore of the lane; the last one lets go of it.
+        # Every query that waits or runs keeps a reference to the semaphore of its lane; the last one drops it.
         turn = self._lanes.setdefault(mine, asyncio.Semaphore(_OF_ONE_LANE))
         try:
             async with asyncio.timeout(_MOST_SECONDS_OF_WAITING):
@@ -99,9 +99,7 @@ class Workers:
                 with _released_unless_taken(turn):
                     worker = await self._next()
         except TimeoutError:
-            raise NotNowError(
-                "too many queries are being answered at the moment; ask again in a few seconds"
-            ) from None
+            raise NotNowError("too many queries are running; try again in a few seconds") from None
         try:
             return await self._answer(worker, question, copy)
         finally:
@@ -116,7 +114,7 @@ class Workers:
                 try:
                     found = await _conversed(worker, packed(question.told(copy)))
                 except (asyncio.IncompleteReadError, ConnectionError):
-                    # It is not to be killed any more: that would take the code of its end away from who waits for it.
+                    # It must not be killed any more: that would overwrite the exit code that is awaited here.
                     raise _ended(await worker.wait()) from None
             is_sound = True
         except TimeoutError:
@@ -129,7 +127,7 @@ class Workers:
         return unpacked(found)
 
     async def _next(self) -> asyncio.subprocess.Process:
-        """Return a worker that is free, and alive."""
+        """Return a free worker that is alive."""
         while (worker := await self._idle.get()).returncode is not None:
             self._replace(worker)
         return worker
@@ -150,11 +148,11 @@ class Workers:
                 worker = await asyncio.create_subprocess_exec(
                     sys.executable, "-P", "-c", _PROGRAM, json.dumps(sys.path), str(self._path),
                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                    # A Ctrl-C is for the server, which finishes what it has begun.
+                    # Ctrl-C is for the server, which finishes its requests.
                     start_new_session=True,
                 )  # fmt: skip
             except OSError as error:
-                self._log.warning(f"a worker for queries could not be started: {error.strerror}; it is tried again")
+                self._log.warning(f"could not start a query process: {error.strerror}; trying again")
                 await asyncio.sleep(_PAUSE_AFTER_A_FAILURE)
             else:
                 self._all.add(worker)
@@ -164,7 +162,7 @@ class Workers:
 
 @contextlib.contextmanager
 def _released_unless_taken(turn: asyncio.Semaphore) -> Iterator[None]:
-    """Give the turn back where the block fails: no worker was got."""
+    """Release the turn if the block fails: there was no worker."""
     try:
         yield
     except BaseException:
@@ -182,10 +180,10 @@ async def _conversed(worker: asyncio.subprocess.Process, question: bytes) -> byt
 
 
 def _ended(code: int) -> Exception:
-    """Return what a worker's end means to who asked: its timer, or the kernel that was short of memory, or a bug."""
+    """Return the error for the caller of a worker that ended: by its timer, for lack of memory, or by a bug."""
     if code in {-signal.SIGALRM, -signal.SIGKILL}:
         return EndedError()
-    return RuntimeError(f"a process for queries ended by itself, with {code}")
+    return RuntimeError(f"a query process ended unexpectedly with {code}")
 
 
 def _kill(worker: asyncio.subprocess.Process) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from conftest import Folder, stored, truth
-from test_kill import assert_sound
+from killing import assert_sound
 
 LOOKS = (["status"], ["status", "--json"], ["status", "--check"], ["export", "--output", "x.csv"], ["gaps"], ["jobs"])
 Record = Callable[[str, object], None]

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 from conftest import Folder
-from test_backup import content
-from test_kill import assert_sound, strace_fault
+from copies import content
+from killing import assert_sound, strace_fault
 
 CALLS = "openat,rename,link,linkat,unlink,fsync,fdatasync,pwrite64,ftruncate,chmod,fchmod,chown"
 

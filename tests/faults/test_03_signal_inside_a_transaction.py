@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 from conftest import DAY, Folder, stored, truth
-from test_kill import assert_sound, has_tables, needs_strace
+from killing import assert_sound, has_tables, needs_strace
 
 pytestmark = needs_strace
 Record = Callable[[str, object], None]

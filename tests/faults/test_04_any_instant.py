@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 from conftest import MDATA, Folder
-from test_kill import assert_sound, has_tables
+from killing import assert_sound, has_tables
 
 Record = Callable[[str, object], None]
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]

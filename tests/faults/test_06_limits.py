@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import DAY, Folder, stored, truth
-from test_kill import assert_sound, has_tables
+from killing import assert_sound, has_tables
 
 from mdata.sandbox.server import Sandbox
 
@@ -100,7 +100,7 @@ def test_no_more_threads_are_told(of_nobody: Folder, record_property: Record) ->
         assert "bug" not in ended.err
         codes.append(ended.exit)
         if arguments[0] != "status":
-            assert "gives this run no more threads (ulimit -u" in ended.err
+            assert "has no more threads (ulimit -u" in ended.err
     assert codes[:2] == [77, 77]
     folder.before = become
     record_property("exit codes", codes)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import MDATA, Folder
 from holding import held, holds, is_stopped
-from test_kill import assert_sound
+from killing import assert_sound
 
 Record = Callable[[str, object], None]
 Wait = Callable[..., None]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 from conftest import Folder
 from holding import WRITERS, Watched, held, holds, is_stopped, with_something_to_do
-from test_kill import assert_sound
+from killing import assert_sound
 
 Record = Callable[[str, object], None]
 
@@ -35,7 +35,7 @@ def test_max_runtime_bounds_the_wait(filled: Folder, command: str, lock: str, re
     assert watched.silence <= 3
     assert watched.seconds <= 6
     assert f"process {holder.pid}, running since 20" in watched.text
-    assert f"stopped: `kill -CONT {holder.pid}` lets it go on" in watched.text
+    assert f"stopped: `kill -CONT {holder.pid}` resumes it" in watched.text
     assert "Traceback" not in watched.text
     assert filled.run(*WRITERS[command]).exit in {0, 3}
     assert_sound(filled)
@@ -87,7 +87,7 @@ def test_a_holder_that_cannot_be_seen(filled: Folder) -> None:
     with held(filled.path / LOCKS["write lock"]):
         told = filled.run("backfill", "--max-runtime", "3s")
     assert told.exit == 75
-    assert "mdata.db.write.lock, held by a process that cannot be seen from here; giving up in" in told.err
+    assert "mdata.db.write.lock, held by a process that is not visible from here; giving up in" in told.err
 
 
 def test_a_run_that_was_stopped_while_it_wrote_is_named(filled: Folder) -> None:
@@ -106,11 +106,11 @@ def test_a_run_that_was_stopped_while_it_wrote_is_named(filled: Folder) -> None:
         told = filled.run("detect-gaps", "--max-runtime", "3s")
         assert told.exit == 75
         assert f"held by `mdata backfill` (process {running.pid}, running since " in told.err
-        assert f"stopped: `kill -CONT {running.pid}` lets it go on" in told.err
+        assert f"stopped: `kill -CONT {running.pid}` resumes it" in told.err
         same = filled.run("backfill", "--wait-lock", "0s")
         assert same.exit == 75
         assert "stopped" in same.err
-        assert f"`kill -CONT {running.pid}` lets it go on" in same.err
+        assert f"`kill -CONT {running.pid}` resumes it" in same.err
     finally:
         os.kill(running.pid, signal.SIGCONT)
     running.communicate(timeout=120)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 from conftest import Folder
 from holding import Watched, held
-from test_kill import assert_sound
-from test_stream import compare, fast
+from killing import assert_sound
+from streams import compare, fast
 
 __all__ = ["fast"]
 

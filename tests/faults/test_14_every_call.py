@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import pytest
 from conftest import DAY, Folder, stored, truth
-from test_kill import assert_sound, bring_back, has_tables, kept_of, needs_strace, prepared
+from killing import assert_sound, bring_back, has_tables, kept_of, needs_strace, prepared
 
 from mdata.running.commands import JOBS
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from conftest import UNPRIVILEGED, Folder
-from test_kill import needs_strace
-from test_serve import Served
+from killing import needs_strace
+from serving import Served
 
 from mdata.store.sqlite import sqlite3
 

@@ -7,15 +7,11 @@ from collections.abc import Callable
 
 import pytest
 from conftest import Folder
-from holding import WRITERS, Watched, exclusive, holds, with_something_to_do
-from test_kill import assert_sound
+from filled_store import filled as filled  # a fixture  # noqa: PLC0414
+from holding import WRITERS, Watched, exclusive, holds
+from killing import assert_sound
 
 Record = Callable[[str, object], None]
-
-
-@pytest.fixture
-def filled(folder: Folder) -> Folder:
-    return with_something_to_do(folder)
 
 
 @pytest.mark.parametrize("command", WRITERS)

@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import pytest
 from conftest import Folder
+from filled_store import filled
 from holding import WRITERS, Watched, exclusive
-from test_16_foreign_lock import filled
-from test_kill import assert_sound
+from killing import assert_sound
 
 __all__ = ["filled"]
 Record = Callable[[str, object], None]

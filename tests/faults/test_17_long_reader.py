@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 from conftest import Folder
-from test_kill import assert_sound
+from killing import assert_sound
 
 from mdata.store.sqlite import sqlite3
 

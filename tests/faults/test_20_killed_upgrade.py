@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 from conftest import Folder
-from test_kill import killed_at, needs_strace
-from test_upgrade import DATA, STORES, shape
+from killing import killed_at, needs_strace
+from old_stores import DATA, STORES, shape
 
 from mdata.store.schema import SCHEMA_VERSION
 from mdata.store.sqlite import sqlite3

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from conftest import Ended, Folder
-from test_kill import assert_sound, strace_fault
+from killing import assert_sound, strace_fault
 
 from mdata.store.sqlite import sqlite3
 
@@ -132,7 +132,7 @@ def test_what_is_no_path_here_makes_no_file(folder: Folder, path: str) -> None:
     before = sorted(folder.path.iterdir())
     run = folder.run("backfill", DATABASE_PATH=path)
     assert run.exit == 78
-    assert "DATABASE_PATH is wrong" in run.err
+    assert "DATABASE_PATH is invalid" in run.err
     assert sorted(folder.path.iterdir()) == before
 
 

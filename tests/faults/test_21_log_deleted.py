@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Folder, stored, truth
-from test_kill import assert_sound
+from killing import assert_sound
 
 Wait = Callable[..., None]
 Record = Callable[[str, object], None]

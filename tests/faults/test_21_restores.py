@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Folder
-from test_kill import assert_sound
+from killing import assert_sound
 
 from mdata.store.sqlite import sqlite3
 

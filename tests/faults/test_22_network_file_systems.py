@@ -50,7 +50,7 @@ def test_a_store_on_a_network_file_system_is_refused(folder: Folder, kind: str) 
         ended = folder.run(*arguments)
         assert ended.exit == 78, (arguments, ended.err)
         assert f"{folder.database} is on a network file system ({kind})" in ended.err
-        assert "set DATABASE_PATH to a path on a disk of this machine" in ended.err
+        assert "set DATABASE_PATH to a path on a local disk" in ended.err
     assert sorted(path.name for path in folder.path.iterdir() if not path.name.endswith(".lock")) == before
     assert folder.sandbox.requests == []
 
@@ -62,7 +62,7 @@ def test_so_is_a_place_for_a_backup(folder: Folder) -> None:
     folder.before = says(folder, "nfs", folder.path)
     ended = folder.run("restore", "copy.db", "--yes")
     assert ended.exit == 78
-    assert "set DATABASE_PATH to a path on a disk of this machine" in ended.err
+    assert "set DATABASE_PATH to a path on a local disk" in ended.err
     assert folder.database.read_bytes() == before
     assert not list(folder.path.glob("*.before-*"))
     examined = folder.run("doctor", "--json")
@@ -77,7 +77,7 @@ def test_so_is_a_rate_budget(folder: Folder, tmp_path: Path) -> None:
     folder.before = says(folder, "nfs", share)
     ended = folder.run("backfill", RATE_LIMIT_STATE_PATH="/dev/shm/mdata-test/rate-limit.json")
     assert ended.exit == 78
-    assert "set RATE_LIMIT_STATE_PATH to a path on a disk of this machine" in ended.err
+    assert "set RATE_LIMIT_STATE_PATH to a path on a local disk" in ended.err
     assert not Path("/dev/shm/mdata-test").exists()
 
 

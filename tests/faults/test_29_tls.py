@@ -192,4 +192,4 @@ def test_the_monitor_is_believed_by_the_same_authority(
         ended = folder.run("status", "--check", PING_URL=f"{url}/ping")
     assert connections[0].startswith(b"GET /v2/ping/3")
     assert connections[1] == b""
-    assert "the monitor at PING_URL was not told" in ended.err
+    assert "could not ping the monitor at PING_URL" in ended.err

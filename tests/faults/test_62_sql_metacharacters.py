@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from conftest import Folder
-from test_hostile import Hostile, hostile
-from test_kill import assert_sound
+from hostile_texts import Hostile, hostile
+from killing import assert_sound
 
 __all__ = ["hostile"]
 

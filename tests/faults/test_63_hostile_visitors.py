@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import pytest
 from conftest import UNPRIVILEGED, Folder
-from test_serve import Served
+from serving import Served
 
 Wait = Callable[..., None]
 
@@ -292,7 +292,7 @@ def test_only_who_sends_the_token_is_answered(small: Folder) -> None:
         ):
             assert server.ask("/status", Authorization=wrong).status == 401, wrong
         _, err = server.end()
-    assert "to whoever has the token" in err
+    assert "to everyone who has the token" in err
     assert TOKEN not in err
 
 
@@ -363,10 +363,10 @@ def test_a_socket_file_answers_to_its_user_alone(over_socket: tuple[Served, Path
         assert stranger.stdout == ""
     second = small.run("serve", "--socket", str(path))
     assert second.exit == 75
-    assert "somebody listens on" in second.err
+    assert "another process listens on" in second.err
     code, err = server.end()
     assert (code, path.exists()) == (143, False)
-    assert f"to whoever may open {path}" in err
+    assert f"to everyone who may open {path}" in err
 
 
 def test_what_a_killed_server_left_is_replaced_and_nothing_else(

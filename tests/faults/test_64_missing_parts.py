@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Folder, stored
-from test_kill import assert_sound
+from killing import assert_sound
 
 GONE = "raise ModuleNotFoundError(\"No module named '{name}'\", name='{name}')\n"
 
@@ -66,7 +66,7 @@ def test_an_installation_that_is_not_whole_is_a_sentence(folder: Folder, name: s
         assert name == "certifi", "what is not needed where the machine has authorities of its own"
         return
     assert ended.exit == 78, ended.err
-    assert f"No module named '{name}'; install it again" in ended.err
+    assert f"No module named '{name}'; reinstall it" in ended.err
     assert "Traceback" not in ended.err
     # Whole again, the same store goes on.
     assert folder.run("backfill", BACKFILL_DAYS="1").exit == 0

@@ -23,7 +23,9 @@ def backfill(
     since: Annotated[
         str | None,
         typer.Option(
-            metavar="INSTANT", help="Want candles from here on: 2024, 2024-03, ISO 8601, -7d, ms.", show_default=False
+            metavar="INSTANT",
+            help="Fetch back to this instant: 2024, 2024-03, ISO 8601, -7d, or ms.",
+            show_default=False,
         ),
     ] = None,
     max_runtime: common.MaxRuntime = None,
@@ -32,10 +34,10 @@ def backfill(
     quiet: common.Quiet = False,
     verbose: common.Verbose = False,
 ) -> None:
-    """Fetch what is missing, newest first, back to where wanted.
+    """Fetch missing candles, newest first, to the configured start.
 
-    Every series is first brought up to date and then extended backwards, to BACKFILL_DAYS ago or to --since. Every
-    page is committed as it comes: whatever ends a run, the next one carries on from there.
+    Every series is first brought up to date, then extended backwards to BACKFILL_DAYS ago or to --since. Every page
+    is committed as it arrives, so the next run continues where this one stopped, whatever the reason.
     """
     given = Options(env_file, common.both(symbols, symbol), timeframe, json, quiet, verbose)
     if dry_run:

@@ -13,17 +13,18 @@ if TYPE_CHECKING:
 
 
 def backup(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The copy to be made.", show_default=False)],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.", show_default=False)],
     env_file: common.EnvFile = None,
     json: common.Json = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace FILE, an older backup.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it is an older backup.")] = False,
     quiet: common.Quiet = False,
     verbose: common.Verbose = False,
 ) -> None:
-    """Copy the store into one file, while everything goes on.
+    """Copy the store into one file without stopping anything.
 
-    The copy is of one instant. It is on the disk, was read again, and agrees with the ledger when this ends with 0;
-    with 3 it is a faithful copy of a store that does not: run `mdata verify`. `mdata restore` puts it back.
+    The copy shows the store at one moment. Exit code 0 means that the copy is on the disk, was read back and agrees
+    with its ledger; 3 means that it is an exact copy, but the store itself does not agree with its ledger: run `mdata
+    verify`. `mdata restore` restores it.
     """
     conduct(
         "backup", Options(env_file, json=json, quiet=quiet, verbose=verbose), lambda one: _backup(one, file, force)
@@ -56,16 +57,18 @@ def _backup(kit: Kit, file: Path, force: bool) -> Answer:
 
 
 def doubts(found: "Copied") -> str | None:
-    """Return what is to be said where a copy does not hold what its ledger says."""
+    """Return a message if a copy does not contain what its ledger says."""
     from mdata.domain.next_attempt import AT_ONCE
 
     if not found.doubts:
         return None
-    return f"{found.doubts} covered ranges do not hold what was recorded: run `mdata verify`; {AT_ONCE}"
+    return (
+        f"{found.doubts} covered ranges do not contain the recorded number of candles: run `mdata verify`; {AT_ONCE}"
+    )
 
 
 def show(found: "Copied") -> None:
-    """Say what is in a copy."""
+    """Print what a copy contains."""
     from mdata import render
 
     render.line(

@@ -13,7 +13,7 @@ from mdata.exit_codes import OK, WORK_REMAINS
 if TYPE_CHECKING:
     from mdata.jobs.chart import Chart, ChartWish
 
-# Lines of the terminal that are not for prices: title, volume, ledger, times, legend, the next prompt.
+# Terminal lines besides prices: title, volume, ledger, times, legend, the next prompt.
 _OTHER_LINES = 9
 _LEAST_ROWS, _MOST_ROWS = 6, 24
 
@@ -25,25 +25,25 @@ def chart(
     timeframe: Annotated[
         str | None,
         typer.Option(
-            "--timeframe", "-t", metavar="TIMEFRAME", help="In candles of this length, added up if need be.",
+            "--timeframe", "-t", metavar="TIMEFRAME", help="In candles of this timeframe, aggregated if not stored.",
             show_default=False, autocompletion=complete_timeframe,
         ),
     ] = None,
     since: Annotated[
         str | None,
-        typer.Option(metavar="INSTANT", help="From here on (2024-03, -2d), and not what fits.", show_default=False),
+        typer.Option(metavar="INSTANT", help="Start here (2024-03, -2d); default: what fits.", show_default=False),
     ] = None,
     until: Annotated[
-        str | None, typer.Option(metavar="INSTANT", help="Until here, and not to the end.", show_default=False)
+        str | None, typer.Option(metavar="INSTANT", help="End here; default: the newest candle.", show_default=False)
     ] = None,
     json: common.Json = False,
     quiet: common.Quiet = False,
     verbose: common.Verbose = False,
 ) -> None:  # fmt: skip
-    """Draw candles, and what is known, in the terminal.
+    """Draw candles, and what is known of them, in the terminal.
 
-    A column is an interval, with its volume and the ledger's word below it; with --since alone it is of a length at
-    which all of that fits.
+    Each column is one interval, with its volume and the verdict of the ledger below. With --since alone, the interval
+    is chosen so that the whole range fits.
     """
     given = Options(env_file, common.both(symbols, symbol), None, json, quiet, verbose)
     conduct("chart", given, lambda kit: _chart(kit, timeframe, since, until))
@@ -78,20 +78,20 @@ def _wish(kit: Kit, timeframe: str | None, since: str | None, until: str | None)
 
     start, end = instant(since, "--since", kit.clock), instant(until, "--until", kit.clock)
     if start is not None and start >= (kit.clock.now() if end is None else end):
-        raise typer.BadParameter("--since has to be earlier than --until")
+        raise typer.BadParameter("--since must be earlier than --until")
     try:
         grids = values.timeframes(timeframe) if timeframe else (None,)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--timeframe") from error
     if len(grids) > 1:
-        raise typer.BadParameter("a chart has one", param_hint="--timeframe")
+        raise typer.BadParameter("a chart has only one timeframe", param_hint="--timeframe")
     return ChartWish(start, end, grids[0], max(10, get_terminal_size().columns - AXIS))
 
 
 def _nothing(kit: Kit, symbols: list[str], timeframe: str | None, answer: Answer | None = None) -> Answer:
-    """Return the answer for pairs of which there is nothing to draw."""
-    what = f"{', '.join(symbols)}{f' that adds up to {timeframe}' if timeframe else ''}"
-    reason = f"nothing is stored of {what}: run `mdata backfill`"
+    """Return the answer for pairs without anything to draw."""
+    what = f"{', '.join(symbols)}{f' for {timeframe}' if timeframe else ''}"
+    reason = f"no candles of {what} are stored: run `mdata backfill`"
     kit.log.error(reason)
     return Answer(
         WORK_REMAINS, reason, answer.data if answer else {"charts": []}, answer.show if answer else lambda: None

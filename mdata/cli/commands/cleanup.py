@@ -22,7 +22,10 @@ def cleanup(
     symbols: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[SYMBOL]...", help="With --all: these pairs.", show_default=False, autocompletion=complete_symbol
+            metavar="[SYMBOL]...",
+            help="Pairs to delete with --all.",
+            show_default=False,
+            autocompletion=complete_symbol,
         ),
     ] = None,
     env_file: common.EnvFile = None,
@@ -34,7 +37,7 @@ def cleanup(
             "--symbol",
             "-s",
             metavar="SYMBOL",
-            help="With --all: this pair; repeatable.",
+            help="Pair to delete with --all; repeatable.",
             show_default=False,
             autocompletion=complete_symbol,
         ),
@@ -45,29 +48,31 @@ def cleanup(
             "--timeframe",
             "-t",
             metavar="TIMEFRAME",
-            help="With --all: this timeframe of it only; repeatable.",
+            help="With --all, delete only this timeframe of it; repeatable.",
             show_default=False,
             autocompletion=complete_timeframe,
         ),
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Forget all that is stored of --symbol.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Delete everything that is stored of --symbol.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     max_runtime: common.MaxRuntime = None,
     wait_lock: common.WaitLock = "30s",
     quiet: common.Quiet = False,
     verbose: common.Verbose = False,
 ) -> None:
-    """Delete what is past its retention, and give space back.
+    """Delete data past its retention, and return the disk space.
 
-    Candles past RETENTION_DAYS are deleted, and never called missing or fetched again; jobs, closed gaps and
-    revisions past JOBS_RETENTION_DAYS. With --symbol and --all: forget a series altogether.
+    Deletes candles past RETENTION_DAYS, which are then neither reported as missing nor fetched again, and jobs,
+    closed gaps and revisions past JOBS_RETENTION_DAYS. With --symbol and --all, deletes a whole series.
     """
     given = Options(env_file, None, None, json, quiet, verbose)
     symbol = common.both(symbols, symbol)
     if everything != bool(symbol) or (timeframe and not symbol):
-        raise typer.BadParameter("--all forgets the series of --symbol (and --timeframe): give both, or neither")
+        raise typer.BadParameter(
+            "--all deletes the series of --symbol (and --timeframe): give both --all and --symbol, or neither"
+        )
     if symbol and max_runtime is not None:
-        raise typer.BadParameter("--all is done in one go: leave --max-runtime out")
+        raise typer.BadParameter("--all runs in one step: leave --max-runtime out")
     if symbol:
         from mdata.cli.forget import forget
 
@@ -88,20 +93,21 @@ def _clean_up(given: Options, max_runtime: str | None, wait_lock: str, *, is_sur
 
 
 def _look(kit: Kit) -> None:
-    """Ask about a retention that stands in the .env of a folder which one merely happens to be in, --yes or not."""
+    """Ask for confirmation, even with --yes, if a .env that was only found in the current folder sets a retention."""
     if not kit.loaded.strange_retention:
         return
     if not sys.stdin.isatty():
         raise ConfigurationError(f"nothing was deleted: {_strange(kit)}")
     kit.log.warning(_strange(kit))
-    be_sure(f"Delete by it from {kit.loaded.settings.database_path}?", "cleanup", "deleted")
+    be_sure(f"Delete candles from {kit.loaded.settings.database_path} by this retention?", "cleanup", "deleted")
 
 
 def _strange(kit: Kit) -> str:
     names, env_file = kit.loaded.strange_retention, kit.loaded.env_file
     return (
-        f"{' and '.join(names)} stand{'' if names[1:] else 's'} in {env_file}, which was merely found in this folder "
-        f"and names no DATABASE_PATH; if that is meant, give `--env-file {env_file}`, else run this in another folder"
+        f"{' and '.join(names)} {'are' if names[1:] else 'is'} set in {env_file}, which was only found because it is "
+        f"in this folder, and which does not set DATABASE_PATH; if you mean it, add `--env-file {env_file}`, "
+        "otherwise run this in another folder"
     )
 
 
@@ -112,7 +118,7 @@ def _work(context: "Context", *, is_sure: bool) -> "tuple[JobResult, More]":
 
     if not is_sure:
         found = plan(context.settings, context.store, context.clock.now())
-        question = f"Delete {found.candles} candles past RETENTION_DAYS, and what is old of jobs, gaps and revisions?"
+        question = f"Delete {found.candles} candles past RETENTION_DAYS, and old jobs, gaps and revisions?"
         be_sure(question, "cleanup", "deleted")
     result, removed = work(context)
     return result, tell(removed)
@@ -138,6 +144,6 @@ def _show(found: "Removed") -> None:
     from mdata import render
 
     render.line(
-        f"{found.candles} candles (about {found.bytes / 1e6:.1f} MB), {found.jobs} jobs, {found.gaps} closed gaps, "
-        f"{found.revisions} revisions are due"
+        f"{found.candles} candles (about {found.bytes / 1e6:.1f} MB), {found.jobs} jobs, {found.gaps} closed gaps "
+        f"and {found.revisions} revisions would be deleted"
     )

@@ -14,7 +14,7 @@ def config(
     timeframe: common.Timeframes = None,
     json: common.Json = False,
 ) -> None:
-    """Show every setting, its value, and where that comes from."""
+    """Show every setting with its value and where it comes from."""
     conduct("config", Options(env_file, common.both(symbols, symbol), timeframe, json), _config)
 
 

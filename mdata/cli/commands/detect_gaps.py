@@ -15,10 +15,10 @@ def detect_gaps(
     quiet: common.Quiet = False,
     verbose: common.Verbose = False,
 ) -> None:
-    """Find what is missing inside what was fetched.
+    """Find what is missing inside the fetched range.
 
-    That is: intervals that nobody has answered for, and candles that were deleted since. Asks the exchange nothing;
-    `mdata gaps` lists what was found, `mdata repair` brings it back.
+    Finds intervals without an answer, and candles that were deleted after they were stored. Sends no requests. `mdata
+    gaps` lists what was found, and `mdata repair` fetches it again.
     """
     from mdata.cli.job_run import limits_of, run_job
     from mdata.jobs.detect_gaps import detect_gaps as work

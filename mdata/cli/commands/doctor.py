@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 def doctor(
     env_file: common.EnvFile = None,
     json: common.Json = False,
-    deep: Annotated[bool, typer.Option("--deep", help="Read all that is stored, too.")] = False,
-    fix: Annotated[bool, typer.Option("--fix", help="First put right what can be put right safely.")] = False,
+    deep: Annotated[bool, typer.Option("--deep", help="Also read the whole store.")] = False,
+    fix: Annotated[bool, typer.Option("--fix", help="First repair what can be repaired safely.")] = False,
     quiet: common.Quiet = False,
     verbose: common.Verbose = False,
 ) -> None:
-    """Say what is wrong with the store and around it.
+    """Check the store and its environment, and say what is wrong.
 
-    And what to do: about the engine, the file and its log, locks and who holds them, room, clocks, timers, the rate
-    budget, settings. Ends with 3 when something is a problem; a note is none. Asks the exchange once, for its time.
-    --fix puts back triggers, the journal mode and the identity of the store.
+    Checks SQLite, the file and its log, locks and who holds them, disk space, clocks, timers, the rate budget and the
+    settings, and says what to do. Ends with 3 if there is a problem; a note is not a problem. Sends one request to
+    the exchange, to compare clocks. --fix restores triggers, the journal mode and the identity of the store.
     """
     given = Options(env_file, json=json, quiet=quiet, verbose=verbose)
     conduct("doctor", given, lambda kit: _doctor(kit, is_deep=deep, fixes=fix))
@@ -58,7 +58,7 @@ def _doctor(kit: Kit, *, is_deep: bool, fixes: bool) -> Answer:
         for one in opened:
             one.close()
     problems = [finding.id for finding in found if finding.state == PROBLEM]
-    reason = f"problems: {', '.join(dict.fromkeys(problems))}; {AT_ONCE}" if problems else None
+    reason = f"problems: {', '.join(dict.fromkeys(problems))}: fix them; {AT_ONCE}" if problems else None
     data = {"findings": [finding._asdict() for finding in found], "fixed": fixed}
     return Answer(WORK_REMAINS if problems else OK, reason, data, lambda: _show(found))
 

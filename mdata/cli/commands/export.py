@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from mdata.domain.timeframe import Timeframe
     from mdata.jobs.export import Exported, Selection
 
-_ADVICE = "`mdata backfill` (with --since for what is older), `mdata detect-gaps` and `mdata repair` bring them"
+_ADVICE = "to fetch them, run `mdata backfill` (with --since for older ones), `mdata detect-gaps` and `mdata repair`"
 
 
 class _Wish(NamedTuple):
-    """What the options of a call said."""
+    """The parsed options of one call."""
 
     since: str | None
     until: str | None
@@ -38,52 +38,53 @@ def export(
     json: common.Json = False,
     since: Annotated[
         str | None,
-        typer.Option(metavar="INSTANT", help="From here on, and not all that is wanted.", show_default=False),
+        typer.Option(metavar="INSTANT", help="Start here instead of at the configured start.", show_default=False),
     ] = None,
     until: Annotated[
         str | None,
-        typer.Option(metavar="INSTANT", help="Until here, and not to the newest candle.", show_default=False),
+        typer.Option(metavar="INSTANT", help="End here instead of at the newest candle.", show_default=False),
     ] = None,
     output: Annotated[
         str | None,
         typer.Option(
-            "--output", "-o", metavar="FILE|FOLDER/", help="Write this file, or one for each series into a folder.",
+            "--output", "-o", metavar="FILE|FOLDER/", help="Write this file, or a file per series into this folder.",
             show_default=False,
         ),
     ] = None,
     format_: Annotated[
         str | None,
         typer.Option(
-            "--format", "-f", help=f"One of {', '.join(FORMATS)}, if the file's name tells none.",
+            "--format", "-f", help=f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}; default: as the file name says.",
             show_default=False, **one_of(FORMATS, "FORMAT"),
         ),
     ] = None,
     resample: Annotated[
         str | None,
-        typer.Option(metavar="TIMEFRAME", help="Coarser candles, made of these: 10m, 4h, 1D, 1W, 1M.",
+        typer.Option(metavar="TIMEFRAME", help="Aggregate to coarser candles: 10m, 4h, 1D, 1W, 1M.",
                      show_default=False),
     ] = None,
     fill: Annotated[
-        bool, typer.Option("--fill", help="Flat candles where it is proven that nobody traded.")
+        bool, typer.Option("--fill", help="Add flat candles where it is proven that nobody traded.")
     ] = False,
     quiet: common.Quiet = False,
     verbose: common.Verbose = False,
 ) -> None:  # fmt: skip
-    """Write candles, and say whether they are all there are.
+    """Export candles, and say whether they are complete.
 
-    Ends with 3 when an interval of the range is unknown. A row for every candle, oldest first, with the columns of
-    the view `ohlcv`; an interval without trades has none, unless --fill makes one.
+    Ends with 3 if an interval of the range is unknown. Writes one row per candle, oldest first, with the columns of
+    the view `ohlcv`. An interval without trades has no row, unless --fill adds one.
 
-    The name of the file tells the format: .csv, .jsonl (and .gz or .zst behind these), .parquet, .feather; without
-    one, CSV goes to stdout. A file is written whole or not at all. freqtrade takes a folder, its datadir.
+    The file name selects the format: .csv, .jsonl (optionally followed by .gz or .zst), .parquet, .feather. Without
+    --output, CSV goes to stdout. A file is written completely or not at all. For freqtrade, give its data folder
+    (datadir).
     """
     if output == "-":
         output = None
     if json and output is None:
-        raise typer.BadParameter("--json describes what --output holds: give both")
+        raise typer.BadParameter("--json describes the file that --output writes: give both")
     given = Options(env_file, common.both(symbols, symbol), timeframe, json, quiet, verbose)
     file = None if output is None else Path(output)
-    # A path forgets the slash at its end; the shell's completion writes one behind a folder that is there.
+    # `Path` drops a trailing slash; the shell's completion adds one to existing folders.
     is_folder = file is not None and (str(output).endswith("/") or _is_dir(file))
     wish = _Wish(since, until, file, is_folder, format_, resample, fill)
     conduct("export", given, lambda kit: _export(kit, wish))
@@ -109,7 +110,7 @@ def _asked(kit: Kit, wish: _Wish) -> "Selection":
 
     start, end = instant(wish.since, "--since", kit.clock), instant(wish.until, "--until", kit.clock)
     if start is not None and end is not None and start >= end:
-        raise typer.BadParameter("--since has to be earlier than --until")
+        raise typer.BadParameter("--since must be earlier than --until")
     coarse = None if wish.resample is None else _coarse(wish.resample, kit.loaded.settings.timeframes)
     return Selection(start, end, kit.clock.now(), coarse, wish.fill)
 
@@ -119,7 +120,7 @@ def _coarse(text: str, sources: "tuple[Timeframe, ...]") -> "Timeframe":
 
     if len(sources) > 1:
         names = ", ".join(one.name for one in sources)
-        raise typer.BadParameter(f"which of {names} is to be resampled? Say so with --timeframe")
+        raise typer.BadParameter(f"which of {names} should be resampled? Choose one with --timeframe")
     try:
         return parse_coarser(text, sources[0])
     except ValueError as error:
@@ -138,7 +139,7 @@ def _verdict(kit: Kit, found: "list[Exported]") -> tuple[int, str | None]:
     for one in found:
         name = f"{one.exchange}:{one.symbol} {one.timeframe}"
         if one.start is None:
-            missing.append(f"nothing is stored of {name}")
+            missing.append(f"no candles of {name} are stored")
         elif not one.is_complete:
             count, word = (one.unknown, "unknown") if one.unknown else (one.unobtainable, "unobtainable")
             verb = "is" if count == 1 else "are"
@@ -156,6 +157,6 @@ def _complete(name: str, one: "Exported") -> str:
     from mdata.domain.times import iso
 
     if one.start is None or one.end is None or one.start == one.end:
-        return f"no interval of {name} that has closed lies in this range"
+        return f"this range contains no closed interval of {name}"
     counts = f"intervals={one.intervals} candles={one.candles} provisional={one.provisional}"
     return f"{name} is complete from {iso(one.start)} to {iso(one.end)}: {counts}"

@@ -19,20 +19,22 @@ def gaps(
     timeframe: common.Timeframes = None,
     json: common.Json = False,
     status: Annotated[
-        str | None, typer.Option(help="Only gaps of this status.", show_default=False, **one_of(STATUSES))
+        str | None, typer.Option(help="Show only gaps with this status.", show_default=False, **one_of(STATUSES))
     ] = None,
     since: Annotated[
-        str | None, typer.Option(metavar="INSTANT", help="Only gaps that end after this instant.", show_default=False)
+        str | None,
+        typer.Option(metavar="INSTANT", help="Show only gaps that end after this instant.", show_default=False),
     ] = None,
     limit: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, max=common.MOST, help="At most so many, the newest.", show_default=False),
+        typer.Option(metavar="N", min=1, max=common.MOST, help="Show the newest N.", show_default=False),
     ] = None,
     revisions: Annotated[
-        bool, typer.Option("--revisions", help="List final candles that came back different instead.")
+        bool,
+        typer.Option("--revisions", help="Instead, list final candles that the exchange changed or withdrew later."),
     ] = False,
 ) -> None:
-    """List the gaps: found, repaired, proven empty, given up."""
+    """List gaps: open, repaired, proven empty, given up."""
     given = Options(env_file, common.both(symbols, symbol), timeframe, json)
     conduct("gaps", given, _revisions if revisions else lambda kit: _gaps(kit, given, status, since, limit))
 
@@ -54,7 +56,7 @@ def _gaps(kit: Kit, given: Options, status: str | None, since: str | None, limit
 
 
 def _tell_what_is_stored(kit: Kit, symbols: list[str]) -> None:
-    """Say which of the symbols asked about are not stored at all: they have no gaps either."""
+    """Say which of the requested symbols are not stored at all, and therefore have no gaps."""
     from mdata.domain.suggest import did_you_mean
     from mdata.jobs.cleanup import stored_symbols
 
@@ -64,7 +66,7 @@ def _tell_what_is_stored(kit: Kit, symbols: list[str]) -> None:
             known = stored_symbols(store)
         for symbol in symbols:
             if symbol not in known:
-                kit.log.warning(f"nothing of {symbol} is stored{did_you_mean(symbol, known)}")
+                kit.log.warning(f"no candles of {symbol} are stored{did_you_mean(symbol, known)}")
 
 
 def _show(rows: list[dict[str, Any]]) -> None:

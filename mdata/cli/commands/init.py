@@ -10,12 +10,12 @@ from mdata.cli.entry import Answer, Options, perform
 
 
 def init(
-    here: Annotated[bool, typer.Option("--here", help="Write ./.env instead.")] = False,
+    here: Annotated[bool, typer.Option("--here", help="Write ./.env in the current folder instead.")] = False,
     json: common.Json = False,
 ) -> None:
-    """Write a commented file of all settings, to be edited.
+    """Write a commented settings file for you to edit.
 
-    In ~/.config/mdata, or with --here in the current folder; an existing one is left alone.
+    The file goes to ~/.config/mdata, or with --here into the current folder. An existing file is not changed.
     """
     perform("init", Options(json=json), lambda _: _init(here=here))
 
@@ -24,4 +24,6 @@ def _init(*, here: bool) -> Answer:
     path = config.write_env_file(here=here)
     from mdata import render
 
-    return Answer(data={"path": str(path)}, show=lambda: render.line(f"wrote {path}; edit it, then `mdata backfill`"))
+    return Answer(
+        data={"path": str(path)}, show=lambda: render.line(f"wrote {path}; edit it, then run `mdata backfill`")
+    )

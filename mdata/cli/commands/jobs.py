@@ -15,18 +15,18 @@ def jobs(
     env_file: common.EnvFile = None,
     json: common.Json = False,
     command: Annotated[
-        str | None, typer.Option(help="Only runs of this command.", show_default=False, **one_of(JOBS, "COMMAND"))
+        str | None,
+        typer.Option(help="Show only runs of this command.", show_default=False, **one_of(JOBS, "COMMAND")),
     ] = None,
     outcome: Annotated[
         str | None,
-        typer.Option(help="Only runs that ended so.", show_default=False, **one_of(RUN_OUTCOMES, "OUTCOME")),
+        typer.Option(help="Show only runs with this outcome.", show_default=False, **one_of(RUN_OUTCOMES, "OUTCOME")),
     ] = None,
     since: Annotated[
-        str | None, typer.Option(metavar="INSTANT", help="Only runs that began after this.", show_default=False)
+        str | None,
+        typer.Option(metavar="INSTANT", help="Show only runs that started after this instant.", show_default=False),
     ] = None,
-    limit: Annotated[
-        int, typer.Option(metavar="N", min=1, max=common.MOST, help="At most so many, the newest.")
-    ] = 50,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, max=common.MOST, help="Show the newest N.")] = 50,
 ) -> None:
     """List the runs of all jobs, newest first."""
     conduct("jobs", Options(env_file, json=json), lambda kit: _jobs(kit, command, outcome, since, limit))
@@ -38,7 +38,7 @@ def _jobs(kit: Kit, command: str | None, outcome: str | None, since: str | None,
     start = instant(since, "--since", kit.clock)
     rows = lookups.find_jobs(kit.loaded.settings, command, start, limit, outcome, kit.log.info)
     if rows is None:
-        kit.log.warning("nothing has run yet: run `mdata backfill`")
+        kit.log.warning("no job has run yet: run `mdata backfill`")
         return Answer(data={"jobs": []})
     return Answer(data={"jobs": rows}, show=lambda: _show_jobs(rows))
 

@@ -17,7 +17,7 @@ def logs(
     command: Annotated[
         str | None,
         typer.Argument(
-            help=f"One of {', '.join(JOBS)}; by default the one that ran last.",
+            help=f"One of {', '.join(JOBS)}; by default the most recent one.",
             show_default=False,
             **one_of(JOBS, "[COMMAND]"),
         ),
@@ -25,7 +25,7 @@ def logs(
     env_file: common.EnvFile = None,
     json: common.Json = False,
 ) -> None:
-    """Open the journal of a job's last run."""
+    """Show the log of a job's last run."""
     conduct("logs", Options(env_file, json=json), lambda kit: _logs(kit, command, is_json=json))
 
 
@@ -36,12 +36,15 @@ def _logs(kit: Kit, command: str | None, *, is_json: bool) -> Answer:
     settings = kit.loaded.settings
     rows = lookups.find_jobs(settings, command, None, 1)
     if not rows:
-        kit.log.warning(f"there is no run of {command or 'any job'} yet: `mdata {command or 'backfill'}` starts one")
+        kit.log.warning(
+            f"{command or 'no job'} has {'not ' if command else ''}run yet: run `mdata {command or 'backfill'}`"
+        )
         return Answer(data={"job": None, "lines": None})
     (row,) = rows
     if row["invocation_id"] is None:
         kit.log.notice(
-            f"the last run of {row['command']} was started by hand: it spoke there, and left this row only"
+            f"the last run of {row['command']} was started by hand: its messages went to that terminal, and only "
+            "this record is left"
         )
         return Answer(data={"job": row, "lines": None}, show=lambda: _show(row))
     return _journal(kit, row, owner.read(settings.database_path), is_json=is_json)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def notify(
     unit: Annotated[str, typer.Argument(help="The unit that failed.")], env_file: common.EnvFile = None
 ) -> None:
-    """Tell the journal and NOTIFY_COMMAND that a unit has failed; started by OnFailure= of the units."""
+    """Report to the journal and NOTIFY_COMMAND that a unit failed; started by OnFailure= of the units."""
     perform("notify", Options(env_file), lambda log: _notify(log, unit.removesuffix(".service"), env_file))
 
 
@@ -30,13 +30,13 @@ def _notify(log: "StderrLog", unit: str, env_file: Path | None) -> Answer:
     try:
         folder = state_folder()
     except ValueError as error:
-        raise ConfigurationError(f"cannot tell where alarms are remembered: {error}") from error
+        raise ConfigurationError(f"cannot tell where to keep the state of alarms: {error}") from error
     sentence = alarm.tell(folder, unit, failure, this_manager(), SystemClock().now())
     if sentence is None:
-        log.info(f"{unit} failed again ({failure.told}); that was told already")
+        log.info(f"{unit} failed again ({failure.told}); this was already reported")
         return Answer()
     log.error(sentence)
-    # Whatever else is wrong with the settings: that may be what is to be told.
+    # Other settings may be invalid: that may be the very failure to report.
     command = config.text_of("NOTIFY_COMMAND", env_file)
     problem = alarm.run_command(command, unit, failure, sentence) if command else None
     if problem:

@@ -16,17 +16,17 @@ def repair(
     timeframe: common.Timeframes = None,
     json: common.Json = False,
     dry_run: common.DryRun = False,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try those again that were given up.")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Also try gaps that were given up.")] = False,
     max_runtime: common.MaxRuntime = None,
     max_requests: common.MaxRequests = None,
     wait_lock: common.WaitLock = "30s",
     quiet: common.Quiet = False,
     verbose: common.Verbose = False,
 ) -> None:
-    """Ask again about gaps that are due; close them on proof only.
+    """Fetch gaps that are due again, and close them only on proof.
 
-    Newest first, in the fewest requests, GAP_REPAIR_MAX_REPAIRS_PER_RUN at most. A gap that an answer left unproven
-    is asked about again after 1, 6, 24 hours and so on, and given up after 8 times.
+    Goes from the newest gap to the oldest with as few requests as possible, at most GAP_REPAIR_MAX_REPAIRS_PER_RUN. A
+    gap that stays unproven is tried again after 1, 6, 24 hours and so on, and given up after 8 attempts.
     """
     given = Options(env_file, common.both(symbols, symbol), timeframe, json, quiet, verbose)
     if dry_run:
@@ -62,8 +62,8 @@ def _plan(kit: Kit, *, retry_failed: bool) -> Answer:
         **asdict(cost),
     }
     text = (
-        f"{found.gaps} gaps ({found.intervals} intervals) and {found.silences} long silences are due: at most "
-        f"{cost.requests} requests, {human_duration(cost.seconds)} at the shared rate, "
+        f"{found.gaps} gaps ({found.intervals} intervals) and {found.silences} long periods without trades are due: "
+        f"at most {cost.requests} requests, {human_duration(cost.seconds)} at the shared rate, "
         f"{cost.bytes / 1e6:.1f} MB"
     )
     return Answer(data=data, show=lambda: render.line(text))

@@ -16,22 +16,24 @@ if TYPE_CHECKING:
 
 
 def restore(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The backup.", show_default=False)],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The backup to restore.", show_default=False)],
     env_file: common.EnvFile = None,
     json: common.Json = False,
     dry_run: common.DryRun = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Even if FILE is a backup of another store.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Restore even if FILE is a backup of another store.")
+    ] = False,
     wait_lock: Annotated[
-        str, typer.Option("--wait-lock", metavar="DURATION", help="Wait so long for each running command.")
+        str, typer.Option("--wait-lock", metavar="DURATION", help="Wait up to this long for each running command.")
     ] = "30s",
     quiet: common.Quiet = False,
     verbose: common.Verbose = False,
 ) -> None:
-    """Put a backup in the place of the store, which is kept.
+    """Replace the store by a backup; the old store is kept.
 
-    FILE is copied and read through before anything is replaced. Ends with 75, and changes nothing, while a job runs
-    or any program has the store open. What was there is kept as NAME.before-TIME, with its log.
+    FILE is copied and read completely before anything is replaced. While a job runs or any program has the store
+    open, this ends with 75 and changes nothing. The old store and its log are kept as NAME.before-TIME.
     """
     patience = duration(wait_lock, "--wait-lock")
 
@@ -54,12 +56,13 @@ def _restore(kit: Kit, file: Path, patience: float, *, is_plan: bool, is_sure: b
     offered = offer(settings, file)
     if offered.is_another_store and not is_forced:
         raise ConfigurationError(
-            f"{file} is a backup of another store than {settings.database_path}: name the right one, or say --force"
+            f"{file} is a backup of another store than {settings.database_path}: choose the right file, "
+            "or add --force"
         )
     if is_plan:
         return _plan(offered, settings.database_path)
     if offered.replaces and not is_sure:
-        be_sure(f"Put {file} in the place of {settings.database_path}?", "restore", "replaced")
+        be_sure(f"Replace {file} by {settings.database_path}?", "restore", "replaced")
     with progress() as report:
         done = work(
             settings,
@@ -75,9 +78,9 @@ def _restore(kit: Kit, file: Path, patience: float, *, is_plan: bool, is_sure: b
 def _plan(offered: "Offer", database: Path) -> Answer:
     from mdata import render
 
-    text = f"would put {offered.file} in the place of {database}"
+    text = f"would replace {offered.file} by {database}"
     if offered.replaces:
-        text += f", and keep that as {database.name}.before-TIME"
+        text += f", and keep the old store as {database.name}.before-TIME"
     return Answer(
         data={"dry_run": True, "file": str(offered.file), "replaces": offered.replaces},
         show=lambda: render.line(text),
@@ -97,9 +100,9 @@ def _answer(done: "Restored", state: "Status") -> Answer:
     def say() -> None:
         show(done.found)
         if done.kept is not None:
-            render.line(f"what was there before is {done.kept}")
+            render.line(f"the old store is now {done.kept}")
         if unknown:
-            render.line(f"{unknown:,} wanted intervals are unknown now: run `mdata backfill` and `mdata repair`")
+            render.line(f"{unknown:,} wanted intervals are unknown in it: run `mdata backfill` and `mdata repair`")
 
     data = {"restored": asdict(done.found), "kept": done.kept and str(done.kept), "unknown": unknown}
     return Answer(WORK_REMAINS if reason else OK, reason, data, say)

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 def sandbox(
     port: Annotated[
-        int, typer.Option(metavar="PORT", min=0, max=65535, help="Listen here on 127.0.0.1; 0 picks a free port.")
+        int,
+        typer.Option(metavar="PORT", min=0, max=65535, help="Listen on this port of 127.0.0.1; 0 picks a free one."),
     ] = 0,
     pair: Annotated[
         list[str] | None,
@@ -22,35 +23,41 @@ def sandbox(
         ),
     ] = None,
     since: Annotated[
-        str, typer.Option(metavar="INSTANT", help="Since when pairs trade that name no `listed`.")
+        str, typer.Option(metavar="INSTANT", help="When pairs without `listed` started to trade.")
     ] = "2024",
-    seed: Annotated[int, typer.Option(metavar="N", help="Another seed is another market.")] = 1,
+    seed: Annotated[int, typer.Option(metavar="N", help="Each seed makes a different market.")] = 1,
     replay: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FILE", help="Serve recorded candles, moved by whole days to end just before now."),
+        typer.Option(
+            metavar="FILE", help="Serve recorded candles, moved by whole days so that they end just before now."
+        ),
     ] = None,
     at_own_time: Annotated[
-        bool, typer.Option("--at-own-time", help="Leave recorded candles where they were.")
+        bool, typer.Option("--at-own-time", help="Serve recorded candles at their original times.")
     ] = False,
-    rate_limit: Annotated[int, typer.Option(metavar="N", min=0, help="Requests a minute; 0 is no limit.")] = 30,
-    ban: Annotated[float, typer.Option(metavar="SECONDS", min=0, help="Seconds of ban when it is exceeded.")] = 60.0,
-    ban_extends: Annotated[bool, typer.Option(help="Whether a request during a ban lengthens it.")] = True,
+    rate_limit: Annotated[int, typer.Option(metavar="N", min=0, help="Requests per minute; 0 means no limit.")] = 30,
+    ban: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0, help="Seconds of ban when the limit is exceeded.")
+    ] = 60.0,
+    ban_extends: Annotated[bool, typer.Option(help="Whether requests during a ban extend it.")] = True,
     connects: Annotated[
-        int, typer.Option(metavar="N", min=0, help="WebSocket connects a minute; 0 is no limit.")
+        int, typer.Option(metavar="N", min=0, help="WebSocket connects per minute; 0 means no limit.")
     ] = 20,
-    channels: Annotated[int, typer.Option(metavar="N", min=1, help="Channels on one WebSocket connection.")] = 25,
+    channels: Annotated[int, typer.Option(metavar="N", min=1, help="Channels per WebSocket connection.")] = 25,
     fault: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="JSON", help='What goes wrong: {"kind": "html", "times": 2}, {"kind": "ws-drop", "every": 60}.'
+            metavar="JSON",
+            help='A fault: {"kind": "html", "times": 2}, {"kind": "ws-drop", "every": 60}; repeatable.',
         ),
     ] = None,
-    latency: Annotated[float, typer.Option(metavar="SECONDS", min=0, help="Seconds until each answer.")] = 0.0,
+    latency: Annotated[float, typer.Option(metavar="SECONDS", min=0, help="Seconds before each answer.")] = 0.0,
     speed: Annotated[
-        float, typer.Option(metavar="FACTOR", min=0.001, max=100_000, help="How many times faster than life.")
+        float,
+        typer.Option(metavar="FACTOR", min=0.001, max=100_000, help="How many times faster than real time it runs."),
     ] = 1.0,
 ) -> None:
-    """Serve a made-up Bitfinex on this machine, to rehearse with."""
+    """Run a simulated Bitfinex on this machine, to try things out."""
     from mdata.sandbox.server import RateRule, Sandbox, StreamRule, parse_fault
 
     clock, settings = _clock(speed)
@@ -68,11 +75,11 @@ def sandbox(
     try:
         running.serve_forever()
     except KeyboardInterrupt:
-        sys.stderr.write("mdata: the sandbox has ended\n")
+        sys.stderr.write("mdata: the sandbox has stopped\n")
 
 
 def _clock(speed: float) -> "tuple[Clock, str]":
-    """Return the clock, and the setting that gives the same one to other mdata processes."""
+    """Return the clock, and the setting that gives other mdata processes the same clock."""
     from mdata.clock import RehearsalClock, SystemClock
 
     system = SystemClock()

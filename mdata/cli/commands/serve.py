@@ -28,7 +28,7 @@ class ListenAddress(NamedTuple):
 
     @property
     def is_loopback(self) -> bool:
-        """Whether it is an address that only this machine reaches."""
+        """Whether only this machine can reach the address."""
         from mdata.config.values import is_loopback
 
         return self.socket is None and is_loopback(self.host)
@@ -36,10 +36,10 @@ class ListenAddress(NamedTuple):
     def whom(self, token: str | None) -> str:
         """Say who can read there."""
         if token is not None:
-            return "whoever has the token"
+            return "everyone who has the token"
         if self.socket is not None:
-            return f"whoever may open {self.socket}"
-        return "everyone on this machine" if self.is_loopback else f"whoever reaches {self.host}"
+            return f"everyone who may open {self.socket}"
+        return "everyone on this machine" if self.is_loopback else f"everyone who can reach {self.host}"
 
 
 def serve(
@@ -51,26 +51,28 @@ def serve(
     socket: Annotated[
         Path | None,
         typer.Option(
-            "--socket", metavar="FILE", help="Listen on this UNIX socket, and on no port.", show_default=False
+            "--socket", metavar="FILE", help="Listen on this UNIX socket instead of a port.", show_default=False
         ),
     ] = None,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Answer to this host name too; repeatable.", show_default=False),
+        typer.Option(metavar="NAME", help="Also answer requests for this host name; repeatable.", show_default=False),
     ] = None,
     token_file: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Answer only to who sends the token in this file.", show_default=False),
+        typer.Option(
+            metavar="FILE", help="Answer only requests that send the token in this file.", show_default=False
+        ),
     ] = None,
     quiet: common.Quiet = False,
     verbose: common.Verbose = False,
 ) -> None:
-    """Serve the store over HTTP, read only.
+    """Serve the store over HTTP, read-only.
 
-    To programs: /health, /status, /gaps and /jobs. To browsers: tables and queries, to look at and to download.
+    Programs use /health, /status, /gaps and /jobs. Browsers get charts, tables and queries, to view and to download.
     """
     if socket is not None and (host, port) != (_HOST, _PORT):
-        raise typer.BadParameter("it takes the place of --host and --port: leave them out", param_hint="--socket")
+        raise typer.BadParameter("it replaces --host and --port: leave them out", param_hint="--socket")
     given, place = Options(env_file, quiet=quiet, verbose=verbose), ListenAddress(host, port, socket)
 
     def act(kit: Kit) -> Answer:
@@ -100,30 +102,30 @@ def _serve(kit: Kit, place: ListenAddress, names: list[str], token_file: Path | 
         def ready() -> None:
             sys.stdout.write(f"{address}\n")
             sys.stdout.flush()
-            kit.log.info(f"serving {database}, read only, to {place.whom(token)}, until Ctrl-C")
+            kit.log.info(f"serving {database}, read-only, to {place.whom(token)}, until Ctrl-C")
             notify("READY=1", f"STATUS=serving {address}")
 
         if token is None and place.socket is None and not place.is_loopback:
             kit.log.warning(
-                f"whoever reaches {place.host} can read everything in the store, and ask what they like of it; "
-                "put a reverse proxy with a password in front, give a --token-file, or leave --host out"
+                f"everyone who can reach {place.host} can read the whole store and run queries on it; put a "
+                "reverse proxy with a password in front, use --token-file, or leave --host out"
             )
-        # Names are held to where they are given; on this machine's own address always (see `Access`).
+        # Host names are checked if any were given, and always on a loopback address (see `Access`).
         known = frozenset(name.lower() for name in names) if names or place.is_loopback else None
         try:
-            # What libraries write to stderr goes into the log as well: it must not go round in circles.
+            # What libraries write to stderr goes into the log as well: this must not recurse.
             log = kit.log.to(sys.stderr)
             run(Site(listening, Access(known, token), ready), kit.loaded.settings, kit.clock, log)
         except Stopped:
             notify("STOPPING=1")
-            kit.log.info("the server has ended")
+            kit.log.info("the server has stopped")
             raise
     return Answer()
 
 
 @contextmanager
 def _listening(place: ListenAddress) -> "Iterator[tuple[socket.socket, str]]":
-    """Give a socket that listens at a place, and the address to print."""
+    """Yield a listening socket for a place, and the address to print."""
     from mdata.cli.listening import address, listen, socket_file
 
     if place.socket is not None:
@@ -135,7 +137,7 @@ def _listening(place: ListenAddress) -> "Iterator[tuple[socket.socket, str]]":
 
 
 def _want_server() -> None:
-    """Raise ConfigurationError where the extra with the server is not installed."""
+    """Raise ConfigurationError if the extra with the server is not installed."""
     from mdata import extras
     from mdata.errors import ConfigurationError
 
@@ -151,35 +153,33 @@ def _want_server() -> None:
 
 
 def _look(kit: Kit) -> None:
-    """Refuse a store that cannot be read; one that is not there yet is waited for."""
+    """Reject a store that cannot be read; a missing one is fine, it is served once it exists."""
     from mdata.store.opening import open_for_reading
 
     path = kit.loaded.settings.database_path
     store = open_for_reading(path, kit.log.info)
     if store is None:
-        kit.log.warning(f"nothing is stored in {path} yet; it is served once `mdata backfill` has run")
+        kit.log.warning(f"there is no store at {path} yet; it is served as soon as `mdata backfill` has created it")
     else:
         store.close()
 
 
 def _token(file: Path | None) -> str | None:
-    """Return the token in a file that nobody else may read; raise an error in one sentence where there is none."""
+    """Return the token from a file that only its owner can read; raise an MdataError that says what is wrong."""
     from mdata.errors import ConfigurationError
 
     if file is None:
         return None
     try:
         if file.stat().st_mode & 0o007:
-            raise ConfigurationError(
-                f"--token-file {file} is open to everyone on this machine: run `chmod 600 {file}`"
-            )
+            raise ConfigurationError(f"everyone on this machine can read --token-file {file}: run `chmod 600 {file}`")
         with file.open("rb") as stream:
             token = stream.read(_LONGEST_TOKEN + 2).decode("ascii", "replace").strip()
     except OSError as error:
         raise ConfigurationError(f"cannot read --token-file {file}: {error.strerror}") from error
     if not _SHORTEST_TOKEN <= len(token) <= _LONGEST_TOKEN or not re.fullmatch(r"[!-~]+", token):
         raise ConfigurationError(
-            f"--token-file {file} must hold one word of {_SHORTEST_TOKEN} to {_LONGEST_TOKEN} letters, digits and "
-            "signs: `openssl rand -hex 32` makes one"
+            f"--token-file {file} must contain one word of {_SHORTEST_TOKEN} to {_LONGEST_TOKEN} letters, digits and "
+            "punctuation; `openssl rand -hex 32` makes one"
         )
     return token

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StatusWish:
-    """What was asked for beside the common options."""
+    """The options besides the common ones."""
 
     check: bool
     complete: bool
@@ -36,34 +36,34 @@ def status(
     symbol: common.Symbols = None,
     timeframe: common.Timeframes = None,
     json: common.Json = False,
-    check: Annotated[bool, typer.Option("--check", help="Exit 3 unless the store is healthy.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="End with 3 unless the store is healthy.")] = False,
     complete: Annotated[
-        bool, typer.Option("--complete", help="As --check, and exit 3 unless the backfill is complete, too.")
+        bool, typer.Option("--complete", help="Like --check, and also end with 3 until the backfill is complete.")
     ] = False,
     max_lag: Annotated[
-        str | None, typer.Option(metavar="DURATION", help="Limit for --check; else STATUS_MAX_LAG_MINUTES.")
+        str | None, typer.Option(metavar="DURATION", help="Allowed lag for --check; default: STATUS_MAX_LAG_MINUTES.")
     ] = None,
-    max_gaps: Annotated[int, typer.Option(metavar="N", min=0, help="Open gaps that --check lets pass.")] = 0,
+    max_gaps: Annotated[int, typer.Option(metavar="N", min=0, help="Number of open gaps that --check allows.")] = 0,
     prometheus: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE", help="Write metrics for node_exporter's textfile collector.", show_default=False
         ),
     ] = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Show it anew every two seconds; q leaves.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Refresh the screen every two seconds; q quits.")] = False,
     quiet: common.Quiet = False,
     verbose: common.Verbose = False,
 ) -> None:
     """Show what is stored, what is missing, and how the jobs went.
 
-    With --check it is the health check: one line, and exit 3 when a series has no data or is too far behind, or when
-    gaps are open. With --complete it also fails while a backfill is not done.
+    With --check it is a health check: it prints one line, and ends with 3 if a series has no data or lags too much,
+    or if gaps are open. With --complete it also ends with 3 until the backfill is done.
     """
     given = Options(env_file, common.both(symbols, symbol), timeframe, json, quiet, verbose)
     check = check or complete
     wish = StatusWish(check, complete, max_lag, max_gaps, prometheus, bool(given.symbols or timeframe), json, quiet)
     if watch and (check or json or prometheus):
-        raise typer.BadParameter("it goes with neither --check, --json nor --prometheus", param_hint="--watch")
+        raise typer.BadParameter("it cannot be combined with --check, --json or --prometheus", param_hint="--watch")
     conduct("status", given, lambda kit: _watch(kit, wish) if watch else _status(kit, wish))
 
 
@@ -74,7 +74,7 @@ def _watch(kit: Kit, wish: StatusWish) -> Answer:
 
 
 def _status(kit: Kit, wish: StatusWish) -> Answer:
-    """Return the answer, and tell the monitor first where it is that of a health check."""
+    """Return the answer; for a health check, ping the monitor first."""
     url = kit.loaded.settings.ping_url
     if not wish.check or url is None:
         return _read(kit, wish)
@@ -127,7 +127,7 @@ def _write_metrics(kit: Kit, file: Path, state: "Status | None", max_lag: int, c
         families = metrics.of_a_store(state, rate, max_lag, code)
     metrics.write(file, families)
     if file.suffix != ".prom":
-        kit.log.warning(f"node_exporter reads only files whose names end in .prom, not {file}")
+        kit.log.warning(f"node_exporter only reads files whose names end in .prom, not {file}")
 
 
 def _say(reason: str, sentence: str, wish: StatusWish) -> None:
@@ -142,9 +142,9 @@ def _show(kit: Kit, state: "Status", wish: StatusWish) -> None:
     from mdata.cli.status_screen import paint
 
     if wish.prometheus is not None:
-        # Started by cron it has nothing to say.
+        # When cron runs it, it prints nothing.
         if sys.stdout.isatty():
-            render.note(f"the metrics are in {wish.prometheus}")
+            render.note(f"wrote the metrics to {wish.prometheus}")
     elif sys.stdout.isatty():
         sys.stdout.write(paint(kit, state))
     else:

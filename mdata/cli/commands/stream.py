@@ -32,27 +32,27 @@ def stream(
         typer.Option(
             "--for",
             metavar="DURATION",
-            help="Stream for this long; else STREAM_DURATION_MINUTES.",
+            help="Stream for this long; default: STREAM_DURATION_MINUTES.",
             show_default=False,
         ),
     ] = None,
     lines: Annotated[
-        bool, typer.Option("--lines", help="Print closed candles as JSON Lines, as they are committed.")
+        bool, typer.Option("--lines", help="Print each closed candle as a line of JSON when it is committed.")
     ] = False,
     wait_lock: common.WaitLock = "30s",
     quiet: common.Quiet = False,
     verbose: common.Verbose = False,
 ) -> None:
-    """Store candles as they close, by WebSocket, for a while.
+    """Store candles by WebSocket as they close, for a limited time.
 
-    It catches up by REST first, and after every cut. What it stores is provisional: `update` and `backfill` confirm
-    it when it has settled.
+    Catches up by REST at the start and after every disconnect. What it stores is provisional until `update` or
+    `backfill` confirms it, after it has settled.
     """
     given = Options(env_file, common.both(symbols, symbol), timeframe, json, quiet, verbose)
     patience = duration(wait_lock, "--wait-lock")
     seconds = None if for_ is None else duration(for_, "--for")
     if seconds == 0:
-        raise typer.BadParameter("a stream lasts at least a second", param_hint="--for")
+        raise typer.BadParameter("a stream must run for at least one second", param_hint="--for")
     wants_table = not (json or lines or quiet or verbose)
     conduct("stream", given, lambda kit: _stream(kit, patience, seconds, wants_table, wants_lines=lines), is_job=True)
 
@@ -108,7 +108,7 @@ def _outside(
 
 @contextmanager
 def _table(kit: Kit, *, wanted: bool) -> "Iterator[tuple[Kit, Callable[[StreamView], None]]]":
-    """Show a live table, in the place of all log lines but warnings, to a person on a terminal who wants no other."""
+    """On a terminal, show a live table instead of log lines (except warnings), unless another output was chosen."""
     from mdata import config
 
     if not (wanted and sys.stdout.isatty() and sys.stderr.isatty() and config.wants_colour()):

@@ -13,11 +13,14 @@ if TYPE_CHECKING:
 
 def symbols(
     text: Annotated[
-        str | None, typer.Argument(metavar="[TEXT]", help="Only pairs with this in their name.", show_default=False)
+        str | None,
+        typer.Argument(metavar="[TEXT]", help="Show only pairs whose name contains this.", show_default=False),
     ] = None,
     env_file: common.EnvFile = None,
     json: common.Json = False,
-    refresh: Annotated[bool, typer.Option("--refresh", help="Ask anew, though the list is kept for a day.")] = False,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Fetch the list again, even if the cached one is less than a day old.")
+    ] = False,
     quiet: common.Quiet = False,
     verbose: common.Verbose = False,
 ) -> None:
@@ -47,7 +50,7 @@ def _symbols(kit: Kit, text: str, *, refresh: bool) -> Answer:
     ]
     if not rows:
         pairs = [registry.pair_of(one) for one in listing.symbols]
-        kit.log.warning(f"no pair has {text!r} in its name{did_you_mean(text.upper(), pairs)}")
+        kit.log.warning(f"no pair has a name that contains {text!r}{did_you_mean(text.upper(), pairs)}")
     return Answer(data={"listed_at": iso(listing.listed_at), "symbols": rows}, show=lambda: _show(rows))
 
 

@@ -13,20 +13,20 @@ if TYPE_CHECKING:
     from mdata.logs import StderrLog
     from mdata.timers.install import Changes
 
-# More files than this are counted, not named.
+# More files than this are counted instead of listed.
 _MANY = 10
 
 timers = typer.Typer(
     name="timers",
-    help="Have systemd run the jobs, when the settings say.",
+    help="Let systemd run the jobs on the schedule in the settings.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-User = Annotated[bool, typer.Option("--user", help="By your own systemd (the default, unless you are root).")]
-System = Annotated[bool, typer.Option("--system", help="By the machine's systemd, as the user mdata.")]
+User = Annotated[bool, typer.Option("--user", help="Use your user's systemd (the default, unless you are root).")]
+System = Annotated[bool, typer.Option("--system", help="Use the system's systemd; jobs run as the user mdata.")]
 
 
 @timers.command("install")
@@ -39,9 +39,9 @@ def install(
     quiet: common.Quiet = False,
     verbose: common.Verbose = False,
 ) -> None:
-    """Write units and timers, and enable what the settings say.
+    """Install systemd units and timers, and enable those that the settings turn on.
 
-    Run it again after a change of the settings: only what differs is touched.
+    Run this again after changing settings: it only changes what differs.
     """
     manager = _manager(user=user, system=system)
     given = Options(env_file, json=json, quiet=quiet, verbose=verbose)
@@ -52,7 +52,7 @@ def install(
 def uninstall(
     user: User = False, system: System = False, json: common.Json = False, quiet: common.Quiet = False
 ) -> None:
-    """Stop and remove units and timers; data and settings stay."""
+    """Stop and remove units and timers; keep data and settings."""
     manager = _manager(user=user, system=system)
     perform("timers", Options(json=json, quiet=quiet), lambda log: _uninstall(log, manager))
 
@@ -61,11 +61,11 @@ def uninstall(
 def show(
     env_file: common.EnvFile = None,
     json: common.Json = False,
-    cron: Annotated[bool, typer.Option("--cron", help="Print the crontab that does the same.")] = False,
+    cron: Annotated[bool, typer.Option("--cron", help="Print a crontab with the same schedule.")] = False,
 ) -> None:
-    """Show when each job runs next, and how it went last.
+    """Show when each job runs next, and how its last run ended.
 
-    And where its log is. With --cron: the crontab that does the same.
+    Also shows the command for its log. With --cron, prints a crontab with the same schedule instead.
     """
     conduct("timers", Options(env_file, json=json), _crontab if cron else _table)
 
@@ -74,7 +74,7 @@ def _manager(*, user: bool, system: bool) -> str:
     import os
 
     if user and system:
-        raise typer.BadParameter("take one of --user and --system")
+        raise typer.BadParameter("use either --user or --system, not both")
     return "system" if system or (not user and os.geteuid() == 0) else "user"
 
 
@@ -98,14 +98,14 @@ def _install(kit: Kit, manager: str, *, dry_run: bool) -> Answer:
     folder = preflight.unit_folder(manager)
     if version is not None and not systemd.searches(manager, folder):
         raise ConfigurationError(
-            f"your systemd does not look for units in {folder}; is XDG_CONFIG_HOME set here only?"
+            f"your systemd does not read units from {folder}; is XDG_CONFIG_HOME only set in this terminal?"
         )
     _warn(kit, seen)
     kit.log.info(f"settings from {where.env_file or 'the defaults: there is no env file, `mdata init` writes one'}")
     changes = installer.install(where, table, folder, dry_run=dry_run)
     if manager == "user" and not systemd.is_lingering():
         remedy = f"`loginctl enable-linger {systemd.current_user()}`"
-        kit.log.warning(f"lingering is off: the timers stop when you log out; {remedy} has them go on")
+        kit.log.warning(f"lingering is off: the timers stop when you log out; {remedy} keeps them running")
     data = {"manager": manager, "unit_folder": str(folder), "env_file": where.env_file and str(where.env_file)}
     listing = "" if dry_run else systemd.list_timers(manager)
     return Answer(
@@ -119,7 +119,7 @@ def _warn(kit: Kit, seen: "Settings") -> None:
 
     here_only = [name for name, origin in kit.loaded.origins.items() if origin == "environment"]
     if here_only:
-        kit.log.warning(f"the units do not see what is set in this terminal only: {', '.join(here_only)}")
+        kit.log.warning(f"the units do not see variables that are only set in this terminal: {', '.join(here_only)}")
     for sentence in warnings(seen):
         kit.log.warning(sentence)
 
@@ -134,7 +134,7 @@ def _uninstall(log: "StderrLog", manager: str) -> Answer:
     if not changes.removed:
         log.notice(f"there are no units of mdata in {folder}")
     for path in changes.kept:
-        log.notice(f"left alone, for it is yours: {path}")
+        log.notice(f"not changed, because it is your file: {path}")
     data = {"manager": manager, "unit_folder": str(folder), **_changes(changes)}
     return Answer(data=data, show=lambda: _show_changes(changes, folder))
 
@@ -164,7 +164,7 @@ def _show_changes(changes: "Changes", folder: Path, listing: str = "", *, dry_ru
         for line in names:
             render.line(line)
     if not any(found.values()):
-        render.line("nothing differs")
+        render.line("nothing to change")
     for line in listing.splitlines():
         render.line(line)
 

@@ -18,9 +18,9 @@ def update(
     quiet: common.Quiet = False,
     verbose: common.Verbose = False,
 ) -> None:
-    """Fetch what has closed since the last answer, nothing older.
+    """Fetch only candles that have closed since the last answer.
 
-    What `backfill` does first, for those who want it more often and have no stream running.
+    This is the first part of `backfill`. Run it more often if you want fresh candles and no stream is running.
     """
     given = Options(env_file, common.both(symbols, symbol), timeframe, json, quiet, verbose)
     if dry_run:

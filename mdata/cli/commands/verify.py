@@ -21,7 +21,7 @@ def verify(
     timeframe: common.Timeframes = None,
     json: common.Json = False,
     exchange: Annotated[
-        bool, typer.Option("--exchange", help="Compare a day's share of what is stored with the exchange again.")
+        bool, typer.Option("--exchange", help="Compare one day's share of the stored history with the exchange.")
     ] = False,
     dry_run: common.DryRun = False,
     max_runtime: common.MaxRuntime = None,
@@ -30,13 +30,13 @@ def verify(
     quiet: common.Quiet = False,
     verbose: common.Verbose = False,
 ) -> None:
-    """Read all that is stored, and find what is damaged.
+    """Read the whole store and find damage.
 
-    Has SQLite check the file, counts the candles of every range that the exchange has answered for, and looks for
-    rows that can be none. What differs from the ledger is unknown from then on: `backfill`, `detect-gaps` and
-    `repair` bring it back. Keeps a digest of each month, to see what was changed behind mdata's back. Asks the
-    exchange nothing, unless with --exchange: then a share of the stored history is compared with it, everything once
-    in RECHECK_DAYS.
+    Lets SQLite check the file, counts the candles of every range that the exchange has answered for, and looks for
+    rows that cannot be candles. What differs from the ledger becomes unknown: `backfill`, `detect-gaps` and `repair`
+    fetch it again. Keeps a digest of each month, to detect changes by other programs. Sends no requests, except with
+    --exchange: then it compares a part of the stored history with the exchange, and everything once within
+    RECHECK_DAYS.
     """
     given = Options(env_file, common.both(symbols, symbol), timeframe, json, quiet, verbose)
     if dry_run:
@@ -93,7 +93,7 @@ def _plan(kit: Kit) -> Answer:
         with store:
             found = plan(kit.loaded.settings, store)
             for name in missing_triggers(store.connection):
-                kit.log.warning(f"the trigger {name} is missing: the next job that writes puts it back")
+                kit.log.warning(f"the trigger {name} is missing: the next job that writes restores it")
     return Answer(data={"dry_run": True, **_data(found)}, show=lambda: _show(found))
 
 
@@ -119,13 +119,13 @@ def _show(found: "Verified") -> None:
 
     doubts = _doubts(found)
     if not sys.stdout.isatty():
-        # Started by cron it has nothing to say about a sound store.
+        # When cron runs it, it prints nothing about a sound store.
         if doubts:
             render.table([*doubts[0]], [[*doubt.values()] for doubt in doubts])
         return
     render.line(
-        f"{found.candles:,} candles; {found.refused} can be none, {found.unvouched} lie where nothing is covered, "
-        f"{len(doubts)} covered ranges do not hold what was recorded"
+        f"{found.candles:,} candles; {found.refused} rows cannot be candles, {found.unvouched} candles are outside "
+        f"all covered ranges, {len(doubts)} covered ranges do not contain the recorded number of candles"
     )
     if doubts:
         keys = ("start", "end", "intervals", "recorded", "stored")

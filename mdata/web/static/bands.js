@@ -1,10 +1,10 @@
-/* How each verdict looks in the chart: a colour, and a pattern that tells it without one. */
+/* How each verdict looks in the chart: a colour, and a pattern that says the same without colour. */
 "use strict";
 
 const VERDICTS = {
   empty: { light: "#3b7f68", dark: "#7cc4aa", pattern: "dots", text: "proven empty" },
   provisional: { light: "#8a6a10", dark: "#d9b04c", pattern: "rising", text: "provisional" },
-  "in doubt": { light: "#9c4a12", dark: "#eaa06a", pattern: "crossed", text: "in doubt: one answer says silent" },
+  "in doubt": { light: "#9c4a12", dark: "#eaa06a", pattern: "crossed", text: "in doubt: not confirmed by a second answer" },
   unobtainable: { light: "#555c66", dark: "#aab4bf", pattern: "level", text: "unobtainable" },
   unknown: { light: "#b3261e", dark: "#ff8f85", pattern: "falling", text: "unknown" },
   lost: { light: "#7d1d6f", dark: "#e08ad8", pattern: "upright", text: "lost" },
@@ -13,7 +13,7 @@ const VERDICTS = {
 const isDark = () => matchMedia("(prefers-color-scheme: dark)").matches;
 const colourOf = (verdict) => VERDICTS[verdict][isDark() ? "dark" : "light"];
 
-/* A tile of 8 × 8 pixels of the screen, repeated; `ratio` is pixels of the canvas per pixel of the page. */
+/* A repeated tile of 8 × 8 CSS pixels; `ratio` is canvas pixels per CSS pixel. */
 function patternOf(context, verdict, ratio) {
   const size = 8 * ratio, tile = document.createElement("canvas"), pen = tile.getContext("2d");
   tile.width = tile.height = size;
@@ -37,7 +37,7 @@ function patternOf(context, verdict, ratio) {
   return context.createPattern(tile, "repeat");
 }
 
-/* Shades stretches behind the candles; `place` returns the x of a time, in pixels of the page. */
+/* Shades stretches behind the candles; `place` returns the x of a time, in CSS pixels. */
 class Bands {
   constructor(place) {
     this.stretches = [];

@@ -4,7 +4,7 @@
 const days = [...document.querySelectorAll(".calendar a.day")];
 const far = { ArrowUp: -1, ArrowDown: 1, ArrowLeft: -7, ArrowRight: 7 };
 
-/* Where there is no room for a year, the newest weeks are seen first. */
+/* If there is no room for a year, the newest weeks are visible first. */
 days.at(-1)?.scrollIntoView({ block: "nearest", inline: "end" });
 scrollTo(0, 0);
 

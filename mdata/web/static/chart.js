@@ -1,10 +1,10 @@
-/* The chart of a series. It holds at most some thousand buckets around what is shown, and asks for others as one moves;
+/* The chart of a series. It holds at most some thousand buckets around the view, and fetches others as one moves;
    every bucket has its place on the axis, with a candle or without. */
 "use strict";
 
-const MOST = 4800; // buckets that are held: one answer holds 5,000
-const POLL = 2000; // ms between two looks at the newest candles
-const LIMITS = [1.2, 14]; // px a bucket may take before a coarser or finer grid is better, where one may choose
+const MOST = 4800; // buckets to hold: an answer contains at most 5,000
+const POLL = 2000; // ms between two requests for the newest candles
+const LIMITS = [1.2, 14]; // px per bucket: below the first a coarser grid is better, above the second a finer one (only with "auto")
 
 const box = document.getElementById("chart");
 const { source, symbol, timeframe } = box.dataset;
@@ -29,9 +29,9 @@ volume.priceScale().applyOptions({ scaleMargins: { top: 0.82, bottom: 0 } });
 candles.priceScale().applyOptions({ scaleMargins: { top: 0.06, bottom: 0.22 } });
 const marks = LightweightCharts.createSeriesMarkers(candles, []);
 
-let held = null; // the newest answer, with `times`: the open times of all of its buckets
-let chosen = ""; // the grid that was chosen; empty: whichever fits
-let asking = null; // what stops the request that is under way
+let held = null; // the newest answer, with `times`: the open times of all its buckets
+let chosen = ""; // the chosen grid; empty: whichever fits
+let asking = null; // aborts the request under way
 
 const bands = new Bands((time) => axis.logicalToCoordinate(logicalOf(time)) - axis.options().barSpacing / 2);
 candles.attachPrimitive(bands);
@@ -55,7 +55,7 @@ function paint() {
   if (bands.update) bands.update();
 }
 
-/* Where a time is on the axis: the number of its bucket, counted from the first that is held. */
+/* The position of a time on the axis: the number of its bucket, counted from the first held bucket. */
 function logicalOf(time) {
   if (held.step) return (time - held.start) / held.step;
   const after = held.times.findIndex((one) => one > time);
@@ -93,7 +93,7 @@ function show(range) {
   tell(range);
 }
 
-/* Have what belongs around `range` on a grid, and show the range. */
+/* Fetch the buckets around `range` on a grid, and show the range. */
 async function load(range, grid) {
   const step = stepOf(grid), span = range.end - range.start;
   const spare = Math.max(span, Math.min(MOST * step, 6 * span) - span) / 2;
@@ -121,7 +121,7 @@ async function ask(start, end, grid) {
     box.removeAttribute("aria-busy");
     return answer.exit ? null : answer;
   } catch (error) {
-    if (error.name !== "AbortError") say("The server does not answer; what is shown may be old.");
+    if (error.name !== "AbortError") say("The server does not answer; this view may be old.");
     return null;
   }
 }
@@ -147,7 +147,7 @@ function hold(answer) {
 
 const bar = ([time, open, high, low, close]) => ({ time: time / 1000, open, high, low, close });
 
-/* Five digits that count, whatever a coin is worth. */
+/* Five significant digits, whatever the price. */
 function priceFormat(rows) {
   const price = rows.length ? rows.at(-1)[4] : 1;
   const precision = Math.min(10, Math.max(0, 4 - Math.floor(Math.log10(price))));
@@ -163,7 +163,7 @@ function mark() {
   );
 }
 
-/* After a move: ask for more where the view leaves what is held, or for another grid where another fits. */
+/* After a move: fetch more if the view leaves the held buckets, or another grid if another fits. */
 let waiting = 0;
 function moved() {
   if (!held) return;
@@ -193,14 +193,14 @@ function tell(range = visible()) {
   const last = inside.at(-1);
   say(
     `${inside.length.toLocaleString("en")} candles of ${held.bucket} from ${date(range.start)} to ${date(range.end)}` +
-      (last ? `, the last closes at ${candles.priceFormatter().format(last[4])}` : "") + `; ${summary(found)}`,
+      (last ? `, last close ${candles.priceFormatter().format(last[4])}` : "") + `; ${summary(found)}`,
   );
   const items = found.slice(0, 200).map(([start, end, verdict]) => {
     const item = document.createElement("li");
     item.textContent = `${date(start)} – ${date(end)}: ${VERDICTS[verdict].text}`;
     return item;
   });
-  if (!items.length) items.push(Object.assign(document.createElement("li"), { textContent: "Nothing." }));
+  if (!items.length) items.push(Object.assign(document.createElement("li"), { textContent: "None: all candles here are final." }));
   document.getElementById("stretches").replaceChildren(...items);
   link(range);
 }
@@ -215,7 +215,7 @@ function say(text) {
   document.getElementById("shown").textContent = text;
 }
 
-/* The links below lead to what is shown. */
+/* The links below lead to the shown range. */
 function link(range) {
   const start = Math.max(0, Math.floor(range.start)), end = Math.ceil(range.end);
   const csv = document.getElementById("csv"), sql = document.getElementById("sql");
@@ -229,7 +229,7 @@ function link(range) {
   sql.href = query;
 }
 
-/* The newest candles, while somebody looks at them. */
+/* Fetches the newest candles while they are in view. */
 async function poll() {
   try {
     if (held && !document.hidden && held.end >= whole.end) await refresh();
@@ -288,7 +288,7 @@ function move(how) {
   go({ start: to[0], end: to[1] });
 }
 
-/* Show a range, whether it is held already or not. */
+/* Show a range, and fetch it if it is not held. */
 function go(range) {
   const fits = gridFor(range.end - range.start);
   const width = (box.clientWidth - 60) / ((range.end - range.start) / stepOf(held.bucket));
@@ -310,7 +310,7 @@ box.addEventListener("keydown", (event) => {
 for (const button of document.querySelectorAll("[data-move]")) button.addEventListener("click", () => move(button.dataset.move));
 for (const button of buttons) button.addEventListener("click", () => choose(button.dataset.bucket));
 
-/* A grid was chosen: as many of its buckets are shown as are well seen, around what was in the middle. */
+/* A grid was chosen: show as many of its buckets as are easy to see, around the middle of the view. */
 function choose(grid) {
   chosen = grid;
   for (const one of buttons) one.setAttribute("aria-pressed", String(one.dataset.bucket === grid));

@@ -1,4 +1,4 @@
-/* The page is read anew every half minute, while somebody looks at it and is not in the midst of something. */
+/* Reloads the page's content every half minute, while it is visible and nothing in it has the focus or is selected. */
 "use strict";
 
 const INTERVAL = 30000;

@@ -1,4 +1,4 @@
-/* The menu of a column, made by Datasette for the mouse, opens by the keyboard too. */
+/* Datasette's column menu is made for the mouse; this opens it by the keyboard too. */
 for (const icon of document.querySelectorAll("th .dropdown-menu-icon")) {
   icon.tabIndex = 0;
   icon.setAttribute("role", "button");

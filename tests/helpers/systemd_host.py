@@ -21,7 +21,7 @@ from uuid import uuid4
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SYSTEMD = Path("/lib/systemd/systemd")
 MDATA_UID, ANN_UID, BOB_UID = 60_000, 60_001, 60_002
 _TARGETS = ("basic", "sysinit", "shutdown", "timers", "sockets", "paths", "slices", "local-fs", "umount", "final")

@@ -1,0 +1,3 @@
+"""When a page with a chart is ready."""
+
+READY = "typeof held !== 'undefined' && held !== null && !box.hasAttribute('aria-busy')"

@@ -4,7 +4,7 @@
 because every command imports this package first.
 """
 
-__version__ = "0.1.0"
+from mdata.version import __version__
 
 # Type checkers treat this name as true; importing the real one from `typing` would cost more than everything else.
 TYPE_CHECKING = False

@@ -129,7 +129,10 @@ def assert_is_all_there(lake: str, made: list[Folder], killed: int, environ: dic
     assert in_lake(lake, environ) == in_store(best), "as the later stores have it, no candle twice"
     checked = best.run("lake", "check", lake, "--json", **environ).json["checked"]
     assert (checked["faults"], checked["series"]) == ([], SERIES)
-    assert needless(DeltaTable(f"{lake}/candles", storage_options=options_of(environ))) <= killed
+    # Where two stores hold other candles of a month, one may replace what the other is about to vouch for, and be
+    # replaced itself: in the two series that were revised.
+    table = DeltaTable(f"{lake}/candles", storage_options=options_of(environ))
+    assert needless(table) <= killed + 2 * len(GRIDS)
     rows = DeltaTable(f"{lake}/coverage", storage_options=options_of(environ)).to_pyarrow_table().to_pylist()
     proven: dict[tuple[str, str], list[Range]] = {}
     for row in rows:

@@ -13,7 +13,7 @@ from bench.stores import END, M1, NOW, SERIES, Store, made_up, symbol
 from mdata.clock import RehearsalClock
 from mdata.domain.candle import Candle
 from mdata.domain.interval import Range
-from mdata.domain.query import PAGE_LIMIT, Page, Query
+from mdata.domain.query import Page, Query
 from mdata.domain.timeframe import DAY, MINUTE, Timeframe
 from mdata.exchange.bitfinex.venue import BITFINEX
 from mdata.sandbox.market import Market, Pair
@@ -67,10 +67,10 @@ def _ingest(store: Store, count: int) -> Iterator[float]:
     """Yield the seconds of applying pages that are older than all others of their series."""
     with open_store(store.path) as opened:
         for number_of in range(count):
-            end = END - (store.minutes + number_of * PAGE_LIMIT) * MINUTE
-            held = list(made_up(end - PAGE_LIMIT * MINUTE, PAGE_LIMIT, _SERIES))
+            end = END - (store.minutes + number_of * BITFINEX.page_rows) * MINUTE
+            held = list(made_up(end - BITFINEX.page_rows * MINUTE, BITFINEX.page_rows, _SERIES))
             query = Query(BITFINEX, symbol(_SERIES), M1, Range(held[0][0], end), newest_first=True, limit=10_000)
-            page = Page(query, held, (), PAGE_LIMIT, NOW)
+            page = Page(query, held, (), BITFINEX.page_rows, NOW)
             begin = time.perf_counter()
             with opened.write() as connection:
                 series = table.find(connection, BITFINEX, query.symbol, M1)

@@ -12,7 +12,7 @@ from bench.stores import END, M1
 from bench.table import Row
 from mdata.domain.candle import Candle
 from mdata.domain.interval import Range
-from mdata.domain.query import PAGE_LIMIT, Query
+from mdata.domain.query import Query
 from mdata.domain.timeframe import MINUTE
 from mdata.exchange.bitfinex import wire
 from mdata.exchange.bitfinex.venue import BITFINEX
@@ -38,10 +38,10 @@ def bodies(count: int) -> list[bytes]:
     rng, found = random.Random(1), []
     for page in range(count):
         rows, price = [], 40_000.0
-        for index in range(PAGE_LIMIT):
+        for index in range(BITFINEX.page_rows):
             opened, price = price, round(price * (1 + rng.gauss(0, 3e-4)), 1)
             high, low = max(opened, price) + rng.random() * 9, min(opened, price) - rng.random() * 9
-            time = END - (PAGE_LIMIT * (page + 1) - index) * MINUTE
+            time = END - (BITFINEX.page_rows * (page + 1) - index) * MINUTE
             rows.append([time, opened, price, round(high, 1), round(low, 1), round(rng.expovariate(1 / 3) + 1e-8, 8)])
         found.append(json.dumps(rows[::-1], separators=(",", ":")).encode())
     return found
@@ -119,7 +119,7 @@ def rows(folder: Path, count: int) -> list[Row]:
     store.close()
     other.close()
     parsed = [_candles(body) for body in made]
-    rate = number(PAGE_LIMIT / Spread.of(mine).median)
+    rate = number(BITFINEX.page_rows / Spread.of(mine).median)
     return [
         Row("ingest of a page, validated, with ledger ÷ (JSON + tuples + bare executemany)", 1.35, 1.15,
             ratio(ours, theirs), f"{number(Spread.of(ours).median * 1000)} ms"),

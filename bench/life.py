@@ -19,6 +19,7 @@ from bench.stores import END, M1
 from bench.stores import Store as Generated
 from mdata.clock import SystemClock
 from mdata.domain.evidence import judge
+from mdata.domain.query import Page
 from mdata.domain.timeframe import MINUTE
 from mdata.exchange.bitfinex import wire
 from mdata.exchange.bitfinex.rest import Rest
@@ -114,7 +115,7 @@ def _read(laps: _Laps, body: bytes) -> None:
     assert len(tuples) == len(found.candles)
 
 
-def _store(laps: _Laps, store: Store, found: wire.Page) -> None:
+def _store(laps: _Laps, store: Store, found: Page) -> None:
     begin = time.perf_counter()
     with store.write() as connection:
         laps.add("lock and begin", begin)
@@ -129,7 +130,7 @@ def _store(laps: _Laps, store: Store, found: wire.Page) -> None:
     laps.add("commit", begin)
 
 
-def _store_bare(laps: _Laps, bare: sqlite3.Connection, found: wire.Page) -> None:
+def _store_bare(laps: _Laps, bare: sqlite3.Connection, found: Page) -> None:
     bound = [(1, *candle) for candle in found.candles]
     with laps.lap("floor of lock and begin"):
         bare.execute("BEGIN IMMEDIATE")

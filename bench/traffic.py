@@ -12,8 +12,8 @@ from bench.stores import END, NOW, made_up
 from bench.table import Row
 from mdata.clock import RehearsalClock
 from mdata.domain.interval import Range
-from mdata.domain.query import PAGE_LIMIT
 from mdata.domain.timeframe import DAY, HOUR, MINUTE
+from mdata.exchange.bitfinex.venue import BITFINEX
 from mdata.sandbox.market import Market, Pair
 from mdata.sandbox.server import RateRule, Sandbox
 from mdata.store.sqlite import sqlite3
@@ -47,7 +47,7 @@ def requests(folder: Path, days: int, name: str, density: float, most: int) -> R
     connection = sqlite3.connect(path)
     (stored,) = connection.execute("SELECT count(*) FROM candles").fetchone()
     connection.close()
-    least = math.ceil(stored / PAGE_LIMIT)
+    least = math.ceil(stored / BITFINEX.page_rows)
     told = f"{asked} for {stored:,} rows, {days} days of a {name} pair"
     goal = f"requests of a full backfill beyond ceil(rows ÷ 10,000), {name}"
     return Row(goal, most, 1, Spread.of([asked - least]), told)
@@ -77,7 +77,7 @@ def steady(folder: Path) -> list[Row]:
 
 def _share(folder: Path, processes: int, pages: int) -> list[Row]:
     """Let processes with a store each share one budget, at ten times real time."""
-    count, shared = pages * PAGE_LIMIT, folder / f"budget-{processes}"
+    count, shared = pages * BITFINEX.page_rows, folder / f"budget-{processes}"
     shared.mkdir()
     market = Market({}, recorded={("tBTCUSD", "1m"): list(made_up(END - count * MINUTE, count))})
     rehearsal = _rehearsal(_SPEED)

@@ -14,9 +14,9 @@ from bench.stores import END, made_up
 from bench.table import Row
 from mdata.domain.candle import Candle
 from mdata.domain.interval import Range
-from mdata.domain.query import PAGE_LIMIT
 from mdata.domain.timeframe import MINUTE
 from mdata.errors import NotNowError
+from mdata.exchange.bitfinex.venue import BITFINEX
 from mdata.store import candles, coverage
 from mdata.store.engine import Store
 from mdata.store.opening import open_store
@@ -64,13 +64,13 @@ def _bulk(store: Store, ends: float) -> tuple[list[float], int]:
     """Write pages that were prepared before taking the lock; return how long each held the lock, and errors."""
     holds, errors, page = [], 0, 0
     while time.time() < ends:
-        start = END - (page + 1) * PAGE_LIMIT * MINUTE
-        held = list(made_up(start, PAGE_LIMIT))
+        start = END - (page + 1) * BITFINEX.page_rows * MINUTE
+        held = list(made_up(start, BITFINEX.page_rows))
         try:
             with store.write() as connection:
                 begin = time.perf_counter()
                 candles.upsert(connection, 1, held)
-                coverage.add(connection, 1, Range(start, start + PAGE_LIMIT * MINUTE), "final", len(held))
+                coverage.add(connection, 1, Range(start, start + BITFINEX.page_rows * MINUTE), "final", len(held))
             # The commit and its checkpoint are part of it.
             holds.append(time.perf_counter() - begin)
         except NotNowError:

@@ -160,7 +160,7 @@ def test_without_a_terminal_restore_wants_yes_and_at_one_it_asks(full: Folder) -
     assert "--yes" in ended.err
     code, shown = full.show("restore", "copy.db", typed="n\n")
     assert code == 2
-    assert "in the place of" in shown
+    assert "Replace" in shown
     assert content(full.database) == before
     code, shown = full.show("restore", "copy.db", typed="y\n")
     assert code == 0, shown

@@ -73,4 +73,4 @@ def test_no_gap_waits_for_longer_than_a_day(attempts: int) -> None:
 def test_the_help_of_repair_tells_the_rules() -> None:
     hours = ", ".join(str(wait // HOUR) for wait in ASK_AGAIN)
     told = " ".join((repair.__doc__ or "").split())
-    assert f"after {hours} hours and so on, and given up after {MOST_ATTEMPTS} times" in told
+    assert f"after {hours} hours and so on, and given up after {MOST_ATTEMPTS} attempts" in told

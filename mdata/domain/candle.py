@@ -23,7 +23,7 @@ def fault(candle: Candle, timeframe: Timeframe) -> str | None:
     if not timeframe.is_aligned(open_time):
         return f"open time {open_time} is off the {timeframe.name} grid"
     if not (high < LARGEST and volume < LARGEST):
-        return "a value is too large to be one"
+        return "a value is too large"
     if low <= 0:
         return "a price is not positive"
     if volume <= 0:

@@ -112,7 +112,7 @@ class Page(NamedTuple):
     def refusal(self) -> str:
         """What to tell of the rows refused: how many, and the first of them."""
         first, count = self.refused[0], len(self.refused)
-        told = "a row was refused" if count == 1 else f"{count} rows were refused, the first of them"
+        told = "a row was rejected" if count == 1 else f"{count} rows were rejected, the first one"
         return f"{told}: {first.reason}: {first.text}"
 
 

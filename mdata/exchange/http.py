@@ -113,7 +113,8 @@ class Http:
             raise self._late()  # the end of a body of no known length
         if 300 <= answer.status_code < 400:
             raise BadAnswerError(
-                f"the exchange answered with a redirect (HTTP status {answer.status_code}), which is never followed"
+                f"the exchange answered with a redirect (HTTP status {answer.status_code}); "
+                "mdata does not follow redirects"
             )
         asked_at = min(sent_at, self._date(answer, sent_at))
         return Answer(answer.status_code, body, asked_at, self._retry_after(answer))
@@ -128,7 +129,7 @@ class Http:
 
     def _late(self) -> UnreachableError:
         return UnreachableError(
-            f"the exchange's answer was not complete after {self._most_seconds:g} s; it was dropped"
+            f"the exchange's answer was incomplete after {self._most_seconds:g} s and was discarded"
         )
 
     def _retry_after(self, answer: "Response") -> float | None:
@@ -150,7 +151,8 @@ class Http:
         if abs(date - sent_at) > 30_000:
             self._warn(
                 f"the local clock is {abs(date - sent_at) // 1000} s "
-                f"{'ahead of' if sent_at > date else 'behind'} the exchange's: check the time synchronisation"
+                f"{'ahead of' if sent_at > date else 'behind'} the exchange's clock: check the time "
+                "synchronisation"
             )
         return sent_at if date > sent_at - 1000 else date
 
@@ -159,11 +161,15 @@ class Http:
         if self._is_late:
             return self._late()
         if "CERTIFICATE" in text:
-            return ConfigurationError(f"{self._url} cannot prove who it is ({text}); {tls.advice(self._setting)}")
+            return ConfigurationError(
+                f"the certificate of {self._url} is not trusted ({text}); {tls.advice(self._setting)}"
+            )
         if isinstance(error, httpx.UnsupportedProtocol | httpx.DecodingError):
-            return BadAnswerError(f"{self._url} answered in a form that cannot be read ({text})")
+            return BadAnswerError(f"the answer of {self._url} cannot be read ({text})")
         if isinstance(error, httpx.RemoteProtocolError | httpx.ReadError):
-            return UnreachableError(f"{self._url} broke off its answer ({text}); nothing of it was stored")
+            return UnreachableError(
+                f"the connection to {self._url} broke during the answer ({text}); nothing of the answer was stored"
+            )
         return UnreachableError(f"{self._url} cannot be reached ({text}); check the network and {self._setting}")
 
 
@@ -171,12 +177,12 @@ def _read(answer: "Response") -> bytes:
     """Return the body, unpacked; raise when it is too large, or packed in a way not asked for."""
     encoding = answer.headers.get("content-encoding", "identity").lower()
     if encoding not in {"identity", "gzip"}:
-        raise BadAnswerError(f"the exchange's answer is packed as {encoding!r}, which was not asked for")
+        raise BadAnswerError(f"the exchange's answer is compressed as {encoding!r}, which was not requested")
     body = bytearray()
     for chunk in _unpacked(answer) if encoding == "gzip" else answer.iter_raw():
         body += chunk
         if len(body) > MAX_BYTES:
-            raise BadAnswerError(f"the exchange's answer is larger than {MAX_BYTES >> 20} MiB; it was dropped")
+            raise BadAnswerError(f"the exchange's answer is larger than {MAX_BYTES >> 20} MiB and was discarded")
     return bytes(body)
 
 
@@ -190,7 +196,7 @@ def _unpacked(answer: "Response") -> Iterator[bytes]:
                 yield unpacker.decompress(rest, _CHUNK)
                 rest = unpacker.unconsumed_tail
     except zlib.error as error:
-        raise GarbledError("the exchange's packed answer is damaged; nothing of it was stored") from error
+        raise GarbledError("the exchange's compressed answer is damaged; nothing of it was stored") from error
 
 
 def _instant(text: str) -> int | None:

@@ -24,9 +24,9 @@ NUMBERS = {int, float}
 def rows_of(query: Query, payload: Any) -> list[Any]:
     """Return the rows of an answer, the oldest first; raise BadAnswerError where it is no list, or one too long."""
     if not isinstance(payload, list):
-        raise BadAnswerError(f"the exchange sent no list of candles: {shortened(payload)}")
+        raise BadAnswerError(f"the exchange sent something other than a list of candles: {shortened(payload)}")
     if len(payload) > query.limit:
-        raise BadAnswerError(f"the exchange sent {len(payload)} rows where {query.limit} were asked for at most")
+        raise BadAnswerError(f"the exchange sent {len(payload)} rows, but at most {query.limit} were requested")
     return payload if query.venue.is_ascending(newest_first=query.newest_first) else payload[::-1]
 
 
@@ -111,8 +111,8 @@ def _refuse_misplaced(query: Query, times: list[int]) -> None:
     for time in times:
         if not query.within.start <= time < query.within.end:
             raise BadAnswerError(
-                f"the exchange sent a candle at {time}, outside the range asked "
-                f"({query.range.start} to {query.range.end}); nothing of the answer was stored"
+                f"the exchange sent a candle at {time}, outside the requested range ({query.range.start} to "
+                f"{query.range.end}); nothing of the answer was stored"
             )
     if times != sorted(times):
         raise BadAnswerError("the exchange sent candles out of order; nothing of the answer was stored")

@@ -50,8 +50,9 @@ class NewSeries:
         if not page.rows and not self.is_listed(target.venue, target.symbol):
             self._job.has_problem(
                 ConfigurationError(
-                    f"the exchange knows no pair {target.symbol}: no candle, and not in its list of pairs; "
-                    f"correct SYMBOLS{did_you_mean(target.symbol, sorted(self._listed.get(target.venue.name, ())))}"
+                    f"the exchange does not know the pair {target.symbol}: it has no candles, and is not in its "
+                    "list of pairs; correct "
+                    f"SYMBOLS{did_you_mean(target.symbol, sorted(self._listed.get(target.venue.name, ())))}"
                 )
             )
             return None

@@ -150,8 +150,8 @@ class Passes:
     def _distrust(self, series: Series, page: Page) -> None:
         """Say that an answer has none of the stored candles; a pair that is listed no more has no others to come."""
         self._job.context.log.warning(
-            f"{series.name}: the exchange's answer has none of the stored candles that it should have; "
-            "nothing of it was believed"
+            f"{series.name}: the exchange's answer contains none of the stored candles that it should contain; the "
+            "answer was not used"
         )
         if page.rows or self._new.is_listed(series.venue, series.symbol):
             return

@@ -100,7 +100,7 @@ class _Recheck:
         """Return the exit code: work remains while the exchange contradicts what is stored."""
         if not self._contradicted:
             return 0, None
-        return WORK_REMAINS, "the exchange contradicts what is stored; `mdata repair` asks for a second answer"
+        return WORK_REMAINS, "the exchange's answer contradicts the store; `mdata repair` asks again to confirm it"
 
     def _follow_hints(self, series: Series) -> None:
         """Compare, once, the minutes of coarser candles that have more range or volume than those."""

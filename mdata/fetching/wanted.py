@@ -90,5 +90,6 @@ def refuse_wrong_clock(clock: int, known: int) -> None:
     """
     if known - clock > DAY:
         raise ConfigurationError(
-            f"the local clock says {iso(clock)}, but {iso(known)} has passed: set the clock, then run this again"
+            f"the local clock says {iso(clock)}, which is before {iso(known)}, a time that has already passed: set "
+            "the clock, then run this again"
         )

@@ -99,8 +99,8 @@ def in_doubt(job: Job) -> tuple[int, str | None]:
         return OK, None
     names = ", ".join(f"{name} ({count} intervals)" for name, count in left.items())
     return WORK_REMAINS, (
-        f"in doubt: {names}; one answer had no candles there, and no second one has confirmed it yet: "
-        f"run `mdata {job.command}` again"
+        f"in doubt: {names}; one answer had no candles there, and no second answer has confirmed that yet: run "
+        f"`mdata {job.command}` again"
     )
 
 

@@ -178,7 +178,7 @@ def forget(context: Context, doomed: list[Series], wait: float) -> tuple[JobResu
         removed.append(replace(found, bytes=context.store.shrink()))
 
     names = ", ".join(still_wanted(context.settings, doomed))
-    reason = f"still in the settings, and fetched anew by the next `mdata backfill`: {names}" if names else None
+    reason = f"still in the settings, so the next `mdata backfill` fetches them again: {names}" if names else None
     result = run(Job(COMMAND, context, Priority.BACKFILL), work, lambda _: 0, lambda _: (0, reason))
     return result, removed[0] if removed else Removed()
 

@@ -29,8 +29,8 @@ from mdata.store.engine import Store
 COMMAND = "repair"
 # What an answer may say of a gap that a second one is needed for.
 _DOUBTED = {"silence", "absent", "changed", "unwitnessed"}
-_NO_WITNESS = "the answer had none of the stored candles around the gap"
-_TOO_SHORT = "the answer ended before it had passed the gap"
+_NO_WITNESS = "the answer did not contain the stored candles around the gap"
+_TOO_SHORT = "the answer ended before the end of the gap"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class _Repair:
         while (asked := self._plan()) is not None:
             done = job.tally.requests
             if done >= most:
-                raise LimitReachedError(f"the limit of {most} requests (GAP_REPAIR_MAX_REPAIRS_PER_RUN) is reached")
+                raise LimitReachedError(f"the limit of {most} requests (GAP_REPAIR_MAX_REPAIRS_PER_RUN) was reached")
             left = max(1, expected - done)
             seconds = context.budget(asked.series.venue).peek().seconds_for(left, job.priority)
             context.report(Progress(done, done + left, asked.series.name, seconds))
@@ -209,7 +209,7 @@ def _what_is_left(job: Job) -> tuple[int, str | None]:
     failed = sum(gap.status == "failed" for gap in left)
     if waiting:
         job.of_no_use_before(min(waiting))
-    tail = f"; {failed} of them were given up: `mdata repair --retry-failed` tries them again" if failed else ""
+    tail = f"; {failed} of them were given up: run `mdata repair --retry-failed` to try them again" if failed else ""
     return WORK_REMAINS, f"{'1 gap remains' if len(left) == 1 else f'{len(left)} gaps remain'}{tail}"
 
 

@@ -53,9 +53,9 @@ def offer(settings: Settings, file: Path) -> Offer:
     """Look at a backup, and at what it would replace; raise an MdataError for a file that can be none."""
     database = settings.database_path
     if file_status(file) is None:
-        raise ConfigurationError(f"there is no file {file}: name the backup to be restored")
+        raise ConfigurationError(f"there is no file {file}: give the backup to restore")
     if file_status(database) and file.samefile(database):
-        raise ConfigurationError(f"{file} is the store itself: name the backup to be restored")
+        raise ConfigurationError(f"{file} is the store itself: give the backup to restore")
     with closing(open_lone(file)) as connection:
         mark = identity.read(connection)
     there = file_status(database)
@@ -80,7 +80,7 @@ def restore(
         lock = FileLock(database.with_name(f"{database.name}.write.lock"))
         held.callback(lock.close)
         if not lock.acquire(clock.real(wait)):
-            raise NotNowError(f"somebody is writing to {database}", next_attempt=when("that has ended"))
+            raise NotNowError(f"another program is writing to {database}", next_attempt=when("it has finished"))
         _refuse_users(database)
         copying.want_room(database.parent, file.stat().st_size)
         with copying.temporary(database) as path:
@@ -117,9 +117,7 @@ def _give_owner_and_mode(path: Path, database: Path, warn: Callable[[str], None]
         try:
             shutil.chown(path, user=there.st_uid)
         except PermissionError:
-            warn(
-                f"{database} belonged to the user {there.st_uid}, and belongs to you now: only root may give it back"
-            )
+            warn(f"{database} belonged to user {there.st_uid} and now belongs to you: only root can change that back")
 
 
 def _set_aside(database: Path, clock: Clock) -> Path | None:
@@ -158,7 +156,7 @@ def _refuse_users(database: Path) -> None:
     found = users(database)
     if found:
         raise NotNowError(
-            f"{database} is open elsewhere: {', '.join(map(str, found))}",
+            f"{database} is open in other programs: {', '.join(map(str, found))}",
             next_attempt=when(f"{'it has' if len(found) == 1 else 'they have'} ended"),
         )
 

@@ -183,15 +183,15 @@ def _warnings(state: Status) -> list[str]:
     """Return what somebody should look at, a sentence each."""
     found = []
     if state.absent:
-        found.append(f"nothing is stored of {named(one.name for one in state.absent)} yet: run `mdata backfill`")
+        found.append(f"no candles of {named(one.name for one in state.absent)} are stored yet: run `mdata backfill`")
     if state.missing_triggers:
         found.append(
             f"another program has removed the triggers {' and '.join(state.missing_triggers)}, without which deleted "
-            "candles are not noticed: run `mdata verify`, which puts them back and counts all candles"
+            "candles are not noticed: run `mdata verify`, which restores them and counts all candles"
         )
     if state.marker is not None and state.marker.is_outdated():
         found.append(
-            f"the systemd units were written by mdata {state.marker.version}, which is older than this one: "
+            f"the systemd units were written by an older mdata ({state.marker.version}): "
             "run `mdata timers install` again"
         )
     warning = wal_reset_warning(state.sqlite_version)

@@ -149,7 +149,7 @@ class _Stream:
             now = self._context.clock.boottime()
             if now - self._held_up_at > _COMPLAIN_EVERY:
                 self._held_up_at = now
-                self._context.log.warning(f"{error}; what has closed meanwhile is stored then")
+                self._context.log.warning(f"{error}; closed candles are kept in memory and stored later")
         for feed in self._feeds:
             for target, before in feed.reaches():
                 self._catch_up.want(target, before)
@@ -177,7 +177,7 @@ class _Stream:
         for _, due in dues:
             self._standing.note(due)
             for row in due.refused[:1]:
-                self._problem(due.target.name, RowsRefusedError, f"a row was refused: {row.reason}: {row.text}")
+                self._problem(due.target.name, RowsRefusedError, f"a row was rejected: {row.reason}: {row.text}")
         for target, rows in written:
             self._outside.tell(target, rows)
 
@@ -197,7 +197,7 @@ class _Stream:
             for key, refusal in feed.refused.items():
                 kind = ConfigurationError if refusal.is_unknown else UnreachableError
                 advice = "; correct SYMBOLS" if refusal.is_unknown else ""
-                text = f"the exchange refuses the channel: {quote(refusal.text)} (code {refusal.code}){advice}"
+                text = f"the exchange refused the channel: {quote(refusal.text)} (code {refusal.code}){advice}"
                 self._problem(feed.targets[key].name, kind, text)
 
     def _problem(self, name: str, kind: type[MdataError], text: str) -> None:
@@ -216,10 +216,10 @@ class _Stream:
             self._is_ready = True
             self._outside.notify("READY=1", f"STATUS={self._view().summary}")
         if not self._is_ready and is_late:
-            self._end_for_lack(f"no channel could be subscribed to within {_READY_SECONDS:.0f} s")
+            self._end_for_lack(f"could not subscribe to any channel within {_READY_SECONDS:.0f} s")
         heard_at = max(self._started_at, *(feed.heard_at or 0 for feed in self._feeds))
         if now - heard_at > _NO_DATA_SECONDS:
-            self._end_for_lack(f"no data came for {_NO_DATA_SECONDS / 60:.0f} minutes")
+            self._end_for_lack(f"received no data for {_NO_DATA_SECONDS / 60:.0f} minutes")
 
     def _end_for_lack(self, text: str) -> NoReturn:
         trouble = next((feed.trouble for feed in self._feeds if feed.trouble is not None), None)

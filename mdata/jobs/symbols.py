@@ -53,7 +53,7 @@ def ask(
     """Ask for the list once, in its turn; raise, saying when the next attempt may be made, where there is none."""
 
     def tell(wait: SlotWait) -> None:
-        log.info(f"the next free request is at {iso(wait.until)}")
+        log.info(f"the next request is possible at {iso(wait.until)}")
 
     budget.acquire(Priority.UPDATE, lambda: True, on_wait=_once(tell))
     try:

@@ -37,9 +37,9 @@ R = TypeVar("R")
 
 # What to do about an answer that was not, or not wholly, stored.
 _ADVICE = {
-    ROWS_REFUSED: "what was refused is kept in the table rejected_rows; "
-    "`mdata detect-gaps` and `mdata repair` ask again",
-    BAD_ANSWER: "run this again later; if it goes on, the exchange has changed and mdata has to",
+    ROWS_REFUSED: "rejected rows are kept in the table rejected_rows; "
+    "`mdata detect-gaps` and `mdata repair` fetch their intervals again",
+    BAD_ANSWER: "run this again later; if it keeps failing, the exchange's API has changed and mdata needs an update",
 }
 
 # Seconds that a run waits for others without a word.
@@ -131,7 +131,7 @@ class Job:
     def check_time(self) -> None:
         """Raise LimitReachedError when the run has lasted for as long as it may."""
         if self._deadline is not None and self.context.clock.boottime() >= self._deadline:
-            raise LimitReachedError(f"the time limit of {self.context.limits.max_runtime:.0f} s is reached")
+            raise LimitReachedError(f"the time limit of {self.context.limits.max_runtime:.0f} s was reached")
 
     def ask(
         self, venue: Venue, plan: Callable[[], T | None], send: Callable[[Exchange, T, Callable[[], None]], R]
@@ -158,7 +158,7 @@ class Job:
     def _say_that_it_is_tried_again(self, state: "RetryCallState") -> None:
         error = state.outcome.exception() if state.outcome else None
         if not isinstance(error, RateLimitedError):  # of which more was said, to everybody
-            self.context.log.info(f"{error}; trying again")
+            self.context.log.info(f"{error}; retrying")
 
     def _is_worth_another_try(self, error: BaseException) -> bool:
         if isinstance(error, GarbledError):
@@ -184,7 +184,7 @@ class Job:
         except RateLimitedError as error:
             seconds = budget.refused(error.retry_after)
             self._progress.blocked_until = self.context.clock.now() + int(seconds * 1000)
-            self.context.log.warning(f"{error}; nobody asks for {seconds:.0f} s")
+            self.context.log.warning(f"{error}; all mdata processes pause for {seconds:.0f} s")
             raise
         except (UnreachableError, GarbledError):
             budget.failed()
@@ -196,7 +196,7 @@ class Job:
         limits = self.context.limits
         if limits.max_requests is not None and self.tally.requests >= limits.max_requests:
             plural = "" if limits.max_requests == 1 else "s"
-            raise LimitReachedError(f"the limit of {limits.max_requests} request{plural} is reached")
+            raise LimitReachedError(f"the limit of {limits.max_requests} request{plural} was reached")
         self.check_time()
         # Whatever takes time is made ready before the slot comes, so that the request leaves at once.
         self.context.exchange(venue)
@@ -204,7 +204,9 @@ class Job:
         try:
             return self.context.budget(venue).acquire(self.priority, plan, self._deadline, self._say_why)
         except TimeoutError as error:
-            raise LimitReachedError(f"the time limit of {limits.max_runtime:.0f} s is near; {error}") from error
+            raise LimitReachedError(
+                f"the time limit of {limits.max_runtime:.0f} s would be exceeded; {error}"
+            ) from error
 
     def _say_why(self, wait: SlotWait) -> None:
         """Say once per block until when nobody asks, and once per run that others are served before it."""
@@ -212,11 +214,14 @@ class Job:
         if wait.is_blocked:
             # The same instant comes out a few milliseconds differently each time.
             if wait.until > progress.blocked_until + 1000:
-                log.info(f"the exchange's rate limit blocks every request until {iso(wait.until)}; waiting for that")
+                log.info(f"the exchange's rate limit blocks all requests until {iso(wait.until)}; waiting")
             progress.blocked_until = max(progress.blocked_until, wait.until)
         elif wait.lasts > _LONG_WAIT and wait.ahead and not progress.has_said_others:
             progress.has_said_others = True
-            log.info(f"{wait.ahead} others wait for requests, too; the next one is free at {iso(wait.until)}")
+            log.info(
+                f"{wait.ahead} other processes are waiting to send requests; the next request is possible at "
+                f"{iso(wait.until)}"
+            )
 
     def finish(self, remaining: int = 0, reason: str | None = None, *, exit_code: int = OK) -> JobResult:
         """Store how the run ended and return it; the worst of `exit_code` and all problems wins."""

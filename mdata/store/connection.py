@@ -60,8 +60,8 @@ class Connection(sqlite3.Connection):
         self._since = wait.since
         wait.end_by_signal()
         raise NotNowError(
-            f"another program has held {self.path} for too long to wait for it: {named(holders(self.path, log))}",
-            next_attempt=when("that has closed it"),
+            f"another program has locked {self.path} for too long: {named(holders(self.path, log))}",
+            next_attempt=when("it has closed the file"),
         )
 
 

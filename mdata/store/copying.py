@@ -43,8 +43,8 @@ def want_room(folder: Path, size: int) -> None:
         free = shutil.disk_usage(folder).free
     if free < size + _SPARE:
         raise StorageError(
-            f"{folder} has {free / 1e6:,.0f} MB free, and the copy wants {(size + _SPARE) / 1e6:,.0f} MB: make room, "
-            "or choose another disk"
+            f"{folder} has {free / 1e6:,.0f} MB free, but the copy needs {(size + _SPARE) / 1e6:,.0f} "
+            "MB: free some space, or choose another disk"
         )
 
 
@@ -103,7 +103,7 @@ def _link(path: Path, target: Path) -> None:
 
 def exists(path: Path) -> ConfigurationError:
     """Return the error of a file that is in the way."""
-    return ConfigurationError(f"{path} exists already and was left as it is: choose another name, or say --force")
+    return ConfigurationError(f"{path} exists already and was not changed: choose another name, or add --force")
 
 
 @contextmanager
@@ -114,6 +114,6 @@ def _explained(path: Path) -> Iterator[None]:
         message = f"cannot write {path}: {error.strerror}; check the owner and mode of its folder"
         raise NotPermittedError(message) from error
     except FileNotFoundError as error:
-        raise ConfigurationError(f"cannot write {path}: its folder does not exist; make it first") from error
+        raise ConfigurationError(f"cannot write {path}: its folder does not exist; create it first") from error
     except OSError as error:
         raise StorageError(f"cannot write {path}: {error.strerror}; nothing was replaced") from error

@@ -39,7 +39,7 @@ def mend(store: "Store", told: Callable[[str], None]) -> None:
             identity.renew(store.connection)
         store.checkpoint()  # a log in which the marks begin anew belongs to no file that has any
         told(
-            f"{store.path} did not say which store it is, and has a new identity: its backups are another store's now"
+            f"{store.path} had lost its identity and has a new one: older backups now count as those of another store"
         )
     mode = journal_mode(store.connection)
     if mode != "wal":
@@ -48,8 +48,8 @@ def mend(store: "Store", told: Callable[[str], None]) -> None:
     if missing:
         counted = put_triggers_back(store)
         told(
-            f"the triggers {' and '.join(missing)} were missing from {store.path} and are back. {counted} Run "
-            "`mdata verify` to check the values, too"
+            f"the triggers {' and '.join(missing)} were missing from {store.path} and have been restored. {counted} "
+            "Run `mdata verify` to check the values, too"
         )
 
 
@@ -77,11 +77,9 @@ def put_triggers_back(store: "Store") -> str:
 
 def _journal_mode_put_back(store: "Store", mode: str) -> str:
     connection = store.connection
-    was = f"some tool had set the journal mode of {store.path} to {mode}"
+    was = f"another program had set the journal mode of {store.path} to {mode}"
     with store.alone():
         connection.tries("PRAGMA journal_mode = WAL")
     if journal_mode(connection) == "wal":
         return f"{was}; it is WAL again"
-    return (
-        f"{was}, and another program has it open: until that is closed, readers and writers keep each other waiting"
-    )
+    return f"{was}, and one still has it open: until it is closed, readers and writers block each other"

@@ -119,7 +119,7 @@ def open_for_reading(path: Path, told: Hear = unheard, *, may_copy: bool = True)
     if version == 0:
         return None
     raise ConfigurationError(
-        f"{path} has schema {version}, this mdata wants {SCHEMA_VERSION}: run `mdata backfill` once"
+        f"{path} has schema {version}, but this mdata needs {SCHEMA_VERSION}: run `mdata backfill` once to upgrade it"
     )
 
 
@@ -161,7 +161,7 @@ def open_lone(path: Path) -> Connection:
     if version:
         return connection
     connection.close()
-    raise ConfigurationError(f"{path} is empty, and no backup: name another file")
+    raise ConfigurationError(f"{path} is empty and therefore not a backup: give another file")
 
 
 def _may_not(path: Path, verb: str) -> str:
@@ -176,5 +176,5 @@ def _refuse_a_folder(path: Path) -> os.stat_result | None:
     """Return what the file system says of the file at `path`, None where there is none."""
     found = file_status(path)
     if found is not None and stat.S_ISDIR(found.st_mode):
-        raise ConfigurationError(f"DATABASE_PATH {path} is a folder; name a file inside it")
+        raise ConfigurationError(f"DATABASE_PATH {path} is a folder; set it to a file in it")
     return found

@@ -33,8 +33,8 @@ def check(path: Path) -> Mark | None:
         if read_log(log_path) is None:
             return None
         raise StorageError(
-            f"{path} is gone, and its log {log_path.name} is there; nothing was changed: put the file back, restore "
-            f"a backup with `mdata restore`, or remove {log_path.name} too, to begin anew"
+            f"{path} is missing, but its log {log_path.name} still exists; nothing was changed: put the file back, "
+            f"restore a backup with `mdata restore`, or remove {log_path.name} as well to start with an empty store"
         )
     for _ in range(READ_TRIES):
         before, log, after = read_file(path), read_log(log_path), read_file(path)
@@ -75,7 +75,7 @@ def _is_whole_with_log(path: Path) -> bool:
 def strangers(path: Path) -> StorageError:
     """Return the error of a database whose log belongs to another file."""
     return StorageError(
-        f"{path} and the log {path.name}-wal do not belong together: another file was put in its place (a backup, "
-        "copied over it?) while the log stayed; nothing was changed, for the two together are a damaged store: run "
-        "`mdata restore FILE` with a backup, which sets both aside"
+        f"{path} and its log {path.name}-wal do not belong together: the file was replaced (by a backup copied "
+        "over it?) but the log was not; nothing was changed, because together they are a damaged store: run `mdata "
+        "restore FILE` with a backup, which keeps both under another name"
     )

@@ -51,17 +51,17 @@ class Detour:
     def sentence(self) -> str:
         """Return what to tell about it."""
         group = missing_group(self.path)
-        why = f"{self.path.parent} may not be written{f' ({group})' if group else ''}"
+        why = f"{self.path.parent} is not writable{f' ({group})' if group else ''}"
         if self.is_copy:
-            return f"{why}, and the log of {self.path.name} is not empty: a private copy of both was read"
-        return f"{why}: {self.path.name} was read as it lies, without locks, for its log is empty"
+            return f"{why}, and the log of {self.path.name} is not empty: reading a private copy of both"
+        return f"{why}: reading {self.path.name} in place without locks, because its log is empty"
 
     def confirm(self) -> None:
         """Raise NotNowError where the file was read without locks while somebody wrote to it."""
         if not self.is_copy and not self.is_current:
             raise NotNowError(
-                f"{self.path} was changed while it was read without locks, for its folder may not be written; "
-                "nothing of that can be relied on",
+                f"{self.path} was changed while it was read without locks (its folder is not writable); "
+                "the result is not reliable",
                 next_attempt=AT_ONCE,
             )
 
@@ -157,18 +157,18 @@ def _copied(path: Path, cause: MdataError) -> Detour:
     except PermissionError as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise NotPermittedError(
-            f"cannot read {error.filename}: {error.strerror}; {path.parent} may not be written either, so that "
-            f"{path.name} can be read from a copy only: check the owner and mode of the files"
+            f"cannot read {error.filename}: {error.strerror}; {path.parent} is not writable either, so {path.name} "
+            "can only be read from a copy: check the owner and mode of the files"
         ) from cause
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
-        raise StorageError(f"{path} could not be copied to {folder.parent} to be read: {error.strerror}") from cause
+        raise StorageError(f"{path} could not be copied to {folder.parent} for reading: {error.strerror}") from cause
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     shutil.rmtree(folder, ignore_errors=True)
     raise NotNowError(
-        f"{path} is being written to while it is copied to be read (its folder may not be written)",
+        f"{path} was written to while it was copied for reading (its folder is not writable)",
         next_attempt=when("the job there has ended"),
     ) from cause
 
@@ -178,9 +178,9 @@ def _want_room(path: Path, folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if wanted > free:
         raise NotPermittedError(
-            f"cannot read {path} where it is: its folder may not be written, and its log is not empty; a copy wants "
-            f"{wanted / 1e6:,.0f} MB, and {folder.parent} has {free / 1e6:,.0f} MB free: set TMPDIR to a folder with "
-            "more, or ask for write access"
+            f"cannot read {path} in place, because its folder is not writable and its log is not empty; a copy "
+            f"needs {wanted / 1e6:,.0f} MB, but {folder.parent} has {free / 1e6:,.0f} MB free: set "
+            "TMPDIR to a folder with more space, or ask for write access"
         )
 
 

@@ -27,7 +27,9 @@ def look(path: Path, read: Callable[[Connection], T], told: Callable[[str], None
         looks += 1
         store = open_for_reading(path, told)
         if store is None:
-            raise NotThereError(f"there is no store at {path}; `mdata backfill` makes one, DATABASE_PATH says where")
+            raise NotThereError(
+                f"there is no store at {path}; `mdata backfill` creates one, and DATABASE_PATH sets its place"
+            )
         try:
             with store, store.read() as connection:
                 return read(connection)

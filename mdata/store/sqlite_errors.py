@@ -57,8 +57,8 @@ def _explained(path: Path, error: sqlite3.DatabaseError | UnicodeDecodeError) ->
 
 
 def _held(path: Path, _: str) -> MdataError:
-    held = f"another program has held {path} for too long to wait for it"
-    return NotNowError(held, next_attempt=when("that has closed it"))
+    held = f"another program has locked {path} for too long"
+    return NotNowError(held, next_attempt=when("it has closed the file"))
 
 
 def _refused(path: Path, text: str) -> MdataError:
@@ -73,7 +73,9 @@ def _moved(path: Path, _: str) -> MdataError:
 
 
 def _full(path: Path, _: str) -> MdataError:
-    return StorageError(f"the disk is full: {path} keeps what was committed; make room and run this again")
+    return StorageError(
+        f"the disk is full: {path} keeps everything committed so far; free some space and run this again"
+    )
 
 
 def _failed(path: Path, text: str) -> MdataError:
@@ -82,14 +84,15 @@ def _failed(path: Path, text: str) -> MdataError:
 
 def _foreign(path: Path, _: str) -> MdataError:
     return StorageError(
-        f"{path} is no SQLite database, or its beginning is damaged; it was left as it is: set DATABASE_PATH to "
+        f"{path} is not an SQLite database, or its header is damaged; it was not changed: set DATABASE_PATH to "
         "another file, or restore a backup"
     )
 
 
 def _vetoed(path: Path, text: str) -> MdataError:
     return StorageError(
-        f"a trigger in {path} refuses what is written ({text}); it is none of mdata's: drop it, or have it allow this"
+        f"a trigger in {path} rejects the write ({text}); it does not belong to mdata: drop it, or change it so "
+        "that it allows this"
     )
 
 

@@ -158,5 +158,7 @@ def _unreadable(path: Path, error: OSError) -> MdataError:
     if error.errno == errno.EACCES:
         return NotPermittedError(f"cannot read {path}: {error.strerror}; check its owner and mode")
     if error.errno == errno.EISDIR:
-        return StorageError(f"{path} is a folder, and in its place SQLite keeps the store's log: move it away")
+        return StorageError(
+            f"{path} is a folder, but SQLite needs this name for the store's log: move the folder away"
+        )
     return StorageError(f"reading {path} failed ({error.strerror}); check the disk, then run this again")

@@ -45,7 +45,7 @@ class Watch:
         """
         mark, logged = identity.raise_generation(connection), self._logged
         if mark is None:
-            raise StorageError(f"the row of the table `store` is gone from {self._path}: run `mdata doctor --fix`")
+            raise StorageError(f"the row of the table `store` is missing from {self._path}: run `mdata doctor --fix`")
         if not follows(mark, self._mark) or (logged and mark.previous not in {logged.mark, logged.previous}):
             raise pairing.strangers(self._path)
         return mark
@@ -59,8 +59,8 @@ class Watch:
         found = file_status(self._path)
         if found is None or (found.st_dev, found.st_ino) != self._file:
             raise StorageError(
-                f"{self._path} was {'removed' if found is None else 'replaced by another file'} while this ran: what "
-                "was written since is not in it; put the file back, or run this again"
+                f"{self._path} was {'removed' if found is None else 'replaced by another file'} during this run: "
+                "it does not contain what was written since then; put the old file back, or run this again"
             )
         return found
 
@@ -78,4 +78,4 @@ def file_status(path: Path) -> os.stat_result | None:
         if error.errno == errno.EIO:
             message = f"reading {path} failed ({error.strerror}); check the disk, then run this again"
             raise StorageError(message) from error
-        raise ConfigurationError(f"{path} can be no file: {error.strerror}") from error
+        raise ConfigurationError(f"{path} cannot be used as a file: {error.strerror}") from error

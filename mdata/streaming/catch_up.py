@@ -75,6 +75,6 @@ class CatchUp(Worker):
             raise
         except MdataError as error:
             self.troubles[target] = error
-            context.log.warning(f"{target.name}: {error}; the stream goes on without what lies before it")
+            context.log.warning(f"{target.name}: {error}; the stream continues without the candles before its start")
             with self._changed:
                 self._wishes.setdefault(target, (before, context.clock.boottime() + CATCH_UP_AGAIN))

@@ -70,8 +70,8 @@ class ExchangeTime:
             self._has_warned = True
             side = "behind" if self._ahead > 0 else "ahead of"
             self._warn(
-                f"the local clock is {abs(self._ahead) // 1000} s {side} the exchange's: "
-                "check the time synchronisation"
+                f"the local clock is {abs(self._ahead) // 1000} s {side} the exchange's clock: check the time "
+                "synchronisation"
             )
 
 
@@ -230,7 +230,7 @@ class Feed(Worker):
     def _answered(self, session: Session) -> None:
         self.was_subscribed |= bool(session.subscribed)
         self.refused = {**self.refused, **session.refused}
-        self._context.log.info(f"{len(session.subscribed)} channels are subscribed to")
+        self._context.log.info(f"subscribed to {len(session.subscribed)} channels")
 
     def _end_session(self) -> bool:
         """Keep what the connection has shown until it is stored; return whether it has shown anything."""
@@ -246,4 +246,4 @@ class Feed(Worker):
         self._said_at = now
         # A connection is lost now and then; one that does not come back is worth a look.
         say = self._context.log.info if failures < 2 else self._context.log.warning
-        say(f"{self.trouble}; connecting again in {pause:.0f} s")
+        say(f"{self.trouble}; reconnecting in {pause:.0f} s")

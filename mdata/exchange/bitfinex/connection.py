@@ -54,9 +54,9 @@ class Session:
             return f"the exchange {_ANEW[self._notice]} ({self._notice})"
         silent = [key for key, heard in self._heard.items() if boottime - heard > SILENCE]
         if silent:
-            return f"nothing came for {SILENCE:.0f} s on {', '.join(sorted(silent))}"
+            return f"received nothing for {SILENCE:.0f} s on {', '.join(sorted(silent))}"
         if not self.is_answered and boottime - self.opened_at > SILENCE:
-            return f"subscriptions were not answered within {SILENCE:.0f} s"
+            return f"the exchange did not answer subscriptions within {SILENCE:.0f} s"
         return None
 
     @property

@@ -51,7 +51,7 @@ class Rest:
         payload, asked_at = self._get(path, {"sort": 1, "start": 0, "limit": 1}, on_send)
         page = self._of_its_own(wire.read_page(whole, payload, asked_at))
         if page.refused:
-            raise BadAnswerError(f"the exchange's first candle of {symbol} {timeframe.name} cannot be one")
+            raise BadAnswerError(f"the exchange's first candle of {symbol} {timeframe.name} is not a valid candle")
         return page
 
     def pairs(self, on_send: Callable[[], None]) -> set[str]:
@@ -73,7 +73,9 @@ class Rest:
         """Return the page; raise BadAnswerError when it is the one before, which was about another pair."""
         symbol, before = page.query.symbol, self._before
         if before is not None and page.candles == before.candles != [] and symbol != before.query.symbol:
-            raise BadAnswerError(f"the exchange sent the candles of {before.query.symbol} once more; none was stored")
+            raise BadAnswerError(
+                f"the exchange sent the candles of {before.query.symbol} again, for another pair; none was stored"
+            )
         self._before = page
         return page
 

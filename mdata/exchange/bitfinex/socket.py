@@ -106,7 +106,7 @@ def _opened(url: str) -> ClientConnection:
 def _ended(error: ConnectionClosed) -> UnreachableError:
     closing = error.rcvd or error.sent
     if closing is None:
-        return UnreachableError("the connection broke off")
+        return UnreachableError("the connection was lost")
     reason = f", {quote(closing.reason)}" if closing.reason else ""
     return UnreachableError(f"the connection was closed (code {closing.code}{reason})")
 
@@ -114,14 +114,16 @@ def _ended(error: ConnectionClosed) -> UnreachableError:
 def _explained(url: str, error: Exception) -> MdataError:
     text = str(error) or type(error).__name__
     if isinstance(error, ssl.SSLCertVerificationError):
-        return ConfigurationError(f"{url} cannot prove who it is ({text}); {tls.advice('BITFINEX_WS_URL')}")
+        return ConfigurationError(
+            f"the certificate of {url} is not trusted ({text}); {tls.advice('BITFINEX_WS_URL')}"
+        )
     # A redirect comes as the library's complaint that it may not follow it.
     answer = error.__cause__ if isinstance(error, ValueError) else error
     if isinstance(answer, InvalidStatus):
         status = answer.response.status_code
         if status == 429:
-            return RateLimitedError("the exchange says that too many connections were opened")
+            return RateLimitedError("the exchange refuses the connection: too many were opened")
         if status in _WAIT_STATUSES or status >= 500:
-            return UnreachableError(f"the exchange answers a new connection with HTTP status {status}")
-        return BadAnswerError(f"{url} answers with HTTP status {status}; is BITFINEX_WS_URL right?")
+            return UnreachableError(f"the exchange refuses a new connection with HTTP status {status}")
+        return BadAnswerError(f"{url} answers with HTTP status {status}; check BITFINEX_WS_URL")
     return UnreachableError(f"{url} cannot be reached ({text}); check the network and BITFINEX_WS_URL")

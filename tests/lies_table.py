@@ -221,7 +221,7 @@ def mind(symbol: str, name: str) -> Line:
 
 
 def tables() -> Iterator[str]:
-    head = "| answer | to | stored later | reported then | corrected | more requests |\n|---|---|---|---|---|---|"
+    head = "| answer | to | stored then | reported then | corrected | more requests |\n|---|---|---|---|---|---|"
     for symbol, title in (
         (DENSE, "A pair with a candle in every minute"),
         (SPARSE, "A pair with one in ten minutes"),

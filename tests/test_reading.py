@@ -298,7 +298,7 @@ def test_silence_stays_silence_in_coarser_candles(filled: Folder, reader: mdata.
     ("source", "timeframe", "sentence"),
     [
         ("1m", "7h", "divides a day"), ("1m", "4H", "divides a day"), ("1m", "1d", "did you mean 1D"),
-        ("1h", "90m", "do not add up"), ("1h", "15m", "do not add up"), ("1m", "0m", "cannot resample"),
+        ("1h", "90m", "cannot be aggregated"), ("1h", "15m", "cannot be aggregated"), ("1m", "0m", "cannot resample"),
     ],
 )  # fmt: skip
 def test_what_candles_do_not_add_up_to_is_refused(

@@ -1,4 +1,4 @@
-"""Candles: the shape of one, and the sanity every stored one has.
+"""Candles: their shape, and the rules that every stored candle satisfies.
 
 Measured on 9.4 million recorded Bitfinex 1m rows: none off the grid, none without volume, none with a high
 or low that open or close exceed. A row that breaks this is therefore a fault of the answer and not a market.

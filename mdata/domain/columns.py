@@ -1,6 +1,6 @@
 """Candles as columns, and what is made of them: silent intervals, flat candles in their place, coarser candles.
 
-Columns are what millions of candles fit into: an array holds 8 bytes for a value, and a tuple of six some 200.
+Columns are compact enough for millions of candles: an array holds 8 bytes for a value, and a tuple of six some 200.
 """
 
 from array import array

@@ -52,7 +52,7 @@ def draw(timeframe: Timeframe, wanted: Range, known: KnownRanges, width: int) ->
 
 
 def _worst(size: int, final: int, provisional: int, silent: int, doubted: int, unobtainable: int, lost: int) -> Cell:
-    """Return what a cell of `size` intervals shows: a loss or a hole of one interval is never hidden."""
+    """Return the verdict of a cell of `size` intervals: a single lost or unknown interval is never hidden."""
     if lost:
         return "lost"
     unknown = size - final - provisional

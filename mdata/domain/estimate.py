@@ -26,9 +26,9 @@ def estimate(intervals: int, delay: float, page_rows: int, *, is_new: bool = Fal
 
 
 def in_turn(costs: Iterable[Estimate], seconds: Callable[[int], float]) -> list[Estimate]:
-    """Return the estimates with the time that each takes after those before it.
+    """Return the estimates, each with the time it takes after the ones before it.
 
-    `seconds` says how long so many requests take in all: the first may leave at once, those that come later wait.
+    `seconds` returns how long a number of requests takes in total: the first can be sent at once, later ones wait.
     """
     found, requests = [], 0
     for cost in costs:

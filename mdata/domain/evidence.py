@@ -24,12 +24,12 @@ from mdata.domain.interval import Range, clip, normal, subtract
 from mdata.domain.known import Known
 from mdata.domain.query import Page, is_same
 
-# So many of the nearest stored candles every request reaches over, and so many more when none of those came back.
+# How many of the nearest stored candles every request includes, and how many more if none of those came back.
 WITNESSES, MORE_WITNESSES = 3, 500
 
 
 class Verdict(NamedTuple):
-    """What becomes of the ledger by an answer that `counts`, or by one that proves nothing.
+    """The changes to the ledger by an answer that `counts`, or by one that proves nothing.
 
     `final` and `provisional` are covered by it (normal). `candles` (ascending) are those of the final ranges, as they
     are to be stored. `changed` are the old values of candles that have others now, `withdrawn` the candles that are
@@ -65,7 +65,7 @@ def judge(page: Page, known: Known, settle: int) -> Verdict:
     known = _without(known, distrusted)
     grid, asked_at = page.query.timeframe, page.asked_at
     closed, settled = grid.closed_end(asked_at), grid.closed_end(asked_at, settle)
-    # Of what a refused row may have stood for, the answer says nothing, to what is stored there either.
+    # The answer says nothing about the ranges of rejected rows, nor about what is stored there.
     spoiled = normal(row.unknown for row in page.refused if row.unknown)
     enclosed = subtract(clip([page.span], known.floor, closed), spoiled) if page.span else []
     found = contradiction.find(page, known, clip(enclosed, known.floor, settled))
@@ -91,9 +91,9 @@ def judge(page: Page, known: Known, settle: int) -> Verdict:
 
 
 def _brings_stored(page: Page, known: Known) -> bool:
-    """Whether stored candles come back unchanged; where only provisional ones come back, the open time is enough.
+    """Whether the answer contains stored candles unchanged; if only provisional ones, the same open time is enough.
 
-    One is enough, unless more than a few come back with other values: of many, most have to be the same.
+    One is enough, unless several have other values: then most have to be equal.
     """
     stored = {candle[0]: candle for candle in known.stored}
     same = differing = provisional = 0
@@ -136,7 +136,7 @@ def _unfollowed(page: Page, known: Known, settled: int) -> list[Range]:
 
 
 def _repeats(page: Page, known: Known) -> bool:
-    """Whether a row is one that an independent answer has told before, against the store or beside it."""
+    """Whether an independent answer has sent the same row before, in contradiction or in addition to the store."""
     told = {
         doubt.candle[0]: doubt.candle
         for doubt in known.doubts
@@ -146,7 +146,7 @@ def _repeats(page: Page, known: Known) -> bool:
 
 
 def _of_first_page(known: Known) -> list[Doubt]:
-    """Return the doubt about a first page, and those about the silences that it told of."""
+    """Return the doubt about a first page, and those about silences that rest on it."""
     forms = {doubt.form for doubt in known.doubts if doubt.kind == "unconfirmed"}
     return [doubt for doubt in known.doubts if doubt.kind in {"unconfirmed", "silence"} and doubt.form in forms]
 
@@ -167,7 +167,7 @@ def _without(known: Known, distrusted: list[Range]) -> Known:
 
 
 def _proves_nothing(page: Page, known: Known, settle: int) -> Verdict:
-    """Return the verdict on an answer without a witness: what it says of the nearest candles is remembered only."""
+    """Return the verdict on an answer without a stored candle: only its word on the nearest ones is kept."""
     doubts = [raised(page, page.query.range, "unwitnessed", known.doubts)]
     stored = {candle[0]: candle for candle in known.stored if contradiction.is_in(candle[0], known.final)}
     differing = [row for row in page.candles if row[0] in stored]

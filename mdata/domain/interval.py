@@ -67,7 +67,7 @@ def subtract(ranges: list[Range], holes: list[Range]) -> list[Range]:
 
 
 def intersect(ranges: list[Range], others: list[Range]) -> list[Range]:
-    """Return the ranges that both lists hold."""
+    """Return the intersection of both lists."""
     shared: list[Range] = []
     left = right = 0
     while left < len(ranges) and right < len(others):

@@ -79,7 +79,7 @@ def backlog(ledger: Ledger) -> int:
 
 
 def doubted_outside(ledger: Ledger) -> int:
-    """Return how many wanted intervals outside the hull one answer has called silent, and no second one yet."""
+    """Return how many wanted intervals outside the hull are in doubt: empty in one answer, without a second one."""
     wanted, count = ledger.wanted, ledger.series.timeframe.count
     doubted = normal(doubt.range.clip(*wanted) for doubt in ledger.doubts if doubt.kind == "silence")
     return sum(count(*part) for part in subtract(doubted, [ledger.hull] if ledger.hull else []))

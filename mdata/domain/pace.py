@@ -1,4 +1,4 @@
-"""How fast the exchange may be asked: an average with a burst after a pause, and a limit for any minute.
+"""How fast requests may be sent: an average with a burst after a pause, and a limit for any minute.
 
 An exchange counts requests in a window of time, and does not ask for even spacing. Two rules therefore, over all
 processes together: a generic cell rate, that is `burst` requests at once and one more for each `delay` seconds; and
@@ -70,7 +70,7 @@ class Pace(NamedTuple):
         return max(requests * self.spacing, by_average, by_windows)
 
     def fullest(self, at: float) -> "Past":
-        """Return the most that can have left up to `at` under this pace: what is unknown is taken for that.
+        """Return the maximum that can have been sent up to `at` at this pace; used if the real past is unknown.
 
         Of any stretch that ends at `at` it holds as many as the two rules allow, so that nothing that they allow
         afterwards can break them, whatever was sent in truth.
@@ -108,7 +108,7 @@ class Past(NamedTuple):
         return self._replace(arrivals=tuple(arrivals))
 
     def clamped(self, now: float, window: Window) -> "Past":
-        """Return the past without anything that could stall others longer than the rules allow."""
+        """Return the past, limited so that it cannot delay others longer than the rules allow."""
         arrivals = sorted(self.arrivals)
         kept = arrivals[bisect(arrivals, _ms(now - window.seconds)) : bisect(arrivals, _ms(now + FLIGHT))]
         level = min(max(0.0, self.level), float(window.most))

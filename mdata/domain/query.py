@@ -1,4 +1,4 @@
-"""What is asked of the exchange, and its answer as it was read; what that proves is decided in `evidence`."""
+"""A request to the exchange and its parsed answer; `evidence` decides what the answer proves."""
 
 from itertools import pairwise
 from math import isclose
@@ -55,7 +55,7 @@ def fitted(query: Query) -> Query:
 
 
 class RefusedRow(NamedTuple):
-    """A row that cannot be a candle: what it said (shortened), why it was refused, and what stays unknown."""
+    """A rejected row: its text (shortened), why it cannot be a candle, and which range stays unknown."""
 
     open_time: int | None
     text: str
@@ -79,7 +79,7 @@ class Page(NamedTuple):
 
     @property
     def is_full(self) -> bool:
-        """Whether the answer holds as many rows as were asked for, so that more can lie beyond its last one."""
+        """Whether the answer has as many rows as requested, so that there may be more beyond its last one."""
         return self.rows >= self.query.limit
 
     @property
@@ -117,7 +117,7 @@ class Page(NamedTuple):
 
 
 def is_same(candle: Candle, other: Candle) -> bool:
-    """Whether two answers tell the same candle.
+    """Whether two candles are equal.
 
     Volumes are sums of floats on the exchange's side, which add up differently in the last digits: that is no change.
     """

@@ -1,4 +1,4 @@
-"""The shared budget as the text of its file, and back: what is damaged costs the burst, never the limit."""
+"""The shared budget as the text of its file, and back: damage costs the burst, but never exceeds the limit."""
 
 import json
 from math import isfinite
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from mdata.domain.budget import CALM_SECONDS, State, Waiter
 from mdata.domain.pace import Pace, Past
 
-# What a damaged, foreign or hostile text raises when it is read as one of ours.
+# Exceptions from parsing damaged, foreign or hostile text.
 _DAMAGED = (ValueError, KeyError, TypeError, OverflowError, RecursionError, AttributeError)
 _ENCODER = json.JSONEncoder(separators=(",", ":"), check_circular=False)
 
@@ -20,7 +20,7 @@ class Instant(NamedTuple):
     wall: int
 
     def of(self, wall: Any, longest: float) -> float:
-        """Return the boot time of an instant that another boot noted (ms UTC), at most `longest` s from now."""
+        """Convert an instant recorded in another boot (ms UTC) to boot time, at most `longest` s from now."""
         return self.now + min(max(0.0, (_number(wall) - self.wall) / 1000), longest)
 
     @property
@@ -48,7 +48,7 @@ def encode(state: State, here: Instant) -> bytes:
 
 
 def decode(text: bytes, here: Instant, pace: Pace, longest_block: float) -> State:
-    """Return the state that a text holds, clamped; `pace` says what has left where the text does not tell."""
+    """Parse a state and clamp it; if the text does not contain what was sent, assume the maximum at `pace`."""
     try:
         found = json.loads(text)
         if found["boot_id"] != here.boot_id:

@@ -54,7 +54,7 @@ def longest_block(minimum: float) -> float:
 def backoff(
     refusals: int, retry_after: float | None, minimum: float, jitter: Callable[[float, float], float]
 ) -> float:
-    """Return for how many seconds nobody may send after the nth refusal in a row.
+    """Return the pause of all processes, in seconds, after the nth consecutive refusal.
 
     `jitter(low, high)` draws from a range: `BACKOFF_SPREAD`, less when the minimum is below 10 s, as in rehearsals.
     """

@@ -1,6 +1,6 @@
-"""Silences: which runs of intervals without candles are remarkable, and when the exchange is asked about one again.
+"""Silences: which stretches without candles are unusually long, and when the exchange is asked about one again.
 
-Most silences are trade that did not happen. One is remarkable when the market around it makes it improbable: if a
+Most silences are simply times without trades. One is remarkable when the market around it makes it improbable: if a
 share d of the intervals nearby has a candle, n silent ones in a row have the probability (1 - d) ** n.
 """
 
@@ -20,7 +20,7 @@ NEARBY = 500
 
 
 class Density(NamedTuple):
-    """How busy a market is: of so many covered intervals, how many have a candle."""
+    """How busy a market is: the number of covered intervals, and how many of them have a candle."""
 
     intervals: int = 0
     candles: int = 0

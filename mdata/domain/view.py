@@ -10,12 +10,12 @@ Verdict = Literal["lost", "unknown", "in doubt", "unobtainable", "provisional", 
 # The worst first: where two meet in a bucket, the worse one is shown.
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
-# So many buckets are shown at most.
+# Maximum number of buckets.
 MOST = 5_000
 
 
 class Stretch(NamedTuple):
-    """A range, ms UTC, of which something else is to be said than that it has final candles."""
+    """A range (ms UTC) with any verdict other than "final candles"."""
 
     start: int
     end: int
@@ -62,7 +62,7 @@ def aligned(bucket: Timeframe, within: Range) -> Range:
 def stretches(
     bucket: Timeframe, shown: Range, expected: Range, occupied: Sequence[int], ledger: LedgerRanges
 ) -> list[Stretch]:
-    """Return what is to be said of the buckets of `shown`, ascending; what is simply there is left out.
+    """Return the verdicts on the buckets of `shown`, ascending, without those that are simply present.
 
     `expected` is what should be known, `occupied` are the open times of the buckets that hold a candle (ascending).
     A stretch is as wide as its buckets, so that a single interval shows in years; silence shows where it fills one.

@@ -116,7 +116,7 @@ class Session(Protocol):
 
     @property
     def has_more(self) -> bool:
-        """Whether, the connection having ended, there is still something to be stored."""
+        """Whether there is still something to store after the connection has ended."""
         ...
 
     def take(self, message: Any, at: int, boottime: float) -> None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 # Three times a full page. Nested lists unpack to fifty times their text, which a service of 256 MB must bear.
 MAX_BYTES = 3 * 1024 * 1024
 _CONNECT_SECONDS = 10.0
-# An idle connection is kept for longer than the longest usual wait for a slot: a new one costs a handshake.
+# Keep idle connections longer than the usual wait for a slot, to avoid handshakes.
 _KEPT_SECONDS = 60.0
 _CHUNK = 64 * 1024
 
@@ -86,7 +86,7 @@ class Http:
         Raise UnreachableError when none comes, BadAnswerError for one that is too large or redirects.
         """
         sent_at = self._clock.now()
-        # Time-outs of sockets are about silence: an answer of a byte a second would never end by them.
+        # Socket timeouts only cover pauses: they would never end an answer of one byte per second.
         watch = threading.Timer(self._most_seconds, self._break_off)
         watch.daemon = True
         self._is_late = False
@@ -120,11 +120,11 @@ class Http:
         return Answer(answer.status_code, body, asked_at, self._retry_after(answer))
 
     def _break_off(self) -> None:
-        """End the connection: whoever reads from it sees the end at once."""
+        """Close the connection, so that a blocked reader returns at once."""
         self._is_late = True
         if self._socket is not None:
             with suppress(OSError):
-                # Past the methods of a TLS socket, which another thread is using now.
+                # Bypasses the methods of the TLS socket, because another thread is using them.
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
     def _late(self) -> UnreachableError:
@@ -147,7 +147,7 @@ class Http:
         date = _instant(answer.headers.get("date", ""))
         if date is None:
             return sent_at
-        # Dates have whole seconds: within one, the local clock is the finer witness.
+        # Dates have a resolution of one second; within that, the local clock is more precise.
         if abs(date - sent_at) > 30_000:
             self._warn(
                 f"the local clock is {abs(date - sent_at) // 1000} s "

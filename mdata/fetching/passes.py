@@ -33,7 +33,7 @@ class Passes:
         self._job, self._context = job, job.context
         self._expected = expected_requests
         self._new = NewSeries(job)
-        # What is asked of the exchange once more about these series comes out as badly.
+        # Further requests for these series would fail in the same way.
         self._badly_answered: set[int] = set()
 
     def introduce(self, target: Target) -> Series | None:
@@ -77,7 +77,7 @@ class Passes:
             target = target_of(series)
             ledger = self._ledger(series)
             first = ledger.doubt("first")
-            # What is stored has come to where the exchange said that it begins: asked again, it is believed.
+            # The store now reaches the first candle that the exchange named; a second answer confirms it.
             is_reached = first is not None and ledger.hull is not None and first.range.start == ledger.hull.start
             if not planning.asks_first(ledger) or (target in self._new.asked_first and not is_reached):
                 return
@@ -103,9 +103,9 @@ class Passes:
         return read_ledger(self._context.store, series, self._context.clock.now(), self._context.settle)
 
     def _go(self, series: Series, plan: Plan, *, is_forward: bool = False, most: int | None = None) -> None:
-        """Ask for page after page, until there is nothing to ask, or nothing new comes.
+        """Request page after page until nothing is left to request, or nothing new arrives.
 
-        `most`: so many requests, unless pages are full.
+        `most` is the maximum of requests, unless pages are full.
         """
         last: Query | None = None
         without_news = asked = 0
@@ -148,7 +148,7 @@ class Passes:
         return stored
 
     def _distrust(self, series: Series, page: Page) -> None:
-        """Say that an answer has none of the stored candles; a pair that is listed no more has no others to come."""
+        """Warn that an answer contains none of the stored candles; for a delisted pair there will be none."""
         self._job.context.log.warning(
             f"{series.name}: the exchange's answer contains none of the stored candles that it should contain; the "
             "answer was not used"
@@ -169,7 +169,7 @@ class Passes:
 
 
 def ask_again(job: Job, series: Series) -> None:
-    """Ask a second time about what answers have contradicted, until none contradicts any more.
+    """Repeat the requests for contradicted ranges until no answer contradicts them.
 
     Where an answer contradicts what is beside that, too, the next one reaches over more of it.
     """

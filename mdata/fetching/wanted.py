@@ -1,4 +1,4 @@
-"""What the settings want: which series, and from when on."""
+"""What the settings ask for: which series, and from which start."""
 
 from typing import NamedTuple
 

@@ -51,7 +51,7 @@ def _work(job: Job, since: int | None) -> None:
 def newest_first(job: Job, served: list[Series]) -> list[Series]:
     """Return series in the order of their forward passes: the stalest first, those that take many pages last.
 
-    Every series has its newest candles so before any goes deep.
+    This way every series gets its newest candles before any is extended backwards.
     """
     now = job.context.clock.now()
 

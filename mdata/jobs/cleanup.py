@@ -107,7 +107,7 @@ def _clean(job: Job, series: Series, before: int, removed: Counter[str]) -> None
             silences.forget(connection, series.id, before)
             digests.forget(connection, series.id, before)
             doubts.forget_before(connection, series.id, before)
-    # The newest candle is what later answers are known by: it stays, whatever its age.
+    # The newest candle is kept whatever its age, because later answers are checked against it.
     newest = candles.last_before(job.context.store.connection, series.id, END_OF_TIME)
     before = min(before, newest if newest is not None else before)
     while True:
@@ -184,7 +184,7 @@ def forget(context: Context, doomed: list[Series], wait: float) -> tuple[JobResu
 
 
 def _forget(job: Job, series: Series) -> None:
-    """Forget the ledger first: candles without it are unknown, wherever a crash leaves them, and not lost."""
+    """Delete the ledger first: if a crash interrupts this, the remaining candles are unknown, not lost."""
     with job.write() as connection:
         forgetting.forget_ledger(connection, series.id)
     is_left = True

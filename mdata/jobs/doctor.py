@@ -1,4 +1,4 @@
-"""`doctor`: what is well, what somebody should know, and what is wrong, with the store and all around it."""
+"""`doctor`: what is fine, what you should know, and what is wrong, with the store and its environment."""
 
 import os
 import shutil
@@ -30,7 +30,7 @@ _PATIENCE = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Patient:
-    """What is looked at, and how the exchange is asked: `exchange` makes one whose warnings go to the given place."""
+    """What to examine; `exchange` creates a client of the exchange whose warnings go to the given function."""
 
     loaded: Loaded
     clock: Clock
@@ -124,7 +124,7 @@ def _budget(patient: Patient) -> Finding:
 
 
 def _is_usable(path: Path) -> bool:
-    """Whether the rate budget can be kept in this file; a pipe there would be read for ever."""
+    """Whether this file can hold the rate budget; reading a pipe there would never end."""
     return not path.exists() or (path.is_file() and os.access(path, os.R_OK | os.W_OK))
 
 

@@ -19,7 +19,7 @@ from mdata.store.reading import kept
 from mdata.store.snapshot import look
 
 Write = Callable[[Candles], None]
-# Intervals of one look at the store: a reader who takes his time must not keep others from emptying its log.
+# Intervals per read transaction: a slow reader must not prevent the log from being emptied.
 _SLICE = 10_000
 
 
@@ -86,7 +86,7 @@ def _export(path: Path, target: Target, asked: Selection, write: Write, told: He
     unknown: list[Range] = []
     for stretch in _stretches(target.timeframe, asked.resample, within):
         part = look(path, partial(_look, target=target, within=stretch), told)
-        # Somebody may have had it forgotten meanwhile, and its number may be another's by now.
+        # The series may have been deleted meanwhile, and its id may belong to another one.
         if part is None:
             unknown.append(stretch)
             continue
@@ -138,7 +138,7 @@ def _range(connection: Connection, target: Target, asked: Selection) -> Range | 
 
 
 def _stretches(grid: Timeframe, coarse: Timeframe | None, within: Range) -> Iterator[Range]:
-    """Yield a range in parts that hold whole coarse intervals, each for one look at the store."""
+    """Yield a range in parts that contain whole coarse intervals, each read at once."""
     start = within.start
     while start < within.end:
         end = grid.shift(start, _SLICE)

@@ -121,7 +121,7 @@ def _give_owner_and_mode(path: Path, database: Path, warn: Callable[[str], None]
 
 
 def _set_aside(database: Path, clock: Clock) -> Path | None:
-    """Give the store and its log second names; the first ones stay until the backup takes them."""
+    """Give the store and its log additional names; the original names stay until the backup takes them."""
     if file_status(database) is None and file_status(_log(database)) is None:
         return None
     kept = _free_name(database.with_name(f"{database.name}.before-{_stamp(clock)}"))
@@ -132,7 +132,7 @@ def _set_aside(database: Path, clock: Clock) -> Path | None:
 
 
 def _free_name(path: Path) -> Path:
-    """Return a name that neither a file nor its log has: one that was killed in this second may have left both."""
+    """Return an unused name for file and log: a run killed in the same second may have left either."""
     names = (path if number == 1 else path.with_name(f"{path.name}-{number}") for number in count(1))
     return next(name for name in names if file_status(name) is None and file_status(_log(name)) is None)
 

@@ -60,7 +60,7 @@ class SeriesState(NamedTuple):
 
     @property
     def has_no_data(self) -> bool:
-        """Whether nothing is stored of a series of which something is wanted."""
+        """Whether something is wanted of the series but nothing is stored."""
         return self.counts.hull_end is None and self.counts.wanted.end > self.counts.wanted.start
 
     def is_stale(self, max_lag: int) -> bool:
@@ -96,7 +96,7 @@ class Status(NamedTuple):
 def collect(
     settings: Settings, store: Store | None, now: int, *, narrowed: bool = False, silent: bool = False
 ) -> Status:
-    """Read the state of the store, or of none yet, in one consistent look.
+    """Read the state of the store in one transaction; the store may not exist yet.
 
     `narrowed`: leave out what the settings do not name. `silent`: with the silences that a strip wants.
     """
@@ -149,7 +149,7 @@ def _lag(series: Series, counts: Counts, settled: int) -> int:
 
 
 def _is_quiet(series: Series, counts: Counts, doubts: list[Doubt]) -> bool:
-    """Whether the exchange has answered for long without a candle; what nobody asks about is stale, and not quiet."""
+    """Whether the exchange has answered for long without a candle; a series without answers is stale, not quiet."""
     if counts.last is None:
         return any(doubt.kind == "silence" and doubt.asked_at - doubt.since >= ABSENT_FOR for doubt in doubts)
     return counts.hull_end is not None and is_quiet(series.timeframe, counts.last, counts.hull_end)
@@ -180,7 +180,7 @@ def with_next_runs(state: Status) -> Status:
 
 
 def _warnings(state: Status) -> list[str]:
-    """Return what somebody should look at, a sentence each."""
+    """Return warnings, one sentence each."""
     found = []
     if state.absent:
         found.append(f"no candles of {named(one.name for one in state.absent)} are stored yet: run `mdata backfill`")

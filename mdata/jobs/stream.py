@@ -57,7 +57,7 @@ _END_SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """What a stream talks to beside exchange and store, and `halt`, which wakes every thread that sleeps.
+    """What a stream uses besides exchange and store, and `halt`, which wakes all sleeping threads.
 
     `connect` opens a connection to the stream of an exchange.
     """
@@ -138,7 +138,7 @@ class _Stream:
             self._job.has_problem(trouble)
 
     def _look(self) -> None:
-        """Do all that is due: store, ask for what lies before, judge whether there is life, and tell."""
+        """Do everything that is due: store, request what is missing before, check for activity, and report."""
         for worker in self._workers:
             if worker.failure is not None:
                 raise worker.failure
@@ -201,7 +201,7 @@ class _Stream:
                 self._problem(feed.targets[key].name, kind, text)
 
     def _problem(self, name: str, kind: type[MdataError], text: str) -> None:
-        """Note a problem of one series, the first of its kind only: a stream that goes wrong does so all day."""
+        """Note the first problem of each kind per series, because a failing stream repeats it all day."""
         if f"{name} {kind}" not in self._complained:
             self._complained.add(f"{name} {kind}")
             self._job.has_problem(kind(f"{name}: {text}"))
@@ -210,7 +210,7 @@ class _Stream:
         """Say that the service is ready as soon as it is; give up when nothing comes."""
         now = self._context.clock.boottime()
         is_late = now - self._started_at > _READY_SECONDS
-        # Where some channels are not answered in time, those that show something are worth going on for.
+        # If only some channels are not answered in time, continue for those that are.
         can_begin = any(feed.was_subscribed or (is_late and feed.heard_at is not None) for feed in self._feeds)
         if not self._is_ready and can_begin:
             self._is_ready = True
@@ -227,7 +227,7 @@ class _Stream:
         raise kind(text if trouble is None else f"{text}: {trouble}")
 
     def _tell(self) -> None:
-        """Show how things are, and tell the service manager that there is life where there is."""
+        """Display the state, and report activity to the service manager if there was any."""
         view, now = self._view(), self._context.clock.boottime()
         self._outside.show(view)
         if now - self._told_at < _TELL_EVERY:

@@ -101,7 +101,7 @@ def _sound(names: object) -> list[str]:
 
 
 def _once(tell: Callable[[SlotWait], None]) -> Callable[[SlotWait], None]:
-    """Return `tell` for a wait worth telling about, and only the first time."""
+    """Return a function that calls `tell` only for the first long wait."""
     told: list[SlotWait] = []
 
     def maybe(wait: SlotWait) -> None:

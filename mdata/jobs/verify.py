@@ -1,4 +1,4 @@
-"""`verify`: read everything that is stored, compare it with the ledger, and vouch no more for what differs."""
+"""`verify`: read everything that is stored, compare it with the ledger, and withdraw coverage for what differs."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ SLICE = 1000
 
 @dataclass(frozen=True, slots=True)
 class MismatchRow:
-    """A range that is trusted no more; times are ms UTC, the rest are numbers of candles and of intervals."""
+    """A range that is no longer trusted; times are ms UTC, the rest are numbers of candles and of intervals."""
 
     symbol: str
     timeframe: str
@@ -37,7 +37,7 @@ class MismatchRow:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What a run has read, and what it found: candles, those nobody vouches for, rows that are none, and doubts.
+    """What a run has read and found: candles, candles outside coverage, invalid rows, and doubtful ranges.
 
     `intervals` are unknown by that. `months` have a digest now. `orphans` are numbers of series that somebody has
     deleted by hand, each with its candles.
@@ -140,7 +140,7 @@ def _verify_months(job: Job, series: Series) -> Verified:
 
 
 def _differing(known: dict[int, digests.Digest], found: list[digests.Digest]) -> list[digests.Digest]:
-    """Return the digests that were kept of months that have another one now."""
+    """Return the stored digests of months whose current digest differs."""
     return [
         known[one.month] for one in found if one.month in known and known[one.month].digest not in {None, one.digest}
     ]

@@ -42,7 +42,7 @@ class Budget(Protocol):
         ...
 
     def failed(self) -> None:
-        """Note that a request came to nothing, and is tried again a delay later."""
+        """Note that a request failed and is retried one delay later."""
         ...
 
     def connect(self) -> None:
@@ -55,10 +55,10 @@ class Budget(Protocol):
 
 
 class JobLog(Protocol):
-    """Where a job talks to people: never data, which goes into its result."""
+    """Where a job writes messages for people; data goes into its result."""
 
     def debug(self, text: str) -> None:
-        """Say what only somebody who looks for a fault wants to know."""
+        """Log a detail for debugging."""
         ...
 
     def info(self, text: str) -> None:

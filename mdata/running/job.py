@@ -77,7 +77,7 @@ class Job:
         self._deadline = None if limit is None else (context.clock.boottime() if since is None else since) + limit
 
     def beside(self, context: Context) -> "Job":
-        """Return the same run as another thread sees it, which works with a store of its own."""
+        """Return the same run for another thread, with that thread's own store."""
         other = copy(self)
         other.context = context
         return other
@@ -125,7 +125,7 @@ class Job:
         self._skipped = reason
 
     def of_no_use_before(self, instant: int) -> None:
-        """Note that another run can get no further before `instant` (ms UTC)."""
+        """Note that another run cannot make progress before `instant` (ms UTC)."""
         self._not_before = instant
 
     def check_time(self) -> None:
@@ -147,7 +147,7 @@ class Job:
         tries = Retrying(
             retry=retry_if_exception(self._is_worth_another_try),
             stop=stop_after_attempt(self.context.settings.rate_limit_max_retries + 1),
-            # When to try again is the shared budget's business.
+            # The shared budget decides when to retry.
             sleep=lambda _: None,
             before_sleep=self._say_that_it_is_tried_again,
             reraise=True,
@@ -198,7 +198,7 @@ class Job:
             plural = "" if limits.max_requests == 1 else "s"
             raise LimitReachedError(f"the limit of {limits.max_requests} request{plural} was reached")
         self.check_time()
-        # Whatever takes time is made ready before the slot comes, so that the request leaves at once.
+        # Slow preparations happen before the slot is granted, so that the request is sent at once.
         self.context.exchange(venue)
         self._progress.venues.add(venue.name)
         try:
@@ -209,7 +209,7 @@ class Job:
             ) from error
 
     def _say_why(self, wait: SlotWait) -> None:
-        """Say once per block until when nobody asks, and once per run that others are served before it."""
+        """Log once per block until when all processes pause, and once per run that other processes go first."""
         progress, log = self._progress, self.context.log
         if wait.is_blocked:
             # The same instant comes out a few milliseconds differently each time.

@@ -1,7 +1,7 @@
 """The audit: what is stored against what the ledger says, for damage that no trigger has seen.
 
-A flipped byte, a file that was copied while it was written to, a row put in by hand: then there are other candles
-than `coverage` counts, or one that can be none. To see that, everything has to be read.
+A flipped byte, a file that was copied while it was written to, a row put in by hand: in these cases the candles
+differ from the counts in `coverage`, or a row cannot be a candle. To see that, everything has to be read.
 """
 
 from json import dumps
@@ -142,7 +142,7 @@ def _fault(row: Candle, grid: Timeframe) -> str | None:
 
 
 def withdraw(connection: Connection, series: Series, mismatches: list[Mismatch], now: int) -> None:
-    """Vouch no more for what does not match: it is a gap then, or backlog at an end of the hull.
+    """Remove coverage from ranges that do not match: they become gaps, or backlog at an end of the hull.
 
     A segment that another job has made longer or shorter since goes as a whole: its count is wrong by as much. One
     of another kind counts what a later answer has brought.
@@ -164,7 +164,7 @@ def _note_withdrawn(connection: Connection, series: Series, part: Range, now: in
 
 
 def _take_back(connection: Connection, series: Series) -> None:
-    """Forget what lay beyond a hull that has become smaller."""
+    """Reset marks beyond a hull that has become smaller."""
     hull = coverage.hull(connection, series.id)
     gaps.forget_outside(connection, series, hull)
     table.take_back(connection, series.id, hull.end if hull else None)
@@ -189,7 +189,7 @@ def set_aside(connection: Connection, series: Series, times: list[int], now: int
 
 
 def withdraw_months(connection: Connection, series: Series, differing: list[Digest], now: int) -> None:
-    """Vouch no more for months whose candles differ from what was read before, if no job has written there since."""
+    """Remove coverage from months that differ from what was read before, if no job has written there since."""
     kept = digests.of(connection, series.id)
     for one in differing:
         if kept.get(one.month) != one:
@@ -205,7 +205,7 @@ def withdraw_months(connection: Connection, series: Series, differing: list[Dige
 
 
 def orphans(connection: Connection) -> list[tuple[int, int]]:
-    """Return the numbers of series that were deleted by hand, each with how many candles it has left."""
+    """Return the ids of series that another program deleted, each with its remaining candles."""
     found: list[tuple[int, int]] = []
     series_id = -(2**62)
     while True:

@@ -30,7 +30,7 @@ def upsert(connection: Connection, series_id: int, candles: list[Candle]) -> int
 
 
 def stored(connection: Connection, series_id: int, within: Range, most: int = -1) -> list[Candle]:
-    """Return the candles of a range, ascending, `most` of them at the most."""
+    """Return the candles of a range, ascending, at most `most`."""
     rows = connection.execute(
         f"SELECT {_COLUMNS} FROM candles WHERE {_WITHIN} ORDER BY open_time LIMIT ?", (series_id, *within, most)
     )
@@ -198,7 +198,7 @@ def delete_before(connection: Connection, series_id: int, before: int, limit: in
 
 
 def reach(connection: Connection, series_id: int, instant: int, rows: int) -> int:
-    """Return the open time of the candle that is `rows` candles before `instant`; the beginning of time for less."""
+    """Return the open time of the candle `rows` candles before `instant`; BEGINNING_OF_TIME if there are fewer."""
     found = connection.execute(
         """SELECT open_time FROM candles WHERE series_id = ? AND open_time < ?
            ORDER BY open_time DESC LIMIT 1 OFFSET ?""",

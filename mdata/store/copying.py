@@ -1,4 +1,4 @@
-"""Whole copies of a database: made from one look at it, synced, and put in their place without a moment between."""
+"""Whole copies of a database: made from one consistent read, synced, and moved into place atomically."""
 
 import os
 import shutil
@@ -20,7 +20,7 @@ Report = Callable[[int, int], None]
 
 @contextmanager
 def temporary(target: Path) -> Iterator[Path]:
-    """Give the path of a new, private file beside `target`; nothing of it is left afterwards, unless it was moved."""
+    """Yield the path of a new private file beside `target`; it is removed afterwards unless it was moved."""
     path = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         with _explained(target):
@@ -62,7 +62,7 @@ def copy(source: Connection, path: Path, report: Report) -> None:
 
 
 def sync(path: Path) -> None:
-    """Have the file at `path`, or the names in a folder, on the disk; nobody may have a database there open."""
+    """Sync the file at `path`, or a folder, to disk; must not be used on a database that is open."""
     with _explained(path):
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:

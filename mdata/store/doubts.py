@@ -1,4 +1,4 @@
-"""The tables `doubts`, what one answer has said and no second one yet, and `unobtainable`, what is served no more."""
+"""The tables `doubts`, what only one answer has said, and `unobtainable`, what the exchange no longer serves."""
 
 from mdata.domain.candle import VALUES, Candle
 from mdata.domain.doubt import Doubt
@@ -83,7 +83,7 @@ def unobtainable(connection: Connection, series_id: int) -> list[Range]:
 
 
 def cannot_be_had(connection: Connection, series_id: int, parts: list[Range], now: int) -> None:
-    """Note that the exchange does not serve these ranges any more, as of `now` (ms UTC)."""
+    """Note that the exchange no longer serves these ranges, as of `now` (ms UTC)."""
     for part in parts:
         merged = normal([*(one for one in unobtainable(connection, series_id) if one.overlaps(part)), part])
         served_again(connection, series_id, merged)

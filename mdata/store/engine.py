@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 _PAGES_AT_A_TIME = 2_000  # some 50 ms
 
-# What stays open until the process ends: to close it would move its log into a file that it does not belong to, or
-# remove the log of the one that has taken the file's place.
+# Connections that stay open until the process ends: closing them would move their log into a file that it does not
+# belong to, or remove the log of the replacement file.
 _abandoned: list[Connection] = []
 
 
 class Store:
-    """One process's hold on the database at `path`: a connection, and the lock that its writes take."""
+    """A process's access to the database at `path`: a connection, and the lock for its writes."""
 
     def __init__(
         self, path: Path, connection: Connection, write_lock: FileLock | None, detour: "Detour | None" = None
@@ -94,7 +94,7 @@ class Store:
         """Move a write-ahead log of more than `over` bytes into the database, if no reader is in the way."""
         log = self.path.with_name(f"{self.path.name}-wal")
         if self._write_lock is not None and (found := file_status(log)) and found.st_size > over:
-            # SQLite waits a moment only for a reader of everything, who may take minutes: whoever writes waits, too.
+            # SQLite waits only briefly for a long reader, which may take minutes, and other writers wait meanwhile.
             # Where that is not enough the next run does it.
             with suppress(NotNowError), self._write_lock, storage_errors(self.path):
                 self._watch.look()

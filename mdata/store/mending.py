@@ -1,4 +1,4 @@
-"""What other tools can change in a store, and whoever opens it for writing puts back."""
+"""Repairs on opening what other programs may have changed in a store: triggers, journal mode, identity."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -33,7 +33,7 @@ def journal_mode(connection: Connection) -> str:
 
 
 def mend(store: "Store", told: Callable[[str], None]) -> None:
-    """Put back what is not as it should be, and say so."""
+    """Repair what other programs changed, and report it."""
     if identity.read(store.connection) is None:
         with store.alone():
             identity.renew(store.connection)

@@ -24,7 +24,7 @@ from mdata.store.watch import file_status
 if TYPE_CHECKING:
     from mdata.store.reading import Detour
 
-# How long whoever only looks waits for another program that holds the database: he is told soon.
+# How long a reader waits for another program that locks the database.
 _PATIENCE_OF_READERS = 5.0
 _WAL_SIZE_LIMIT = 64 * 1024 * 1024
 
@@ -34,7 +34,7 @@ Hear = Callable[[str], None]
 
 
 def unheard(_: str) -> None:
-    """Tell nobody."""
+    """Ignore the message."""
 
 
 def open_store(path: Path, told: Hear = unheard) -> Store:
@@ -124,7 +124,7 @@ def open_for_reading(path: Path, told: Hear = unheard, *, may_copy: bool = True)
 
 
 def _looked_into(path: Path, detour: "Detour | None" = None) -> tuple[Store, int]:
-    """Open the database for reading only, and return it with the version of its schema."""
+    """Open the database read-only, and return it with its schema version."""
     if detour is None:
         connection = _connect(path, "ro")
     else:
@@ -144,7 +144,7 @@ def _looked_into(path: Path, detour: "Detour | None" = None) -> tuple[Store, int
 
 
 def open_lone(path: Path) -> Connection:
-    """Open a backup for reading, with its log if it has one; raise as `open_for_reading` does, not for an old schema.
+    """Open a backup for reading, with its log if it has one; raise like `open_for_reading`, except for an old schema.
 
     One without a log is read as it lies, on a read-only disk too.
     """

@@ -16,7 +16,7 @@ from mdata.store.wal_file import read_log, size_of
 
 _PATIENCE = 5.0  # seconds that the two together are waited for
 
-# What a file is to us that SQLite can make nothing of, or not even open.
+# Errors of SQLite for a file that it cannot parse or open.
 _UNREADABLE = (*SQLITE_ERRORS, StorageError, NotPermittedError)
 
 
@@ -73,7 +73,7 @@ def _is_whole_with_log(path: Path) -> bool:
 
 
 def strangers(path: Path) -> StorageError:
-    """Return the error of a database whose log belongs to another file."""
+    """Return the error for a database whose log belongs to another file."""
     return StorageError(
         f"{path} and its log {path.name}-wal do not belong together: the file was replaced (by a backup copied "
         "over it?) but the log was not; nothing was changed, because together they are a damaged store: run `mdata "

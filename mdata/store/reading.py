@@ -2,8 +2,8 @@
 
 SQLite's readers want to write too: beside a write-ahead log lies its index, which whoever opens the database first
 has to make. Where that cannot be, two ways are left. While the log is empty everything is in the database's file,
-which is read as it lies, without a lock; whether it stayed so is looked at again afterwards. While the log holds
-something, both files are copied to a private folder, and the copy is read.
+which is read in place without a lock; afterwards mdata checks that it has not changed. While the log holds something,
+both files are copied to a private folder, and the copy is read.
 """
 
 import os
@@ -31,7 +31,7 @@ Stamp = tuple[tuple[int, ...] | None, tuple[int, ...] | None]
 
 @dataclass(frozen=True, slots=True)
 class Detour:
-    """Another way to what is stored at `path`: the file to open, and what `path` was like at that time."""
+    """An alternative way to read the store at `path`: the file to open, and the state of `path` at that time."""
 
     path: Path
     file: Path
@@ -95,7 +95,7 @@ def kept() -> Iterator[None]:
 
 
 def kept_copy(path: Path) -> Detour | None:
-    """Return the copy that is kept of the store at `path`, if it still says what that says."""
+    """Return the kept copy of the store at `path` if it is still current."""
     copy = _kept.get(path)
     return copy if copy is not None and copy.is_current else None
 

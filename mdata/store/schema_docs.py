@@ -1,4 +1,4 @@
-"""What every table and column of the store means, in words for people; a test holds it against the schema."""
+"""The meaning of every table and column, in plain words; a test compares it with the schema."""
 
 from dataclasses import dataclass
 

@@ -77,7 +77,7 @@ def want_from(connection: Connection, series_id: int, start: int) -> None:
 def want_again_from(connection: Connection, series_id: int, start: int) -> None:
     """Want everything from `start` on, also what cleanup removed, or what lies before the exchange's first candle.
 
-    Somebody asked for it by name.
+    The user asked for it explicitly.
     """
     want_from(connection, series_id, start)
     connection.execute("UPDATE series SET cleaned_to = ?2 WHERE id = ?1 AND cleaned_to > ?2", (series_id, start))

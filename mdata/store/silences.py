@@ -118,7 +118,7 @@ def forget_within(connection: Connection, series_id: int, part: Range) -> None:
 
 
 def _with_silent_edges(connection: Connection, series: Series, answered: Range, times: list[int]) -> Range:
-    """Widen a range over the silent final intervals that border on it, up to the nearest candles."""
+    """Extend a range over adjacent final intervals without candles, up to the nearest candles."""
     start, end = answered
     is_silent_at_start = not times or times[0] > start
     is_silent_at_end = not times or series.timeframe.next(times[-1]) < end

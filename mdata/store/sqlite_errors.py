@@ -24,7 +24,7 @@ _BUSY_SNAPSHOT, _READONLY_DBMOVED, _CONSTRAINT_TRIGGER = 517, 1032, 1811
 
 
 def is_busy(error: Exception) -> bool:
-    """Whether another program is in the way of a statement, which may succeed when it is executed again."""
+    """Whether another program blocks a statement, so that a retry may succeed."""
     code = _code(error)
     return code & 0xFF == _BUSY and code != _BUSY_SNAPSHOT
 

@@ -1,4 +1,4 @@
-"""Who has a database open: by its descriptors in /proc where those may be looked at, and by the locks on it."""
+"""Who has a database open: by its descriptors in /proc, if they are readable, and by the locks on it."""
 
 import os
 from collections.abc import Iterator

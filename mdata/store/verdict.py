@@ -1,4 +1,4 @@
-"""What the ledger says of a range of a series: what is proven, what may change still, what nobody knows."""
+"""What the ledger says of a range of a series: what is proven, what may still change, what is unknown."""
 
 from typing import NamedTuple
 

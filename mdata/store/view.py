@@ -1,4 +1,4 @@
-"""What a chart shows of a series: its candles in buckets, and the ledger's word on them, from one look."""
+"""What a chart shows of a series: its candles in buckets, and the ledger's verdict on them, read at one instant."""
 
 from typing import Any, NamedTuple
 

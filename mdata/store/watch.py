@@ -1,4 +1,4 @@
-"""Watching over a store at work: that it stays the file that was opened, and holds what was written to it last."""
+"""Watches a store during a run: that its file is still the one that was opened, and contains the last write."""
 
 import errno
 import os
@@ -35,7 +35,7 @@ class Watch:
             self._looked_at = now
 
     def forget(self) -> None:
-        """Compare everything at the next look: others have had their turn."""
+        """Compare everything at the next look, because other processes may have written."""
         self._looked_at = ()
 
     def count(self, connection: Connection) -> Mark:

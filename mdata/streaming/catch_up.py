@@ -17,7 +17,7 @@ from mdata.store.opening import open_store
 
 
 class CatchUp(Worker):
-    """Works off wishes, one request at a time, until `halt` is set; what could not be had is in `troubles`."""
+    """Processes requested ranges one at a time until `halt` is set; failures are in `troubles`."""
 
     def __init__(self, job: Job, halt: threading.Event) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """One WebSocket connection kept open in a thread of its own: what its channels show, ready to be stored.
 
-The thread only listens: messages go straight into the channels' bounded state, so that a slow disk neither loses
-nor delays one, and no queue can grow. Whoever stores asks for what is due whenever there is time for it.
+The thread only listens: messages go straight into the channels' bounded state, so that a slow disk neither loses nor
+delays one, and no queue can grow. The storing thread takes what is due whenever it has time.
 """
 
 import threading
@@ -64,7 +64,7 @@ class ExchangeTime:
         if abs(self._ahead) <= _APART:
             self._wrong_since = None
             return
-        # What has waited in a buffer bears an old stamp: one alone says nothing about the clock.
+        # A buffered frame has an old timestamp, so a single one says nothing about the clock.
         self._wrong_since = self._wrong_since if self._wrong_since is not None else boottime
         if boottime - self._wrong_since > _APART_SECONDS and not self._has_warned:
             self._has_warned = True
@@ -189,7 +189,7 @@ class Feed(Worker):
                 raise
             except MdataError as error:
                 self.trouble = error
-            # One that brought data was a good one: the next failure is the first in a row again.
+            # A connection that delivered data resets the count of consecutive failures.
             failures = 0 if self._end_session() else failures + 1
             ended_at = self.tried_at = clock.boottime()
             lasted = 0.0 if self._opened_at is None else ended_at - self._opened_at
@@ -199,7 +199,7 @@ class Feed(Worker):
             self._say_lost(ended_at, pause, failures)
 
     def _listen(self) -> None:
-        """Open the connection, subscribe, and hear what comes until it is lost or the run is over."""
+        """Open the connection, subscribe, and receive messages until it is lost or the run is over."""
         with self._source.connect() as line:
             self._opened_at = self.tried_at = boottime = self._context.clock.boottime()
             keys = [key for key in self.targets if key not in self.refused]

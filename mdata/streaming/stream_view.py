@@ -1,4 +1,4 @@
-"""How a stream stands: how far each series is stored, and what a person sees of it."""
+"""The progress of a stream: how far each series is stored, and how that is displayed."""
 
 from dataclasses import dataclass
 

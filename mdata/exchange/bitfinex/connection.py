@@ -1,4 +1,4 @@
-"""One WebSocket connection to Bitfinex, from its opening to its end: its channels, and why it is to be given up."""
+"""One WebSocket connection to Bitfinex, from opening to close: its channels, and reasons to drop it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -37,7 +37,7 @@ class Session:
         return cls({key: Channel(timeframe) for key, timeframe in timeframes.items()}, boottime)
 
     def take(self, message: Message, at: int, boottime: float) -> None:
-        """Take one message; `at` is the exchange's time, ms UTC. What nobody asked for is left aside."""
+        """Take one message; `at` is the exchange's time, ms UTC. Messages of unknown channels are ignored."""
         if isinstance(message, Frame):
             self._show(message, at, boottime)
         elif isinstance(message, Notice):
@@ -71,7 +71,7 @@ class Session:
 
     @property
     def has_more(self) -> bool:
-        """Whether, the connection having ended, there is still something to be stored."""
+        """Whether there is still something to store after the connection has ended."""
         return any(channel.due_at_its_end() for channel in self.channels.values())
 
     def _subscribe(self, message: Subscribed, boottime: float) -> None:

@@ -1,4 +1,4 @@
-"""The wire format of Bitfinex's WebSocket: from a decoded frame to what it says about which channel.
+"""The wire format of Bitfinex's WebSocket: turns a decoded frame into messages about channels.
 
 Facts restated from the exchange's documents and from recordings of 2018 to 2026: data frames are arrays
 `[CHANNEL, PAYLOAD, …]`, events are objects; a heartbeat's payload is `"hb"`, a snapshot's a list of rows, an

@@ -45,7 +45,7 @@ class Rest:
         return self._of_its_own(wire.read_page(query, payload, asked_at))
 
     def first_candle(self, symbol: str, timeframe: Timeframe, on_send: Callable[[], None]) -> Page:
-        """Return a page of the oldest candle, or of none."""
+        """Return a page with the oldest candle, or an empty page."""
         whole = Query(BITFINEX, symbol, timeframe, Range(0, 2**53), newest_first=False, limit=1)
         path = f"/candles/trade:{timeframe.name}:{symbol}/hist"
         payload, asked_at = self._get(path, {"sort": 1, "start": 0, "limit": 1}, on_send)
@@ -70,7 +70,7 @@ class Rest:
         self._http.close()
 
     def _of_its_own(self, page: Page) -> Page:
-        """Return the page; raise BadAnswerError when it is the one before, which was about another pair."""
+        """Return the page; raise BadAnswerError if it repeats the previous page, which was for another pair."""
         symbol, before = page.query.symbol, self._before
         if before is not None and page.candles == before.candles != [] and symbol != before.query.symbol:
             raise BadAnswerError(

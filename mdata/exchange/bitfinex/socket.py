@@ -1,7 +1,7 @@
 """One WebSocket connection to Bitfinex: bounded in time and size, never redirected, never reconnected by itself.
 
-What comes through it is decoded to messages; when to connect anew is the caller's business. No pings are sent: the
-exchange's own heartbeats tell more, for a connection may answer pings long after its data have stopped.
+What comes through it is decoded to messages; the caller decides when to reconnect. No pings are sent: the exchange's
+own heartbeats tell more, for a connection may answer pings long after its data have stopped.
 """
 
 import json
@@ -32,7 +32,7 @@ _WAIT_STATUSES = {403, 408}
 
 
 def _died(told: threading.ExceptHookArgs) -> None:
-    """Print nothing when the library's thread meets a limit of the machine: its connection ends, which is told."""
+    """Print nothing if the library's thread hits a limit of the machine: its end is reported."""
     if not isinstance(told.exc_value, OSError | MemoryError):
         threading.__excepthook__(told)
 

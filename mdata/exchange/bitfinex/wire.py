@@ -39,7 +39,7 @@ def decode(body: bytes) -> Any:
 
 
 def raise_for_error(payload: Any, status: int, retry_after: float | None = None) -> None:
-    """Raise what an answer that is no data means: wait (rate limit, maintenance), or that asking is no use."""
+    """Raise the error of an answer without data: temporary (rate limit, maintenance), or permanent."""
     code, text = _error_of(payload)
     if status == 429 or code in RATE_LIMIT_CODES or "ratelimit" in text.lower().replace("_", ""):
         raise RateLimitedError("the exchange refused the request: too many requests (rate limit)", retry_after)
@@ -108,7 +108,7 @@ def time_of(row: Any) -> int | None:
 
 
 def candle_of(row: Any) -> Candle | str:
-    """Return the candle a row spells, or why it spells none."""
+    """Return the candle of a row, or why it is not one."""
     if not isinstance(row, list) or len(row) < 6:
         return "a candle must have six values"
     time, open_, close, high, low, volume = row[:6]

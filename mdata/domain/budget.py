@@ -133,7 +133,7 @@ class State(NamedTuple):
     def may_send(self, waiter: Waiter, pace: Pace, now: float) -> bool:
         """Whether the request of this waiter, who got a slot, may still leave at `now`.
 
-        Not when a block came, nor when it took so long that the slot was given to somebody else.
+        Not if a block has begun, nor if it took so long that the slot was given to another process.
         """
         state = self._replace(sender="") if self.sender == waiter.id else self.without_late_sender(pace, now)
         return not state.sender and now >= state.ready_at(pace, waiter.priority, now)

@@ -20,7 +20,7 @@ class Found(NamedTuple):
     """What to store of the settled part of an answer, and where it contradicts the store (see `Verdict`).
 
     `unsettled` are intervals that stay provisional: the stream has shown a candle there, this answer has none.
-    `unproven` is what was never covered of history that the answer leaves out.
+    `unproven` is history that the answer leaves out and that was never covered.
     """
 
     candles: list[Candle]
@@ -50,12 +50,12 @@ def find(page: Page, known: Known, settled: list[Range]) -> Found:
 
 
 def is_in(time: int, ranges: list[Range]) -> bool:
-    """Whether an instant lies in one of some ranges."""
+    """Whether an instant is in one of the ranges."""
     return any(part.start <= time < part.end for part in ranges)
 
 
 def within(candles: list[Candle], part: Range) -> list[Candle]:
-    """Return the candles (ascending) whose open time lies in `part`."""
+    """Return the candles (ascending) whose open time is in `part`."""
     if candles and part.start <= candles[0][0] and candles[-1][0] < part.end:
         return candles
     first, last = (bisect_left(candles, (instant,)) for instant in part)
@@ -133,7 +133,7 @@ def _miss(
 def _edges(page: Page) -> list[int]:
     """Return the open times between which an answer has no candle.
 
-    Where rows tell of silence it speaks for all of its span, and not from candle to candle only.
+    If rows report silence, it vouches for all of its span, and not from candle to candle only.
     """
     times = [row[0] for row in page.candles]
     if not (page.silent and page.span):

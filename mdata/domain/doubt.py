@@ -13,9 +13,9 @@ from mdata.domain.query import Page
 from mdata.domain.retries import INDEPENDENT_AFTER, MOST_ANSWERS, ask_again_after
 
 # silence: no rows came at an end of the answer · absent: stored candles did not come back · changed: one came back
-# with other values · first: the exchange's first candle, as it was told · unconfirmed: the first page of a series, of
-# which no other answer has brought a row yet · unwitnessed: no stored candle came back · withdrawn: what is stored
-# differs from what the answers had brought, so that they are asked for anew.
+# with other values · first: the exchange's first candle, as it was named · unconfirmed: the first page of a series,
+# of which no other answer has contained a row yet · unwitnessed: no stored candle came back · withdrawn: what is
+# stored differs from what the answers contained, so that they are requested again.
 DoubtKind = Literal["silence", "absent", "changed", "first", "unconfirmed", "unwitnessed", "withdrawn"]
 
 
@@ -56,7 +56,7 @@ class Doubt(NamedTuple):
 
 
 def raised(page: Page, about: Range, kind: DoubtKind, known: list[Doubt], candle: Candle | None = None) -> Doubt:
-    """Return the doubt that an answer raises about a range, with what is known of those that it overlaps."""
+    """Return the doubt that an answer raises about a range, merged with those that it overlaps."""
     return merged(Doubt(about, kind, page.query.form, page.asked_at, page.asked_at, candle=candle), known)
 
 

@@ -20,7 +20,7 @@ class Estimate:
 
 
 def estimate(intervals: int, delay: float, page_rows: int, *, is_new: bool = False) -> Estimate:
-    """Return what asking for so many intervals costs; a new series may ask for its first candle too."""
+    """Return the cost of requesting this many intervals; a new series may need a request for its first candle too."""
     requests = -(-intervals // page_rows) + is_new
     return Estimate(requests, requests * delay, intervals * BYTES_PER_CANDLE)
 

@@ -35,7 +35,8 @@ class Verdict(NamedTuple):
     are to be stored. `changed` are the old values of candles that have others now, `withdrawn` the candles that are
     gone, `lost` the times of lost candles that stay so. `unknown` is covered by nothing provisional any more,
     `distrusted` by nothing at all but what this answer proves.
-    `doubts` replace those of their kind that they overlap, `ended` ones go. `served` is unobtainable no more.
+    `doubts` replace those of their kind that they overlap, `ended` ones are removed. `served` is no longer
+    unobtainable.
     `silent` are the times (ascending) of rows that say that nothing was traded.
     """
 
@@ -173,7 +174,7 @@ def _proves_nothing(page: Page, known: Known, settle: int) -> Verdict:
     differing = [row for row in page.candles if row[0] in stored]
     nearest = differing[:WITNESSES] if page.query.newest_first else differing[-WITNESSES:]
     grid = page.query.timeframe
-    # Of what is new, one row: an independent answer that has it too counts.
+    # One of the new rows: an independent answer that contains it too counts.
     settled = grid.closed_end(page.asked_at, settle)
     nearest += [row for row in page.candles if row[0] not in stored and known.floor <= row[0] < settled][-1:]
     doubts += [contradiction.changed(page, known, row, Range(row[0], grid.next(row[0]))) for row in nearest]

@@ -36,7 +36,7 @@ def missing(
 ) -> list[Range]:
     """Return the gaps of a series: unknown runs inside the hull, and lost candles anywhere that is kept.
 
-    `kept` is the range that may be wanted at all: what lies outside was removed by cleanup or is to come.
+    `kept` is the range that can be wanted: outside it, candles were removed by cleanup or are still to come.
     """
     if hull is None:
         return []

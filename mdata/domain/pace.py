@@ -10,14 +10,14 @@ from math import ceil
 from typing import NamedTuple
 
 SPACING = 0.1  # seconds between two requests of a burst, at least
-# A request has reached the exchange so many seconds after it left, unless its answer says when it had.
+# A request has reached the exchange this many seconds after it was sent, unless its answer says when.
 FLIGHT = 2.0
 # After a refusal the exchange's true limit is lower than ours: even spacing, and a tenth longer.
 _CALMED = 1.1
 
 
 class Window(NamedTuple):
-    """The rate limit of an exchange: in any `seconds` it bears `documented` requests, of which we send `most`.
+    """The rate limit of an exchange: in any `seconds` it allows `documented` requests, of which we send `most`.
 
     That is fewer, for the exchange's window is not quite ours.
     """
@@ -49,7 +49,7 @@ class Pace(NamedTuple):
 
     @property
     def spacing(self) -> float:
-        """Return how many seconds lie between two requests at least."""
+        """Return the minimum of seconds between two requests."""
         return min(SPACING, self.delay)
 
     @property
@@ -62,7 +62,7 @@ class Pace(NamedTuple):
         return Pace(self.delay * _CALMED, 1, self.window)
 
     def seconds(self, requests: int, free: int) -> float:
-        """Return how long it takes until so many requests have left, when `free` of them may leave at once."""
+        """Return how long it takes to send this many requests, of which `free` can be sent at once."""
         if requests <= 0:
             return 0.0
         by_average = (requests - free) * self.delay

@@ -65,7 +65,7 @@ def _due_silence(ledger: Ledger, start: int) -> Doubt | None:
 
 
 def _is_unconfirmed(ledger: Ledger, start: int) -> bool:
-    """Whether something from `start` on has settled and is not final, other than silences that were told of.
+    """Whether something from `start` on has settled and is not final, other than silences already reported.
 
     The newest candle may wait: the next answer confirms it by the way.
     """
@@ -84,7 +84,7 @@ def _is_unconfirmed(ledger: Ledger, start: int) -> bool:
 def backward(ledger: Ledger) -> Wish | None:
     """Return the next request of the backward pass, from the hull's old end to the wanted start.
 
-    Where the exchange's history seems to begin inside of what is wanted, it has to name its first candle before
+    If the exchange's history seems to begin inside the wanted range, it has to name its first candle before
     (`asks_first`); when that is an older one, the request is made once more.
     """
     wanted, hull = ledger.wanted, ledger.hull
@@ -107,7 +107,7 @@ def _has_older(ledger: Ledger) -> bool:
 def asks_first(ledger: Ledger) -> bool:
     """Whether the exchange is to be asked for its first candle.
 
-    That is where an answer ended inside of what is wanted; and every month, or as soon as it has settled, once it is
+    That is if an answer ended inside the wanted range; and every month, or as soon as it has settled, once it is
     known.
     """
     series = ledger.series

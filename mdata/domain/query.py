@@ -31,7 +31,7 @@ class Query(NamedTuple):
 
     @property
     def within(self) -> Range:
-        """Return where rows of the answer may lie."""
+        """Return the range in which rows of the answer may be."""
         reaches_before = self.is_open or self.venue.lower == "containing"
         return Range(0, self.range.end) if reaches_before else self.range
 
@@ -84,7 +84,7 @@ class Page(NamedTuple):
 
     @property
     def span(self) -> Range | None:
-        """Return the range from the oldest row to the newest one; None where there is no row to tell it by."""
+        """Return the range from the oldest row to the newest one; None without rows."""
         grid = self.query.timeframe
         refused = (row.open_time for row in self.refused)
         times = [time for time in refused if time is not None and grid.is_aligned(time)]
@@ -96,13 +96,13 @@ class Page(NamedTuple):
 
     @property
     def times(self) -> list[int]:
-        """Return the open times of the intervals that rows tell of, ascending."""
+        """Return the open times of the intervals that have rows, ascending."""
         times = [row[0] for row in self.candles]
         return sorted([*times, *self.silent]) if self.silent else times
 
     @property
     def holes(self) -> list[Range]:
-        """Return what lies between rows and has none (ascending), where every interval ought to have one."""
+        """Return the ranges between rows without a row (ascending), if every interval should have one."""
         if not self.query.venue.writes_silence:
             return []
         grid, times = self.query.timeframe, self.times
@@ -110,7 +110,7 @@ class Page(NamedTuple):
 
     @property
     def refusal(self) -> str:
-        """What to tell of the rows refused: how many, and the first of them."""
+        """The message about rejected rows: how many, and the first one."""
         first, count = self.refused[0], len(self.refused)
         told = "a row was rejected" if count == 1 else f"{count} rows were rejected, the first one"
         return f"{told}: {first.reason}: {first.text}"

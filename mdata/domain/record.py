@@ -77,7 +77,7 @@ def _past_of_another_boot(found: dict[str, Any], here: Instant, pace: Pace) -> P
     # A second later: that is how finely the two boots are compared.
     shift = _number(found["booted_at_utc_s"]) + 1 - here.booted_at
     past = _past(found["past"])
-    # One delay ago at most: a clock that was set meanwhile is no reason for a burst.
+    # At most one delay ago: setting the clock must not allow a burst.
     at = max(past.at + shift, here.now - pace.delay)
     arrivals = (min(time / 1000 + shift, here.now) for time in past.arrivals)
     return Past(float(pace.burst), at, tuple(int(time * 1000) for time in arrivals)).clamped(here.now, pace.window)

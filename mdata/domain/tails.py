@@ -40,7 +40,7 @@ def _tails(page: Page, known: Known) -> list[tuple[Range, Density]]:
     if span is None:
         return [(asked, NOTHING_NEARBY)] if asked.start < asked.end else []
     found = []
-    # Where a covered candle lies beyond the rows and did not come back, the answer was cut.
+    # If a covered candle beyond the rows is not in the answer, the answer was truncated.
     if not known.held_before and not (page.is_full and query.newest_first):
         found.append((Range(asked.start, span.start), _beside(page, span, known.after, is_before=True)))
     if not known.held_after and not (page.is_full and not query.newest_first):
@@ -71,7 +71,7 @@ def _judge(page: Page, known: Known, tail: Range, nearby: Density, settle: int, 
     # If the exchange names an older first candle, an answer that ends before reaching it is not accepted.
     is_denied = is_old_end and any(one.kind == "first" and one.range.start < tail.end for one in known.doubts)
     agreed = [] if is_denied else clip(_said_before(page, known, tail, settle), tail.start, settled)
-    # What was believed before is confirmed by this.
+    # This confirms what was accepted before.
     believed = normal([*agreed, *subtract(intersect([tail], known.final), _lost(page, known))])
     rest = subtract([tail], believed)
     told.final.extend(believed)

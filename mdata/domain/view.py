@@ -1,4 +1,4 @@
-"""A series as a chart shows it: in buckets as fine as there is room for, with what is known of each stretch."""
+"""A series as a chart shows it: in buckets as fine as the room allows, with the verdict on each stretch."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, get_args
@@ -25,8 +25,8 @@ class Stretch(NamedTuple):
 class LedgerRanges(NamedTuple):
     """What the ledger says about a range of a series: normal lists of ranges, ms UTC.
 
-    Of what is not covered, `doubted` is what one answer has called silent, and `unobtainable` what the exchange does
-    not serve any more.
+    Of what is not covered, `doubted` is what only one answer has found silent, and `unobtainable` what the exchange
+    does not serve any more.
     """
 
     final: list[Range]
@@ -65,7 +65,7 @@ def stretches(
     """Return the verdicts on the buckets of `shown`, ascending, without those that are simply present.
 
     `expected` is what should be known, `occupied` are the open times of the buckets that hold a candle (ascending).
-    A stretch is as wide as its buckets, so that a single interval shows in years; silence shows where it fills one.
+    A stretch is as wide as its buckets, so that a single interval shows in years; silence shows if it fills a bucket.
     """
     covered = normal([*ledger.final, *ledger.provisional])
     uncovered = subtract(clip([expected], *shown), covered)

@@ -133,7 +133,7 @@ class Stream(NamedTuple):
 
     `key_of` names the channel of a symbol and a timeframe, `connect` opens a connection to an address (`now` gives ms
     UTC), `session` keeps the state of one that is open at a boot time (s) and asks for channels of these keys, and
-    `stamp_of` reads the exchange's own clock (ms UTC) from a message that bears it.
+    `stamp_of` reads the exchange's own clock (ms UTC) from a message that contains it.
     """
 
     key_of: Callable[[str, str], str]

@@ -26,7 +26,7 @@ import httpx  # noqa: E402 - after the line above
 if TYPE_CHECKING:
     from httpx import Response
 
-# Three times a full page. Nested lists unpack to fifty times their text, which a service of 256 MB must bear.
+# Three times a full page. Nested lists unpack to fifty times their text, which must fit into a service of 256 MB.
 MAX_BYTES = 3 * 1024 * 1024
 _CONNECT_SECONDS = 10.0
 # Keep idle connections longer than the usual wait for a slot, to avoid handshakes.
@@ -37,7 +37,7 @@ _CHUNK = 64 * 1024
 class Answer(NamedTuple):
     """What came back: `asked_at` (ms UTC) is the earlier of sending and the answer's date.
 
-    `retry_after` are the seconds for which the answer asks to be left alone, None where it does not.
+    `retry_after` are the seconds that the answer asks to wait; None if it does not.
     """
 
     status: int
@@ -49,7 +49,7 @@ class Answer(NamedTuple):
 class Http:
     """A connection to the API at `url`, which the setting `setting` names.
 
-    `warn` is told when the local clock and the exchange's differ. An answer may take `most_seconds` from the first
+    `warn` is called if the local clock and the exchange's differ. An answer may take `most_seconds` from the first
     byte sent to the last one read, and be silent for `silent_seconds`.
     """
 

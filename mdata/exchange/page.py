@@ -1,4 +1,4 @@
-"""From the rows of an answer to a page, whichever exchange has sent them: what is in order, and what is refused.
+"""From the rows of an answer to a page, for every exchange: which rows are accepted, and which are rejected.
 
 What a single row spells is the business of who knows the exchange; that rows are where they were asked for, in order,
 and told once, is the same everywhere.
@@ -58,8 +58,8 @@ def read_one_by_one(
     """Return the page of these rows (ascending), those set aside that cannot be candles; `asked_at` is ms UTC.
 
     `candle_of` returns the candle that a row spells, or why it spells none; `time_of` its open time, if it has one.
-    Where the exchange writes silence, a candle without volume is that. Raise BadAnswerError for rows outside the
-    range or the order asked, and for conflicting duplicates.
+    If the exchange writes silence as rows, a candle without volume is silence. Raise BadAnswerError for rows outside
+    the range or the order asked, and for conflicting duplicates.
     """
     times = [time_of(row) for row in rows]
     _refuse_misplaced(query, [time for time in times if time is not None])
@@ -81,7 +81,7 @@ def read_one_by_one(
 
 
 def _judged(query: Query, found: Candle | str) -> Candle | int | str:
-    """Return the candle that a row spells, the open time of one that tells of silence, or why it is refused."""
+    """Return the candle of a row, the open time of a row that means silence, or why the row is rejected."""
     if isinstance(found, str):
         return found
     if query.venue.writes_silence and found[5] == 0 and query.timeframe.is_aligned(found[0]):
@@ -129,5 +129,5 @@ def _unknown(query: Query, time: int | None, before: int | None, after: int | No
 
 
 def shortened(value: Any) -> str:
-    """Return what was sent as text that is short enough to be kept and shown."""
+    """Return the received value as text that is short enough to store and show."""
     return json.dumps(value)[:LONGEST_TEXT]

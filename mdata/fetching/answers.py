@@ -23,7 +23,7 @@ class Stored(NamedTuple):
 
 
 def store_page(job: Job, series: Series, page: Page, *, is_forward: bool = False) -> Stored:
-    """Store an answer, whoever asked for it, and count what it changed."""
+    """Store an answer, for whichever job, and count what it changed."""
     # Imported here: a run with nothing due never needs it.
     from mdata.store.pages import apply_page
 

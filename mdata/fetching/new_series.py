@@ -1,4 +1,4 @@
-"""What is asked of the exchange about a series that is new, or whose beginning is not known."""
+"""Requests about a series that is new, or whose beginning is not known."""
 
 from collections.abc import Callable
 
@@ -69,7 +69,7 @@ class NewSeries:
         return series
 
     def _first_query(self, target: Target) -> Query | None:
-        """Return the first request about a series, or None when another job has made it meanwhile."""
+        """Return the first request about a series, or None if another job has sent it meanwhile."""
         store, now = self._context.store, self._context.clock.now()
         if find(store, target) is not None:
             return None

@@ -22,7 +22,7 @@ from mdata.store import candles, doubts
 
 Plan = Callable[[Ledger], Wish | None]
 
-# Over so many stored candles on either side a second question reaches at most: both fit on one page.
+# The most stored candles on either side that a second request includes: both fit on one page.
 _FARTHEST = 4_000
 
 
@@ -43,13 +43,13 @@ class Passes:
     def forward(self, series: Series, *, confirm: bool) -> None:
         """Ask for everything from the frontier to the newest closed interval, and move the frontier along.
 
-        With `confirm` what is in doubt is asked about a second time, and the last day is looked at once more.
+        With `confirm`, doubtful ranges are requested a second time, and the last day is checked again.
         """
         hours = self._context.settings.revisit_hours if confirm else 0
         before = self._job.tally.requests
 
         def plan(ledger: Ledger) -> Wish | None:
-            # Once: where an answer ends before it comes to what is new, the next one begins there.
+            # Only once: if an answer ends before the new part, the next one begins there.
             revisit = hours * HOUR if self._job.tally.requests == before else 0
             return planning.forward(ledger, confirm=confirm, revisit=revisit)
 
@@ -133,7 +133,7 @@ class Passes:
         return None
 
     def _ask(self, series: Series, plan: Plan, *, is_forward: bool) -> Stored | None:
-        """Ask for one page and store it; None when there was nothing to ask any more."""
+        """Request one page and store it; None if nothing is left to request."""
         self._report(series)
         page = self._job.ask(
             series.venue,
@@ -171,7 +171,7 @@ class Passes:
 def ask_again(job: Job, series: Series) -> None:
     """Repeat the requests for contradicted ranges until no answer contradicts them.
 
-    Where an answer contradicts what is beside that, too, the next one reaches over more of it.
+    If an answer also contradicts stored candles beside the range, the next request includes more of them.
     """
     context, reach = job.context, WITNESSES
 

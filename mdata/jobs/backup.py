@@ -14,7 +14,7 @@ from mdata.store.watch import file_status
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """A backup: where it is, which store it is of, what is in it, and how many ranges its ledger is wrong about."""
+    """A backup: where it is, of which store, its content, and how many ranges its ledger is wrong about."""
 
     path: Path
     bytes: int
@@ -26,9 +26,9 @@ class Copied:
 
 
 def backup(store: Store, target: Path, report: copying.Report, *, force: bool) -> Copied:
-    """Copy what is stored into the file `target`, whoever writes meanwhile; `force`: over another backup.
+    """Copy the store into the file `target`, even while jobs write; `force` replaces another backup.
 
-    Raise ConfigurationError where there is a file, StorageError where the copy is not what it should be: then none
+    Raise ConfigurationError if there is a file, StorageError if the copy is not as expected: then none
     is left.
     """
     _refuse(store.path, target, force=force)
@@ -42,7 +42,7 @@ def backup(store: Store, target: Path, report: copying.Report, *, force: bool) -
                 raise StorageError(f"the copy of {store.path} does not show the expected state; run this again")
             found = examined(copied, target)
             with copied.write():
-                pass  # a mark of its own: put under the log of the store, the copy is told from the file it is of
+                pass  # a mark of its own, so that the copy is not mistaken for the store if put under its log
         path.chmod(shared_mode(target.parent))
         copying.sync(path)
         copying.place(path, target, over=force)

@@ -66,7 +66,7 @@ def examine(patient: Patient, *, deep: bool) -> list[Finding]:
 
 
 def fix(path: Path) -> list[str]:
-    """Put right what can be put right safely; return what was done, a sentence each."""
+    """Repair what can be repaired safely; return what was done, one sentence each."""
     done: list[str] = []
     if file_status(path) is None:
         return done
@@ -94,7 +94,7 @@ def _room(database: Path) -> Finding:
 
 
 def _remote(settings: Settings) -> Iterator[Finding]:
-    """Look whether what is locked is on a disk of this machine."""
+    """Check whether the locked files are on a disk of this machine."""
     places = {"DATABASE_PATH": settings.database_path, "RATE_LIMIT_STATE_PATH": settings.rate_limit_state_path}
     for name, path in places.items():
         try:

@@ -26,7 +26,7 @@ _SLICE = 10_000
 class Selection(NamedTuple):
     """From when to when candles are asked for at `now`, ms UTC; None: from the wanted start, to the newest answer.
 
-    They may be asked for as coarser ones, and with flat ones where it is proven that there are none.
+    They can be aggregated to coarser ones, and flat ones can fill intervals that are proven empty.
     """
 
     since: int | None
@@ -66,9 +66,9 @@ class Exported:
 def export(path: Path, wanted: list[Target], asked: Selection, write: Write, told: Hear = unheard) -> list[Exported]:
     """Hand the candles of these series of the store at `path` to `write`, oldest first, and return what they are.
 
-    `told` gets a sentence where they are read without locks, or from a copy.
+    `told` is called with a message if they are read without locks, or from a copy.
     """
-    tell = cache(told)  # once, and not at every look
+    tell = cache(told)  # once, and not at every read
     with kept():
         return [_export(path, target, asked, write, tell) for target in wanted]
 
@@ -116,9 +116,9 @@ def _made_of(part: Candles, asked: Selection) -> Candles:
 
 
 def _range(connection: Connection, target: Target, asked: Selection) -> Range | None:
-    """Return the intervals that open in what was asked for, have closed, and do not precede the first candle.
+    """Return the intervals that open in the requested range, have closed, and do not precede the first candle.
 
-    Where no end is named, what was not fetched yet is no part of it, unless that is all there is.
+    Without a given end, intervals not fetched yet are left out, unless there are no others.
     """
     series = table.find(connection, *target)
     if series is None:
@@ -127,7 +127,7 @@ def _range(connection: Connection, target: Target, asked: Selection) -> Range | 
     cells, start = asked.resample or grid, usual.start
     if asked.since is not None:
         start = max(grid.ceil(asked.since), series.first_candle or 0)
-    # A local clock that is behind does not undo what has been answered.
+    # A local clock that is behind does not undo what was already fetched.
     closed = max(grid.closed_end(asked.now), usual.end)
     end = cells.floor(closed if usual.end <= start else usual.end)
     if asked.until is not None:

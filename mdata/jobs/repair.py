@@ -78,7 +78,7 @@ def due_gaps(
 
 
 class _Repair:
-    """One run: what was asked about already."""
+    """One run, with the ranges already requested."""
 
     def __init__(self, job: Job) -> None:
         self._job, self._context = job, job.context
@@ -139,7 +139,7 @@ class _Repair:
         return any(doubt.kind in _DOUBTED and doubt.is_due(now) for doubt in found)
 
     def _missing(self, asked: RepairQuery) -> list[Range]:
-        """Return what is missing of the range that was asked about."""
+        """Return what is missing in the requested range."""
         with self._context.store.read() as connection:
             return [part for part in find_missing(connection, asked.series) if part.overlaps(asked.about)]
 

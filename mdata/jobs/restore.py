@@ -43,7 +43,7 @@ class Offer(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What is in place now, and where what was there before is (None: nothing was)."""
+    """The store now in place, and where the previous one is (None: there was none)."""
 
     found: Copied
     kept: Path | None
@@ -68,7 +68,7 @@ def restore(
 ) -> Restored:
     """Put a copy of `file` in the place of the store, and keep that as `NAME.before-TIME`.
 
-    Raise NotNowError while anybody works on the store or has it open, StorageError where the backup is damaged or
+    Raise NotNowError while a job or another program uses the store, StorageError if the backup is damaged or
     does not fit: then nothing was changed.
     """
     database = settings.database_path
@@ -97,7 +97,7 @@ def restore(
 
 
 def _prepared(path: Path, database: Path, warn: Callable[[str], None]) -> Copied:
-    """Bring a copy up to this mdata's schema, examine it, and give it a generation after all that there were."""
+    """Upgrade a copy to this mdata's schema, examine it, and give it a generation newer than any before."""
     replaced = pairing.read_file(database) if file_status(database) else None
     with open_store(path, warn) as store:
         found = examined(store, database)

@@ -28,9 +28,9 @@ from mdata.timers.owner import Marker
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# So many names stand in a sentence; of the others it tells the number.
+# How many names a message contains; of the others it gives the number.
 _NAMED = 3
-# How long (s) systemd may take to tell when the timers run next.
+# How long (s) systemd may take to report when the timers run next.
 _PATIENCE = 2.0
 
 
@@ -64,7 +64,7 @@ class SeriesState(NamedTuple):
         return self.counts.hull_end is None and self.counts.wanted.end > self.counts.wanted.start
 
     def is_stale(self, max_lag: int) -> bool:
-        """Whether it lags more than `max_lag` seconds behind, and should not."""
+        """Whether it lags by more than `max_lag` seconds, and should not."""
         return self.lag_seconds > max_lag and not (self.is_quiet or self.is_delisted or self.has_no_data)
 
 
@@ -98,7 +98,7 @@ def collect(
 ) -> Status:
     """Read the state of the store in one transaction; the store may not exist yet.
 
-    `narrowed`: leave out what the settings do not name. `silent`: with the silences that a strip wants.
+    `narrowed`: leave out series that are not in the settings. `silent`: with the silences for a coverage bar.
     """
     path = settings.database_path
     state = Status(

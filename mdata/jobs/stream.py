@@ -43,15 +43,15 @@ from mdata.streaming.stream_view import Standing, StreamView
 
 COMMAND = "stream"
 
-# Seconds of life between two looks at what is due: the most that a look adds to a candle's delay.
+# Real seconds between two checks of what is due: the most that a check adds to a candle's delay.
 _LOOK_EVERY = 0.2
 # Seconds until the first connection must be subscribed, and that a run without any data may last.
 _READY_SECONDS, _NO_DATA_SECONDS = 45.0, 300.0
-# At most every so often (s) the service manager is told that there is life, and how things are.
+# How often (s) the service manager is told, at most, that the stream is alive, and its state.
 _TELL_EVERY = 5.0
 # At most every so often (s) the log says that the database cannot be written to.
 _COMPLAIN_EVERY = 60.0
-# How long (s of life) threads have to end; one that waits for an answer is left behind.
+# How long (real s) threads have to end; one that waits for an answer is abandoned.
 _END_SECONDS = 3.0
 
 
@@ -80,7 +80,7 @@ def stream(context: Context, outside: Outside, seconds: float) -> JobResult:
 
 
 class _Stream:
-    """One run: its connections, and what of it has been stored and told."""
+    """One run: its connections, and what has been stored and reported."""
 
     def __init__(self, job: Job, outside: Outside, seconds: float) -> None:
         self._job, self._context, self._outside = job, job.context, outside
@@ -98,7 +98,7 @@ class _Stream:
         self._complained: set[str] = set()
 
     def _feeds_of(self, wanted: list[Target]) -> list[Feed]:
-        """Return the connections for these series, each with as many channels as its exchange bears."""
+        """Return the connections for these series, each with as many channels as its exchange allows."""
         feeds = []
         for venue in dict.fromkeys(one.venue for one in wanted):
             limits, open_stream = venue.stream, registry.adapter(venue).open_stream
@@ -145,7 +145,7 @@ class _Stream:
         try:
             self._store()
         except NotNowError as error:
-            # Another program holds the database: what was seen stays in memory, and nothing of it is lost.
+            # Another program has locked the database: received candles stay in memory, and none is lost.
             now = self._context.clock.boottime()
             if now - self._held_up_at > _COMPLAIN_EVERY:
                 self._held_up_at = now
@@ -192,7 +192,7 @@ class _Stream:
         return applied.rows
 
     def _complain(self) -> None:
-        """Note the channels that the exchange refuses; the others go on."""
+        """Note the channels that the exchange refuses; the others continue."""
         for feed in self._feeds:
             for key, refusal in feed.refused.items():
                 kind = ConfigurationError if refusal.is_unknown else UnreachableError

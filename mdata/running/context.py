@@ -26,7 +26,7 @@ class Budget(Protocol):
         deadline: float | None = None,
         on_wait: Callable[[SlotWait], None] | None = None,
     ) -> T | None:
-        """Wait for a slot, then return what `plan` wants to ask; None gives the slot back."""
+        """Wait for a slot, then return the request of `plan`; None gives the slot back."""
         ...
 
     def sent(self) -> None:
@@ -34,7 +34,7 @@ class Budget(Protocol):
         ...
 
     def refused(self, retry_after: float | None) -> float:
-        """Note a rate-limit answer; nobody sends for the seconds returned."""
+        """Note a rate-limit refusal; no process sends for the returned seconds."""
         ...
 
     def answered(self) -> None:
@@ -62,11 +62,11 @@ class JobLog(Protocol):
         ...
 
     def info(self, text: str) -> None:
-        """Say what happens."""
+        """Log progress."""
         ...
 
     def warning(self, text: str) -> None:
-        """Say what somebody should look at."""
+        """Log something that needs attention."""
         ...
 
 

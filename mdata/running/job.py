@@ -42,7 +42,7 @@ _ADVICE = {
     BAD_ANSWER: "run this again later; if it keeps failing, the exchange's API has changed and mdata needs an update",
 }
 
-# Seconds that a run waits for others without a word.
+# Seconds that a run waits for others without a message.
 _LONG_WAIT = 10.0
 
 
@@ -57,7 +57,7 @@ class _Progress:
     tally: Tally = field(default_factory=Tally)
     problems: list[MdataError] = field(default_factory=list)
     id: int | None = None
-    blocked_until: int = 0  # the end of the newest block that was told of, ms UTC
+    blocked_until: int = 0  # the end of the newest block that was logged, ms UTC
     has_said_others: bool = False
     venues: set[str] = field(default_factory=set)  # those that were to be asked something
     guard: threading.RLock = field(default_factory=threading.RLock)
@@ -116,7 +116,7 @@ class Job:
             )
 
     def has_problem(self, problem: MdataError) -> None:
-        """Note what went wrong with a part of the work; the rest goes on."""
+        """Note what went wrong with a part of the work; the rest continues."""
         self.context.log.warning(str(problem))
         self.problems.append(problem)
 
@@ -136,7 +136,7 @@ class Job:
     def ask(
         self, venue: Venue, plan: Callable[[], T | None], send: Callable[[Exchange, T, Callable[[], None]], R]
     ) -> R | None:
-        """Wait for a slot of an exchange, plan, send, and return the answer, trying again where that may help.
+        """Wait for a slot of an exchange, plan, send, and return the answer, retrying if that may help.
 
         None when the plan found nothing to ask. Raise LimitReachedError when the run's limit is reached, and
         the error of the last try when all tries failed.

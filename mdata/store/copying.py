@@ -51,7 +51,8 @@ def want_room(folder: Path, size: int) -> None:
 def copy(source: Connection, path: Path, report: Report) -> None:
     """Copy the database that `source` sees into the empty file at `path`, page by page.
 
-    Inside a transaction of `source` that has read something, it is one state of the database, whoever writes.
+    Inside a transaction of `source` that has read something, it is one state of the database, even while others
+    write.
     """
     with storage_errors(path):
         target = connect(path, "rw")

@@ -95,5 +95,5 @@ def drop(connection: Connection, series_id: int, part: Range) -> None:
 
 
 def forget(connection: Connection, series_id: int, before: int) -> None:
-    """Forget the digests of months of which something lies before `before` (ms UTC)."""
+    """Delete the digests of months that begin before `before` (ms UTC)."""
     connection.execute("DELETE FROM digests WHERE series_id = ? AND month < ?", (series_id, before))

@@ -40,7 +40,7 @@ class Store:
         The lock file makes writers take turns in order (SQLite's own waiting polls, and starves), and
         `BEGIN IMMEDIATE` means that nothing read inside can be out of date when it is written.
 
-        Raise StorageError where `path` names another file by now, or its content is not what was written last.
+        Raise StorageError if `path` is another file by now, or does not contain the last write.
         """
         if self._write_lock is None:
             raise NotPermittedError(f"{self.path} was opened for reading only")
@@ -52,7 +52,7 @@ class Store:
 
     @contextmanager
     def _begun(self, write_lock: FileLock) -> Iterator[None]:
-        """Hold the write lock with a transaction begun; while another program is in the way, hold neither."""
+        """Hold the write lock with an open transaction; while another program blocks it, hold neither."""
         wait = None
         while True:
             with write_lock:
@@ -121,7 +121,7 @@ class Store:
             return int(self.connection.execute("PRAGMA freelist_count").fetchone()[0])
 
     def _confirm(self) -> None:
-        """Raise NotNowError where this was read without locks, and somebody wrote meanwhile."""
+        """Raise NotNowError if this was read without locks while another process wrote."""
         if self.detour is not None:
             self.detour.confirm()
 
@@ -148,7 +148,7 @@ class Store:
         try:
             if error is None or isinstance(error, SQLITE_ERRORS):
                 self._confirm()
-            # What is read outside of `read` and `write` may meet a damaged file too.
+            # Reads outside of `read` and `write` may meet a damaged file too.
             with storage_errors(self.path):
                 if isinstance(error, SQLITE_ERRORS):
                     raise error

@@ -22,7 +22,7 @@ class Tally:
 
 
 class Origin(NamedTuple):
-    """Who runs a job: enough to find its log, and to tell whether it can still be running."""
+    """Who runs a job: enough to find its log, and to decide whether it can still be running."""
 
     pid: int
     host: str

@@ -37,7 +37,7 @@ def mend(store: "Store", told: Callable[[str], None]) -> None:
     if identity.read(store.connection) is None:
         with store.alone():
             identity.renew(store.connection)
-        store.checkpoint()  # a log in which the marks begin anew belongs to no file that has any
+        store.checkpoint()  # a log whose marks start again does not belong to a file that has marks
         told(
             f"{store.path} had lost its identity and has a new one: older backups now count as those of another store"
         )
@@ -54,9 +54,9 @@ def mend(store: "Store", told: Callable[[str], None]) -> None:
 
 
 def put_triggers_back(store: "Store") -> str:
-    """Make each of our triggers what it should be, and count all candles; return what came of that.
+    """Restore each of our triggers, and count all candles; return a message about the result.
 
-    Whatever was deleted meanwhile is unknown from then on.
+    Everything deleted meanwhile is unknown from then on.
     """
     from mdata.store import audit, series
     from mdata.store.migrations import triggers

@@ -1,4 +1,4 @@
-"""How the store is opened: for writing, for reading, and as a backup that lies alone.
+"""How the store is opened: for writing, for reading, and as a backup on its own.
 
 Nothing here opens the database's file but SQLite: closing a descriptor of it drops every POSIX lock that this
 process holds on it, and a process that serves it has several connections.
@@ -29,7 +29,7 @@ _PATIENCE_OF_READERS = 5.0
 _WAL_SIZE_LIMIT = 64 * 1024 * 1024
 
 
-# Who is told a sentence about how the store was opened.
+# Receives a message about how the store was opened.
 Hear = Callable[[str], None]
 
 
@@ -40,9 +40,9 @@ def unheard(_: str) -> None:
 def open_store(path: Path, told: Hear = unheard) -> Store:
     """Open the database for reading and writing; create or migrate it under the write lock where needed.
 
-    What other tools have changed is put back, and `told` gets a sentence about it.
+    What other programs have changed is repaired, and `told` is called with a message about it.
     Raise ConfigurationError for a foreign file or a newer schema, StorageError for a damaged one,
-    NotPermittedError where the file may not be written. A refused file is left untouched.
+    NotPermittedError if the file is not writable. A rejected file is left untouched.
     """
     found = _refuse_a_folder(path)
     write_lock = FileLock(path.with_name(f"{path.name}.write.lock"))
@@ -146,7 +146,7 @@ def _looked_into(path: Path, detour: "Detour | None" = None) -> tuple[Store, int
 def open_lone(path: Path) -> Connection:
     """Open a backup for reading, with its log if it has one; raise like `open_for_reading`, except for an old schema.
 
-    One without a log is read as it lies, on a read-only disk too.
+    One without a log is read in place, on a read-only disk too.
     """
     _refuse_a_folder(path)
     pairing.check(path)

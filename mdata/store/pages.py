@@ -1,4 +1,4 @@
-"""Applying an answer to the store: candles, the coverage that vouches for them, doubts, gaps and marks, all at once.
+"""Applies an answer to the store in one transaction: candles, their coverage, doubts, gaps and marks.
 
 Everything here happens inside the caller's transaction, so that a process killed at any instant leaves
 either the whole page or nothing of it. What an answer proves is decided in `domain.evidence`.
@@ -124,7 +124,7 @@ def apply_live(connection: Connection, series: Series, claims: list[Claim], now:
 def make_provisional(
     connection: Connection, series: Series, covered: Range, rows: list[Candle]
 ) -> tuple[list[Candle], list[Range]]:
-    """Store closed candles that may still change; return those new or different, and what is provisional by it.
+    """Store closed candles that may still change; return the new or different ones, and what is now provisional.
 
     Whatever is final in the range stays as it is, a lost candle included, and so does a candle of which `rows` hold
     an earlier state: an answer from a cache, or a message that came late. `rows` are ascending and inside `covered`.
@@ -179,7 +179,7 @@ def _drop_unvouched(connection: Connection, series: Series, part: Range, rows: l
 
 
 def _count_covered(connection: Connection, series_id: int, part: Range) -> int:
-    """Return how many candles lie in `part` where it is covered already."""
+    """Return how many candles are in the covered parts of `part`."""
     held = coverage.clipped(connection, series_id, part)
     return sum(candles.count(connection, series_id, covered) for covered in held)
 

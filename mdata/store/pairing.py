@@ -21,9 +21,9 @@ _UNREADABLE = (*SQLITE_ERRORS, StorageError, NotPermittedError)
 
 
 def check(path: Path) -> Mark | None:
-    """Look at the database at `path` and its log as they lie on the disk; return the newest mark in the log, or None.
+    """Compare the database at `path` with its log, as files; return the newest mark in the log, or None.
 
-    Raise StorageError where the log belongs to another file.
+    Raise StorageError if the log belongs to another file.
     """
     log_path = path.with_name(f"{path.name}-wal")
     if not size_of(log_path):
@@ -41,7 +41,7 @@ def check(path: Path) -> Mark | None:
         if log is None or any(file and belong_together(file, log) for file in (before, after)):
             return log.newest if log else None
     if before != after:
-        return None  # somebody is at work on both, who has looked too
+        return None  # another process uses both, and has compared them too
     if log and (before is None or before.mark is None) and _is_whole_with_log(path):
         # What VACUUM had left in the log was moved into the file in part, by a program that was killed.
         return log.newest
@@ -49,7 +49,7 @@ def check(path: Path) -> Mark | None:
 
 
 def read_file(path: Path) -> File | None:
-    """Return what the database's file says without its log; None where it alone makes no sense to SQLite."""
+    """Return what the database's file says without its log; None if SQLite cannot read it alone."""
     try:
         connection = connect(path, "ro&immutable=1")
         try:

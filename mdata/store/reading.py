@@ -49,7 +49,7 @@ class Detour:
 
     @property
     def sentence(self) -> str:
-        """Return what to tell about it."""
+        """Return the message about it."""
         group = missing_group(self.path)
         why = f"{self.path.parent} is not writable{f' ({group})' if group else ''}"
         if self.is_copy:
@@ -57,7 +57,7 @@ class Detour:
         return f"{why}: reading {self.path.name} in place without locks, because its log is empty"
 
     def confirm(self) -> None:
-        """Raise NotNowError where the file was read without locks while somebody wrote to it."""
+        """Raise NotNowError if the file was written to while it was read without locks."""
         if not self.is_copy and not self.is_current:
             raise NotNowError(
                 f"{self.path} was changed while it was read without locks (its folder is not writable); "
@@ -121,7 +121,7 @@ def detour(path: Path, cause: MdataError, *, may_copy: bool = True) -> Detour:
 
 
 def stamp(path: Path) -> Stamp:
-    """Return what tells whether the database or its log was written to."""
+    """Return stamps that show whether the database or its log was written to."""
     return _stamp(path), _stamp(_log(path))
 
 
@@ -144,7 +144,7 @@ def _forget(path: Path) -> None:
 
 
 def _copied(path: Path, cause: MdataError) -> Detour:
-    """Copy the database and its log to a folder of our own; again while somebody writes to them."""
+    """Copy the database and its log to a folder of our own; again if they are written to meanwhile."""
     folder = Path(tempfile.mkdtemp(prefix="mdata-"))
     try:
         for _ in range(READ_TRIES):
@@ -185,7 +185,7 @@ def _want_room(path: Path, folder: Path) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy one file; one that has vanished meanwhile leaves none, and the next look at the stamps tells."""
+    """Copy one file; if it has vanished, nothing is copied, and the next comparison of stamps shows it."""
     with suppress(FileNotFoundError):
         descriptor = _source(source)
         with target.open("wb") as stream:

@@ -5,7 +5,7 @@ from pathlib import Path
 from mdata.errors import ConfigurationError
 from mdata.store.connection import Connection
 
-# "mdat" in ASCII; tells our files from other programs' ones.
+# "mdat" in ASCII; distinguishes our files from those of other programs.
 APPLICATION_ID = 0x6D646174
 SCHEMA_VERSION = 4
 

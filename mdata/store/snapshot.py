@@ -19,7 +19,7 @@ T = TypeVar("T")
 def look(path: Path, read: Callable[[Connection], T], told: Callable[[str], None] = unheard) -> T:
     """Return the result of `read` in one consistent state of the store; raise NotThereError if there is none.
 
-    Where that is read without locks (`reading`; `told` gets a sentence about it) and somebody wrote meanwhile, it is
+    If that is read without locks (`reading`; `told` gets a message) and another process wrote meanwhile, it is
     read again.
     """
     looks = 0

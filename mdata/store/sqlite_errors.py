@@ -10,13 +10,13 @@ from mdata.domain.next_attempt import when
 from mdata.errors import MdataError, NotNowError, NotPermittedError, StorageError
 from mdata.store.sqlite import sqlite3
 
-# So much of what SQLite says about damage stands in a sentence: it may list every page.
+# How much of SQLite's text about damage a message contains: it may list every page.
 _LONGEST = 200
 
-# What tells of a damaged file; SQLite's message about a damaged schema quotes it, which may not even be text.
+# Results that mean a damaged file; SQLite's message about a damaged schema quotes it, which may not even be text.
 SQLITE_ERRORS = (sqlite3.DatabaseError, UnicodeDecodeError)
 
-# Result codes (https://sqlite.org/rescode.html): the lowest byte tells the kind, the rest what exactly.
+# Result codes (https://sqlite.org/rescode.html): the lowest byte is the kind, the rest is the detail.
 _PERM, _BUSY, _LOCKED, _READONLY, _IOERR, _CORRUPT, _FULL, _CANTOPEN, _CONSTRAINT, _NOTADB = (
     3, 5, 6, 8, 10, 11, 13, 14, 19, 26
 )  # fmt: skip
@@ -30,7 +30,7 @@ def is_busy(error: Exception) -> bool:
 
 
 def _code(error: Exception) -> int:
-    """Return SQLite's extended result code, or 0 for what is no error of SQLite's own."""
+    """Return SQLite's extended result code, or 0 if it is not an error of SQLite."""
     return getattr(error, "sqlite_errorcode", 0)
 
 
@@ -44,7 +44,7 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 
 def _explained(path: Path, error: sqlite3.DatabaseError | UnicodeDecodeError) -> Exception:
-    """Return what an error is to people, by its code: the text may quote what somebody else has written."""
+    """Return the mdata error for an SQLite error, by its code: the text may quote foreign content."""
     if isinstance(error, UnicodeDecodeError):
         return damaged(path, "malformed text")
     code = _code(error)
@@ -106,7 +106,7 @@ def damaged(path: Path, text: str) -> StorageError:
     )
 
 
-# By extended code, else by its lowest byte, which tells the kind: https://sqlite.org/rescode.html
+# By extended code, else by its lowest byte, the kind: https://sqlite.org/rescode.html
 _OF_CODE: dict[int, Callable[[Path, str], MdataError]] = {
     _PERM: _refused,
     _BUSY: _held,

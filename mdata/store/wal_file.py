@@ -50,7 +50,7 @@ def read_log(path: Path) -> LoggedMarks | None:
 
 
 def _cookies(first: Mark, found: list[Left]) -> set[int] | None:
-    """Return the numbers that the schema may have in the file; None where what it was at first cannot be told."""
+    """Return the numbers that the schema may have in the file; None if the first one cannot be determined."""
     for marks, cookies in found:
         if cookies - {first.cookie} or (cookies and not marks):
             return None

@@ -23,9 +23,9 @@ class Watch:
         self._mark: Mark | None = None
 
     def look(self) -> None:
-        """Compare the file with its log if the file has changed since the last look, whoever did that.
+        """Compare the file with its log if any program has changed the file since the last look.
 
-        Raise StorageError where the file is another one, or its log is another one's.
+        Raise StorageError if the file was replaced, or its log belongs to another file.
         """
         found = self._in_place()
         now = found.st_size, found.st_mtime_ns

@@ -29,7 +29,7 @@ class CatchUp(Worker):
         self.unknown: set[Target] = set()
 
     def want(self, target: Target, before: int) -> None:
-        """Introduce a series if it is new, and fill what is missing before `before` (ms UTC)."""
+        """Add a series if it is new, and fetch what is missing before `before` (ms UTC)."""
         with self._changed:
             self._wishes[target] = (before, 0.0)
             self._changed.notify()

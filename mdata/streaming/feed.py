@@ -24,9 +24,9 @@ from mdata.running.worker import Worker
 # Connections that have ended wait here for their last claims to be stored; those of a series that cannot be stored
 # yet must not pile up.
 _MOST_ENDED = 4
-# Clocks so far apart (ms) for so long (s) are worth a warning.
+# Clocks this far apart (ms) for this long (s) cause a warning.
 _APART, _APART_SECONDS = 30_000, 60.0
-# A channel without a snapshot for so long (s) will not get one any more.
+# A channel without a snapshot for this long (s) will not get one.
 _SNAPSHOT_SECONDS = 15.0
 # At most every so often (s) a lost connection is worth a line of the log.
 _SAY_EVERY = 60.0
@@ -94,7 +94,7 @@ class Sight:
 
 
 class Feed(Worker):
-    """The connection for some targets (by their keys), opened anew whenever it is lost, until `halt` is set."""
+    """The connection for some targets (by their keys), reopened whenever it is lost, until `halt` is set."""
 
     def __init__(
         self,
@@ -114,7 +114,7 @@ class Feed(Worker):
         self._reached: set[str] = set()
         self._said_at = -_SAY_EVERY
         self._opened_at: float | None = None
-        # For whoever watches: read freely, written by the thread alone. Instants are seconds of boot time.
+        # For display: read by any thread, written by this one only. Instants are seconds of boot time.
         self.connects = 0
         self.was_subscribed = False
         self.tried_at: float | None = None
@@ -123,7 +123,7 @@ class Feed(Worker):
         self.trouble: MdataError | None = None
 
     def due(self, now: int) -> list[Due]:
-        """Return what is to be stored at `now` (the exchange's time): first of connections that have ended."""
+        """Return what to store at `now` (the exchange's time): first of connections that have ended."""
         with self._guard:
             found = [
                 Due(self.targets[key], channel, channel.due_at_its_end(), list(channel.refused))

@@ -11,7 +11,7 @@ from mdata.exchange.bitfinex.venue import BITFINEX
 SILENCE = BITFINEX.stream.dead_after if BITFINEX.stream else 0.0
 # Frames kept that came before the answer to their subscription, which the exchange sends late now and then.
 MOST_EARLY = 64
-# Notices after which everything has to be subscribed to anew.
+# Notices after which all channels must be subscribed again.
 _ANEW = {20051: "announced a restart", 20061: "has ended its maintenance"}
 
 

@@ -30,12 +30,12 @@ def key_of(symbol: str, timeframe: str) -> str:
 
 
 def stamp_of(message: Message) -> int | None:
-    """Return the exchange's own clock (ms UTC) where a message bears it."""
+    """Return the exchange's own clock (ms UTC) if the message contains it."""
     return message.stamp if isinstance(message, Frame) else None
 
 
 def read_message(payload: Any, now: int) -> Message | None:
-    """Return what a frame says, or None for what is of no interest or unknown; `now` is ms UTC.
+    """Return the message of a frame, or None for an irrelevant or unknown one; `now` is ms UTC.
 
     A last element that is an instant within a day of `now` is the exchange's clock.
     """

@@ -1,4 +1,4 @@
-"""Bitfinex's public REST API: what is asked of it, and what its answers say."""
+"""Bitfinex's public REST API: requests and answers."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,7 +14,7 @@ from mdata.exchange.http import Http
 
 
 class Rest:
-    """A connection to the REST API at `url`; `warn` is told when the local clock and the exchange's differ.
+    """A connection to the REST API at `url`; `warn` is called if the local clock and the exchange's differ.
 
     An answer may take `most_seconds` from the first byte sent to the last one read, and be silent for
     `silent_seconds`.

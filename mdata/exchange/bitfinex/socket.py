@@ -24,7 +24,7 @@ from mdata.exchange.bitfinex.protocol import Message
 from mdata.exchange.bitfinex.wire import decode
 
 MAX_BYTES = 1024 * 1024  # of one message; a snapshot has 20 KiB
-_MAX_FRAMES = 64  # read ahead; while nobody takes them, nothing more is read
+_MAX_FRAMES = 64  # read ahead; until they are taken, nothing more is read
 _OPEN_SECONDS = 10.0
 _CLOSE_SECONDS = 1.0
 # What the exchange's gateway answers to new connections during maintenance.
@@ -55,7 +55,7 @@ class Socket:
     def receive(self, seconds: float) -> Message | None:
         """Return the next message; None when none comes within `seconds` of life, or one of no interest.
 
-        Raise UnreachableError when the connection has ended, BadAnswerError when it brings nonsense.
+        Raise UnreachableError when the connection has ended, BadAnswerError for invalid messages.
         """
         try:
             # Undecoded: JSON has an encoding of its own, and a binary frame is read like any other.

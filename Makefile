@@ -7,8 +7,8 @@ LIVES ?= 2000
 
 .DEFAULT_GOAL := check
 .PHONY: install install-all install-system uninstall-system dev clients recipes readers axe pictures locks demo test \
-        test-readers faults soak budget lies lives lies-table mutants test-systemd browser lint types layers docs docs-check \
-        check bench bench-quick bench-peers clean
+        test-readers lake s3rver test-lake faults soak budget lies lives lies-table mutants test-systemd browser lint types layers docs docs-check \
+        check bench bench-quick bench-peers bench-lake clean
 
 install: $(BIN)/mdata  ## creates .venv/bin/mdata with the core, the web pages and metrics
 
@@ -33,7 +33,7 @@ dev: $(VENV)/.dev
 
 $(VENV)/.dev: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[web,prometheus,parquet]' \
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[web,prometheus,parquet,lake]' \
 	    pytest pytest-xdist hypothesis mypy ruff import-linter cogapp
 	@touch $(BIN)/mdata $@
 
@@ -71,6 +71,19 @@ readers: .envs/readers/.ready
 
 test-readers: dev recipes readers browser axe  ## tests freqtrade and a backtester with files that mdata wrote
 	$(BIN)/python -m pytest -m readers
+
+# Object stores on loopback, and engines that read a lake: 1.9 GiB, and minutes to install.
+lake: .envs/lake/.ready
+
+# An object store that ignores conditional puts, for the test that such a one is refused.
+s3rver: .envs/s3rver/.ready
+
+.envs/s3rver/.ready:
+	mkdir -p .envs/s3rver
+	cd .envs/s3rver && npm install --silent s3rver@3.7.1 && touch .ready
+
+test-lake: dev recipes lake s3rver  ## publishers killed in an object store, its moods, and each engine's reading
+	$(BIN)/python -m pytest -n auto -m lake tests/lake
 
 demo: install
 	$(BIN)/python demo/run.py
@@ -161,6 +174,9 @@ bench-quick: .envs/bench/.ready  ## without the large store; writes nothing
 bench-peers: .envs/bench/.ready .envs/peers/.ready .envs/peers-old/.ready  ## writes docs/performance-peers.md
 	.envs/bench/bin/pip install --quiet --no-deps --force-reinstall .
 	.envs/bench/bin/python -m bench.peers
+
+bench-lake: dev recipes lake  ## writes docs/performance-lake.md
+	$(BIN)/python -m bench.lake
 
 .envs/%/.ready: constraints-%.txt
 	$(PYTHON) -m venv .envs/$*

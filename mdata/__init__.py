@@ -4,7 +4,7 @@
 because every command imports this package first.
 """
 
-__version__ = "0.1.0"
+from mdata.version import __version__
 
 # Type checkers treat this name as true; importing the real one from `typing` would cost more than everything else.
 TYPE_CHECKING = False
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
         UsageError,
     )
     from mdata.reading.candles import Candle, Candles
-    from mdata.reading.reader import Reader, StoredSeries, open  # noqa: A004 - it is called `mdata.open`
+    from mdata.reading.opening import open  # noqa: A004 - it is called `mdata.open`
+    from mdata.reading.reader import Reader, StoredSeries
 
 __all__ = [
     "Candle", "Candles", "ConfigurationError", "IncompleteError", "MdataError", "MissingExtraError", "NotNowError",
@@ -35,7 +36,13 @@ def __getattr__(name: str) -> object:
     """Import a public name of this package at its first use."""
     from importlib import import_module
 
-    for module in ("mdata.errors", "mdata.domain.interval", "mdata.reading.candles", "mdata.reading.reader"):
+    for module in (
+        "mdata.errors",
+        "mdata.domain.interval",
+        "mdata.reading.candles",
+        "mdata.reading.reader",
+        "mdata.reading.opening",
+    ):
         if name in __all__ and (found := vars(import_module(module)).get(name)) is not None:
             globals()[name] = found
             return found

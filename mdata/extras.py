@@ -10,6 +10,8 @@ NUMPY = "numpy>=2"
 PANDAS = "pandas>=2.2"
 POLARS = "polars>=1.30"
 PYARROW = "pyarrow>=18"
+DELTALAKE = "deltalake>=1.6,<2"
+OBSTORE = "obstore>=0.12,<1"
 
 
 def install(requirement: str, prefix: Path | None = None) -> str:

@@ -24,7 +24,7 @@ from mdata.domain.venue import Venue
 from mdata.errors import BadAnswerError, GarbledError, RateLimitedError, UnreachableError
 from mdata.exchange import registry
 from mdata.exchange.adapter import Adapter
-from mdata.exchange.http import Answer, Http
+from mdata.exchange.http import Http, HttpAnswer
 from mdata.exchange.page import read_one_by_one, rows_of
 from mdata.sandbox.faults import Fault
 from mdata.sandbox.market import Market
@@ -171,7 +171,7 @@ class MadeUpRest:
         return page
 
 
-def _payload(answer: Answer, name: str) -> Any:
+def _payload(answer: HttpAnswer, name: str) -> Any:
     """Return what an answer says under a name; raise what it means where it says something else."""
     if answer.status == 429:
         raise RateLimitedError("the exchange refused the request: too many requests (rate limit)", answer.retry_after)

@@ -298,7 +298,7 @@ def test_a_chart_in_colours_and_without(folder_with_gaps: Folder) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
-        (["ETHUSD"], 3, "nothing is stored of tETHUSD: run `mdata backfill`"),
+        (["ETHUSD"], 3, "no candles of tETHUSD are stored: run `mdata backfill`"),
         (["BTCUSD", "-t", "4h"], 2, "Bitfinex has no 4h candles"),
         (["BTCUSD", "-t", "1M"], 3, "no candles of tBTCUSD for 1M are stored"),
         (["BTCUSD", "--since", "2024", "--until", "2023"], 2, "--since must be earlier than --until"),

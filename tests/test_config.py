@@ -3,6 +3,7 @@
 import os
 import pwd
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import get_type_hints
 
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mdata.config import Loaded, env_file_text, find_env_file, listing, load, write_env_file
-from mdata.config.table import SETTINGS, Settings
+from mdata.config.table import ADDRESSES, SETTINGS, Settings
 from mdata.domain.timeframe import TIMEFRAMES
 from mdata.errors import ConfigurationError, NotPermittedError
 
@@ -502,7 +503,8 @@ def test_a_delay_below_what_the_exchange_documents_is_raised(home: Path, delay: 
 
 def test_each_setting_is_parsed_to_the_type_that_the_settings_promise() -> None:
     promised = get_type_hints(Settings)
+    assert promised.pop("addresses") == Mapping[str, str]
     for one in SETTINGS:
         parsed = get_type_hints(one.parse)["return"]
-        assert parsed == promised[one.name.removeprefix("MDATA_").lower()], one.name
-    assert len(promised) == len(SETTINGS)
+        assert parsed == (str if one in ADDRESSES else promised[one.name.removeprefix("MDATA_").lower()]), one.name
+    assert len(promised) == len(SETTINGS) - len(ADDRESSES)

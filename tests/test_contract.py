@@ -36,7 +36,7 @@ REVISION = {"symbol", "timeframe", "open_time", "kind", "open", "high", "low", "
 
 
 def arguments_of(command: str) -> list[str]:
-    more = {"cleanup": ["--yes"], "stream": ["--for", "2s"]}
+    more = {"cleanup": ["--yes"], "stream": ["--for", "2s"], "publish": ["lake"]}
     return [command, *more.get(command, [])]
 
 

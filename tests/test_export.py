@@ -110,7 +110,7 @@ def test_what_has_not_closed_is_no_part_of_a_range(filled: Folder) -> None:
 def test_a_series_of_which_nothing_is_stored_is_not_complete(folder: Folder) -> None:
     ended = folder.run("export", "-o", "none.csv", "--json")
     assert (ended.exit, ended.json["series"][0]["start"]) == (3, None)
-    assert ended.json["reason"].startswith("nothing is stored of bitfinex:tBTCUSD 1m")
+    assert ended.json["reason"].startswith("no candles of bitfinex:tBTCUSD 1m are stored")
     assert (folder.path / "none.csv").read_text() == ",".join(PUBLIC) + "\n"
     assert not folder.database.exists()
 

@@ -84,7 +84,7 @@ def test_a_person_is_asked(full: Folder, answer: str, code: int, *, is_left: boo
     ended, shown = full.show(*FORGET, typed=f"{answer}\n", TERM="xterm")
     assert ended == code, shown
     assert "fetches it again" in shown
-    assert re.search(r"Forget bitfinex:tBTCUSD 1m, bitfinex:tBTCUSD 1h, \d+ candles\? \[y/N\]", shown)
+    assert re.search(r"Delete bitfinex:tBTCUSD 1m, bitfinex:tBTCUSD 1h with \d+ candles\? \[y/N\]", shown)
     assert "requests, about" not in shown, "a progress bar would hide the question"
     assert bool(held(full, "tBTCUSD")["candles"]) == is_left
 

@@ -175,10 +175,10 @@ def test_a_name_tells_the_format(name: str, given: str | None, kind: Kind) -> No
         (("-o", "a.csv", "-f", "parquet"), "is the name of a csv file, but --format says parquet"),
         (("-o", "a.parquet.gz"), "is already compressed"),
         (("-o", "a.freqtrade"), "mdata cannot write .freqtrade files"),
-        (("-f", "parquet"), "nothing for stdout"),
+        (("-f", "parquet"), "cannot be written to stdout"),
         (("-f", "excel"), "is not one of csv, jsonl"),
         (("-f", "freqtrade"), "give that folder with --output"),
-        (("-f", "freqtrade", "-o", "mdata.db"), "reads a folder"),
+        (("-f", "freqtrade", "-o", "mdata.db"), "reads its data from a folder"),
         (("--resample", "7h"), "divides a day"),
         (("--resample", "4h", "-t", "1m", "-t", "1h"), "which of 1m, 1h should be resampled?"),
     ],
@@ -291,5 +291,6 @@ def test_pairs_are_named_as_freqtrade_names_them(filled: Folder) -> None:
     # What Bitfinex renamed and what it calls so today would share a file.
     twice: Ended = filled.run("export", "XBTUSD", "BTCUSD", "-f", "freqtrade", "-o", "data")
     assert twice.exit == 2
-    assert "two series would be written to BTC_USD-1m.feather" in " ".join(twice.err.replace("│", " ").split())
+    said = " ".join(twice.err.replace("│", " ").split())
+    assert "two series would be written to the same file BTC_USD-1m.feather" in said
     assert not (filled.path / "data").exists()

@@ -179,7 +179,7 @@ import made_up
 from mdata.exchange import registry
 venue = made_up.VENUE._replace(rest_url=sys.argv.pop(1))
 registry.ADAPTERS["made"] = made_up.adapter_of(venue)
-from mdata.cli.frame import run
+from mdata.cli.main import run
 run()
 """
     environment = {

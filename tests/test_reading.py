@@ -92,11 +92,11 @@ def test_an_instant_is_text_a_datetime_or_milliseconds(filled: Folder, reader: m
     ("arguments", "sentence"),
     [
         (("BTC-USD", "1m"), "'BTC-USD' is not a trading pair"),
-        (("BTCUSD", "1n"), "there are 1m 5m"),
-        (("BTCUSD", "1m", "soon"), "'soon' is no instant"),
+        (("BTCUSD", "1n"), "valid are 1m 5m"),
+        (("BTCUSD", "1m", "soon"), "'soon' is not a date or time"),
         (("BTCUSD", "1m", "2024", "2023"), "before it begins"),
         (("BTCUSD", "1m", datetime(2024, 3, 1)), "has no time zone"),  # noqa: DTZ001 - that is the fault
-        (("BTCUSD", "1m", -5), "is no instant"),
+        (("BTCUSD", "1m", -5), "is not a date or time"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_asked_for_is_told_in_a_sentence(

@@ -441,7 +441,7 @@ def test_a_signal_ends_it_cleanly(filled: Folder, number: int, code: int) -> Non
         assert server.ask("/").status == 200
         ended, err = server.end(number)
     assert ended == code
-    assert err.splitlines()[-1] == "mdata: the server has ended"
+    assert err.splitlines()[-1] == "mdata: the server has stopped"
     assert "Traceback" not in err
 
 

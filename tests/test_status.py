@@ -317,7 +317,7 @@ def test_a_pipe_gets_tab_separated_values(folder: Folder) -> None:
         "complete",
     )
     assert "\x1b" not in ended.out + ended.err
-    assert "nothing is stored of bitfinex:tETHUSD 1m yet: run `mdata backfill`" in ended.err
+    assert "no candles of bitfinex:tETHUSD 1m are stored yet: run `mdata backfill`" in ended.err
 
 
 def test_a_run_that_was_killed_is_told_as_interrupted_and_one_at_work_as_running(folder: Folder) -> None:

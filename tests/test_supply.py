@@ -74,7 +74,8 @@ def test_the_advice_is_for_what_the_project_asks_for() -> None:
         "pandas": [extras.PANDAS, extras.NUMPY],
         "polars": [extras.POLARS, extras.NUMPY],
         "parquet": [extras.PYARROW],
-        "all": ["mdata-candles[web,prometheus,parquet]"],
+        "lake": [extras.DELTALAKE, extras.OBSTORE],
+        "all": ["mdata-candles[web,prometheus,parquet,lake]"],
     }
 
 

@@ -527,7 +527,7 @@ def test_serve_is_off_until_somebody_turns_it_on(host: Host, live: Sandbox) -> N
         "ActiveState": "inactive",
     }
     last = [one["MESSAGE"] for one in host.journal("--unit=mdata-serve.service", "--identifier=mdata")]
-    assert last[-1] == "the server has ended"
+    assert last[-1] == "the server has stopped"
     assert host.mdata("timers", "uninstall", "--system").returncode == 0
     assert [path.name for path in host.units.rglob("*") if not path.is_dir()] == ["90-test.conf"]
 

@@ -22,7 +22,7 @@ def test_the_defaults() -> None:
     assert {one.job: (one.cadence, one.run_seconds, one.is_enabled) for one in found.values()} == {
         "backfill": (3600, 3240, True), "update": (60, 48, False), "detect-gaps": (3600, 300, True),
         "repair": (3600, 3240, True), "stream": (60, None, True), "cleanup": (86_400, 1800, False),
-        "recheck": (86_400, 3600, True),
+        "recheck": (86_400, 3600, True), "publish": (86_400, 7200, False),
         "status": (900, 60, True),
     }  # fmt: skip
     assert [one.job for one in found.values() if one.at_startup] == ["backfill"]

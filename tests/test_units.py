@@ -114,7 +114,9 @@ def test_the_service_has_no_end_of_its_own_that_is_no_failure() -> None:
 
 def test_missed_runs() -> None:
     persistent = {name for name, text in shipped().items() if value(text, "Persistent") == ["yes"]}
-    assert persistent == {f"mdata-{job}.timer" for job in ("backfill", "detect-gaps", "repair", "cleanup", "recheck")}
+    assert persistent == {
+        f"mdata-{job}.timer" for job in ("backfill", "detect-gaps", "repair", "cleanup", "recheck", "publish")
+    }
     for name, text in shipped().items():
         if name.endswith(".timer"):
             assert value(text, "AccuracySec") == ["1s"]

@@ -32,6 +32,8 @@ COMMANDS = (
     "gaps",
     "jobs",
     "export",
+    "publish",
+    "lake",
     "backup",
     "restore",
     "doctor",

@@ -60,8 +60,24 @@ MaxRequests = Annotated[
 WaitLock = Annotated[
     str, typer.Option("--wait-lock", metavar="DURATION", help="Wait up to this long if another run holds the lock.")
 ]
+Lake = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[LAKE]", help="A folder, or s3://bucket/folder; instead of LAKE_URL.", show_default=False
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only warnings and errors.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print more details.")]
+
+
+def lake_url(given: str | None) -> str | None:
+    """Return the lake that an argument names, or None where none was given; a usage error for what can be none."""
+    from mdata.config.values import optional_lake
+
+    try:
+        return None if given is None else optional_lake(given)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="LAKE") from error
 
 
 def both(symbols: list[str] | None, named: list[str] | None) -> list[str] | None:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from mdata.config.loading import Loaded, field_of
 from mdata.config.table import SETTINGS
+from mdata.domain.share import Share
 
 _REDACTED = "(set, not shown)"
 
@@ -33,7 +34,7 @@ def _text(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, tuple):
+    if isinstance(value, tuple) and not isinstance(value, Share):
         return ",".join(str(getattr(one, "name", one)) for one in value)
     if isinstance(value, Mapping):
         return ",".join(f"{name}={days}" for name, days in value.items())

@@ -10,6 +10,7 @@ from mdata.config.files import EnvFile, find_env_file, read_env_file
 from mdata.config.folders import current_folder, user_folder
 from mdata.config.table import ADDRESSES, SETTINGS, Setting, Settings, rest_setting
 from mdata.config.values import is_loopback
+from mdata.domain.share import Share
 from mdata.domain.timeframe import Timeframe
 from mdata.domain.venue import Venue
 from mdata.errors import ConfigurationError, MdataError
@@ -50,6 +51,8 @@ def load(
     if not faults:
         found["addresses"] = MappingProxyType({one.name: found.pop(field_of(one)) for one in ADDRESSES})
         faults += _unserved(found["symbols"], found["timeframes"], origins)
+    if not faults and found["share"] is not None and origins["SYMBOLS"] != "option":
+        faults += _narrow(found, origins)
     if not faults and found["rehearsal"] is not None and not all(map(_is_local, found["addresses"].values())):
         names = " and ".join(found["addresses"])
         faults.append(f"{origins['MDATA_REHEARSAL']}: MDATA_REHEARSAL needs {names} on this machine")
@@ -118,6 +121,15 @@ def _unserved(symbols: Sequence[str], timeframes: Sequence[Timeframe], origins: 
         for grid in timeframes
         if grid not in venue.timeframes
     ]
+
+
+def _narrow(found: dict[str, Any], origins: Mapping[str, str]) -> list[str]:
+    """Leave of SYMBOLS what belongs to this host's share; return what is wrong with that."""
+    share: Share = found["share"]
+    found["symbols"] = share.of_these(found["symbols"])
+    if found["symbols"]:
+        return []
+    return [f"{origins['SHARE']}: SHARE={share} leaves none of SYMBOLS to this host: take fewer shares"]
 
 
 def _raise_delay(found: dict[str, Any], origins: Mapping[str, str]) -> list[str]:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from mdata.config import values
 from mdata.domain.pace import Pace
+from mdata.domain.share import Share
 from mdata.domain.timeframe import MINUTE, TIMEFRAMES, Timeframe
 from mdata.domain.venue import Venue
 from mdata.exchange import registry
@@ -17,6 +18,7 @@ class Settings(NamedTuple):
 
     symbols: tuple[str, ...]
     timeframes: tuple[Timeframe, ...]
+    share: Share | None
     backfill_days: int
     backfill_on_startup: bool
     backfill_interval_minutes: int
@@ -43,6 +45,8 @@ class Settings(NamedTuple):
     recheck_days: int
     status_max_lag_minutes: int
     addresses: Mapping[str, str]
+    lake_url: str | None
+    publish_after_days: int
     prometheus_textfile: Path | None
     ping_url: str | None
     notify_command: str | None
@@ -126,6 +130,9 @@ CATEGORIES: dict[str, tuple[Setting, ...]] = {
     "What to store": (
         Setting("SYMBOLS", "BTCUSD,ETHUSD", values.symbols, "Trading pairs, separated by commas."),
         Setting("TIMEFRAMES", "1m", values.timeframes, f"One or more of {_ALL} (1m: minute, 1M: month)."),
+        Setting(
+            "SHARE", "", values.optional_share, "This host's share of SYMBOLS: 2/5 is the second of five; empty: all."
+        ),
         Setting("DATABASE_PATH", "", values.real_path, "The database file; empty: ~/.local/share/mdata/mdata.db."),
     ),
     "Backfill": (
@@ -211,6 +218,12 @@ CATEGORIES: dict[str, tuple[Setting, ...]] = {
             "The same for single timeframes: 1m=365,5m=730.",
         ),
         Setting("JOBS_RETENTION_DAYS", "30", values.whole(1, 36_525), "Days to keep finished jobs and closed gaps."),
+    ),
+    "Lake (to publish to; see docs/lake.md)": (
+        Setting(
+            "LAKE_URL", "", values.optional_lake, "A folder, or s3://bucket/folder, gs:// or az://; empty: none."
+        ),
+        Setting("PUBLISH_AFTER_DAYS", "7", values.whole(0, 3650), "Publish months that have been over for so long."),
     ),
     "Watching": (
         Setting(

@@ -11,12 +11,14 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from mdata.domain.escape import quote
+from mdata.domain.share import Share
 from mdata.domain.timeframe import Timeframe
 from mdata.exchange import registry
 
 T = TypeVar("T")
 
 _TRUE, _FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
+_LAKES = ("s3", "gs", "az")
 _NUMBER = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.ASCII | re.IGNORECASE)
 
 
@@ -78,6 +80,16 @@ def _listed(text: str, parse: Callable[[str], T]) -> tuple[T, ...]:
     if not found:
         raise ValueError("it is empty")
     return tuple(found)
+
+
+def optional_share(text: str) -> Share | None:
+    """Return the share that `2/5` names, or None for an empty text."""
+    if not text:
+        return None
+    found = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", text)
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise ValueError(f"{quote(text)} is no share; write 2/5 for the second of five")
+    return Share(int(found[1]), int(found[2]))
 
 
 def days_by_timeframe(text: str) -> Mapping[str, int]:
@@ -157,6 +169,23 @@ def optional_url(text: str) -> str | None:
     if text:
         _check_url(text, "https", "http")
     return text or None
+
+
+def optional_lake(text: str) -> str | None:
+    """Return where a lake is, a folder's absolute path or an address, or None for an empty text."""
+    if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
+        return str(real_path(text)) if text else None
+    scheme, _, rest = text.partition("://")
+    if scheme not in _LAKES:
+        raise ValueError(
+            f"a lake is a folder, or an address that begins with {', '.join(f'{one}://' for one in _LAKES)}"
+        )
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._/=+-]*", rest):
+        raise ValueError(
+            "the address of a lake is a bucket and folders in it, and nothing else; credentials come from the "
+            "environment (AWS_ACCESS_KEY_ID and the like)"
+        )
+    return text.rstrip("/")
 
 
 def url(secure: str, plain: str) -> Callable[[str], str]:

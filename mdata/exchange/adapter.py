@@ -63,7 +63,7 @@ class Refusal(Protocol):
         ...
 
 
-class Channel(Protocol):
+class ShownChannel(Protocol):
     """What one channel has shown; instants are the exchange's time, ms UTC."""
 
     start: int | None
@@ -88,14 +88,14 @@ class Channel(Protocol):
         ...
 
 
-class Session(Protocol):
+class OpenSession(Protocol):
     """One connection, from its opening to its end; `opened_at` and `heard_at` are seconds of boot time."""
 
     opened_at: float
     heard_at: float | None
 
     @property
-    def channels(self) -> Mapping[str, Channel]:
+    def channels(self) -> Mapping[str, ShownChannel]:
         """Return the channels by their keys."""
         ...
 
@@ -128,7 +128,7 @@ class Session(Protocol):
         ...
 
 
-class Stream(NamedTuple):
+class StreamAdapter(NamedTuple):
     """How an exchange's stream of candles is listened to.
 
     `key_of` names the channel of a symbol and a timeframe, `connect` opens a connection to an address (`now` gives ms
@@ -138,7 +138,7 @@ class Stream(NamedTuple):
 
     key_of: Callable[[str, str], str]
     connect: Callable[[str, Callable[[], int]], AbstractContextManager[Line]]
-    session: Callable[[Mapping[str, Timeframe], float], Session]
+    session: Callable[[Mapping[str, Timeframe], float], OpenSession]
     stamp_of: Callable[[Any], int | None]
 
 
@@ -156,4 +156,4 @@ class Adapter(NamedTuple):
     pair_of: Callable[[str], str]
     ccxt_pair: Callable[[str], tuple[str, str]]
     open_rest: Callable[[str, Clock, Callable[[str], None]], Exchange]
-    open_stream: Callable[[], Stream] | None
+    open_stream: Callable[[], StreamAdapter] | None

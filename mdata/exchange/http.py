@@ -13,9 +13,10 @@ from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mdata import __version__, tls
+from mdata import tls
 from mdata.clock import Clock
 from mdata.errors import BadAnswerError, ConfigurationError, GarbledError, UnreachableError
+from mdata.version import __version__
 
 # httpx imports its own command line, and with it click and rich, wherever those are installed: a third of its
 # start-up time, never used here. Its documented fallback for a missing one is taken instead.
@@ -34,7 +35,7 @@ _KEPT_SECONDS = 60.0
 _CHUNK = 64 * 1024
 
 
-class Answer(NamedTuple):
+class HttpAnswer(NamedTuple):
     """What came back: `asked_at` (ms UTC) is the earlier of sending and the answer's date.
 
     `retry_after` are the seconds that the answer asks to wait; None if it does not.
@@ -80,7 +81,7 @@ class Http:
         """Close the connection."""
         self._client.close()
 
-    def get(self, path: str, parameters: Mapping[str, str | int], on_send: Callable[[], None]) -> Answer:
+    def get(self, path: str, parameters: Mapping[str, str | int], on_send: Callable[[], None]) -> HttpAnswer:
         """Return the answer to one request; `on_send` is called at the instant it leaves.
 
         Raise UnreachableError when none comes, BadAnswerError for one that is too large or redirects.
@@ -117,7 +118,7 @@ class Http:
                 "mdata does not follow redirects"
             )
         asked_at = min(sent_at, self._date(answer, sent_at))
-        return Answer(answer.status_code, body, asked_at, self._retry_after(answer))
+        return HttpAnswer(answer.status_code, body, asked_at, self._retry_after(answer))
 
     def _break_off(self) -> None:
         """Close the connection, so that a blocked reader returns at once."""

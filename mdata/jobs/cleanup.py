@@ -21,7 +21,7 @@ from mdata.running.context import Context
 from mdata.running.job import Job
 from mdata.running.result import JobResult
 from mdata.running.run import run
-from mdata.store import candles, coverage, digests, doubts, forgetting, gaps, retention, silences
+from mdata.store import answered, candles, coverage, digests, doubts, forgetting, gaps, retention, silences
 from mdata.store import series as table
 from mdata.store.connection import Connection
 from mdata.store.engine import Store
@@ -106,6 +106,7 @@ def _clean(job: Job, series: Series, before: int, removed: Counter[str]) -> None
             gaps.forget_outside(connection, series, coverage.hull(connection, series.id))
             silences.forget(connection, series.id, before)
             digests.forget(connection, series.id, before)
+            answered.forget(connection, series.id, before)
             doubts.forget_before(connection, series.id, before)
     # The newest candle is kept whatever its age, because later answers are checked against it.
     newest = candles.last_before(job.context.store.connection, series.id, END_OF_TIME)

@@ -38,7 +38,7 @@ from mdata.store import series as table
 from mdata.store.connection import Connection
 from mdata.store.pages import apply_live, keep_refused
 from mdata.streaming.catch_up import CatchUp
-from mdata.streaming.feed import Due, ExchangeTime, Feed, Source
+from mdata.streaming.feed import Due, ExchangeTime, Feed, StreamSource
 from mdata.streaming.stream_view import Standing, StreamView
 
 COMMAND = "stream"
@@ -108,7 +108,7 @@ class _Stream:
                 )
                 continue
             spoken, here = open_stream(), [one for one in wanted if one.venue == venue]
-            source = Source(venue, limits, spoken, partial(self._outside.connect, venue))
+            source = StreamSource(venue, limits, spoken, partial(self._outside.connect, venue))
             for first in range(0, len(here), limits.per_connection):
                 part = here[first : first + limits.per_connection]
                 targets = {spoken.key_of(one.symbol, one.timeframe.name): one for one in part}

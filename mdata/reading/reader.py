@@ -1,6 +1,5 @@
 """The store for Python: which series there are, and their candles."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -57,7 +56,7 @@ class Reader:
         start is the wanted start of the series, the default end is that of the newest answer. A given range is never
         clipped: beyond the data it is unknown, before the exchange's first candle it is empty.
         """
-        return look(self.path, _Asked.of(symbol, timeframe, start, end).read)
+        return look(self.path, Asked.of(symbol, timeframe, start, end).read)
 
     def chunks(
         self,
@@ -71,10 +70,10 @@ class Reader:
         """Yield a range in parts of `intervals` intervals, in flat memory; each has its own verdict."""
         if intervals < 1:
             raise UsageError("a part needs at least one interval")
-        asked = _Asked.of(symbol, timeframe, start, end)
+        asked = Asked.of(symbol, timeframe, start, end)
         return self._chunks(asked, look(self.path, asked.within), intervals)
 
-    def _chunks(self, asked: "_Asked", within: Range, intervals: int) -> Iterator[Candles]:
+    def _chunks(self, asked: "Asked", within: Range, intervals: int) -> Iterator[Candles]:
         begin = within.start
         while begin < within.end:
             part = Range(begin, min(asked.timeframe.shift(begin, intervals), within.end))
@@ -88,7 +87,7 @@ class Reader:
         """Do nothing: there is nothing to close."""
 
 
-class _Asked(NamedTuple):
+class Asked(NamedTuple):
     """A request for candles, made at `now` (ms UTC); `pair` is as the settings write it."""
 
     pair: str
@@ -99,6 +98,7 @@ class _Asked(NamedTuple):
 
     @classmethod
     def of(cls, symbol: str, timeframe: str, start: Instant | None, end: Instant | None) -> Self:
+        """Return what is asked for; raise UsageError for what cannot be."""
         now = SystemClock().now()
         asked = cls(_symbol(symbol), _timeframe(timeframe), _instant(start, now), _instant(end, now), now)
         if asked.start is not None and asked.end is not None and asked.start > asked.end:
@@ -106,6 +106,7 @@ class _Asked(NamedTuple):
         return asked
 
     def find(self, connection: Connection) -> Series:
+        """Return the stored series; raise NotThereError, and say what is near it, if there is none."""
         venue, symbol = registry.resolve(self.pair)
         series = table.find(connection, venue, symbol, self.timeframe)
         if series is None:
@@ -117,30 +118,19 @@ class _Asked(NamedTuple):
         return series
 
     def read(self, connection: Connection, within: Range | None = None) -> Candles:
+        """Return the candles of a range, by default the one that is asked for."""
         return read(connection, self.find(connection), within or self.within(connection))
 
     def within(self, connection: Connection) -> Range:
-        grid, usual = self.timeframe, at_hand(connection, self.find(connection), self.now)
+        """Return the aligned range that is asked for."""
+        return self.range(at_hand(connection, self.find(connection), self.now))
+
+    def range(self, usual: Range) -> Range:
+        """Return the aligned range that is asked for; `usual` is meant where no start or no end is given."""
+        grid = self.timeframe
         start = usual.start if self.start is None else grid.ceil(self.start)
         end = max(start, usual.end) if self.end is None else grid.ceil(self.end)
         return Range(min(start, end), end)
-
-
-def open(path: str | Path | None = None) -> Reader:  # noqa: A001 - it is called `mdata.open`
-    """Return a reader of the store at `path`, by default of the one in the settings.
-
-    Raise NotThereError if there is none, and the same errors as the command line if the file cannot be read.
-    """
-    if path is None:
-        from mdata import config
-
-        found = config.load().settings.database_path
-    else:
-        found = Path(path).expanduser()
-    # The log of a store is beside the file itself, and not beside a link to it.
-    reader = Reader(Path(os.path.realpath(found)))
-    look(reader.path, lambda _: None)
-    return reader
 
 
 def _series(connection: Connection) -> list[StoredSeries]:

@@ -1,7 +1,7 @@
 """The subcommands that are jobs, and how a run of one may end."""
 
 # The subcommands that write to the store and leave rows in `ingestion_jobs`.
-JOBS = ("backfill", "update", "detect-gaps", "repair", "stream", "cleanup", "verify")
+JOBS = ("backfill", "update", "detect-gaps", "repair", "stream", "cleanup", "verify", "publish")
 
 # How a run is noted to have ended, or that it is at work.
 RUN_OUTCOMES = ("running", "ok", "partial", "skipped", "failed", "interrupted")

@@ -5,8 +5,8 @@ from mdata.store.series import take_back
 
 # Tables about a series beside its candles; its row in `series` is deleted last.
 _LEDGER = (
-    "coverage", "lost_candles", "empty_runs", "doubts", "unobtainable", "digests", "data_gaps", "candle_revisions",
-    "rejected_rows",
+    "coverage", "lost_candles", "empty_runs", "doubts", "unobtainable", "digests", "answered_months", "data_gaps",
+    "candle_revisions", "rejected_rows",
 )  # fmt: skip
 
 

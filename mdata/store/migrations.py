@@ -68,6 +68,12 @@ def m004_typed_view(database: "Target") -> None:
     _execute(database, "004_typed_view")
 
 
+@migrations()
+def m005_answered_months(database: "Target") -> None:
+    """Keep when the exchange has last answered about each month."""
+    _execute(database, "005_answered_months")
+
+
 def _execute(database: "Target", name: str) -> None:
     """Execute the statements of a migration; `;;` is between them, for a trigger has `;` of its own."""
     for statement in _TEXTS.joinpath(f"{name}.sql").read_text(encoding="utf-8").split(";;"):

@@ -14,7 +14,7 @@ from mdata.domain.evidence import Verdict, judge
 from mdata.domain.interval import END_OF_TIME, Range, intervals_of, normal, subtract
 from mdata.domain.query import Page, RefusedRow
 from mdata.domain.series import Series
-from mdata.store import candles, coverage, digests, doubts, silences
+from mdata.store import answered, candles, coverage, digests, doubts, silences
 from mdata.store import series as table
 from mdata.store.connection import Connection
 from mdata.store.gaps import close_answered
@@ -71,9 +71,10 @@ def apply_page(connection: Connection, series: Series, page: Page, settle: int, 
     doubts.end_answered(connection, series.id, verdict.final)
     doubts.served_again(connection, series.id, verdict.served)
     doubts.cannot_be_had(connection, series.id, verdict.unobtainable, now)
+    answered.note(connection, series.id, [*verdict.final, *verdict.unobtainable], now)
     _keep_a_witness(connection, series, page)
-    answered = normal([*verdict.final, *verdict.provisional])
-    closing = close_answered(connection, series, _without(answered, verdict.lost, series), now)
+    told = normal([*verdict.final, *verdict.provisional])
+    closing = close_answered(connection, series, _without(told, verdict.lost, series), now)
     return Applied(
         written,
         len(verdict.changed) + len(verdict.withdrawn),
@@ -84,7 +85,7 @@ def apply_page(connection: Connection, series: Series, page: Page, settle: int, 
             written
             or verdict.distrusted
             or verdict.ended
-            or subtract(answered, covered)
+            or subtract(told, covered)
             or subtract(verdict.final, known.final)
         ),
     )

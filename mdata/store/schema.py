@@ -7,7 +7,7 @@ from mdata.store.connection import Connection
 
 # "mdat" in ASCII; distinguishes our files from those of other programs.
 APPLICATION_ID = 0x6D646174
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 
 def schema_version(path: Path, connection: Connection) -> int:

@@ -240,6 +240,15 @@ TABLES: dict[str, Table] = {
             "computed_at": Column("When it was read.", INSTANT),
         },
     ),
+    "answered_months": Table(
+        "Answered months",
+        "When the exchange has last answered for something of each month.",
+        {
+            "series_id": _SERIES_ID,
+            "month": Column("When the month begins, UTC.", INSTANT),
+            "answered_at": Column("When the newest answer about it came.", INSTANT),
+        },
+    ),
     "store": Table(
         "Store",
         "The identity of the store and the number of writes: one row, updated by every write of mdata.",

@@ -16,7 +16,7 @@ from mdata.domain.claim import Claim, Faulty
 from mdata.domain.retries import TOO_MANY_CONNECTS
 from mdata.domain.venue import Channels, Venue
 from mdata.errors import ConfigurationError, MdataError, RateLimitedError, UnreachableError
-from mdata.exchange.adapter import Channel, Line, Refusal, Session, Stream
+from mdata.exchange.adapter import Line, OpenSession, Refusal, ShownChannel, StreamAdapter
 from mdata.fetching.wanted import Target
 from mdata.running.context import Context
 from mdata.running.worker import Worker
@@ -35,12 +35,12 @@ _LOOK_EVERY = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class StreamSource:
     """An exchange's stream as a run listens to it: its limits, how it is spoken, and how a connection is opened."""
 
     venue: Venue
     limits: Channels
-    spoken: Stream
+    spoken: StreamAdapter
     connect: Callable[[], AbstractContextManager[Line]]
 
 
@@ -80,7 +80,7 @@ class Due:
     """What one channel has shown and what is not stored yet."""
 
     target: Target
-    channel: Channel
+    channel: ShownChannel
     claims: list[Claim]
     refused: list[Faulty]
 
@@ -99,7 +99,7 @@ class Feed(Worker):
     def __init__(
         self,
         targets: dict[str, Target],
-        source: Source,
+        source: StreamSource,
         context: Context,
         time: ExchangeTime,
         jitter: Callable[[float, float], float],
@@ -109,8 +109,8 @@ class Feed(Worker):
         self.targets, self._source, self._context, self._time = targets, source, context, time
         self._jitter, self._halt = jitter, halt
         self._guard = threading.Lock()
-        self._session: Session | None = None
-        self._ended: list[Session] = []
+        self._session: OpenSession | None = None
+        self._ended: list[OpenSession] = []
         self._reached: set[str] = set()
         self._said_at = -_SAY_EVERY
         self._opened_at: float | None = None
@@ -210,7 +210,7 @@ class Feed(Worker):
             while not self._halt.is_set() and not self.is_over:
                 self._hear(line, session)
 
-    def _hear(self, line: Line, session: Session) -> None:
+    def _hear(self, line: Line, session: OpenSession) -> None:
         message = line.receive(self._context.clock.real(_LOOK_EVERY))
         boottime = self._context.clock.boottime()
         if message is not None:
@@ -227,7 +227,7 @@ class Feed(Worker):
         if fault is not None:
             raise UnreachableError(fault)
 
-    def _answered(self, session: Session) -> None:
+    def _answered(self, session: OpenSession) -> None:
         self.was_subscribed |= bool(session.subscribed)
         self.refused = {**self.refused, **session.refused}
         self._context.log.info(f"subscribed to {len(session.subscribed)} channels")

@@ -86,11 +86,13 @@ def place_of(manager: str, here: Loaded, seen: Settings, systemd_version: int | 
                 "the env file": here.env_file,
                 "DATABASE_PATH": seen.database_path,
                 "RATE_LIMIT_STATE_PATH": seen.rate_limit_state_path,
+                "LAKE_URL": _folder_of_lake(seen),
             }
         )
         account = _account()
         folders = {seen.database_path.parent, seen.rate_limit_state_path.parent}
         folders |= {seen.prometheus_textfile.parent} if seen.prometheus_textfile else set()
+        folders |= {lake} if (lake := _folder_of_lake(seen)) else set()
         writable = tuple(sorted(one for one in folders if not one.is_relative_to(_STATE_FOLDER)))
         for folder in (*writable, seen.database_path.parent):
             _refuse_unwritable(folder, account)
@@ -100,6 +102,11 @@ def place_of(manager: str, here: Loaded, seen: Settings, systemd_version: int | 
     return Installation(
         manager, program, here.env_file, seen.database_path, writable, seen.ping_url is None, is_deferring
     )
+
+
+def _folder_of_lake(settings: Settings) -> Path | None:
+    """Return the folder that LAKE_URL names; None where it is an address, or nothing."""
+    return None if settings.lake_url is None or "://" in settings.lake_url else Path(settings.lake_url)
 
 
 def _account() -> Account:

@@ -17,6 +17,7 @@ _OFFSETS = {
     "stream": 0,
     "cleanup": 4 * HOUR_SECONDS + 20 * MINUTE_SECONDS,
     "recheck": 2 * HOUR_SECONDS + 40 * MINUTE_SECONDS,
+    "publish": 5 * HOUR_SECONDS + 30 * MINUTE_SECONDS,
     "status": 14 * MINUTE_SECONDS,
 }
 SCHEDULED = tuple(_OFFSETS)
@@ -75,6 +76,7 @@ def timetable(settings: Settings) -> list[Scheduled]:
         Scheduled("stream", MINUTE_SECONDS, None, settings.ws_ingestion_enabled, "WS_INGESTION_ENABLED"),
         Scheduled("cleanup", DAY_SECONDS, 30 * MINUTE_SECONDS, has_retention, "RETENTION_DAYS"),
         Scheduled("recheck", DAY_SECONDS, HOUR_SECONDS, settings.recheck_days > 0, "RECHECK_DAYS"),
+        Scheduled("publish", DAY_SECONDS, 2 * HOUR_SECONDS, settings.lake_url is not None, "LAKE_URL"),
         Scheduled("status", 15 * MINUTE_SECONDS, MINUTE_SECONDS),
     ]
     _refuse_more_than_the_budget(settings, found)

@@ -46,7 +46,7 @@ def test_a_pair_that_is_renamed(life: MakeLife, exchange: Sandbox, clock: SetClo
     said = given.says()
     assert said.healthy, said
     told = given.do("status", "--check")
-    assert "the exchange serves no candles of tBTCUSD" in told.out + told.err
+    assert "the exchange serves no candles of bitfinex:tBTCUSD" in told.out + told.err
 
 
 @pytest.mark.parametrize("ago", [DAY, 9 * DAY, 30 * DAY - HOUR])

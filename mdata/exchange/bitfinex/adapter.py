@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from mdata.clock import Clock
-from mdata.exchange.adapter import Adapter, Exchange, Stream
+from mdata.exchange.adapter import Adapter, Exchange, StreamAdapter
 from mdata.exchange.bitfinex.symbols import pair_of, parse_symbol
 from mdata.exchange.bitfinex.venue import BITFINEX
 
@@ -14,12 +14,12 @@ def _open_rest(url: str, clock: Clock, warn: Callable[[str], None]) -> Exchange:
     return Rest(url, clock, warn)
 
 
-def _open_stream() -> Stream:
+def _open_stream() -> StreamAdapter:
     from mdata.exchange.bitfinex.connection import Session
     from mdata.exchange.bitfinex.messages import key_of, stamp_of
     from mdata.exchange.bitfinex.socket import connect
 
-    return Stream(key_of, connect, Session.of, stamp_of)
+    return StreamAdapter(key_of, connect, Session.of, stamp_of)
 
 
 def _ccxt_pair(symbol: str) -> tuple[str, str]:

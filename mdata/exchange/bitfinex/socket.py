@@ -16,12 +16,13 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as open_websocket
 
-from mdata import __version__, tls
+from mdata import tls
 from mdata.domain.escape import quote
 from mdata.errors import BadAnswerError, ConfigurationError, MdataError, RateLimitedError, UnreachableError
 from mdata.exchange.bitfinex.messages import TIMESTAMP, read_message, subscription
 from mdata.exchange.bitfinex.protocol import Message
 from mdata.exchange.bitfinex.wire import decode
+from mdata.version import __version__
 
 MAX_BYTES = 1024 * 1024  # of one message; a snapshot has 20 KiB
 _MAX_FRAMES = 64  # read ahead; until they are taken, nothing more is read

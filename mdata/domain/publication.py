@@ -1,0 +1,246 @@
+"""What may be published of a series, and what of that a lake should be given: pure decisions.
+
+The unit is the UTC month of the open time, in every timeframe. A month is published when each of its intervals is
+final or cannot be had any more, and again when it has changed since. Of two stores that know a month the later answer
+is the better one, whoever publishes first.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple
+
+from mdata.domain.columns import Columns
+from mdata.domain.digest import digest
+from mdata.domain.interval import Range, intersect, subtract
+from mdata.domain.timeframe import HOUR, Timeframe, month_index, month_start
+
+Kind = Literal["final", "unobtainable"]
+# publish: the lake has nothing of it that holds · compare: there is a later answer, which may have changed nothing
+# unchanged · older: the lake has it from a later answer · narrower: the lake has more of it · cleaned: a part of it
+# was removed here by cleanup
+Step = Literal["publish", "compare", "unchanged", "older", "narrower", "cleaned"]
+State = Literal["complete", "partial", "unobtainable"]
+
+
+class Key(NamedTuple):
+    """Which series: one in the lake, whichever stores it comes from."""
+
+    exchange: str
+    symbol: str
+    timeframe: str
+
+    @property
+    def name(self) -> str:
+        """How the series is called in messages."""
+        return f"{self.symbol} {self.timeframe}"
+
+
+class Publishable(NamedTuple):
+    """What a store knows of a series, for publishing; `provisional`, `unknown` and `unobtainable` are normal.
+
+    `start` is from when on it is wanted, `cleaned_to` up to where cleanup has removed it, `answered_at` when each
+    month was last answered for, by when it begins. All times are ms UTC.
+    """
+
+    grid: Timeframe
+    start: int
+    cleaned_to: int | None
+    provisional: list[Range]
+    unknown: list[Range]
+    unobtainable: list[Range]
+    answered_at: dict[int, int]
+
+
+class Part(NamedTuple):
+    """A range of a month and what is known of it."""
+
+    range: Range
+    kind: Kind
+
+
+class Month(NamedTuple):
+    """A month that may be published: when it begins, its parts without a hole, and the newest answer about it."""
+
+    month: int
+    parts: tuple[Part, ...]
+    as_of: int
+
+    @property
+    def range(self) -> Range:
+        """Return from where to where it is known."""
+        return Range(self.parts[0].range.start, self.parts[-1].range.end)
+
+
+class Proof(NamedTuple):
+    """What the lake says of a range of a month, and from whom it has that; one row of its table `coverage`.
+
+    `digest` is that of the candles of the range, `as_of` the newest answer that has changed or confirmed the month.
+    """
+
+    month: int
+    start: int
+    end: int
+    kind: Kind
+    intervals: int
+    candles: int
+    digest: str
+    as_of: int
+    store: str
+    host: str
+    version: str
+
+    @property
+    def fact(self) -> tuple[object, ...]:
+        """Return what is proven, without who has proven it and when."""
+        return self[:7]
+
+
+class Author(NamedTuple):
+    """Who publishes: the store's id, the machine, and the version of mdata."""
+
+    store: str
+    host: str
+    version: str
+
+
+def month_name(month: int) -> str:
+    """Return a month (its begin, ms UTC) as `2024-03`."""
+    year, number = divmod(month_index(month), 12)
+    return f"{year:04}-{number + 1:02}"
+
+
+def month_named(name: str) -> int:
+    """Return when the month `2024-03` begins, ms UTC."""
+    year, number = name.split("-")
+    return month_start(int(year) * 12 + int(number) - 1)
+
+
+def period_of(grid: Timeframe, month: int) -> str:
+    """Return which partition holds a month: `2024-03` below 1h, `2024` from there up, so that no file is tiny."""
+    return month_name(month) if 0 < grid.step < HOUR else month_name(month)[:4]
+
+
+def cells_of(grid: Timeframe, month: int) -> Range:
+    """Return the intervals that open in the month that begins at `month`."""
+    return Range(grid.ceil(month), grid.ceil(month_start(month_index(month) + 1)))
+
+
+def ready(known: Publishable, until: int) -> tuple[list[Month], list[int]]:
+    """Return the months that may be published, and those that are over at `until` and have something unknown.
+
+    Both ascending; times are ms UTC. The first month may begin late: where candles are wanted from.
+    """
+    found: list[Month] = []
+    waiting: list[int] = []
+    grid, index = known.grid, month_index(known.start)
+    unsettled = [*known.provisional, *subtract(known.unknown, known.unobtainable)]
+    while (cells := cells_of(grid, month := month_start(index))).end <= until:
+        index += 1
+        cells = cells.clip(known.start, cells.end)
+        if cells.start >= cells.end:
+            continue
+        if any(part.overlaps(cells) for part in unsettled):
+            waiting.append(month)
+            continue
+        lacking = intersect(known.unobtainable, [cells])
+        parts = [Part(part, "final") for part in subtract([cells], lacking)]
+        parts += [Part(part, "unobtainable") for part in lacking]
+        # A store that has not noted when it was answered knows that it was after the month's end.
+        found.append(Month(month, tuple(sorted(parts)), max(cells.end, known.answered_at.get(month, 0))))
+    return found, waiting
+
+
+def decide(mine: Month, published: Sequence[Proof], known: Publishable, *, is_damaged: bool = False) -> Step:
+    """Return what to do about a month of which the lake has `published`; `is_damaged`: and not what that says."""
+    is_cleaned = cells_of(known.grid, mine.month).start < (known.cleaned_to or 0)
+    if not published:
+        # A part of a month would keep those from publishing the whole whose answers are older.
+        return "cleaned" if is_cleaned else "publish"
+    as_of = max(proof.as_of for proof in published)
+    if mine.as_of <= as_of and not is_damaged:
+        return "unchanged" if mine.as_of == as_of else "older"
+    if is_cleaned:
+        return "cleaned"
+    if mine.range.start > min(proof.start for proof in published):
+        return "narrower"
+    return "publish" if is_damaged else "compare"
+
+
+def prove(grid: Timeframe, month: Month, columns: Columns, origin: Author) -> list[Proof]:
+    """Return what is to be said of a month, all of whose candles are among `columns` (ascending)."""
+    found = []
+    for (start, end), kind in month.parts:
+        first, last = (bisect_left(columns.open_time, instant) for instant in (start, end))
+        told = digest(columns, first, last).hex()
+        intervals, candles = grid.count(start, end), last - first
+        found.append(Proof(month.month, start, end, kind, intervals, candles, told, month.as_of, *origin))
+    return found
+
+
+def fault(grid: Timeframe, proofs: Sequence[Proof], columns: Columns) -> str | None:
+    """Return what is wrong with a month of the lake, of which `columns` are all candles, ascending; None: nothing."""
+    if not proofs:
+        return f"{len(columns.open_time)} candles that nothing vouches for" if columns.open_time else None
+    if wrong := fault_of_coverage(grid, proofs):
+        return wrong
+    counted = 0
+    for proof in sorted(proofs):
+        first, last = (bisect_left(columns.open_time, instant) for instant in (proof.start, proof.end))
+        if last - first != proof.candles:
+            return f"it holds {last - first} candles, and {proof.candles} are vouched for"
+        if digest(columns, first, last).hex() != proof.digest:
+            return "its candles are others than those that are vouched for"
+        counted += last - first
+    if counted != len(columns.open_time):
+        return f"{len(columns.open_time) - counted} of its candles lie where nothing is vouched for"
+    return None
+
+
+def fault_of_coverage(grid: Timeframe, proofs: Sequence[Proof]) -> str | None:
+    """Return what is wrong with what the lake says of a month, whatever that holds; None: nothing."""
+    rows = sorted(proofs)
+    cells, reached = cells_of(grid, rows[0].month), rows[0].start
+    for proof in rows:
+        if proof.start != reached or proof.end <= proof.start:
+            return "its coverage has a hole, or overlaps"
+        if proof.intervals != grid.count(proof.start, proof.end):
+            return f"its coverage counts {proof.intervals} intervals where {grid.count(proof.start, proof.end)} are"
+        reached = proof.end
+    if rows[0].start < cells.start or reached != cells.end:
+        return "its coverage does not reach to its end"
+    return None
+
+
+def of_month(held: Columns, month: int) -> Columns:
+    """Return those of these candles (ascending) that open in the month that begins at `month` (ms UTC)."""
+    found = Columns.none()
+    found.take(held, *positions(held, month))
+    return found
+
+
+def positions(held: Columns, month: int) -> tuple[int, int]:
+    """Return the positions of the candles that open in the month that begins at `month` (ms UTC)."""
+    index = month_index(month)
+    first, last = (bisect_left(held.open_time, month_start(number)) for number in (index, index + 1))
+    return first, last
+
+
+def state_of(grid: Timeframe, proofs: Sequence[Proof]) -> State:
+    """Return what a month that was published is: complete, or from where on something is known of it only, or not."""
+    if any(proof.kind != "final" for proof in proofs):
+        return "unobtainable"
+    cells = cells_of(grid, proofs[0].month)
+    return "complete" if sum(proof.intervals for proof in proofs) == grid.count(*cells) else "partial"
+
+
+def batches(months: Iterable[Month], grid: Timeframe, most: int) -> Iterable[list[Month]]:
+    """Yield months in groups of at most so many intervals, one month at least: each is read and written at once."""
+    group: list[Month] = []
+    for month in months:
+        size = sum(grid.count(*one.range) for one in (*group, month))
+        if group and size > most:
+            yield group
+            group = []
+        group.append(month)
+    if group:
+        yield group

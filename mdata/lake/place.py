@@ -1,0 +1,65 @@
+"""Where a lake is, and whether it may be one: a place that cannot refuse a second writer loses commits in silence."""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mdata.errors import ConfigurationError
+from mdata.lake.trouble import library, told
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+# For how long a server that does not answer, or answers with errors, is asked again.
+RETRIES, RETRY_SECONDS = 5, 60
+
+_PROBE = "_mdata_probe_"
+
+
+def is_folder(url: str) -> bool:
+    """Whether a lake is a folder of this machine, and no address."""
+    return "://" not in url
+
+
+def probe(url: str) -> None:
+    """Create a key twice, and remove it; raise ConfigurationError where the second one is not refused.
+
+    Delta writers are kept apart by nothing else: of two that commit the same version, one must be told no.
+    """
+    obstore = library("obstore")
+    with told(url):
+        store, key = _store(url), f"{_PROBE}{os.urandom(8).hex()}"
+        obstore.put(store, key, b"mdata", mode="create")
+        try:
+            obstore.put(store, key, b"mdata", mode="create")
+        except (obstore.exceptions.AlreadyExistsError, obstore.exceptions.PreconditionError):
+            return
+        finally:
+            obstore.delete(store, key)
+    raise ConfigurationError(
+        f"the store of {url} has no conditional puts: it let the same key be created twice, and would lose commits "
+        "of several publishers without an error. Nothing was published; take a store that has them (AWS S3, R2, GCS, "
+        "Azure, MinIO, Ceph), or a folder"
+    )
+
+
+def names(url: str, table: str) -> set[str]:
+    """Return the names of all files below a table, as they are stored, relative to it."""
+    obstore, prefix = library("obstore"), f"{table}/"
+    with told(url):
+        parts = obstore.list(_store(url), prefix=table)
+        return {one["path"].removeprefix(prefix) for part in parts for one in part}
+
+
+def _store(url: str) -> "ObjectStore":
+    found = library("obstore.store")
+    if is_folder(url):
+        if Path(url).is_file():
+            raise ConfigurationError(f"{url} is a file, and a lake is a folder: name another place")
+        # Open to whom the umask lets in: a lake is there to be read.
+        Path(url).mkdir(parents=True, exist_ok=True)
+        return found.LocalStore(url)
+    return found.from_url(
+        url, retry_config={"max_retries": RETRIES, "retry_timeout": timedelta(seconds=RETRY_SECONDS)}
+    )

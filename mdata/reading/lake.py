@@ -1,0 +1,166 @@
+"""A lake as Python reads it: the same candles, with the same verdict, as a store gives them."""
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from mdata.config.values import optional_lake
+from mdata.domain.columns import Columns
+from mdata.domain.digest import digest
+from mdata.domain.interval import Range, clip, intersect, normal, subtract
+from mdata.domain.publication import Key, Proof, period_of
+from mdata.domain.suggest import did_you_mean
+from mdata.domain.timeframe import TIMEFRAMES, Timeframe
+from mdata.errors import NotThereError, UsageError
+from mdata.exchange import registry
+from mdata.lake.lake import Lake
+from mdata.reading.candles import Candles
+from mdata.reading.reader import Asked, Instant, Reader, StoredSeries
+
+_BEGINNING = -(2**62)
+
+
+@dataclass(frozen=True, slots=True)
+class LakeReader(Reader):
+    """A lake, for reading only, as it was when it was opened; its `path` is where it is."""
+
+    lake: Lake
+    proofs: dict[Key, list[Proof]]
+    first_candles: dict[Key, int | None]
+
+    @classmethod
+    def at(cls, place: str) -> Self:
+        """Return the lake in a folder or at an address; raise NotThereError where nothing was ever published."""
+        try:
+            url = optional_lake(place)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+        lake = None if url is None else Lake.find(url)
+        if lake is None:
+            raise NotThereError(f"nothing is published in {url} yet: run `mdata publish {url}`")
+        proofs = {
+            key: sorted(one for those in months.values() for one in those) for key, months in lake.proofs().items()
+        }
+        rows = sorted(lake.series(), key=lambda row: row.as_of or 0)
+        return cls(Path(lake.url), lake, proofs, {row.key: row.first_candle for row in rows})
+
+    def series(self) -> list[StoredSeries]:
+        """Return what is published, by symbol and then from fine to coarse."""
+        grids = list(TIMEFRAMES)
+        found = [
+            StoredSeries(*key, rows[0].start, rows[-1].end, sum(one.candles for one in rows))
+            for key, rows in self.proofs.items()
+        ]
+        return sorted(found, key=lambda one: (one.symbol, grids.index(one.timeframe)))
+
+    def candles(
+        self, symbol: str, timeframe: str, start: Instant | None = None, end: Instant | None = None
+    ) -> Candles:
+        """Return the candles that open in `[start, end)`, and what is known of that range, as a store's reader does.
+
+        Without a start or an end they begin and end with what is published. A month that does not hold what is
+        vouched for is unknown.
+        """
+        asked = Asked.of(symbol, timeframe, start, end)
+        key = self._find(asked)
+        return self._read(key, asked.timeframe, asked.range(self._usual(key)))
+
+    def chunks(
+        self,
+        symbol: str,
+        timeframe: str,
+        start: Instant | None = None,
+        end: Instant | None = None,
+        *,
+        intervals: int = 100_000,
+    ) -> Iterator[Candles]:
+        """Yield a range in parts of so many intervals, in flat memory; each has a verdict of its own."""
+        if intervals < 1:
+            raise UsageError("a part needs one interval at least")
+        asked = Asked.of(symbol, timeframe, start, end)
+        key = self._find(asked)
+        return self._parts(key, asked.timeframe, asked.range(self._usual(key)), intervals)
+
+    def _parts(self, key: Key, grid: Timeframe, within: Range, intervals: int) -> Iterator[Candles]:
+        begin = within.start
+        while begin < within.end:
+            part = Range(begin, min(grid.shift(begin, intervals), within.end))
+            yield self._read(key, grid, part)
+            begin = part.end
+
+    def _find(self, asked: Asked) -> Key:
+        venue, symbol = registry.resolve(asked.pair)
+        key = Key(venue.name, symbol, asked.timeframe.name)
+        if key not in self.proofs:
+            near = did_you_mean(key.name, [one.name for one in self.proofs])
+            raise NotThereError(f"nothing is published of {key.name} in {self.lake.url}{near}")
+        return key
+
+    def _usual(self, key: Key) -> Range:
+        return Range(self.proofs[key][0].start, self.proofs[key][-1].end)
+
+    def _read(self, key: Key, grid: Timeframe, within: Range) -> Candles:
+        rows = [one for one in self.proofs[key] if Range(one.start, one.end).overlaps(within)]
+        held = self._columns(key, grid, rows)
+        sound = [one for one in rows if _holds(held, one)]
+        final = [Range(one.start, one.end) for one in sound if one.kind == "final"]
+        lacking = intersect(normal(Range(one.start, one.end) for one in sound if one.kind != "final"), [within])
+        found = Columns.none()
+        for part in clip(normal(Range(one.start, one.end) for one in sound), *within):
+            found.take(held, *_positions(held, part))
+        # What the exchange has served, and serves no more, is there.
+        stored = [
+            Range(time, grid.next(time))
+            for part in lacking
+            for time in found.open_time[slice(*_positions(found, part))]
+        ]
+        unknown = subtract([within], normal([*final, *self._before_all(key), *stored]))
+        return Candles(
+            exchange=key.exchange,
+            symbol=key.symbol,
+            grid=grid,
+            start=within.start,
+            end=within.end,
+            columns=found,
+            unknown=tuple(unknown),
+            provisional=(),
+            unobtainable=tuple(lacking),
+            close_before=self._close_before(key, grid, within.start),
+        )
+
+    def _columns(self, key: Key, grid: Timeframe, rows: Sequence[Proof]) -> Columns:
+        found = Columns.none()
+        for period in sorted({period_of(grid, one.month) for one in rows}):
+            part = self.lake.candles(key, [period])
+            if part is not None:
+                found.take(part, 0, len(part.open_time))
+        return found
+
+    def _before_all(self, key: Key) -> list[Range]:
+        first = self.first_candles.get(key)
+        return [] if first is None else [Range(_BEGINNING, first)]
+
+    def _close_before(self, key: Key, grid: Timeframe, start: int) -> float | None:
+        """Return the last close before `start` (ms UTC) if every interval between is proven empty."""
+        found = self.lake.close_before(key, start)
+        if found is None:
+            return None
+        time, close = found
+        between = Range(grid.next(time), start)
+        proven = [Range(one.start, one.end) for one in self.proofs[key] if one.kind == "final"]
+        if between.start < between.end and subtract([between], normal(proven)):
+            return None
+        return close
+
+
+def _holds(held: Columns, proof: Proof) -> bool:
+    """Whether these candles are those that are vouched for."""
+    first, last = _positions(held, Range(proof.start, proof.end))
+    return last - first == proof.candles and digest(held, first, last).hex() == proof.digest
+
+
+def _positions(held: Columns, part: Range) -> tuple[int, int]:
+    first, last = (bisect_left(held.open_time, instant) for instant in part)
+    return first, last

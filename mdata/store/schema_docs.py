@@ -242,7 +242,7 @@ TABLES: dict[str, Table] = {
     ),
     "answered_months": Table(
         "Answered months",
-        "When the exchange has last answered for something of each month.",
+        "When the exchange has last answered for a part of each month.",
         {
             "series_id": _SERIES_ID,
             "month": Column("When the month begins, UTC.", INSTANT),

@@ -174,9 +174,9 @@ class MadeUpRest:
 def _payload(answer: HttpAnswer, name: str) -> Any:
     """Return what an answer says under a name; raise what it means where it says something else."""
     if answer.status == 429:
-        raise RateLimitedError("the exchange says that too many requests were sent", answer.retry_after)
+        raise RateLimitedError("the exchange refused the request: too many requests (rate limit)", answer.retry_after)
     if answer.status >= 500:
-        raise UnreachableError(f"the exchange answers with HTTP status {answer.status}")
+        raise UnreachableError(f"the exchange answered with HTTP status {answer.status}")
     try:
         found = json.loads(answer.body)
     except (ValueError, RecursionError) as error:
@@ -196,11 +196,11 @@ def time_of(row: Any) -> int | None:
 def candle_of(row: Any) -> Candle | str:
     time = time_of(row)
     if time is None or len(row) < 6:
-        return "a row begins with its time, and has six values"
+        return "a row must begin with its time and have six values"
     try:
         open_, high, low, close, volume = (_number(text) for text in row[1:6])
     except (ValueError, TypeError):
-        return "a value is no number"
+        return "a value is not a number"
     return (time, open_, high, low, close, volume)
 
 

@@ -136,7 +136,7 @@ def test_an_unreachable_exchange(folder: Folder) -> None:
         ended = folder.run("backfill", "--json", BITFINEX_REST_URL=url, RATE_LIMIT_MAX_RETRIES="2")
     assert (ended.exit, ended.json["outcome"], ended.json["retryable"]) == (69, "failed", True)
     assert "cannot be reached" in ended.json["reason"]
-    assert ended.err.count("trying again") == 2
+    assert ended.err.count("; retrying") == 2
     assert ended.json["requests"] == 3
 
 

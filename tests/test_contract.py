@@ -189,7 +189,7 @@ def test_every_job_obeys_max_runtime(folder: Folder, command: str) -> None:
     ended = folder.run(*arguments_of(command), "--json", "--max-runtime", "0", **settings)
     found = assert_envelope(ended, command)
     assert (ended.exit, found["outcome"], found["requests"], found["candles_written"]) == (3, "partial", 0, 0)
-    assert f"the time limit of 0 s is reached; run `mdata {command}` again to go on" in found["reason"]
+    assert f"the time limit of 0 s was reached; run `mdata {command}` again to continue" in found["reason"]
 
 
 @pytest.mark.parametrize("arguments", [*map(arguments_of, JOBS), *READING], ids=" ".join)
@@ -296,7 +296,7 @@ def test_every_signal(folder: Folder, number: int, code: int, wait: Callable[...
     out, err = process.communicate(timeout=30)
     ended = Ended(subprocess.CompletedProcess([], process.returncode, out, err))
     assert ended.exit == code
-    assert "run `mdata backfill` again to go on" in assert_envelope(ended, "backfill")["reason"]
+    assert "run `mdata backfill` again to continue" in assert_envelope(ended, "backfill")["reason"]
     assert folder.rows("SELECT outcome, exit FROM ingestion_jobs") == [("interrupted", code)]
 
 

@@ -72,7 +72,7 @@ def test_a_value_changed_by_hand_is_noticed_and_repaired(given: Context, clock: 
     assert result.exit == 3
     (doubt,) = found.doubts
     assert (doubt.start, doubt.end, doubt.intervals) == (APRIL, MAY, 720)
-    assert "behind mdata's back" in doubt.reason
+    assert "another program changed candles" in doubt.reason
     assert planned.doubts == found.doubts
     assert {*kept(given)} == {MAY}
     assert coverage.clipped(given.store.connection, 1, Range(APRIL, MAY)) == []

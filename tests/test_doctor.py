@@ -122,7 +122,7 @@ def test_a_journal_mode_that_cannot_be_put_back_now_stops_no_job(full: Folder) -
     told: list[str] = []
     with open_store(full.database, told.append):
         assert len(told) == 1
-        assert "another program has it open" in told[0]
+        assert "one still has it open" in told[0]
     reader.execute("ROLLBACK")
     reader.close()
 
@@ -165,7 +165,7 @@ def test_strangers_and_second_names_are_found(full: Folder) -> None:
     (full.path / "other.db").unlink()
     full.database.write_bytes(b"no database" * 1000)
     finding = examined(full)[1]["store"]
-    assert (finding["state"], "no SQLite database" in finding["text"]) == ("problem", True)
+    assert (finding["state"], "not an SQLite database" in finding["text"]) == ("problem", True)
 
 
 def test_what_is_asked_of_the_exchange(full: Folder) -> None:

@@ -64,4 +64,4 @@ def test_the_end_of_a_job_is_a_sentence_at_a_terminal_only(folder: Folder) -> No
     assert "outcome=" not in shown
     assert "mdata: backfill outcome=ok exit=0" in folder.run("backfill").err
     _, shown = folder.show("backfill", "ETHUSD", "--max-requests", "1", TERM="dumb")
-    assert "; the limit of 1 request is reached; run `mdata backfill` again to go on" in shown
+    assert "; the limit of 1 request was reached; run `mdata backfill` again to continue" in shown

@@ -581,8 +581,8 @@ def test_a_refused_row_is_kept_whatever_time_it_names(judge: MakeJudge, sent: in
 
 def test_of_refused_rows_the_first_is_told_and_how_many_there_are() -> None:
     rows = refused(104, 105), refused(106, 107), refused(108, 109)
-    assert answer(span(97, 110), [], refused=rows[:1]).refusal == "a row was refused: no candle: row 104"
-    told = "3 rows were refused, the first of them: no candle: row 104"
+    assert answer(span(97, 110), [], refused=rows[:1]).refusal == "a row was rejected: no candle: row 104"
+    told = "3 rows were rejected, the first one: no candle: row 104"
     assert answer(span(97, 110), [], refused=rows).refusal == told
 
 

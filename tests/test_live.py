@@ -94,7 +94,7 @@ def test_a_snapshot_that_comes_late_still_reaches_back() -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", [Faulty(T0, "[...]", "a candle has six values"), candle(T0, -1.0), (T0, 1.0, 0.5, 2.0, 1.0, 1.0)]
+    "bad", [Faulty(T0, "[...]", "a candle must have six values"), candle(T0, -1.0), (T0, 1.0, 0.5, 2.0, 1.0, 1.0)]
 )
 def test_a_bad_row_makes_its_interval_unknown_until_a_sound_one_comes(bad: Candle | Faulty) -> None:
     channel, kept = Channel(M1), Kept()
@@ -132,7 +132,7 @@ def test_every_grid_is_claimed_from_its_oldest_row_to_its_last_close(timeframe: 
 def test_a_bad_row_without_a_time_spoils_the_forming_interval_and_the_one_before() -> None:
     channel, kept = Channel(M1), Kept()
     channel.snapshot([candle(T0 - 2 * MINUTE, 1), candle(T0, 1)], T0 + 1000)
-    channel.update(Faulty(None, '["x"]', "the open time is no whole number"), T0 + MINUTE + 1000)
+    channel.update(Faulty(None, '["x"]', "the open time is not an integer"), T0 + MINUTE + 1000)
     channel.beat(T0 + 3 * MINUTE)
     flush(channel, kept, T0 + 4 * MINUTE)
     assert kept.covered == [Range(T0 - 2 * MINUTE, T0), Range(T0 + 2 * MINUTE, T0 + 3 * MINUTE)]
@@ -287,7 +287,7 @@ def test_a_connection_dies_of_one_silent_channel() -> None:
 def test_a_connection_dies_of_an_answer_that_does_not_come_and_of_notices() -> None:
     session = Session.of(KEYS, 0.0)
     assert session.fault(SILENCE) is None
-    assert "not answered" in (session.fault(SILENCE + 1) or "")
+    assert "did not answer" in (session.fault(SILENCE + 1) or "")
     session.take(Notice(20060), T0, 0.0)
     session.take(Notice(42), T0, 0.0)
     assert session.fault(1.0) is None

@@ -135,7 +135,7 @@ def test_a_block_is_waited_out_with_one_line(folder: Folder) -> None:
     RateLimit(folder.path / "rate-limit.json", 0.0, 3.0, SystemClock(), random.Random(1)).refused(3.0)
     ended = folder.run("backfill")
     assert ended.exit == 0
-    lines = [line for line in ended.err.splitlines() if "blocks every request until 20" in line]
+    lines = [line for line in ended.err.splitlines() if "blocks all requests until 20" in line]
     assert len(lines) == 1, ended.err
 
 

@@ -91,12 +91,12 @@ def test_an_instant_is_text_a_datetime_or_milliseconds(filled: Folder, reader: m
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("BTC-USD", "1m"), "'BTC-USD' is no trading pair"),
-        (("BTCUSD", "1n"), "there are 1m 5m"),
-        (("BTCUSD", "1m", "soon"), "'soon' is no instant"),
+        (("BTC-USD", "1m"), "'BTC-USD' is not a trading pair"),
+        (("BTCUSD", "1n"), "valid are 1m 5m"),
+        (("BTCUSD", "1m", "soon"), "'soon' is not a date or time"),
         (("BTCUSD", "1m", "2024", "2023"), "before it begins"),
         (("BTCUSD", "1m", datetime(2024, 3, 1)), "has no time zone"),  # noqa: DTZ001 - that is the fault
-        (("BTCUSD", "1m", -5), "is no instant"),
+        (("BTCUSD", "1m", -5), "is not a date or time"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_asked_for_is_told_in_a_sentence(
@@ -113,11 +113,11 @@ def test_what_is_not_stored_is_no_empty_table(filled: Folder, reader: mdata.Read
         mdata.NotThereError, match=r"no candles of bitfinex:tSPBUSD 1m are stored; did you mean bitfinex:tSPAUSD 1m\?"
     ):
         reader.candles("SPBUSD", "1m")
-    with pytest.raises(mdata.NotThereError, match="`mdata backfill` makes one"):
+    with pytest.raises(mdata.NotThereError, match="`mdata backfill` creates one"):
         mdata.open(filled.path / "none.db")
     assert not (filled.path / "none.db").exists()
     (filled.path / "foreign.db").write_bytes(b"hello" * 1000)
-    with pytest.raises(mdata.StorageError, match="no SQLite database"):
+    with pytest.raises(mdata.StorageError, match="not an SQLite database"):
         mdata.open(filled.path / "foreign.db")
 
 
@@ -298,7 +298,7 @@ def test_silence_stays_silence_in_coarser_candles(filled: Folder, reader: mdata.
     ("source", "timeframe", "sentence"),
     [
         ("1m", "7h", "divides a day"), ("1m", "4H", "divides a day"), ("1m", "1d", "did you mean 1D"),
-        ("1h", "90m", "do not add up"), ("1h", "15m", "do not add up"), ("1m", "0m", "no timeframe"),
+        ("1h", "90m", "cannot be aggregated"), ("1h", "15m", "cannot be aggregated"), ("1m", "0m", "cannot resample"),
     ],
 )  # fmt: skip
 def test_what_candles_do_not_add_up_to_is_refused(

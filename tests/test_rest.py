@@ -61,7 +61,7 @@ def drip_head(connection: socket.socket) -> None:
 @pytest.mark.parametrize("serve", [drip_body, drip_endless_body, drip_head])
 def test_a_dripping_answer_is_dropped_at_its_deadline(serve: Serve) -> None:
     began = time.monotonic()
-    with server(serve) as url, pytest.raises(UnreachableError, match=r"not complete after 0\.5 s"):
+    with server(serve) as url, pytest.raises(UnreachableError, match=r"incomplete after 0\.5 s"):
         ask(url, most_seconds=0.5)
     assert 0.5 <= time.monotonic() - began < 5
 
@@ -165,7 +165,7 @@ def test_a_certificate_that_nobody_vouches_for_is_a_matter_of_configuration(cert
         with context.wrap_socket(connection, server_side=True) as wrapped:
             wrapped.recv(65536)
 
-    with server(serve) as url, pytest.raises(ConfigurationError, match="cannot prove who it is"):
+    with server(serve) as url, pytest.raises(ConfigurationError, match=r"the certificate of .* is not trusted"):
         ask(url.replace("http:", "https:"))
 
 

@@ -135,5 +135,5 @@ def test_a_database_that_another_program_holds(tmp_path: Path) -> None:
         other.close()
         _, err = process.communicate(timeout=120)
         assert process.returncode == 0, err
-        assert "another program has held" in err
+        assert "another program has locked" in err
         running.finish()

@@ -33,7 +33,7 @@ def test_a_users_trigger_that_refuses(backfill: tuple[Folder, list[str]], word: 
     folder.rows(f"CREATE TRIGGER mine BEFORE INSERT ON candles BEGIN SELECT RAISE(ABORT, '{word}'); END")
     ended = run(folder, command)
     assert ended.returncode == 74, ended.stderr
-    assert f"a trigger in {folder.database} refuses what is written ({word})" in ended.stderr
+    assert f"a trigger in {folder.database} rejects the write ({word})" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 
@@ -56,7 +56,7 @@ def test_no_database_and_a_file_that_may_not_be_written(backfill: tuple[Folder, 
         (folder.path / name).unlink(missing_ok=True)
     folder.database.write_text("<html>" * 1000)
     ended = run(folder, command)
-    assert (ended.returncode, "is no SQLite database" in ended.stderr) == (74, True), ended.stderr
+    assert (ended.returncode, "is not an SQLite database" in ended.stderr) == (74, True), ended.stderr
 
 
 def test_a_folder_in_which_no_log_can_be_made(backfill: tuple[Folder, list[str]]) -> None:

@@ -173,7 +173,7 @@ def test_what_has_no_data_is_named_and_what_is_retired_is_not_judged(
 
     state, (sentence, then) = checked(build, SYMBOLS="BTCUSD,ETHUSD")
     assert sentence == "bitfinex:tBTCUSD 1m and bitfinex:tETHUSD 1m have no data: run `mdata backfill`"
-    assert then == "the next attempt may be made at once"
+    assert then == "retry now"
     assert {one.series.symbol: one.is_retired for one in state.series} == {"tETHUSD": False, "tOLDUSD": True}
 
 
@@ -205,14 +205,14 @@ def test_many_that_are_late_are_told_in_one_short_line(checked: Callable[..., tu
     assert len(sentence) < 160
 
 
-AT_ONCE = "the next attempt may be made at once"
+AT_ONCE = "retry now"
 
 
 @pytest.mark.parametrize(("status", "next_attempt", "said"), [
     ("open", None, ["1 gap is open (limit 0): run `mdata repair`", AT_ONCE]),
     ("open", NOW - HOUR, ["1 gap is open (limit 0): run `mdata repair`", AT_ONCE]),
     ("open", NOW + HOUR, ["1 gap is open (limit 0): run `mdata repair`",
-                          "the next attempt may be made at 2024-06-01T13:04:03Z"]),
+                          "retry at 2024-06-01T13:04:03Z"]),
     ("failed", None, ["1 gap is open, 1 of them given up (limit 0): run `mdata repair --retry-failed`", AT_ONCE]),
     ("repaired", None, []), ("empty", None, []),
 ])  # fmt: skip
@@ -236,7 +236,7 @@ def test_gaps_that_are_open_or_given_up_count(
 def test_a_block_says_when_the_next_attempt_may_be_made(checked: Callable[..., tuple[Status, list[str]]]) -> None:
     state, _ = checked(lambda _: None)
     later = state._replace(blocked_until=NOW + 90_000)
-    assert complaints(later, Tolerance(5400))[-1] == "the next attempt may be made at 2024-06-01T12:05:33Z"
+    assert complaints(later, Tolerance(5400))[-1] == "retry at 2024-06-01T12:05:33Z"
 
 
 def test_check_says_it_in_one_line_and_in_json(folder: Folder) -> None:
@@ -317,7 +317,7 @@ def test_a_pipe_gets_tab_separated_values(folder: Folder) -> None:
         "complete",
     )
     assert "\x1b" not in ended.out + ended.err
-    assert "nothing is stored of bitfinex:tETHUSD 1m yet: run `mdata backfill`" in ended.err
+    assert "no candles of bitfinex:tETHUSD 1m are stored yet: run `mdata backfill`" in ended.err
 
 
 def test_a_run_that_was_killed_is_told_as_interrupted_and_one_at_work_as_running(folder: Folder) -> None:
@@ -376,7 +376,7 @@ def test_a_database_that_another_program_holds(folder: Folder) -> None:
     connection.execute("ROLLBACK")
     connection.close()
     assert (ended.exit, ended.json["retryable"]) == (75, True)
-    assert f"another program has held {folder.database}" in ended.json["reason"]
+    assert f"another program has locked {folder.database}" in ended.json["reason"]
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")

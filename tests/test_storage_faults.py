@@ -221,7 +221,7 @@ def test_another_program_that_holds_the_database(
     other = sqlite3.connect(given.store.path, isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     for job in (lambda: backfill(given, since=NOW - 3 * DAY), lambda: cleanup(given)):
-        with pytest.raises(NotNowError, match="another program has held"):
+        with pytest.raises(NotNowError, match="another program has locked"):
             job()
     assert collect(given.settings, given.store, NOW).series, "readers do not mind"
     other.execute("ROLLBACK")

@@ -78,7 +78,7 @@ def test_five_minutes_without_data_end_the_run(tmp_path: Path) -> None:
         closed = {"kind": "ws-refuse", "after": 20, "status": 503}
         result = run(running, 3600, closed, {"kind": "ws-drop", "after": 21})
         assert (result["exit"], result["retryable"]) == (69, True)
-        assert "no data came for 5 minutes" in result["reason"]
+        assert "received no data for 5 minutes" in result["reason"]
         order(running, [{"kind": "ws-refuse", "status": 503}])
         ended = running.folder.run("stream", "--json")
         assert ended.exit == 69

@@ -40,7 +40,7 @@ def test_what_people_write_becomes_what_the_exchange_calls_it(written: str, symb
     ],
 )  # fmt: skip
 def test_what_is_no_pair_is_refused_in_one_short_printable_sentence(written: str) -> None:
-    with pytest.raises(ValueError, match="is no trading pair; ") as refused:
+    with pytest.raises(ValueError, match="is not a trading pair; ") as refused:
         parse_symbol(written)
     assert str(refused.value).isprintable()
     assert len(str(refused.value)) < 160

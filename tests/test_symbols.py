@@ -64,7 +64,7 @@ def test_what_goes_wrong_is_told_with_its_code(folder: Folder, kind: str, code: 
     folder.settings["RATE_LIMIT_MIN_BACKOFF_SECONDS"] = "60"
     ended = folder.run("symbols", "--json")
     assert (ended.exit, ended.json["exit"]) == (code, code)
-    assert ("the next attempt may be made" in ended.json["reason"]) == (code in {69, 75})
+    assert ("retry " in ended.json["reason"]) == (code in {69, 75})
     assert "Traceback" not in ended.err
     assert not (folder.path / ".cache" / "mdata" / "symbols.json").exists()
     if code == 75:

@@ -193,7 +193,7 @@ def test_a_known_name_before_a_colon_is_the_exchange() -> None:
 
 
 def test_an_unknown_name_is_none() -> None:
-    with pytest.raises(ValueError, match="no trading pair"):
+    with pytest.raises(ValueError, match="not a trading pair"):
         registry.parse_symbol("nowhere:BTC/USD")
 
 

@@ -396,7 +396,7 @@ def test_a_row_that_nobody_vouches_for_leaves_nothing_unknown_when_it_is_moved_a
     tamper(one.store.path, "INSERT INTO candles VALUES (1, -1, 1, 1, 1, 1, 1)")
     result, found = verify(one)
     assert (result.exit, found.refused, result.tally.remaining) == (0, 1, 0)
-    assert result.reason == "1 rows can be no candles and were moved to rejected_rows"
+    assert result.reason == "1 rows cannot be candles and were moved to rejected_rows"
     assert verify(one)[1].candles == found.candles - 1
 
 
@@ -454,7 +454,7 @@ def test_the_command_tells_what_it_found_at_a_terminal_in_a_pipe_and_in_json(fol
     assert line.startswith("tBTCUSD\t1m\t")
     assert line.endswith("1 candle fewer than recorded\tbitfinex")
     _, shown = folder.show("verify", "--dry-run")
-    assert "1 covered ranges do not hold what was recorded" in shown
+    assert "1 covered ranges do not contain the recorded number of candles" in shown
     ended = folder.run("verify", "--json")
     assert (ended.exit, ended.json["outcome"]) == (3, "partial")
     found = ended.json["verified"]

@@ -111,17 +111,17 @@ def test_what_a_faulty_row_without_a_time_leaves_unknown(kinds: list[str]) -> No
 
 def test_a_page_of_nothing_but_faulty_rows_is_told_in_one_sentence() -> None:
     page = wire.read_page(query("1m"), [{}] * 10_000, 0)
-    assert page.refusal == "10000 rows were refused, the first of them: a candle has six values: {}"
+    assert page.refusal == "10000 rows were rejected, the first one: a candle must have six values: {}"
     assert {row.unknown for row in page.refused} == {query("1m").range}
 
 
 def test_more_rows_than_were_asked_for_are_no_answer() -> None:
-    with pytest.raises(BadAnswerError, match="10001 rows where 10000"):
+    with pytest.raises(BadAnswerError, match="10001 rows, but at most 10000"):
         wire.read_page(query("1m"), [None] * 10_001, 0)
 
 
 def test_a_number_beyond_all_floats_spoils_its_row_only() -> None:
     payload = wire.decode(b"[[%d,1,1,1e400,1,1],[%d,1,1,1,1,1]]" % (START, START + 60_000))
     page = wire.read_page(query("1m"), payload, 0)
-    assert [row.reason for row in page.refused] == ["a value is too large to be one"]
+    assert [row.reason for row in page.refused] == ["a value is too large"]
     assert [candle[0] for candle in page.candles] == [START + 60_000]

@@ -1,7 +1,7 @@
-"""The rate budget: who may send next, and how long nobody may after a refusal.
+"""The rate budget: which process may send next, and how long all pause after a refusal.
 
-An exchange counts requests per IP and blocks one that exceeds its limit for a while; clients that resume at exactly
-the end of that were seen to be caught again.
+An exchange counts requests per IP and blocks one that exceeds its limit for a while; clients that resume exactly
+when the block ends were seen to be blocked again.
 """
 
 from collections.abc import Callable
@@ -11,11 +11,11 @@ from typing import NamedTuple
 from mdata.domain.pace import Pace, Past, Window
 from mdata.domain.retries import reconnect_pause
 
-# Every so many slots, one goes to the lowest class that waits.
+# One in every N slots goes to the lowest waiting class.
 LOWEST_EVERY = 4
-# Whoever does not take what was given for so long has died (or is stopped: it queues again with its old rank).
+# A process that does not take its slot for this long (s) has died, or is stopped and queues again with its old rank.
 GRACE = 1.0
-CALM_SECONDS = 60 * 60.0  # for how long after a block nobody bursts
+CALM_SECONDS = 60 * 60.0  # how long no process bursts after a block
 
 
 class Priority(IntEnum):
@@ -28,7 +28,7 @@ class Priority(IntEnum):
 
 
 class Waiter(NamedTuple):
-    """A process that waits for a slot: its class, and since when (seconds of boot time)."""
+    """A process waiting for a slot: its class, and when it began to wait (seconds of boot time)."""
 
     id: str
     priority: int
@@ -58,7 +58,7 @@ class State(NamedTuple):
 
     @classmethod
     def unknown(cls, now: float, pace: Pace) -> "State":
-        """Return the state to begin with where nothing is known: it costs the burst, never the limit."""
+        """Return the initial state if nothing is known: the burst counts as used, so the limit is never exceeded."""
         return cls(now, past=pace.fullest(now))
 
     def pace_at(self, pace: Pace, now: float) -> Pace:
@@ -68,7 +68,7 @@ class State(NamedTuple):
     def ready_at(self, pace: Pace, priority: int, now: float) -> float:
         """Return when the next request may leave, of this class and a process of this pace.
 
-        A slot that somebody was given counts as used: he may send at any time.
+        A granted slot counts as used, because its owner may send at any time.
         """
         pace = self.pace_at(pace, now)
         return max(self.spent(pace).ready_at(pace, kept(priority)), self.blocked_until)
@@ -97,7 +97,7 @@ class State(NamedTuple):
     def head(self) -> Waiter | None:
         """Return whose turn is next: the highest class, every fourth slot the lowest; then the longest wait.
 
-        Who compares history again has a turn only where nobody else waits.
+        A recheck of history only gets a turn if no other process waits.
         """
         if not self.waiters:
             return None
@@ -117,7 +117,7 @@ class State(NamedTuple):
         return self._replace(waiters=tuple(waiter for waiter in self.waiters if waiter.id != waiter_id))
 
     def offered(self, now: float) -> "State":
-        """Return the state with the slot offered to whose turn it is, since now if that is news."""
+        """Return the state with the slot offered to the next waiter, from now if that waiter is new."""
         head = self.head()
         if head is None or head.id == self.offered_to:
             return self
@@ -133,7 +133,7 @@ class State(NamedTuple):
     def may_send(self, waiter: Waiter, pace: Pace, now: float) -> bool:
         """Whether the request of this waiter, who got a slot, may still leave at `now`.
 
-        Not when a block came, nor when it took so long that the slot was given to somebody else.
+        Not if a block has begun, nor if it took so long that the slot was given to another process.
         """
         state = self._replace(sender="") if self.sender == waiter.id else self.without_late_sender(pace, now)
         return not state.sender and now >= state.ready_at(pace, waiter.priority, now)
@@ -143,7 +143,7 @@ class State(NamedTuple):
         return self._replace(last=now, sender="", past=self.past.leaving(self.pace_at(pace, now), now))
 
     def blocked(self, seconds: float, now: float) -> "State":
-        """Return the state after a refusal at `now`: nobody sends for so long, and nobody bursts for an hour more."""
+        """Return the state after a refusal at `now`: all processes pause, and none bursts for an hour more."""
         until = max(self.blocked_until, now + seconds)
         return self._replace(blocked_until=until, calm_until=max(self.calm_until, until + CALM_SECONDS))
 
@@ -163,8 +163,8 @@ def reconnect_delay(
 ) -> float:
     """Return for how many seconds to wait before a lost connection is opened again.
 
-    `failures` in a row lengthen it, with full jitter: all who lost theirs at one instant come back spread over the
-    whole delay. `since_last` is how long ago (s) it was opened, `spacing` how far apart (s) two openings have to be:
-    a server that accepts and closes is not hammered.
+    `failures` in a row lengthen it, with full jitter: clients that lost their connections at the same moment
+    reconnect spread over the whole delay. `since_last` is how long ago (s) it was opened, `spacing` how far apart (s)
+    two openings have to be: a server that accepts and closes is not hammered.
     """
     return max(reconnect_pause(failures, jitter), spacing - since_last)

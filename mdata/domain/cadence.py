@@ -1,4 +1,4 @@
-"""Cadences as calendar times: which even rhythms a calendar can keep, and the times of day that make them.
+"""Intervals as calendar times: which regular intervals a calendar can express, and the times of day for them.
 
 systemd's calendar timers and cron both name hours, minutes and seconds that come again each day (or Monday).
 An even rhythm is therefore one that divides the day, or a week. Times are UTC, cadences and offsets in seconds.
@@ -27,7 +27,7 @@ def is_even(cadence: int) -> bool:
 
 
 def neighbours(cadence: int, unit: int = 1) -> tuple[int | None, int | None]:
-    """Return the nearest cadences below and above that can be kept and are whole numbers of `unit` seconds."""
+    """Return the nearest possible intervals below and above that are multiples of `unit` seconds."""
     even = [one for one in (*range(unit, DAY_SECONDS + 1, unit), WEEK_SECONDS) if is_even(one)]
     below, above = [one for one in even if one < cadence], [one for one in even if one > cadence]
     return (below[-1] if below else None), (above[0] if above else None)

@@ -8,7 +8,7 @@ from mdata.domain.interval import Range
 
 
 class Claim(NamedTuple):
-    """A closed range that a channel speaks for, and the candles in it, ascending."""
+    """A closed range that a channel vouches for, and its candles, ascending."""
 
     range: Range
     candles: list[Candle]
@@ -16,7 +16,7 @@ class Claim(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Faulty:
-    """A row that spells no candle: its open time where that can be read, its text (shortened), and what is wrong."""
+    """A row that is not a candle: its open time if readable, its text (shortened), and what is wrong."""
 
     open_time: int | None
     text: str

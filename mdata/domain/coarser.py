@@ -16,10 +16,10 @@ def parse_coarser(text: str, source: Timeframe) -> Timeframe:
     """
     found = TIMEFRAMES.get(text) or _part_of_a_day(text)
     if found is None:
-        raise ValueError(f"{quote(text)} is no timeframe to resample to; {_advice(text)}")
+        raise ValueError(f"cannot resample to {quote(text)}; {_advice(text)}")
     if not _adds_up(source, found):
         raise ValueError(
-            f"candles of {source.name} do not add up to {found.name}: give a coarser one that they divide"
+            f"{source.name} candles cannot be aggregated to {found.name}: choose a multiple of {source.name}"
         )
     return found
 
@@ -35,7 +35,7 @@ def _part_of_a_day(text: str) -> Timeframe | None:
 def _advice(text: str) -> str:
     if (upper := text.upper()) in TIMEFRAMES:
         return f"did you mean {upper}?"
-    return "write what divides a day, like 10m or 4h, or 1D, 1W, 1M"
+    return "use a length that divides a day, such as 10m or 4h, or 1D, 1W, 1M"
 
 
 def _adds_up(source: Timeframe, coarse: Timeframe) -> bool:

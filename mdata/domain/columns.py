@@ -1,6 +1,6 @@
-"""Candles as columns, and what is made of them: silent intervals, flat candles in their place, coarser candles.
+"""Candles as columns, and what is derived from them: silent intervals, flat candles in their place, coarser candles.
 
-Columns are what millions of candles fit into: an array holds 8 bytes for a value, and a tuple of six some 200.
+Columns are compact enough for millions of candles: an array holds 8 bytes for a value, and a tuple of six some 200.
 """
 
 from array import array
@@ -54,7 +54,7 @@ def silent(grid: Timeframe, within: Range, open_times: Column) -> list[Range]:
         if time == expected:
             expected = grid.next(time) if not grid.step else time + grid.step
             continue
-        # A row that somebody has put beside the grid lies in an interval, too.
+        # A row that another program has put off the grid is in an interval, too.
         if (cell := grid.floor(time)) > expected:
             runs.append(Range(expected, cell))
         expected = max(expected, grid.next(time))

@@ -1,4 +1,4 @@
-"""Contradictions: what an answer says against the store, and when it is believed.
+"""Contradictions between an answer and the store, and when the answer is accepted.
 
 One answer alone changes nothing: the stored candle stays. When a second, independent answer says the same, the store
 follows the exchange.
@@ -17,10 +17,10 @@ from mdata.domain.query import Page, is_same
 
 
 class Found(NamedTuple):
-    """What is to be stored of an answer's settled part, and what it says against the store (see `Verdict`).
+    """What to store of the settled part of an answer, and where it contradicts the store (see `Verdict`).
 
     `unsettled` are intervals that stay provisional: the stream has shown a candle there, this answer has none.
-    `unproven` is what was never covered of history that the answer leaves out.
+    `unproven` is history that the answer leaves out and that was never covered.
     """
 
     candles: list[Candle]
@@ -50,12 +50,12 @@ def find(page: Page, known: Known, settled: list[Range]) -> Found:
 
 
 def is_in(time: int, ranges: list[Range]) -> bool:
-    """Whether an instant lies in one of some ranges."""
+    """Whether an instant is in one of the ranges."""
     return any(part.start <= time < part.end for part in ranges)
 
 
 def within(candles: list[Candle], part: Range) -> list[Candle]:
-    """Return the candles (ascending) whose open time lies in `part`."""
+    """Return the candles (ascending) whose open time is in `part`."""
     if candles and part.start <= candles[0][0] and candles[-1][0] < part.end:
         return candles
     first, last = (bisect_left(candles, (instant,)) for instant in part)
@@ -68,7 +68,7 @@ def changed(page: Page, known: Known, row: Candle, interval: Range) -> Doubt:
 
 
 def _compare(page: Page, known: Known, held: list[Candle], rows: dict[int, Candle], found: Found) -> None:
-    """Look at candles that came back: those of another value are kept as they are until a second answer agrees."""
+    """Compare returned candles with the stored ones, which are kept until a second answer agrees with a change."""
     told = {doubt.range.start: doubt for doubt in known.doubts if doubt.kind == "changed"}
     grid = page.query.timeframe
     for candle in held:
@@ -77,7 +77,7 @@ def _compare(page: Page, known: Known, held: list[Candle], rows: dict[int, Candl
         if not is_in(time, known.final):
             continue  # what the stream has shown gives way
         if is_same(candle, row):
-            # A volume that differs in its last digits is no news.
+            # A volume that differs only in its last digits is not a change.
             rows[time] = candle
             found.ended.extend([doubt] if doubt else [])
         elif doubt and _agrees(page, doubt) and doubt.candle and is_same(doubt.candle, row):
@@ -88,7 +88,7 @@ def _compare(page: Page, known: Known, held: list[Candle], rows: dict[int, Candl
             rows[time] = candle
     back = [candle[0] for candle in held]
     came_back = set(back)
-    # Where nothing is stored, what was told before is stored now, or something else is.
+    # If nothing is stored at this time, either the earlier row or another one is stored now.
     found.ended.extend(doubt for time, doubt in told.items() if time in rows and time not in came_back)
     found.ended.extend(
         doubt
@@ -104,7 +104,7 @@ def _agrees(page: Page, doubt: Doubt) -> bool:
 def _miss(
     page: Page, known: Known, missing: dict[int, Candle], lost: list[int], rows: dict[int, Candle], found: Found
 ) -> None:
-    """Look at candles that did not come back, by the holes that they leave between two rows of the answer."""
+    """Judge stored candles that the answer lacks, by the holes that they leave between two rows of the answer."""
     grid, times = page.query.timeframe, _edges(page)
     absent, covered = sorted({*missing, *lost}), normal([*known.final, *known.provisional])
     for index, group in groupby(absent, key=lambda time: bisect_left(times, time)):
@@ -133,7 +133,7 @@ def _miss(
 def _edges(page: Page) -> list[int]:
     """Return the open times between which an answer has no candle.
 
-    Where rows tell of silence it speaks for all of its span, and not from candle to candle only.
+    If rows report silence, it vouches for all of its span, and not from candle to candle only.
     """
     times = [row[0] for row in page.candles]
     if not (page.silent and page.span):
@@ -152,7 +152,7 @@ def _is_unobtainable(known: Known, hole: Range) -> bool:
 
 
 def _is_remarkable(page: Page, known: Known, hole: Range) -> bool:
-    """Whether the hole is remarkable by the answer's own density, or where it is short by that beside it, too."""
+    """Whether the hole is unusually long by the answer's own density, and for a short answer by that beside it."""
     grid, times = page.query.timeframe, [row[0] for row in page.candles]
     span = page.span if page.silent and page.span else Range(times[0], grid.next(times[-1]))
     nearby = silence.density_beside(grid, times, span, hole)
@@ -169,7 +169,7 @@ def _keep(
     page: Page, known: Known, gone: list[int], missing: dict[int, Candle], rows: dict[int, Candle], found: Found,
     *, is_doubted: bool,
 ) -> None:  # fmt: skip
-    """Keep candles that did not come back; those that the stream alone has shown stay provisional."""
+    """Keep candles that the answer lacks; those that only the stream has shown stay provisional."""
     if not gone:
         return
     grid = page.query.timeframe

@@ -1,4 +1,4 @@
-"""The coverage strip: the wanted range of a series as a row of cells, each showing the worst that lies in it.
+"""The coverage strip: the wanted range of a series as a row of cells, each showing its worst interval.
 
 It is drawn from the ledger alone, so that a year of minutes costs as little as a year of days. A silence counts
 as empty where it fills a whole cell; shorter ones do not show.
@@ -17,7 +17,7 @@ Cell = Literal["present", "empty", "provisional", "in doubt", "unobtainable", "p
 class KnownRanges(NamedTuple):
     """What the ledger says about a series: lists of ranges are normal, `lost` are open times, all in ms UTC.
 
-    `silent` are the final ranges that are known to hold no candle. Of what is unknown, `doubted` is what one answer
+    `silent` are the final ranges without a candle. Of what is unknown, `doubted` is what one answer
     has called silent and no second one yet, `unobtainable` what the exchange does not serve any more.
     """
 
@@ -32,7 +32,7 @@ class KnownRanges(NamedTuple):
 def draw(timeframe: Timeframe, wanted: Range, known: KnownRanges, width: int) -> list[Cell]:
     """Return `width` cells for the wanted range, oldest first; none where nothing is wanted.
 
-    Every interval lies in exactly one cell; where there are fewer intervals than cells, each fills several.
+    Every interval is in exactly one cell; if there are fewer intervals than cells, each fills several.
     """
     count = timeframe.count(*wanted)
     cells = min(count, width)
@@ -52,7 +52,7 @@ def draw(timeframe: Timeframe, wanted: Range, known: KnownRanges, width: int) ->
 
 
 def _worst(size: int, final: int, provisional: int, silent: int, doubted: int, unobtainable: int, lost: int) -> Cell:
-    """Return what a cell of `size` intervals shows: a loss or a hole of one interval is never hidden."""
+    """Return the verdict of a cell of `size` intervals: a single lost or unknown interval is never hidden."""
     if lost:
         return "lost"
     unknown = size - final - provisional

@@ -1,4 +1,4 @@
-"""Doubts: what one answer has said and no second, independent one yet.
+"""Doubts: what one answer said and no second, independent answer has confirmed.
 
 A wrong answer looks like a right one; two that were asked in different ways, or at different times, are rarely wrong
 in the same place. What an answer says against the store, or of a silence that it does not enclose, is therefore kept
@@ -13,16 +13,16 @@ from mdata.domain.query import Page
 from mdata.domain.retries import INDEPENDENT_AFTER, MOST_ANSWERS, ask_again_after
 
 # silence: no rows came at an end of the answer · absent: stored candles did not come back · changed: one came back
-# with other values · first: the exchange's first candle, as it was told · unconfirmed: the first page of a series, of
-# which no other answer has brought a row yet · unwitnessed: no stored candle came back · withdrawn: what is stored
-# differs from what the answers had brought, so that they are asked for anew.
+# with other values · first: the exchange's first candle, as it was named · unconfirmed: the first page of a series,
+# of which no other answer has contained a row yet · unwitnessed: no stored candle came back · withdrawn: what is
+# stored differs from what the answers contained, so that they are requested again.
 DoubtKind = Literal["silence", "absent", "changed", "first", "unconfirmed", "unwitnessed", "withdrawn"]
 
 
 class Doubt(NamedTuple):
-    """What was said of a range (ms UTC), in which form, first and last when (ms UTC), and by how many answers.
+    """A statement about a range (ms UTC): the form of the request, when it was first and last made, and how often.
 
-    `candle` is what was told, where a candle was (`changed`, `first`).
+    `candle` is the candle that was sent, if there was one (`changed`, `first`).
     """
 
     range: Range
@@ -34,7 +34,7 @@ class Doubt(NamedTuple):
     candle: Candle | None = None
 
     def is_independent_of(self, form: str, asked_at: int) -> bool:
-        """Whether an answer in this form, asked at `asked_at` (ms UTC), is a second opinion."""
+        """Whether an answer to this form of request, sent at `asked_at` (ms UTC), counts as independent."""
         return form != self.form or asked_at - self.asked_at >= INDEPENDENT_AFTER
 
     def has_second_opinion(self, page: Page) -> bool:
@@ -46,7 +46,7 @@ class Doubt(NamedTuple):
         if self.answers < MOST_ANSWERS:
             return True
         wait = ask_again_after(self.answers - MOST_ANSWERS + 1)
-        # One that was noted down by a clock that ran ahead does not wait for that.
+        # A doubt recorded by a clock that was ahead must not wait until that time.
         return not 0 <= now - self.asked_at < wait
 
     @property
@@ -56,18 +56,18 @@ class Doubt(NamedTuple):
 
 
 def raised(page: Page, about: Range, kind: DoubtKind, known: list[Doubt], candle: Candle | None = None) -> Doubt:
-    """Return the doubt that an answer raises about a range, with what is known of those that it overlaps."""
+    """Return the doubt that an answer raises about a range, merged with those that it overlaps."""
     return merged(Doubt(about, kind, page.query.form, page.asked_at, page.asked_at, candle=candle), known)
 
 
 def merged(doubt: Doubt, known: list[Doubt]) -> Doubt:
-    """Return a doubt with what is known of those of its kind that it overlaps: since when, and how many answers."""
+    """Return a doubt merged with those of its kind that it overlaps: the earliest time, and the number of answers."""
     older = [one for one in known if one.kind == doubt.kind and one.range.overlaps(doubt.range)]
     if not older:
         return doubt
     last = max(older, key=lambda one: one.asked_at)
     answers = max(one.answers for one in older) + 1
-    # An answer that only repeats the last one makes nobody wait longer for a second opinion.
+    # An answer that only repeats the last one must not postpone the second request.
     is_repeated = not last.is_independent_of(doubt.form, doubt.asked_at)
     is_repeated = is_repeated and last.range.contains(doubt.range) and last.candle == doubt.candle
     asked_at = last.asked_at if is_repeated else doubt.asked_at

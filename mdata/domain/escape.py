@@ -1,4 +1,4 @@
-"""How text that somebody else wrote is shown inside a sentence."""
+"""How foreign text is quoted inside a message."""
 
 _LONGEST = 40
 

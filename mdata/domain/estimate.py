@@ -20,15 +20,15 @@ class Estimate:
 
 
 def estimate(intervals: int, delay: float, page_rows: int, *, is_new: bool = False) -> Estimate:
-    """Return what asking for so many intervals costs; a new series may ask for its first candle too."""
+    """Return the cost of requesting this many intervals; a new series may need a request for its first candle too."""
     requests = -(-intervals // page_rows) + is_new
     return Estimate(requests, requests * delay, intervals * BYTES_PER_CANDLE)
 
 
 def in_turn(costs: Iterable[Estimate], seconds: Callable[[int], float]) -> list[Estimate]:
-    """Return the estimates with the time that each takes after those before it.
+    """Return the estimates, each with the time it takes after the ones before it.
 
-    `seconds` says how long so many requests take in all: the first may leave at once, those that come later wait.
+    `seconds` returns how long a number of requests takes in total: the first can be sent at once, later ones wait.
     """
     found, requests = [], 0
     for cost in costs:

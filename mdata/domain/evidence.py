@@ -24,18 +24,19 @@ from mdata.domain.interval import Range, clip, normal, subtract
 from mdata.domain.known import Known
 from mdata.domain.query import Page, is_same
 
-# So many of the nearest stored candles every request reaches over, and so many more when none of those came back.
+# How many of the nearest stored candles every request includes, and how many more if none of those came back.
 WITNESSES, MORE_WITNESSES = 3, 500
 
 
 class Verdict(NamedTuple):
-    """What becomes of the ledger by an answer that `counts`, or by one that proves nothing.
+    """The changes to the ledger by an answer that `counts`, or by one that proves nothing.
 
     `final` and `provisional` are covered by it (normal). `candles` (ascending) are those of the final ranges, as they
     are to be stored. `changed` are the old values of candles that have others now, `withdrawn` the candles that are
     gone, `lost` the times of lost candles that stay so. `unknown` is covered by nothing provisional any more,
     `distrusted` by nothing at all but what this answer proves.
-    `doubts` replace those of their kind that they overlap, `ended` ones go. `served` is unobtainable no more.
+    `doubts` replace those of their kind that they overlap, `ended` ones are removed. `served` is no longer
+    unobtainable.
     `silent` are the times (ascending) of rows that say that nothing was traded.
     """
 
@@ -65,7 +66,7 @@ def judge(page: Page, known: Known, settle: int) -> Verdict:
     known = _without(known, distrusted)
     grid, asked_at = page.query.timeframe, page.asked_at
     closed, settled = grid.closed_end(asked_at), grid.closed_end(asked_at, settle)
-    # Of what a refused row may have stood for, the answer says nothing, to what is stored there either.
+    # The answer says nothing about the ranges of rejected rows, nor about what is stored there.
     spoiled = normal(row.unknown for row in page.refused if row.unknown)
     enclosed = subtract(clip([page.span], known.floor, closed), spoiled) if page.span else []
     found = contradiction.find(page, known, clip(enclosed, known.floor, settled))
@@ -91,9 +92,9 @@ def judge(page: Page, known: Known, settle: int) -> Verdict:
 
 
 def _brings_stored(page: Page, known: Known) -> bool:
-    """Whether stored candles come back unchanged; where only provisional ones come back, the open time is enough.
+    """Whether the answer contains stored candles unchanged; if only provisional ones, the same open time is enough.
 
-    One is enough, unless more than a few come back with other values: of many, most have to be the same.
+    One is enough, unless several have other values: then most have to be equal.
     """
     stored = {candle[0]: candle for candle in known.stored}
     same = differing = provisional = 0
@@ -136,7 +137,7 @@ def _unfollowed(page: Page, known: Known, settled: int) -> list[Range]:
 
 
 def _repeats(page: Page, known: Known) -> bool:
-    """Whether a row is one that an independent answer has told before, against the store or beside it."""
+    """Whether an independent answer has sent the same row before, in contradiction or in addition to the store."""
     told = {
         doubt.candle[0]: doubt.candle
         for doubt in known.doubts
@@ -146,7 +147,7 @@ def _repeats(page: Page, known: Known) -> bool:
 
 
 def _of_first_page(known: Known) -> list[Doubt]:
-    """Return the doubt about a first page, and those about the silences that it told of."""
+    """Return the doubt about a first page, and those about silences that rest on it."""
     forms = {doubt.form for doubt in known.doubts if doubt.kind == "unconfirmed"}
     return [doubt for doubt in known.doubts if doubt.kind in {"unconfirmed", "silence"} and doubt.form in forms]
 
@@ -167,13 +168,13 @@ def _without(known: Known, distrusted: list[Range]) -> Known:
 
 
 def _proves_nothing(page: Page, known: Known, settle: int) -> Verdict:
-    """Return the verdict on an answer without a witness: what it says of the nearest candles is remembered only."""
+    """Return the verdict on an answer without a stored candle: only its word on the nearest ones is kept."""
     doubts = [raised(page, page.query.range, "unwitnessed", known.doubts)]
     stored = {candle[0]: candle for candle in known.stored if contradiction.is_in(candle[0], known.final)}
     differing = [row for row in page.candles if row[0] in stored]
     nearest = differing[:WITNESSES] if page.query.newest_first else differing[-WITNESSES:]
     grid = page.query.timeframe
-    # Of what is new, one row: an independent answer that has it too counts.
+    # One of the new rows: an independent answer that contains it too counts.
     settled = grid.closed_end(page.asked_at, settle)
     nearest += [row for row in page.candles if row[0] not in stored and known.floor <= row[0] < settled][-1:]
     doubts += [contradiction.changed(page, known, row, Range(row[0], grid.next(row[0]))) for row in nearest]

@@ -36,17 +36,17 @@ def missing(
 ) -> list[Range]:
     """Return the gaps of a series: unknown runs inside the hull, and lost candles anywhere that is kept.
 
-    `kept` is the range that may be wanted at all: what lies outside was removed by cleanup or is to come.
+    `kept` is the range that can be wanted: outside it, candles were removed by cleanup or are still to come.
     """
     if hull is None:
         return []
-    # One that somebody had put off the grid is missed by nobody, but what was there is: its interval is asked again.
+    # A lost candle that was off the grid is not missed itself, but its interval is: it is requested again.
     lost_stretches = intervals_of(timeframe, lost)
     return intersect(normal([*intersect(uncovered, [hull]), *lost_stretches]), [kept])
 
 
 class Judgement(NamedTuple):
-    """What becomes of one gap: the parts that stay missing, and those that are answered."""
+    """The result for one gap: the parts that are still missing, and those that are answered."""
 
     gap: Gap
     left: list[Range]
@@ -54,7 +54,7 @@ class Judgement(NamedTuple):
 
 
 def judge(gap: Gap, answered: list[Range]) -> Judgement:
-    """Return what ranges that were answered for (normal) leave of a gap."""
+    """Return what is left of a gap after these ranges (normal) have been answered for."""
     return Judgement(gap, subtract([gap.range], answered), intersect([gap.range], answered))
 
 

@@ -25,7 +25,7 @@ class Range(NamedTuple):
         return self.start < other.end and other.start < self.end
 
     def contains(self, other: "Range") -> bool:
-        """Whether `other` lies wholly inside this range."""
+        """Whether `other` is completely inside this range."""
         return self.start <= other.start and other.end <= self.end
 
     def clip(self, start: int, end: int) -> "Range":
@@ -47,7 +47,7 @@ def normal(ranges: Iterable[Range]) -> list[Range]:
 
 
 def subtract(ranges: list[Range], holes: list[Range]) -> list[Range]:
-    """Return what is left of `ranges` without `holes`."""
+    """Return `ranges` without `holes`."""
     left: list[Range] = []
     position = 0
     for start, end in ranges:
@@ -67,7 +67,7 @@ def subtract(ranges: list[Range], holes: list[Range]) -> list[Range]:
 
 
 def intersect(ranges: list[Range], others: list[Range]) -> list[Range]:
-    """Return the ranges that both lists hold."""
+    """Return the intersection of both lists."""
     shared: list[Range] = []
     left = right = 0
     while left < len(ranges) and right < len(others):
@@ -83,7 +83,7 @@ def intersect(ranges: list[Range], others: list[Range]) -> list[Range]:
 
 
 def count_within(times: list[int], ranges: Iterable[Range]) -> int:
-    """Return how many of these (ascending) times lie in any of the ranges, which are disjoint."""
+    """Return how many of these (ascending) times are in one of the ranges, which are disjoint."""
     return sum(bisect_left(times, end) - bisect_left(times, start) for start, end in ranges) if times else 0
 
 
@@ -93,5 +93,5 @@ def clip(ranges: list[Range], start: int, end: int) -> list[Range]:
 
 
 def intervals_of(grid: Timeframe, times: Iterable[int]) -> list[Range]:
-    """Return the intervals (normal) in which these instants lie, whether or not they are on the grid."""
+    """Return the intervals (normal) that contain these instants, on the grid or not."""
     return normal(Range(grid.floor(time), grid.next(time)) for time in times)

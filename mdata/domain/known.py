@@ -1,4 +1,4 @@
-"""What the ledger knows where an answer speaks: what an answer is judged by."""
+"""What the ledger knows about the range of an answer: the basis on which the answer is judged."""
 
 from typing import NamedTuple
 

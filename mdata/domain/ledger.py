@@ -1,4 +1,4 @@
-"""What is known of a series when a plan is made, and how much of it is left to be asked for."""
+"""What is known of a series when a plan is made, and how much is left to request."""
 
 from typing import NamedTuple
 
@@ -8,10 +8,10 @@ from mdata.domain.interval import Range, normal, subtract
 from mdata.domain.series import Series
 from mdata.domain.timeframe import DAY, Timeframe
 
-# A pair without a candle for so long is asked once a day only.
+# A pair without a candle for this long is requested only once a day.
 QUIET_AFTER = 30 * DAY
 QUIET_EVERY = 1 * DAY
-# A listed pair for which the exchange has had no candle at all for so long is quiet too.
+# A listed pair for which the exchange has had no candle at all for this long is quiet too.
 ABSENT_FOR = 1 * DAY
 
 
@@ -48,7 +48,7 @@ class Ledger(NamedTuple):
 
     @property
     def is_delisted(self) -> bool:
-        """Whether the exchange serves nothing of the pair any more, since its last candle."""
+        """Whether the exchange has served nothing of the pair since its last candle."""
         return bool(self.unobtainable) and self.unobtainable[-1].end > self.now
 
     def doubt(self, kind: DoubtKind, *, since: int | None = None, until: int | None = None) -> Doubt | None:
@@ -72,14 +72,14 @@ def is_quiet(timeframe: Timeframe, newest: int, until: int) -> bool:
 
 
 def backlog(ledger: Ledger) -> int:
-    """Return how many wanted intervals lie outside the hull and may be had: the work of `backfill`."""
+    """Return how many wanted intervals outside the hull are obtainable: the work of `backfill`."""
     wanted, count = ledger.wanted, ledger.series.timeframe.count
     outside = subtract([wanted] if wanted.start < wanted.end else [], [ledger.hull] if ledger.hull else [])
     return sum(count(*part) for part in subtract(outside, list(ledger.unobtainable)))
 
 
 def doubted_outside(ledger: Ledger) -> int:
-    """Return how many wanted intervals outside the hull one answer has called silent, and no second one yet."""
+    """Return how many wanted intervals outside the hull are in doubt: empty in one answer, without a second one."""
     wanted, count = ledger.wanted, ledger.series.timeframe.count
     doubted = normal(doubt.range.clip(*wanted) for doubt in ledger.doubts if doubt.kind == "silence")
     return sum(count(*part) for part in subtract(doubted, [ledger.hull] if ledger.hull else []))

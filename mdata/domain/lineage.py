@@ -1,4 +1,4 @@
-"""Whether a database's file and the write-ahead log beside it belong together, from the marks that both bear.
+"""Whether a database's file and the write-ahead log beside it belong together, from the marks that both contain.
 
 Every write transaction raises the store's generation, draws a new random mark, and notes the mark before it. A log
 begins when everything older is in the file, so that the file then bears the mark which the log's first one names as
@@ -41,7 +41,7 @@ class LoggedMarks(NamedTuple):
 
 
 def belong_together(file: File, log: LoggedMarks) -> bool:
-    """Whether `log` was begun upon `file`."""
+    """Whether `log` was started for `file`."""
     if file.mark is None:
         # The table came with the log, and nothing of it has been moved into the file.
         return log.first.previous == 0

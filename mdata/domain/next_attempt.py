@@ -1,16 +1,15 @@
-"""When the same command may get further. Every sentence that says so is built here: programs rely on its words."""
+"""When to retry a command. Every message that says so is built here, because programs rely on its words."""
 
 from mdata.domain.times import iso
 
-_MAY = "the next attempt may be made"
-AT_ONCE = f"{_MAY} at once"
+AT_ONCE = "retry now"
 
 
 def at(instant: int | None, now: int) -> str:
-    """Return the words for an instant (ms UTC); None, and what has passed at `now`, is at once."""
-    return AT_ONCE if instant is None or instant <= now else f"{_MAY} at {iso(instant)}"
+    """Return the words for an instant (ms UTC); None, or an instant that has passed at `now`, means now."""
+    return AT_ONCE if instant is None or instant <= now else f"retry at {iso(instant)}"
 
 
 def when(condition: str) -> str:
-    """Return the words for what has to come true before: `that has ended`."""
-    return f"{_MAY} as soon as {condition}"
+    """Return the words for a condition that has to come true first: `it has ended`."""
+    return f"retry as soon as {condition}"

@@ -1,4 +1,4 @@
-"""How fast the exchange may be asked: an average with a burst after a pause, and a limit for any minute.
+"""How fast requests may be sent: an average with a burst after a pause, and a limit for any minute.
 
 An exchange counts requests in a window of time, and does not ask for even spacing. Two rules therefore, over all
 processes together: a generic cell rate, that is `burst` requests at once and one more for each `delay` seconds; and
@@ -10,14 +10,14 @@ from math import ceil
 from typing import NamedTuple
 
 SPACING = 0.1  # seconds between two requests of a burst, at least
-# A request has reached the exchange so many seconds after it left, unless its answer says when it had.
+# A request has reached the exchange this many seconds after it was sent, unless its answer says when.
 FLIGHT = 2.0
 # After a refusal the exchange's true limit is lower than ours: even spacing, and a tenth longer.
 _CALMED = 1.1
 
 
 class Window(NamedTuple):
-    """The rate limit of an exchange: in any `seconds` it bears `documented` requests, of which we send `most`.
+    """The rate limit of an exchange: in any `seconds` it allows `documented` requests, of which we send `most`.
 
     That is fewer, for the exchange's window is not quite ours.
     """
@@ -49,7 +49,7 @@ class Pace(NamedTuple):
 
     @property
     def spacing(self) -> float:
-        """Return how many seconds lie between two requests at least."""
+        """Return the minimum of seconds between two requests."""
         return min(SPACING, self.delay)
 
     @property
@@ -62,7 +62,7 @@ class Pace(NamedTuple):
         return Pace(self.delay * _CALMED, 1, self.window)
 
     def seconds(self, requests: int, free: int) -> float:
-        """Return how long it takes until so many requests have left, when `free` of them may leave at once."""
+        """Return how long it takes to send this many requests, of which `free` can be sent at once."""
         if requests <= 0:
             return 0.0
         by_average = (requests - free) * self.delay
@@ -70,7 +70,7 @@ class Pace(NamedTuple):
         return max(requests * self.spacing, by_average, by_windows)
 
     def fullest(self, at: float) -> "Past":
-        """Return the most that can have left up to `at` under this pace: what is unknown is taken for that.
+        """Return the maximum that can have been sent up to `at` at this pace; used if the real past is unknown.
 
         Of any stretch that ends at `at` it holds as many as the two rules allow, so that nothing that they allow
         afterwards can break them, whatever was sent in truth.
@@ -108,7 +108,7 @@ class Past(NamedTuple):
         return self._replace(arrivals=tuple(arrivals))
 
     def clamped(self, now: float, window: Window) -> "Past":
-        """Return the past without anything that could stall others longer than the rules allow."""
+        """Return the past, limited so that it cannot delay others longer than the rules allow."""
         arrivals = sorted(self.arrivals)
         kept = arrivals[bisect(arrivals, _ms(now - window.seconds)) : bisect(arrivals, _ms(now + FLIGHT))]
         level = min(max(0.0, self.level), float(window.most))

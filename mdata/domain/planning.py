@@ -1,4 +1,4 @@
-"""What to ask next: the forward pass, the backward pass, a stream's catch-up, doubts, and how much that will be.
+"""What to request next: the forward pass, the backward pass, a stream's catch-up, doubts, and what that costs.
 
 Every plan is made from the ledger as it is now, so that what another job has answered meanwhile is not asked
 again; None means that there is nothing to ask. A plan names what it is about; whoever sends it looks up which stored
@@ -16,7 +16,7 @@ from mdata.domain.timeframe import Timeframe
 
 
 class Wish(NamedTuple):
-    """What to ask about: a part of a series, from which end, and over how many stored candles on either side.
+    """What to request: a part of a series, from which end, and how many stored candles to include on either side.
 
     `is_open`: no start is named, so that the row from before the part encloses its old end. `revisit_from` (ms UTC):
     the request begins there where that costs no further one.
@@ -52,7 +52,7 @@ def forward(ledger: Ledger, *, confirm: bool, revisit: int = 0) -> Wish | None:
         has_closed = closed > (series.asked_to or 0) and closed > start
         if is_early or not (has_closed or (confirm and _is_unconfirmed(ledger, start))):
             return None
-    # What has been asked from here before, and came out silent, is asked from the other end.
+    # A silence found from this end is confirmed from the other end.
     newest_first = doubted is not None and doubted.form == f"asc {ledger.reaches_from}"
     revisit_from = start - revisit if revisit and doubted is None else None
     return Wish(Range(start, grid.next(closed)), newest_first, witnesses=ledger.witnesses, revisit_from=revisit_from)
@@ -65,7 +65,7 @@ def _due_silence(ledger: Ledger, start: int) -> Doubt | None:
 
 
 def _is_unconfirmed(ledger: Ledger, start: int) -> bool:
-    """Whether something from `start` on has settled and is not final, other than silences that were told of.
+    """Whether something from `start` on has settled and is not final, other than silences already reported.
 
     The newest candle may wait: the next answer confirms it by the way.
     """
@@ -84,7 +84,7 @@ def _is_unconfirmed(ledger: Ledger, start: int) -> bool:
 def backward(ledger: Ledger) -> Wish | None:
     """Return the next request of the backward pass, from the hull's old end to the wanted start.
 
-    Where the exchange's history seems to begin inside of what is wanted, it has to name its first candle before
+    If the exchange's history seems to begin inside the wanted range, it has to name its first candle before
     (`asks_first`); when that is an older one, the request is made once more.
     """
     wanted, hull = ledger.wanted, ledger.hull
@@ -97,7 +97,7 @@ def backward(ledger: Ledger) -> Wish | None:
 
 
 def _has_older(ledger: Ledger) -> bool:
-    """Whether something before the hull is wanted, and may be had."""
+    """Whether something before the hull is wanted and obtainable."""
     if ledger.hull is None:
         return False
     left = subtract([Range(ledger.wanted.start, ledger.hull.start)], list(ledger.unobtainable))
@@ -107,7 +107,7 @@ def _has_older(ledger: Ledger) -> bool:
 def asks_first(ledger: Ledger) -> bool:
     """Whether the exchange is to be asked for its first candle.
 
-    That is where an answer ended inside of what is wanted; and every month, or as soon as it has settled, once it is
+    That is if an answer ended inside the wanted range; and every month, or as soon as it has settled, once it is
     known.
     """
     series = ledger.series
@@ -151,7 +151,7 @@ def contradicted(ledger: Ledger) -> tuple[list[Range], bool]:
 def behind(ledger: Ledger, covered: list[Range], before: int, lookback: int) -> list[Range]:
     """Return what is unknown before `before` (ms UTC), back to the frontier and for at most `lookback` ms.
 
-    `covered` (normal) is what is known there. That is what a stream catches up with; the rest is for other jobs.
+    `covered` (normal) is what is known there. A stream fetches this when catching up; other jobs fetch the rest.
     """
     wanted, grid = ledger.wanted, ledger.series.timeframe
     start = max(wanted.start, grid.ceil(ledger.now - lookback), ledger.confirmed_to or wanted.start)

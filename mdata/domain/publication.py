@@ -1,4 +1,4 @@
-"""What may be published of a series, and what of that a lake should be given: pure decisions.
+"""Which months of a series can be published, and which of them a lake should get: pure decisions.
 
 The unit is the UTC month of the open time, in every timeframe. A month is published when each of its intervals is
 final or cannot be had any more, and again when it has changed since. Of two stores that know a month the later answer
@@ -59,7 +59,7 @@ class Part(NamedTuple):
 
 
 class Month(NamedTuple):
-    """A month that may be published: when it begins, its parts without a hole, and the newest answer about it."""
+    """A month that can be published: when it begins, its contiguous parts, and the newest answer about it."""
 
     month: int
     parts: tuple[Part, ...]
@@ -126,7 +126,7 @@ def cells_of(grid: Timeframe, month: int) -> Range:
 
 
 def ready(known: Publishable, until: int) -> tuple[list[Month], list[int]]:
-    """Return the months that may be published, and those that are over at `until` and have something unknown.
+    """Return the months that can be published, and those that are over at `until` but have unknown intervals.
 
     Both ascending; times are ms UTC. The first month may begin late: where candles are wanted from.
     """

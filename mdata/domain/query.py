@@ -1,4 +1,4 @@
-"""What is asked of the exchange, and its answer as it was read; what that proves is decided in `evidence`."""
+"""A request to the exchange and its parsed answer; `evidence` decides what the answer proves."""
 
 from itertools import pairwise
 from math import isclose
@@ -31,7 +31,7 @@ class Query(NamedTuple):
 
     @property
     def within(self) -> Range:
-        """Return where rows of the answer may lie."""
+        """Return the range in which rows of the answer may be."""
         reaches_before = self.is_open or self.venue.lower == "containing"
         return Range(0, self.range.end) if reaches_before else self.range
 
@@ -55,7 +55,7 @@ def fitted(query: Query) -> Query:
 
 
 class RefusedRow(NamedTuple):
-    """A row that cannot be a candle: what it said (shortened), why it was refused, and what stays unknown."""
+    """A rejected row: its text (shortened), why it cannot be a candle, and which range stays unknown."""
 
     open_time: int | None
     text: str
@@ -79,12 +79,12 @@ class Page(NamedTuple):
 
     @property
     def is_full(self) -> bool:
-        """Whether the answer holds as many rows as were asked for, so that more can lie beyond its last one."""
+        """Whether the answer has as many rows as requested, so that there may be more beyond its last one."""
         return self.rows >= self.query.limit
 
     @property
     def span(self) -> Range | None:
-        """Return the range from the oldest row to the newest one; None where there is no row to tell it by."""
+        """Return the range from the oldest row to the newest one; None without rows."""
         grid = self.query.timeframe
         refused = (row.open_time for row in self.refused)
         times = [time for time in refused if time is not None and grid.is_aligned(time)]
@@ -96,13 +96,13 @@ class Page(NamedTuple):
 
     @property
     def times(self) -> list[int]:
-        """Return the open times of the intervals that rows tell of, ascending."""
+        """Return the open times of the intervals that have rows, ascending."""
         times = [row[0] for row in self.candles]
         return sorted([*times, *self.silent]) if self.silent else times
 
     @property
     def holes(self) -> list[Range]:
-        """Return what lies between rows and has none (ascending), where every interval ought to have one."""
+        """Return the ranges between rows without a row (ascending), if every interval should have one."""
         if not self.query.venue.writes_silence:
             return []
         grid, times = self.query.timeframe, self.times
@@ -110,14 +110,14 @@ class Page(NamedTuple):
 
     @property
     def refusal(self) -> str:
-        """What to tell of the rows refused: how many, and the first of them."""
+        """The message about rejected rows: how many, and the first one."""
         first, count = self.refused[0], len(self.refused)
-        told = "a row was refused" if count == 1 else f"{count} rows were refused, the first of them"
+        told = "a row was rejected" if count == 1 else f"{count} rows were rejected, the first one"
         return f"{told}: {first.reason}: {first.text}"
 
 
 def is_same(candle: Candle, other: Candle) -> bool:
-    """Whether two answers tell the same candle.
+    """Whether two candles are equal.
 
     Volumes are sums of floats on the exchange's side, which add up differently in the last digits: that is no change.
     """

@@ -1,4 +1,4 @@
-"""The shared budget as the text of its file, and back: what is damaged costs the burst, never the limit."""
+"""The shared budget as the text of its file, and back: damage costs the burst, but never exceeds the limit."""
 
 import json
 from math import isfinite
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from mdata.domain.budget import CALM_SECONDS, State, Waiter
 from mdata.domain.pace import Pace, Past
 
-# What a damaged, foreign or hostile text raises when it is read as one of ours.
+# Exceptions from parsing damaged, foreign or hostile text.
 _DAMAGED = (ValueError, KeyError, TypeError, OverflowError, RecursionError, AttributeError)
 _ENCODER = json.JSONEncoder(separators=(",", ":"), check_circular=False)
 
@@ -20,7 +20,7 @@ class Instant(NamedTuple):
     wall: int
 
     def of(self, wall: Any, longest: float) -> float:
-        """Return the boot time of an instant that another boot noted (ms UTC), at most `longest` s from now."""
+        """Convert an instant recorded in another boot (ms UTC) to boot time, at most `longest` s from now."""
         return self.now + min(max(0.0, (_number(wall) - self.wall) / 1000), longest)
 
     @property
@@ -48,7 +48,7 @@ def encode(state: State, here: Instant) -> bytes:
 
 
 def decode(text: bytes, here: Instant, pace: Pace, longest_block: float) -> State:
-    """Return the state that a text holds, clamped; `pace` says what has left where the text does not tell."""
+    """Parse a state and clamp it; if the text does not contain what was sent, assume the maximum at `pace`."""
     try:
         found = json.loads(text)
         if found["boot_id"] != here.boot_id:
@@ -77,7 +77,7 @@ def _past_of_another_boot(found: dict[str, Any], here: Instant, pace: Pace) -> P
     # A second later: that is how finely the two boots are compared.
     shift = _number(found["booted_at_utc_s"]) + 1 - here.booted_at
     past = _past(found["past"])
-    # One delay ago at most: a clock that was set meanwhile is no reason for a burst.
+    # At most one delay ago: setting the clock must not allow a burst.
     at = max(past.at + shift, here.now - pace.delay)
     arrivals = (min(time / 1000 + shift, here.now) for time in past.arrivals)
     return Past(float(pace.burst), at, tuple(int(time * 1000) for time in arrivals)).clamped(here.now, pace.window)

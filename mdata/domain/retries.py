@@ -14,24 +14,24 @@ FIRST_BACKOFF, LONGEST_BACKOFF = 2.0, 120.0  # s after the first refusal in a ro
 BACKOFF_SPREAD = (5.0, 20.0)  # s, drawn from: clients that resume at exactly 60 s are caught again
 LONGEST_BLOCK = 15 * 60.0  # s, whatever the exchange asks for
 # A pass, and a repair.
-MOST_WITHOUT_NEWS = 3  # so many answers in a row without news end it: what is doubted waits for the next run
+MOST_WITHOUT_NEWS = 3  # answers in a row without news that end a pass: doubts wait for the next run
 MOST_TRIES = 3  # so often one run of `repair` asks about the same range: a doubt takes three answers at most
 # A gap, and a doubt that three answers have left: after the nth answer that proved nothing; the last one goes on.
 ASK_AGAIN = (1 * HOUR, 6 * HOUR, 24 * HOUR)
 MOST_ATTEMPTS = 8  # then a gap is given up
 # A second answer to the same request is another opinion when it comes so much later (ms).
 INDEPENDENT_AFTER = 1 * MINUTE
-MOST_ANSWERS = 3  # so many about one doubt come at once; others wait as a gap does
-# What is believed is asked about again: a remarkable silence so long after that. Around outages the exchange has been
+MOST_ANSWERS = 3  # about one doubt without waiting in between; further ones wait as a gap does
+# When an accepted, unusually long silence is checked again. Around outages the exchange has been
 # seen to fill in candles later (2021-06-30 and 2022-10-12: the daily candle holds more volume than the hours
 # downloaded before).
 SILENCE_AGAIN = (1 * DAY, 7 * DAY, 30 * DAY)
 FIRST_CANDLE_AGAIN = 30 * DAY
 # A stream.
 LONGEST_RECONNECT = 60.0  # s
-TOO_MANY_CONNECTS = 60.0  # s that nobody may connect when the exchange says that there were too many
+TOO_MANY_CONNECTS = 60.0  # s without connects after the exchange refused one because of too many
 CATCH_UP_AGAIN = 60.0  # s after a catch-up that failed after all retries
-# A store that is read without locks, or copied, while somebody writes.
+# A store that is read without locks, or copied, while another process writes.
 READ_TRIES = 3
 
 
@@ -54,7 +54,7 @@ def longest_block(minimum: float) -> float:
 def backoff(
     refusals: int, retry_after: float | None, minimum: float, jitter: Callable[[float, float], float]
 ) -> float:
-    """Return for how many seconds nobody may send after the nth refusal in a row.
+    """Return the pause of all processes, in seconds, after the nth consecutive refusal.
 
     `jitter(low, high)` draws from a range: `BACKOFF_SPREAD`, less when the minimum is below 10 s, as in rehearsals.
     """
@@ -65,7 +65,7 @@ def backoff(
 
 
 def reconnect_pause(failures: int, jitter: Callable[[float, float], float]) -> float:
-    """Return for how many seconds to wait after so many connects in a row that failed.
+    """Return how many seconds to wait after this many failed connects in a row.
 
     With full jitter: all who lost theirs at one instant come back spread over the whole of it.
     """

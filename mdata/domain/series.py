@@ -50,9 +50,9 @@ class Series(NamedTuple):
         return Range(max(self.wanted_start, self.cleaned_to or 0, self.first_candle or 0), end)
 
     def wanting(self, start: int, named: int | None) -> "Series":
-        """Return the series with its wanted range extended back to `start`, and to `named` if somebody named that.
+        """Return the series with its wanted range extended back to `start`, and to `named` if the user named it.
 
-        Only by name is wanted again what cleanup removed, and what lies before the exchange's first candle.
+        Only an explicit start extends the range to what cleanup removed, or before the exchange's first candle.
         """
         if named is None:
             return self._replace(wanted_start=min(self.wanted_start, start))
@@ -69,5 +69,5 @@ def name_of(venue: Venue, symbol: str, timeframe: Timeframe) -> str:
 
 
 def days_before(timeframe: Timeframe, now: int, days: int) -> int:
-    """Return the open time of the interval that holds midnight UTC, so many days before the day of `now` (ms UTC)."""
+    """Return the open time of the interval with midnight UTC, this many days before the day of `now` (ms UTC)."""
     return timeframe.floor(now - now % DAY - days * DAY)

@@ -1,7 +1,8 @@
-"""Silences: which runs of intervals without candles are remarkable, and when the exchange is asked about one again.
+"""Silences: which stretches without candles are unusually long, and when the exchange is asked about one again.
 
-Most silences are trade that did not happen. One is remarkable when the market around it makes it improbable: if a
-share d of the intervals nearby has a candle, n silent ones in a row have the probability (1 - d) ** n.
+Most silences are simply times without trades. One is unusually long (*remarkable*) if the market around it makes it
+improbable: if a share d of the intervals nearby has a candle, n silent ones in a row have the probability (1 - d) **
+n.
 """
 
 from bisect import bisect_left
@@ -15,12 +16,12 @@ from mdata.domain.timeframe import HOUR, Timeframe
 # A silence less probable than this is remarkable, when it lasts for an hour and for three intervals at least.
 IMPROBABLE = 1e-6
 _LEAST_TIME, _LEAST_INTERVALS = 1 * HOUR, 3
-# How many covered intervals around a silence tell how busy the market is.
+# How many covered intervals around a silence are used to judge how busy the market is.
 NEARBY = 500
 
 
 class Density(NamedTuple):
-    """How busy a market is: of so many covered intervals, how many have a candle."""
+    """How busy a market is: the number of covered intervals, and how many of them have a candle."""
 
     intervals: int = 0
     candles: int = 0
@@ -38,7 +39,7 @@ def least(timeframe: Timeframe) -> int:
 
 
 def is_remarkable(timeframe: Timeframe, silent: int, nearby: Density) -> bool:
-    """Whether so many silent intervals in a row are improbable in a market as busy as `nearby`."""
+    """Whether this many silent intervals in a row are improbable in a market as busy as `nearby`."""
     if silent < least(timeframe):
         return False
     if not nearby.intervals or nearby.candles >= nearby.intervals:
@@ -47,7 +48,7 @@ def is_remarkable(timeframe: Timeframe, silent: int, nearby: Density) -> bool:
 
 
 def is_improbable(silent: int, nearby: Density) -> bool:
-    """Whether so many silent intervals in a row, however few, are improbable in a market as busy as `nearby`.
+    """Whether this many silent intervals in a row, however few, are improbable in a market as busy as `nearby`.
 
     Where each interval nearby has a candle, one more of them might have had none.
     """

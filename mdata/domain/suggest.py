@@ -1,4 +1,4 @@
-"""The word that a mistyped one may have meant."""
+"""The closest valid word for a mistyped one."""
 
 from collections.abc import Iterable
 

@@ -17,7 +17,7 @@ from mdata.domain.silence import NEARBY, NOTHING_NEARBY, Density, is_improbable,
 
 
 class Told(NamedTuple):
-    """What the silences at the ends of an answer come to: believed, provisional, and said once (see `Verdict`)."""
+    """The verdict on silences at the ends of an answer: accepted, provisional, or in doubt (see `Verdict`)."""
 
     final: list[Range]
     provisional: list[Range]
@@ -40,7 +40,7 @@ def _tails(page: Page, known: Known) -> list[tuple[Range, Density]]:
     if span is None:
         return [(asked, NOTHING_NEARBY)] if asked.start < asked.end else []
     found = []
-    # Where a covered candle lies beyond the rows and did not come back, the answer was cut.
+    # If a covered candle beyond the rows is not in the answer, the answer was truncated.
     if not known.held_before and not (page.is_full and query.newest_first):
         found.append((Range(asked.start, span.start), _beside(page, span, known.after, is_before=True)))
     if not known.held_after and not (page.is_full and not query.newest_first):
@@ -68,10 +68,10 @@ def _judge(page: Page, known: Known, tail: Range, nearby: Density, settle: int, 
     query, grid = page.query, page.query.timeframe
     settled = grid.closed_end(page.asked_at, settle)
     is_old_end = query.is_open and tail.start <= max(query.range.start, known.floor)
-    # Where the exchange names an older candle, nothing that comes to its end before that is believed.
+    # If the exchange names an older first candle, an answer that ends before reaching it is not accepted.
     is_denied = is_old_end and any(one.kind == "first" and one.range.start < tail.end for one in known.doubts)
     agreed = [] if is_denied else clip(_said_before(page, known, tail, settle), tail.start, settled)
-    # What was believed before is confirmed by this.
+    # This confirms what was accepted before.
     believed = normal([*agreed, *subtract(intersect([tail], known.final), _lost(page, known))])
     rest = subtract([tail], believed)
     told.final.extend(believed)
@@ -101,7 +101,7 @@ def _is_doubtful(page: Page, tail: Range, nearby: Density, settled: int) -> bool
 
 
 def _lost(page: Page, known: Known) -> list[Range]:
-    """Return the intervals of lost candles: where one was, no single answer makes a silence."""
+    """Return the intervals of lost candles: a single answer cannot prove that they were silent."""
     return intervals_of(page.query.timeframe, known.lost)
 
 
@@ -121,15 +121,15 @@ def _has_row(page: Page, part: Range) -> bool:
 
 
 def _said_before(page: Page, known: Known, tail: Range, settle: int) -> list[Range]:
-    """Return the parts of a silence that an independent answer, or the stream, has told of before."""
+    """Return the parts of a silence that an independent answer or the stream has reported before."""
     grid = page.query.timeframe
     if page.span is None:
-        return []  # a series of which nothing was ever told is not silent, but absent
+        return []  # a series without any answer is absent, not silent
     silences = [doubt for doubt in known.doubts if doubt.kind == "silence"]
     answered = [
         doubt.range.clip(tail.start, min(tail.end, grid.closed_end(doubt.asked_at, settle)))
         for doubt in silences
-        # An answer that is contradicted by a row was cut, and agrees about nothing.
+        # An answer contradicted by a stored row was truncated and confirms nothing.
         if doubt.has_second_opinion(page) and not _has_row(page, doubt.range)
     ]
     by_rest = (doubt.range for doubt in silences)

@@ -22,10 +22,10 @@ def parse_duration(text: str) -> int:
     found = _DURATION.fullmatch(text)
     if not found:
         hint = f"did you mean {text.lower()}?" if _DURATION.fullmatch(text.lower()) else "write 90s, 10m, 2h or 1d"
-        raise ValueError(f"{quote(text)} is no duration; {hint}")
+        raise ValueError(f"{quote(text)} is not a duration; {hint}")
     seconds = int(found[1]) * _UNITS[found[2] or "s"]
     if seconds > _LONGEST:
-        raise ValueError(f"{quote(text)} is longer than a century; write 90s, 10m, 2h or 1d")
+        raise ValueError(f"{quote(text)} is more than a century; write 90s, 10m, 2h or 1d")
     return seconds
 
 
@@ -42,7 +42,7 @@ def parse_instant(text: str, now: int) -> int:
     else:
         instant = _calendar_instant(text)
     if not 0 <= instant < _END_OF_TIME:
-        raise ValueError(f"{quote(text)} lies before 1970 or after 9999; no exchange has candles of that time")
+        raise ValueError(f"{quote(text)} is before 1970 or after 9999; no exchange has candles of that time")
     return instant
 
 
@@ -57,7 +57,7 @@ def _calendar_instant(text: str) -> int:
         hint = "write 2024, 2024-03, 2024-03-01, 2024-03-01T12:30Z or -7d"
         if re.fullmatch(r"[0-9]{9,11}", text):
             hint = f"if these are seconds, write milliseconds: {text}000"
-        raise ValueError(f"{quote(text)} is no instant; {hint}") from None
+        raise ValueError(f"{quote(text)} is not a date or time; {hint}") from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)

@@ -10,7 +10,7 @@ from mdata.domain.interval import Range
 from mdata.domain.pace import Window
 from mdata.domain.timeframe import Timeframe
 
-# Which end of what was asked for an answer keeps that is full: the one that the request names, or always the same; or
+# Which end of the requested range a full answer keeps: the one that the request names, or always the same; or
 # more than fits is refused.
 Anchor = Literal["asked", "newest", "oldest", "refuses"]
 # In which order the rows of an answer come: as the request names it, or always the same.
@@ -24,7 +24,7 @@ Silence = Literal["omitted", "zero_rows"]
 
 
 class Channels(NamedTuple):
-    """What an exchange's stream bears, and how its end is noticed.
+    """The limits of an exchange's stream, and how its end is noticed.
 
     A connection has `per_connection` channels at most; `connects` of them may be opened in a minute, one `spacing`
     seconds after the other; a channel that shows nothing for `dead_after` seconds is dead.
@@ -63,7 +63,7 @@ class Venue(NamedTuple):
     stream: Channels | None
 
     def grid(self, name: str) -> Timeframe | None:
-        """Return the timeframe of this name, None where it is not served."""
+        """Return the timeframe of this name, or None if the exchange does not serve it."""
         return next((one for one in self.timeframes if one.name == name), None)
 
     @property

@@ -1,4 +1,4 @@
-"""A series as a chart shows it: in buckets as fine as there is room for, with what is known of each stretch."""
+"""A series as a chart shows it: in buckets as fine as the room allows, with the verdict on each stretch."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, get_args
@@ -10,12 +10,12 @@ Verdict = Literal["lost", "unknown", "in doubt", "unobtainable", "provisional", 
 # The worst first: where two meet in a bucket, the worse one is shown.
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
-# So many buckets are shown at most.
+# Maximum number of buckets.
 MOST = 5_000
 
 
 class Stretch(NamedTuple):
-    """A range, ms UTC, of which something else is to be said than that it has final candles."""
+    """A range (ms UTC) with any verdict other than "final candles"."""
 
     start: int
     end: int
@@ -25,8 +25,8 @@ class Stretch(NamedTuple):
 class LedgerRanges(NamedTuple):
     """What the ledger says about a range of a series: normal lists of ranges, ms UTC.
 
-    Of what is not covered, `doubted` is what one answer has called silent, and `unobtainable` what the exchange does
-    not serve any more.
+    Of what is not covered, `doubted` is what only one answer has found silent, and `unobtainable` what the exchange
+    does not serve any more.
     """
 
     final: list[Range]
@@ -62,10 +62,10 @@ def aligned(bucket: Timeframe, within: Range) -> Range:
 def stretches(
     bucket: Timeframe, shown: Range, expected: Range, occupied: Sequence[int], ledger: LedgerRanges
 ) -> list[Stretch]:
-    """Return what is to be said of the buckets of `shown`, ascending; what is simply there is left out.
+    """Return the verdicts on the buckets of `shown`, ascending, without those that are simply present.
 
     `expected` is what should be known, `occupied` are the open times of the buckets that hold a candle (ascending).
-    A stretch is as wide as its buckets, so that a single interval shows in years; silence shows where it fills one.
+    A stretch is as wide as its buckets, so that a single interval shows in years; silence shows if it fills a bucket.
     """
     covered = normal([*ledger.final, *ledger.provisional])
     uncovered = subtract(clip([expected], *shown), covered)

@@ -116,7 +116,7 @@ class OpenSession(Protocol):
 
     @property
     def has_more(self) -> bool:
-        """Whether, the connection having ended, there is still something to be stored."""
+        """Whether there is still something to store after the connection has ended."""
         ...
 
     def take(self, message: Any, at: int, boottime: float) -> None:
@@ -133,7 +133,7 @@ class StreamAdapter(NamedTuple):
 
     `key_of` names the channel of a symbol and a timeframe, `connect` opens a connection to an address (`now` gives ms
     UTC), `session` keeps the state of one that is open at a boot time (s) and asks for channels of these keys, and
-    `stamp_of` reads the exchange's own clock (ms UTC) from a message that bears it.
+    `stamp_of` reads the exchange's own clock (ms UTC) from a message that contains it.
     """
 
     key_of: Callable[[str, str], str]

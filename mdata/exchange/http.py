@@ -27,10 +27,10 @@ import httpx  # noqa: E402 - after the line above
 if TYPE_CHECKING:
     from httpx import Response
 
-# Three times a full page. Nested lists unpack to fifty times their text, which a service of 256 MB must bear.
+# Three times a full page. Nested lists unpack to fifty times their text, which must fit into a service of 256 MB.
 MAX_BYTES = 3 * 1024 * 1024
 _CONNECT_SECONDS = 10.0
-# An idle connection is kept for longer than the longest usual wait for a slot: a new one costs a handshake.
+# Keep idle connections longer than the usual wait for a slot, to avoid handshakes.
 _KEPT_SECONDS = 60.0
 _CHUNK = 64 * 1024
 
@@ -38,7 +38,7 @@ _CHUNK = 64 * 1024
 class HttpAnswer(NamedTuple):
     """What came back: `asked_at` (ms UTC) is the earlier of sending and the answer's date.
 
-    `retry_after` are the seconds for which the answer asks to be left alone, None where it does not.
+    `retry_after` are the seconds that the answer asks to wait; None if it does not.
     """
 
     status: int
@@ -50,7 +50,7 @@ class HttpAnswer(NamedTuple):
 class Http:
     """A connection to the API at `url`, which the setting `setting` names.
 
-    `warn` is told when the local clock and the exchange's differ. An answer may take `most_seconds` from the first
+    `warn` is called if the local clock and the exchange's differ. An answer may take `most_seconds` from the first
     byte sent to the last one read, and be silent for `silent_seconds`.
     """
 
@@ -87,7 +87,7 @@ class Http:
         Raise UnreachableError when none comes, BadAnswerError for one that is too large or redirects.
         """
         sent_at = self._clock.now()
-        # Time-outs of sockets are about silence: an answer of a byte a second would never end by them.
+        # Socket timeouts only cover pauses: they would never end an answer of one byte per second.
         watch = threading.Timer(self._most_seconds, self._break_off)
         watch.daemon = True
         self._is_late = False
@@ -114,22 +114,23 @@ class Http:
             raise self._late()  # the end of a body of no known length
         if 300 <= answer.status_code < 400:
             raise BadAnswerError(
-                f"the exchange answered with a redirect (HTTP status {answer.status_code}), which is never followed"
+                f"the exchange answered with a redirect (HTTP status {answer.status_code}); "
+                "mdata does not follow redirects"
             )
         asked_at = min(sent_at, self._date(answer, sent_at))
         return HttpAnswer(answer.status_code, body, asked_at, self._retry_after(answer))
 
     def _break_off(self) -> None:
-        """End the connection: whoever reads from it sees the end at once."""
+        """Close the connection, so that a blocked reader returns at once."""
         self._is_late = True
         if self._socket is not None:
             with suppress(OSError):
-                # Past the methods of a TLS socket, which another thread is using now.
+                # Bypasses the methods of the TLS socket, because another thread is using them.
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
     def _late(self) -> UnreachableError:
         return UnreachableError(
-            f"the exchange's answer was not complete after {self._most_seconds:g} s; it was dropped"
+            f"the exchange's answer was incomplete after {self._most_seconds:g} s and was discarded"
         )
 
     def _retry_after(self, answer: "Response") -> float | None:
@@ -147,11 +148,12 @@ class Http:
         date = _instant(answer.headers.get("date", ""))
         if date is None:
             return sent_at
-        # Dates have whole seconds: within one, the local clock is the finer witness.
+        # Dates have a resolution of one second; within that, the local clock is more precise.
         if abs(date - sent_at) > 30_000:
             self._warn(
                 f"the local clock is {abs(date - sent_at) // 1000} s "
-                f"{'ahead of' if sent_at > date else 'behind'} the exchange's: check the time synchronisation"
+                f"{'ahead of' if sent_at > date else 'behind'} the exchange's clock: check the time "
+                "synchronisation"
             )
         return sent_at if date > sent_at - 1000 else date
 
@@ -160,11 +162,15 @@ class Http:
         if self._is_late:
             return self._late()
         if "CERTIFICATE" in text:
-            return ConfigurationError(f"{self._url} cannot prove who it is ({text}); {tls.advice(self._setting)}")
+            return ConfigurationError(
+                f"the certificate of {self._url} is not trusted ({text}); {tls.advice(self._setting)}"
+            )
         if isinstance(error, httpx.UnsupportedProtocol | httpx.DecodingError):
-            return BadAnswerError(f"{self._url} answered in a form that cannot be read ({text})")
+            return BadAnswerError(f"the answer of {self._url} cannot be read ({text})")
         if isinstance(error, httpx.RemoteProtocolError | httpx.ReadError):
-            return UnreachableError(f"{self._url} broke off its answer ({text}); nothing of it was stored")
+            return UnreachableError(
+                f"the connection to {self._url} broke during the answer ({text}); nothing of the answer was stored"
+            )
         return UnreachableError(f"{self._url} cannot be reached ({text}); check the network and {self._setting}")
 
 
@@ -172,12 +178,12 @@ def _read(answer: "Response") -> bytes:
     """Return the body, unpacked; raise when it is too large, or packed in a way not asked for."""
     encoding = answer.headers.get("content-encoding", "identity").lower()
     if encoding not in {"identity", "gzip"}:
-        raise BadAnswerError(f"the exchange's answer is packed as {encoding!r}, which was not asked for")
+        raise BadAnswerError(f"the exchange's answer is compressed as {encoding!r}, which was not requested")
     body = bytearray()
     for chunk in _unpacked(answer) if encoding == "gzip" else answer.iter_raw():
         body += chunk
         if len(body) > MAX_BYTES:
-            raise BadAnswerError(f"the exchange's answer is larger than {MAX_BYTES >> 20} MiB; it was dropped")
+            raise BadAnswerError(f"the exchange's answer is larger than {MAX_BYTES >> 20} MiB and was discarded")
     return bytes(body)
 
 
@@ -191,7 +197,7 @@ def _unpacked(answer: "Response") -> Iterator[bytes]:
                 yield unpacker.decompress(rest, _CHUNK)
                 rest = unpacker.unconsumed_tail
     except zlib.error as error:
-        raise GarbledError("the exchange's packed answer is damaged; nothing of it was stored") from error
+        raise GarbledError("the exchange's compressed answer is damaged; nothing of it was stored") from error
 
 
 def _instant(text: str) -> int | None:

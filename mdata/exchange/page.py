@@ -1,4 +1,4 @@
-"""From the rows of an answer to a page, whichever exchange has sent them: what is in order, and what is refused.
+"""From the rows of an answer to a page, for every exchange: which rows are accepted, and which are rejected.
 
 What a single row spells is the business of who knows the exchange; that rows are where they were asked for, in order,
 and told once, is the same everywhere.
@@ -24,9 +24,9 @@ NUMBERS = {int, float}
 def rows_of(query: Query, payload: Any) -> list[Any]:
     """Return the rows of an answer, the oldest first; raise BadAnswerError where it is no list, or one too long."""
     if not isinstance(payload, list):
-        raise BadAnswerError(f"the exchange sent no list of candles: {shortened(payload)}")
+        raise BadAnswerError(f"the exchange sent something other than a list of candles: {shortened(payload)}")
     if len(payload) > query.limit:
-        raise BadAnswerError(f"the exchange sent {len(payload)} rows where {query.limit} were asked for at most")
+        raise BadAnswerError(f"the exchange sent {len(payload)} rows, but at most {query.limit} were requested")
     return payload if query.venue.is_ascending(newest_first=query.newest_first) else payload[::-1]
 
 
@@ -58,8 +58,8 @@ def read_one_by_one(
     """Return the page of these rows (ascending), those set aside that cannot be candles; `asked_at` is ms UTC.
 
     `candle_of` returns the candle that a row spells, or why it spells none; `time_of` its open time, if it has one.
-    Where the exchange writes silence, a candle without volume is that. Raise BadAnswerError for rows outside the
-    range or the order asked, and for conflicting duplicates.
+    If the exchange writes silence as rows, a candle without volume is silence. Raise BadAnswerError for rows outside
+    the range or the order asked, and for conflicting duplicates.
     """
     times = [time_of(row) for row in rows]
     _refuse_misplaced(query, [time for time in times if time is not None])
@@ -81,7 +81,7 @@ def read_one_by_one(
 
 
 def _judged(query: Query, found: Candle | str) -> Candle | int | str:
-    """Return the candle that a row spells, the open time of one that tells of silence, or why it is refused."""
+    """Return the candle of a row, the open time of a row that means silence, or why the row is rejected."""
     if isinstance(found, str):
         return found
     if query.venue.writes_silence and found[5] == 0 and query.timeframe.is_aligned(found[0]):
@@ -111,15 +111,15 @@ def _refuse_misplaced(query: Query, times: list[int]) -> None:
     for time in times:
         if not query.within.start <= time < query.within.end:
             raise BadAnswerError(
-                f"the exchange sent a candle at {time}, outside the range asked "
-                f"({query.range.start} to {query.range.end}); nothing of the answer was stored"
+                f"the exchange sent a candle at {time}, outside the requested range ({query.range.start} to "
+                f"{query.range.end}); nothing of the answer was stored"
             )
     if times != sorted(times):
         raise BadAnswerError("the exchange sent candles out of order; nothing of the answer was stored")
 
 
 def _unknown(query: Query, time: int | None, before: int | None, after: int | None) -> Range | None:
-    """Return what a refused row may have stood for: its interval, or all between its sound neighbours."""
+    """Return the range that a rejected row may belong to: its interval, or all between its valid neighbours."""
     grid = query.timeframe
     if time is not None and grid.is_aligned(time):
         return Range(time, grid.next(time))
@@ -129,5 +129,5 @@ def _unknown(query: Query, time: int | None, before: int | None, after: int | No
 
 
 def shortened(value: Any) -> str:
-    """Return what was sent as text that is short enough to be kept and shown."""
+    """Return the received value as text that is short enough to store and show."""
     return json.dumps(value)[:LONGEST_TEXT]

@@ -1,4 +1,4 @@
-"""Which exchanges there are, and what a name means: the one place that has to be told of another one.
+"""Which exchanges there are, and what a name means: the one place where a new exchange is registered.
 
 A symbol may name its exchange before a colon (`bitfinex:BTCUSD`). What stands before a colon counts as that only
 where it is the name of an exchange here: `AVAX:USD` has a colon of its own. Without a name it is the home exchange's.

@@ -1,1 +1,1 @@
-"""What fetches pages: what is wanted, what is known, what is asked for, and how an answer is stored."""
+"""Fetches pages: what is wanted, what is known, what to request, and how an answer is stored."""

@@ -1,4 +1,4 @@
-"""Storing an answer, whoever has asked: the page, the frontier, the first candle."""
+"""Storing an answer, for whichever job sent the request: the page, the frontier, the first candle."""
 
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ class Stored(NamedTuple):
 
 
 def store_page(job: Job, series: Series, page: Page, *, is_forward: bool = False) -> Stored:
-    """Store an answer, whoever asked for it, and count what it changed."""
+    """Store an answer, for whichever job, and count what it changed."""
     # Imported here: a run with nothing due never needs it.
     from mdata.store.pages import apply_page
 
@@ -45,19 +45,20 @@ def store_page(job: Job, series: Series, page: Page, *, is_forward: bool = False
 
 
 def _move_frontier(connection: Connection, series: Series, page: Page, settle: int) -> None:
-    """Move the frontier over what is final now; what a refused row may have stood for is passed."""
+    """Move the frontier over what is now final, and past the ranges of rejected rows."""
     grid, asked_at = series.timeframe, page.asked_at
     hull = coverage.hull(connection, series.id)
     wanted = series.wanted(asked_at, settle).start
     base = max(series.frontier if series.frontier is not None else (hull.start if hull else wanted), wanted)
     frontier = coverage.final_end(connection, series.id, base)
     if page.span is not None and page.query.range.start <= base:
-        # What lies between was asked for too: it is a gap, of a refused row or of what is served no more.
+        # The range between was requested too: it is a gap from a rejected row or from history that is no longer
+        # served.
         frontier = max([frontier, *(part.end for part in _enclosed(connection, series, page, settle))])
     asked_to = min(page.query.range.end, grid.closed_end(asked_at))
     if page.is_full and page.span is not None and not page.query.newest_first:
         asked_to = min(asked_to, page.span.end)
-    # Of what an answer did not come to, it has said nothing.
+    # An answer says nothing about what it did not reach.
     asked_to = min(asked_to, hull.end) if hull else asked_to
     table.move_frontier(connection, series.id, frontier if hull else None, asked_to)
 
@@ -88,7 +89,7 @@ def note_first(connection: Connection, series: Series, page: Page, settle: int) 
         doubts.end_answered(connection, series.id, [Range(BEGINNING_OF_TIME, told)])
         return
     if oldest is None:
-        # The exchange has candles after all: what came out silent is asked for again.
+        # The exchange has candles after all: ranges accepted as silent are requested again.
         doubts.end(connection, series.id, [one for one in known if one.kind == "silence"])
     first = next((one for one in known if one.kind == "first"), None)
     doubts.end(connection, series.id, [first] if first else [])

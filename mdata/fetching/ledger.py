@@ -58,7 +58,7 @@ def covered_before(store: Store, series: Series, before: int, lookback: int) -> 
 
 
 def reaching(connection: Connection, series: Series, wish: Wish) -> Query:
-    """Return the request for a wish; it reaches over what is known on either side, some of which must come back."""
+    """Return the request for a wish; it includes stored candles on either side, to recognise the answer by."""
     venue, grid, part = series.venue, series.timeframe, wish.part
     before = after = None
     if wish.witnesses:

@@ -1,4 +1,4 @@
-"""What is asked of the exchange about a series that is new, or whose beginning is not known."""
+"""Requests about a series that is new, or whose beginning is not known."""
 
 from collections.abc import Callable
 
@@ -50,8 +50,9 @@ class NewSeries:
         if not page.rows and not self.is_listed(target.venue, target.symbol):
             self._job.has_problem(
                 ConfigurationError(
-                    f"the exchange knows no pair {target.symbol}: no candle, and not in its list of pairs; "
-                    f"correct SYMBOLS{did_you_mean(target.symbol, sorted(self._listed.get(target.venue.name, ())))}"
+                    f"the exchange does not know the pair {target.symbol}: it has no candles, and is not in its "
+                    "list of pairs; correct "
+                    f"SYMBOLS{did_you_mean(target.symbol, sorted(self._listed.get(target.venue.name, ())))}"
                 )
             )
             return None
@@ -68,7 +69,7 @@ class NewSeries:
         return series
 
     def _first_query(self, target: Target) -> Query | None:
-        """Return the first request about a series, or None when another job has made it meanwhile."""
+        """Return the first request about a series, or None if another job has sent it meanwhile."""
         store, now = self._context.store, self._context.clock.now()
         if find(store, target) is not None:
             return None

@@ -22,7 +22,7 @@ from mdata.store import candles, doubts
 
 Plan = Callable[[Ledger], Wish | None]
 
-# Over so many stored candles on either side a second question reaches at most: both fit on one page.
+# The most stored candles on either side that a second request includes: both fit on one page.
 _FARTHEST = 4_000
 
 
@@ -33,7 +33,7 @@ class Passes:
         self._job, self._context = job, job.context
         self._expected = expected_requests
         self._new = NewSeries(job)
-        # What is asked of the exchange once more about these series comes out as badly.
+        # Further requests for these series would fail in the same way.
         self._badly_answered: set[int] = set()
 
     def introduce(self, target: Target) -> Series | None:
@@ -43,13 +43,13 @@ class Passes:
     def forward(self, series: Series, *, confirm: bool) -> None:
         """Ask for everything from the frontier to the newest closed interval, and move the frontier along.
 
-        With `confirm` what is in doubt is asked about a second time, and the last day is looked at once more.
+        With `confirm`, doubtful ranges are requested a second time, and the last day is checked again.
         """
         hours = self._context.settings.revisit_hours if confirm else 0
         before = self._job.tally.requests
 
         def plan(ledger: Ledger) -> Wish | None:
-            # Once: where an answer ends before it comes to what is new, the next one begins there.
+            # Only once: if an answer ends before the new part, the next one begins there.
             revisit = hours * HOUR if self._job.tally.requests == before else 0
             return planning.forward(ledger, confirm=confirm, revisit=revisit)
 
@@ -77,7 +77,7 @@ class Passes:
             target = target_of(series)
             ledger = self._ledger(series)
             first = ledger.doubt("first")
-            # What is stored has come to where the exchange said that it begins: asked again, it is believed.
+            # The store now reaches the first candle that the exchange named; a second answer confirms it.
             is_reached = first is not None and ledger.hull is not None and first.range.start == ledger.hull.start
             if not planning.asks_first(ledger) or (target in self._new.asked_first and not is_reached):
                 return
@@ -103,9 +103,9 @@ class Passes:
         return read_ledger(self._context.store, series, self._context.clock.now(), self._context.settle)
 
     def _go(self, series: Series, plan: Plan, *, is_forward: bool = False, most: int | None = None) -> None:
-        """Ask for page after page, until there is nothing to ask, or nothing new comes.
+        """Request page after page until nothing is left to request, or nothing new arrives.
 
-        `most`: so many requests, unless pages are full.
+        `most` is the maximum of requests, unless pages are full.
         """
         last: Query | None = None
         without_news = asked = 0
@@ -133,7 +133,7 @@ class Passes:
         return None
 
     def _ask(self, series: Series, plan: Plan, *, is_forward: bool) -> Stored | None:
-        """Ask for one page and store it; None when there was nothing to ask any more."""
+        """Request one page and store it; None if nothing is left to request."""
         self._report(series)
         page = self._job.ask(
             series.venue,
@@ -148,10 +148,10 @@ class Passes:
         return stored
 
     def _distrust(self, series: Series, page: Page) -> None:
-        """Say that an answer has none of the stored candles; a pair that is listed no more has no others to come."""
+        """Warn that an answer contains none of the stored candles; for a delisted pair there will be none."""
         self._job.context.log.warning(
-            f"{series.name}: the exchange's answer has none of the stored candles that it should have; "
-            "nothing of it was believed"
+            f"{series.name}: the exchange's answer contains none of the stored candles that it should contain; the "
+            "answer was not used"
         )
         if page.rows or self._new.is_listed(series.venue, series.symbol):
             return
@@ -169,9 +169,9 @@ class Passes:
 
 
 def ask_again(job: Job, series: Series) -> None:
-    """Ask a second time about what answers have contradicted, until none contradicts any more.
+    """Repeat the requests for contradicted ranges until no answer contradicts them.
 
-    Where an answer contradicts what is beside that, too, the next one reaches over more of it.
+    If an answer also contradicts stored candles beside the range, the next request includes more of them.
     """
     context, reach = job.context, WITNESSES
 

@@ -52,10 +52,10 @@ def plan(settings: Settings, store: Store | None) -> Compared:
 
 
 def recheck(context: Context) -> tuple[JobResult, Compared]:
-    """Compare a day's share of what is stored with the exchange; the caller holds the lock of `verify`.
+    """Compare a day's share of the stored candles with the exchange; the caller holds the lock of `verify`.
 
     Everything is compared once in `RECHECK_DAYS`, the series first that has waited longest, and before that what a
-    coarser candle contradicts. It sends only where nobody else waits.
+    coarser candle contradicts. It only sends if no other process waits.
     """
     share = plan(context.settings, context.store)
     job = Job(COMMAND, context, Priority.RECHECK)
@@ -97,13 +97,13 @@ class _Recheck:
                 pass
 
     def verdict(self, _: Job) -> tuple[int, str | None]:
-        """Return the exit code: work remains while the exchange contradicts what is stored."""
+        """Return the exit code: work remains while the exchange contradicts the store."""
         if not self._contradicted:
             return 0, None
-        return WORK_REMAINS, "the exchange contradicts what is stored; `mdata repair` asks for a second answer"
+        return WORK_REMAINS, "the exchange's answer contradicts the store; `mdata repair` asks again to confirm it"
 
     def _follow_hints(self, series: Series) -> None:
-        """Compare, once, the minutes of coarser candles that have more range or volume than those."""
+        """Compare, once, the minutes of coarser candles whose range or volume exceeds that of their minutes."""
         with self._context.store.read() as connection:
             found = hints.find(connection, series)
         if not found.parts and found.looked_to == found.looked_from:
@@ -133,7 +133,7 @@ class _Recheck:
         return not is_over
 
     def _ask(self, series: Series, wish: Wish) -> Page | None:
-        """Ask about a part, store the answer, and ask again about what it contradicts; None: it proved nothing."""
+        """Request a part, store the answer, and request again what it contradicts; None: it proved nothing."""
         self._context.report(Progress(self._share - self._left, self._share, series.name, 0))
 
         def plan() -> Query:
@@ -159,7 +159,7 @@ class _Recheck:
 
 
 def _next_page(connection: Connection, series: Series) -> Range | None:
-    """Return the next stretch of final history to compare, a page of stored candles; None where the round is over."""
+    """Return the next stretch of final history to compare, one page of candles; None when the round is complete."""
     start = series.compared_to if series.compared_to is not None else BEGINNING_OF_TIME
     for segment in coverage.beside(connection, series.id, start, is_before=False):
         if segment.kind != "final":

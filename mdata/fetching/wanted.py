@@ -1,4 +1,4 @@
-"""What the settings want: which series, and from when on."""
+"""What the settings ask for: which series, and from which start."""
 
 from typing import NamedTuple
 
@@ -78,17 +78,18 @@ def cut_off(settings: Settings, timeframe: Timeframe, now: int) -> int | None:
 
 
 def start_asked(settings: Settings, venue: Venue, timeframe: Timeframe, now: int) -> int:
-    """Return the wanted start that the settings ask for at `now`, ms UTC: never one that is not served any more."""
+    """Return the wanted start that the settings ask for at `now`, ms UTC: never one that is no longer served."""
     start = days_before(timeframe, now, settings.backfill_days)
     return max(start, cut_off(settings, timeframe, now) or start, venue.horizon(timeframe, now) or start)
 
 
 def refuse_wrong_clock(clock: int, known: int) -> None:
-    """Raise ConfigurationError when the local `clock` is a day and more behind an instant that has passed (ms UTC).
+    """Raise ConfigurationError if the local `clock` is a day or more behind an instant that has passed (ms UTC).
 
     A machine without a battery boots in 1970, and whatever is counted back from there would be wanted for ever.
     """
     if known - clock > DAY:
         raise ConfigurationError(
-            f"the local clock says {iso(clock)}, but {iso(known)} has passed: set the clock, then run this again"
+            f"the local clock says {iso(clock)}, which is before {iso(known)}, a time that has already passed: set "
+            "the clock, then run this again"
         )

@@ -25,7 +25,7 @@ COMMAND = "backfill"
 
 
 def backfill(context: Context, since: int | None = None) -> JobResult:
-    """Bring every series of the settings up to date, then back to where it is wanted from.
+    """Bring every series of the settings up to date, then extend it back to its configured start.
 
     `since` (ms UTC) lowers the wanted start of all of them, below what cleanup removed too, though never below
     the retention. The caller holds the command's lock.
@@ -51,7 +51,7 @@ def _work(job: Job, since: int | None) -> None:
 def newest_first(job: Job, served: list[Series]) -> list[Series]:
     """Return series in the order of their forward passes: the stalest first, those that take many pages last.
 
-    Every series has its newest candles so before any goes deep.
+    This way every series gets its newest candles before any is extended backwards.
     """
     now = job.context.clock.now()
 
@@ -63,13 +63,13 @@ def newest_first(job: Job, served: list[Series]) -> list[Series]:
 
 
 def _verdict(job: Job) -> tuple[int, str | None]:
-    """Return the exit code, and the sentence, for what is in doubt, or unanswered though nothing ended the run."""
+    """Return the exit code, and the sentence, for ranges in doubt, or unanswered although nothing ended the run."""
     code, reason = in_doubt(job)
     return unanswered(job, backlog) if code == OK else (code, reason)
 
 
 def unanswered(job: Job, missing: Callable[[Ledger], int]) -> tuple[int, str | None]:
-    """Return the exit code, and the sentence, for what was `missing` when the run began and has not been answered.
+    """Return the exit code, and the sentence, for ranges `missing` when the run began and still unanswered.
 
     Limits and errors have a sentence of their own. A pair that is quiet is asked about once a day.
     """
@@ -99,13 +99,13 @@ def in_doubt(job: Job) -> tuple[int, str | None]:
         return OK, None
     names = ", ".join(f"{name} ({count} intervals)" for name, count in left.items())
     return WORK_REMAINS, (
-        f"in doubt: {names}; one answer had no candles there, and no second one has confirmed it yet: "
-        f"run `mdata {job.command}` again"
+        f"in doubt: {names}; one answer had no candles there, and no second answer has confirmed that yet: run "
+        f"`mdata {job.command}` again"
     )
 
 
 def _want(job: Job, target: Target, series: Series, since: int | None) -> Series:
-    """Extend the wanted range where the settings, or `since`, reach further back than before."""
+    """Extend the wanted range if the settings, or `since`, reach further back than before."""
     settings, store, now = job.context.settings, job.context.store, job.context.clock.now()
     hull = coverage.hull(store.connection, series.id)
     refuse_wrong_clock(now, hull.end if hull else 0)

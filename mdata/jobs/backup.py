@@ -14,7 +14,7 @@ from mdata.store.watch import file_status
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """A backup: where it is, which store it is of, what is in it, and how many ranges its ledger is wrong about."""
+    """A backup: where it is, of which store, its content, and how many ranges its ledger is wrong about."""
 
     path: Path
     bytes: int
@@ -26,9 +26,9 @@ class Copied:
 
 
 def backup(store: Store, target: Path, report: copying.Report, *, force: bool) -> Copied:
-    """Copy what is stored into the file `target`, whoever writes meanwhile; `force`: over another backup.
+    """Copy the store into the file `target`, even while jobs write; `force` replaces another backup.
 
-    Raise ConfigurationError where there is a file, StorageError where the copy is not what it should be: then none
+    Raise ConfigurationError if there is a file, StorageError if the copy is not as expected: then none
     is left.
     """
     _refuse(store.path, target, force=force)
@@ -39,10 +39,10 @@ def backup(store: Store, target: Path, report: copying.Report, *, force: bool) -
             copying.copy(connection, path, report)
         with open_store(path) as copied:
             if mark is None or identity.read(copied.connection) != mark:
-                raise StorageError(f"the copy of {store.path} is of another state than it should be; run this again")
+                raise StorageError(f"the copy of {store.path} does not show the expected state; run this again")
             found = examined(copied, target)
             with copied.write():
-                pass  # a mark of its own: put under the log of the store, the copy is told from the file it is of
+                pass  # a mark of its own, so that the copy is not mistaken for the store if put under its log
         path.chmod(shared_mode(target.parent))
         copying.sync(path)
         copying.place(path, target, over=force)
@@ -57,7 +57,7 @@ def examined(store: Store, path: Path) -> Copied:
         every = table.every(connection)
         audits = [audit.audit(connection, series) for series in every]
     if mark is None:
-        raise StorageError(f"{store.path} says no more which store it is: run `mdata doctor --fix`")
+        raise StorageError(f"{store.path} no longer contains its identity: run `mdata doctor --fix`")
     return Copied(
         path,
         store.path.stat().st_size,
@@ -74,11 +74,11 @@ def _refuse(database: Path, target: Path, *, force: bool) -> None:
     if there is None:
         return
     if target.samefile(database):
-        raise ConfigurationError(f"{target} is the store itself: name another file")
+        raise ConfigurationError(f"{target} is the store itself: choose another file")
     if not target.is_file():
-        raise ConfigurationError(f"{target} is no file that a backup could replace: name another one")
+        raise ConfigurationError(f"{target} is not a file that a backup can replace: choose another one")
     if not force:
         raise copying.exists(target)
     log = file_status(target.with_name(f"{target.name}-wal"))
     if log is not None and log.st_size:
-        raise ConfigurationError(f"{target} has a log beside it, as a store has that is at work: name another file")
+        raise ConfigurationError(f"{target} has a write-ahead log, so it is a store in use: choose another file")

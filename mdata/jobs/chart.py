@@ -1,4 +1,4 @@
-"""`chart`: the candles of a range in as many intervals as there is room for, and what is known of them."""
+"""`chart`: the candles of a range in as many intervals as fit, and the verdict on them."""
 
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from mdata.store.view import CandleView, span, view
 
 
 class ChartWish(NamedTuple):
-    """What is to be seen: from when to when (ms UTC), in which intervals, at most how many; None: whatever fits."""
+    """What to show: from when to when (ms UTC), in which intervals, at most how many; None: whatever fits."""
 
     since: int | None
     until: int | None

@@ -1,4 +1,4 @@
-"""`cleanup`: delete candles past their retention, tell the ledger, prune what is finished, give space back.
+"""`cleanup`: delete candles past their retention, update the ledger, prune finished records, free disk space.
 
 `cleanup --all` forgets a series, with everything that any table holds of it.
 """
@@ -59,7 +59,7 @@ def plan(settings: Settings, store: Store, now: int) -> Removed:
 
 def cleanup(context: Context) -> tuple[JobResult, Removed]:
     """Remove what the settings do not keep; the caller holds the command's lock."""
-    # Whatever ends a run, what it has removed until then is told.
+    # However a run ends, it reports what it has removed.
     removed: Counter[str] = Counter()
     result = run(Job(COMMAND, context, Priority.BACKFILL), lambda job: _work(job, removed), lambda _: 0)
     return result, Removed(**removed)
@@ -94,7 +94,7 @@ def _counted_from(connection: Connection, now: int) -> int:
 
 
 def _clean(job: Job, series: Series, before: int, removed: Counter[str]) -> None:
-    """Forget the ledger before the cut-off first, then delete the candles in slices that nobody misses any more."""
+    """Forget the ledger before the cut-off first, then delete the candles, which no longer count, in slices."""
     if (series.cleaned_to or 0) < before and _holds_older(job, series, before):
         with job.write() as connection:
             older = Range(BEGINNING_OF_TIME, before)
@@ -102,13 +102,13 @@ def _clean(job: Job, series: Series, before: int, removed: Counter[str]) -> None
             candles.forget_restored(connection, series.id, older)
             coverage.cut(connection, series.id, older)
             candles.forget_lost(connection, series.id, older)
-            # What is unknown before the rest of the hull is backlog now, and nobody has answered for it.
+            # Unknown ranges before the rest of the hull are backlog now: no answer covers them.
             gaps.forget_outside(connection, series, coverage.hull(connection, series.id))
             silences.forget(connection, series.id, before)
             digests.forget(connection, series.id, before)
             answered.forget(connection, series.id, before)
             doubts.forget_before(connection, series.id, before)
-    # The newest candle is what later answers are known by: it stays, whatever its age.
+    # The newest candle is kept whatever its age, because later answers are checked against it.
     newest = candles.last_before(job.context.store.connection, series.id, END_OF_TIME)
     before = min(before, newest if newest is not None else before)
     while True:
@@ -153,7 +153,7 @@ def plan_forgetting(store: Store, doomed: list[Series]) -> Removed:
 
 
 def still_wanted(settings: Settings, doomed: list[Series]) -> list[str]:
-    """Return the names of those series that the settings name: the next backfill fetches them anew."""
+    """Return the names of those series that the settings name: the next backfill fetches them again."""
     named = {target.name for target in targets(settings)}
     return [series.name for series in doomed if series.name in named]
 
@@ -179,13 +179,13 @@ def forget(context: Context, doomed: list[Series], wait: float) -> tuple[JobResu
         removed.append(replace(found, bytes=context.store.shrink()))
 
     names = ", ".join(still_wanted(context.settings, doomed))
-    reason = f"still in the settings, and fetched anew by the next `mdata backfill`: {names}" if names else None
+    reason = f"still in the settings, so the next `mdata backfill` fetches them again: {names}" if names else None
     result = run(Job(COMMAND, context, Priority.BACKFILL), work, lambda _: 0, lambda _: (0, reason))
     return result, removed[0] if removed else Removed()
 
 
 def _forget(job: Job, series: Series) -> None:
-    """Forget the ledger first: candles without it are unknown, wherever a crash leaves them, and not lost."""
+    """Delete the ledger first: if a crash interrupts this, the remaining candles are unknown, not lost."""
     with job.write() as connection:
         forgetting.forget_ledger(connection, series.id)
     is_left = True

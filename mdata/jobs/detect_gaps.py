@@ -41,7 +41,7 @@ def _work(job: Job) -> None:
             if not limit or gaps.count_open(connection) < limit:
                 opened = gaps.open_missing(connection, series, found, now)
             elif _unlisted(connection, series, found):
-                job.skip(f"no new gap was opened: GAP_DETECTION_MAX_OPEN_GAPS={limit} are open")
+                job.skip(f"no new gap was opened, because GAP_DETECTION_MAX_OPEN_GAPS={limit} gaps are open")
             job.count(gaps_opened=opened, gaps_repaired=closed.repaired, gaps_empty=closed.empty)
 
 

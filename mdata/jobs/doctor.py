@@ -1,4 +1,4 @@
-"""`doctor`: what is well, what somebody should know, and what is wrong, with the store and all around it."""
+"""`doctor`: what is fine, what you should know, and what is wrong, with the store and its environment."""
 
 import os
 import shutil
@@ -30,7 +30,7 @@ _PATIENCE = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Patient:
-    """What is looked at, and how the exchange is asked: `exchange` makes one whose warnings go to the given place."""
+    """What to examine; `exchange` creates a client of the exchange whose warnings go to the given function."""
 
     loaded: Loaded
     clock: Clock
@@ -66,14 +66,14 @@ def examine(patient: Patient, *, deep: bool) -> list[Finding]:
 
 
 def fix(path: Path) -> list[str]:
-    """Put right what can be put right safely; return what was done, a sentence each."""
+    """Repair what can be repaired safely; return what was done, one sentence each."""
     done: list[str] = []
     if file_status(path) is None:
         return done
     with open_store(path, done.append) as store:
         if changed := mending.changed_triggers(store.connection):
             told = mending.put_triggers_back(store)
-            done.append(f"the triggers {' and '.join(changed)} had been changed, and are as they should be. {told}")
+            done.append(f"the triggers {' and '.join(changed)} had been changed and are restored. {told}")
     return done
 
 
@@ -81,7 +81,7 @@ def _engine() -> Finding:
     warning = wal_reset_warning()
     if warning is not None:
         return Finding("engine", NOTE, *warning)
-    return Finding("engine", OK, f"SQLite {SQLITE_VERSION}, without a known defect that concerns mdata")
+    return Finding("engine", OK, f"SQLite {SQLITE_VERSION}, no known defect that affects mdata")
 
 
 def _room(database: Path) -> Finding:
@@ -89,37 +89,42 @@ def _room(database: Path) -> Finding:
     free = shutil.disk_usage(folder).free
     text = f"{free / 1e6:,.0f} MB free in {folder}"
     if free < _LITTLE_ROOM:
-        return Finding("disk.space", PROBLEM, text, "make room, or move the store to another disk")
+        return Finding("disk.space", PROBLEM, text, "free some space, or move the store to another disk")
     return Finding("disk.space", OK, text)
 
 
 def _remote(settings: Settings) -> Iterator[Finding]:
-    """Look whether what is locked is on a disk of this machine."""
+    """Check whether the locked files are on a disk of this machine."""
     places = {"DATABASE_PATH": settings.database_path, "RATE_LIMIT_STATE_PATH": settings.rate_limit_state_path}
     for name, path in places.items():
         try:
             refuse_remote(path, name)
         except ConfigurationError as error:
-            yield Finding("disk.remote", PROBLEM, str(error), "what to do stands in the sentence")
+            yield Finding("disk.remote", PROBLEM, str(error), "see the message")
 
 
 def _budget(patient: Patient) -> Finding:
     path = patient.settings.rate_limit_state_path
     if not _is_usable(path):
-        text = f"{path} is no file that may be read and written: no job can ask anything"
+        text = f"{path} is not a file that can be read and written: no job can send requests"
         return Finding(
-            "rate.state", PROBLEM, text, "set RATE_LIMIT_STATE_PATH to another file, or its owner and mode"
+            "rate.state",
+            PROBLEM,
+            text,
+            "set RATE_LIMIT_STATE_PATH to another file, or change the owner and mode of this one",
         )
     seen = patient.budget.peek()
     waiting = f", {len(seen.waiting)} wait" if seen.waiting else ""
     if seen.blocked_until is not None:
         text = f"blocked until {iso(seen.blocked_until)} after {seen.refusals} refusals in a row{waiting}"
-        return Finding("rate.state", NOTE, text, "wait: the exchange blocks for longer when it is asked meanwhile")
-    return Finding("rate.state", OK, f"a request in {seen.pace.delay:g} s, {seen.free_now} may leave now{waiting}")
+        return Finding("rate.state", NOTE, text, "wait: requests during the block make the exchange extend it")
+    return Finding(
+        "rate.state", OK, f"one request per {seen.pace.delay:g} s, {seen.free_now} can be sent now{waiting}"
+    )
 
 
 def _is_usable(path: Path) -> bool:
-    """Whether the rate budget can be kept in this file; a pipe there would be read for ever."""
+    """Whether this file can hold the rate budget; reading a pipe there would never end."""
     return not path.exists() or (path.is_file() and os.access(path, os.R_OK | os.W_OK))
 
 
@@ -128,11 +133,13 @@ def _exchange(patient: Patient) -> Finding:
     clock, budget, told = patient.clock, patient.budget, list[str]()
     if not _is_usable(patient.settings.rate_limit_state_path):
         return Finding(
-            "clock.exchange", NOTE, "not compared with the exchange's: nothing is sent without a rate budget"
+            "clock.exchange",
+            NOTE,
+            "not compared with the exchange's clock: mdata sends nothing without a rate budget",
         )
     if budget.peek().blocked_until is not None:
         return Finding(
-            "clock.exchange", NOTE, "not compared with the exchange's: the rate limit blocks every request"
+            "clock.exchange", NOTE, "not compared with the exchange's clock: the rate limit blocks all requests"
         )
     try:
         exchange = patient.exchange(told.append)
@@ -141,21 +148,23 @@ def _exchange(patient: Patient) -> Finding:
         budget.answered()
     except RateLimitedError as error:
         budget.refused(error.retry_after)
-        return Finding("clock.exchange", NOTE, f"not compared with the exchange's: {error}")
+        return Finding("clock.exchange", NOTE, f"not compared with the exchange's clock: {error}")
     except UnreachableError as error:
         return Finding("clock.exchange", PROBLEM, str(error), f"check the network, and {rest_setting(HOME)}")
     except (MdataError, TimeoutError) as error:
-        return Finding("clock.exchange", NOTE, f"not compared with the exchange's: {error}")
+        return Finding("clock.exchange", NOTE, f"not compared with the exchange's clock: {error}")
     ahead = [text for text in told if "local clock" in text]
     if ahead:
-        return Finding("clock.exchange", PROBLEM, ahead[0], "what was stored is right: the exchange's time is used")
-    return Finding("clock.exchange", OK, "the exchange answers, and its clock agrees with the one here")
+        return Finding(
+            "clock.exchange", PROBLEM, ahead[0], "stored candles are correct, because the exchange's time is used"
+        )
+    return Finding("clock.exchange", OK, "the exchange answers, and its clock agrees with the local one")
 
 
 def _units(patient: Patient) -> Finding:
     note = owner.read(patient.database)
     if note is None:
-        return Finding("units", OK, "no timers of systemd work on this store")
+        return Finding("units", OK, "no systemd timers use this store")
     text = f"timers of the {note.manager} manager, written by mdata {note.version}"
     if note.is_outdated():
         return Finding("units", PROBLEM, f"{text}, which is older than this one", "run `mdata timers install` again")
@@ -165,12 +174,12 @@ def _units(patient: Patient) -> Finding:
 def _settings(patient: Patient) -> Iterator[Finding]:
     loaded, settings = patient.loaded, patient.settings
     if loaded.env_file is None:
-        yield Finding("settings.env_file", OK, "none: options, the environment and the defaults are in force")
+        yield Finding("settings.env_file", OK, "none: options, the environment and the defaults are used")
     elif loaded.env_file.name == ".env":
-        text = f"{loaded.env_file} is in force because it lies in the current folder"
-        yield Finding("settings.env_file", NOTE, text, "name another one with --env-file or MDATA_ENV_FILE")
+        text = f"{loaded.env_file} is used because it is in the current folder"
+        yield Finding("settings.env_file", NOTE, text, "choose another one with --env-file or MDATA_ENV_FILE")
     else:
-        yield Finding("settings.env_file", OK, f"{loaded.env_file} is in force")
+        yield Finding("settings.env_file", OK, f"{loaded.env_file} is used")
     for warning in loaded.warnings:
         yield Finding("settings.warning", NOTE, warning)
     for name, text in _risks(settings):
@@ -179,9 +188,9 @@ def _settings(patient: Patient) -> Iterator[Finding]:
 
 def _risks(settings: Settings) -> Iterator[tuple[str, str]]:
     if settings.settle_seconds < 60:
-        yield "SETTLE_SECONDS", f"{settings.settle_seconds}: candles change for longer than that after they close"
+        yield "SETTLE_SECONDS", f"{settings.settle_seconds}: candles change for longer than this after they close"
     if settings.retention_days:
         age = human_duration(settings.retention_days * DAY_SECONDS)
         yield "RETENTION_DAYS", f"{settings.retention_days}: `mdata cleanup` deletes candles older than {age}"
     for name, days in settings.retention_days_by_timeframe.items():
-        yield "RETENTION_DAYS_BY_TIMEFRAME", f"{name}={days}: `mdata cleanup` deletes those that are older"
+        yield "RETENTION_DAYS_BY_TIMEFRAME", f"{name}={days}: `mdata cleanup` deletes older ones"

@@ -19,14 +19,14 @@ from mdata.store.reading import kept
 from mdata.store.snapshot import look
 
 Write = Callable[[Candles], None]
-# Intervals of one look at the store: a reader who takes his time must not keep others from emptying its log.
+# Intervals per read transaction: a slow reader must not prevent the log from being emptied.
 _SLICE = 10_000
 
 
 class Selection(NamedTuple):
     """From when to when candles are asked for at `now`, ms UTC; None: from the wanted start, to the newest answer.
 
-    They may be asked for as coarser ones, and with flat ones where it is proven that there are none.
+    They can be aggregated to coarser ones, and flat ones can fill intervals that are proven empty.
     """
 
     since: int | None
@@ -66,9 +66,9 @@ class Exported:
 def export(path: Path, wanted: list[Target], asked: Selection, write: Write, told: Hear = unheard) -> list[Exported]:
     """Hand the candles of these series of the store at `path` to `write`, oldest first, and return what they are.
 
-    `told` gets a sentence where they are read without locks, or from a copy.
+    `told` is called with a message if they are read without locks, or from a copy.
     """
-    tell = cache(told)  # once, and not at every look
+    tell = cache(told)  # once, and not at every read
     with kept():
         return [_export(path, target, asked, write, tell) for target in wanted]
 
@@ -86,7 +86,7 @@ def _export(path: Path, target: Target, asked: Selection, write: Write, told: He
     unknown: list[Range] = []
     for stretch in _stretches(target.timeframe, asked.resample, within):
         part = look(path, partial(_look, target=target, within=stretch), told)
-        # Somebody may have had it forgotten meanwhile, and its number may be another's by now.
+        # The series may have been deleted meanwhile, and its id may belong to another one.
         if part is None:
             unknown.append(stretch)
             continue
@@ -116,9 +116,9 @@ def _made_of(part: Candles, asked: Selection) -> Candles:
 
 
 def _range(connection: Connection, target: Target, asked: Selection) -> Range | None:
-    """Return the intervals that open in what was asked for, have closed, and do not precede the first candle.
+    """Return the intervals that open in the requested range, have closed, and do not precede the first candle.
 
-    Where no end is named, what was not fetched yet is no part of it, unless that is all there is.
+    Without a given end, intervals not fetched yet are left out, unless there are no others.
     """
     series = table.find(connection, *target)
     if series is None:
@@ -127,7 +127,7 @@ def _range(connection: Connection, target: Target, asked: Selection) -> Range | 
     cells, start = asked.resample or grid, usual.start
     if asked.since is not None:
         start = max(grid.ceil(asked.since), series.first_candle or 0)
-    # A local clock that is behind does not undo what has been answered.
+    # A local clock that is behind does not undo what was already fetched.
     closed = max(grid.closed_end(asked.now), usual.end)
     end = cells.floor(closed if usual.end <= start else usual.end)
     if asked.until is not None:
@@ -138,7 +138,7 @@ def _range(connection: Connection, target: Target, asked: Selection) -> Range | 
 
 
 def _stretches(grid: Timeframe, coarse: Timeframe | None, within: Range) -> Iterator[Range]:
-    """Yield a range in parts that hold whole coarse intervals, each for one look at the store."""
+    """Yield a range in parts that contain whole coarse intervals, each read at once."""
     start = within.start
     while start < within.end:
         end = grid.shift(start, _SLICE)

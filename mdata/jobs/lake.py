@@ -1,4 +1,4 @@
-"""`lake`: what is published and proven, whether it still is, and what goes of it."""
+"""`lake`: shows what is published and proven, checks it, and removes old files."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class PublishedSeries:
 
 
 class DamagedMonth(NamedTuple):
-    """A month of the lake that does not hold what is vouched for, and what is wrong with it."""
+    """A month of the lake that does not contain what its proof says, and what is wrong with it."""
 
     symbol: str
     timeframe: str
@@ -50,7 +50,7 @@ class DamagedMonth(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What was read of a lake, and what of it is not as it should be."""
+    """What was read of a lake, and what is wrong with it."""
 
     series: int
     months: int
@@ -59,7 +59,7 @@ class Checked:
 
 
 def opened(url: str) -> Lake:
-    """Return a lake for reading; raise NotThereError where nothing was ever published."""
+    """Return a lake for reading; raise NotThereError if nothing was ever published."""
     found = Lake.find(url)
     if found is None:
         raise NotThereError(f"nothing is published in {url} yet: run `mdata publish {url}`")
@@ -97,7 +97,7 @@ def _standing(lake: Lake, key: Key, proofs: dict[int, list[Proof]]) -> Published
 
 
 def check(url: str, report: Report) -> Checked:
-    """Read all that is published, and compare it with what is vouched for."""
+    """Read everything published, and compare it with the proofs."""
     lake = opened(url)
     every, found = lake.proofs(), list[DamagedMonth]()
     # Candles that nothing vouches for may be of series that nothing is vouched for of.
@@ -117,5 +117,5 @@ def _candles(proofs: Sequence[Proof]) -> int:
 
 
 def vacuum(url: str, hours: int, now: int, *, dry_run: bool) -> list[Vacuumed]:
-    """Remove the files that no version of the last so many `hours` needs, and older versions with them."""
+    """Remove the files that no version of the last `hours` needs, and older versions with them."""
     return remove(opened(url), hours, now, dry_run=dry_run)

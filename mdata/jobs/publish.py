@@ -1,4 +1,4 @@
-"""`publish`: what is proven of whole months goes into a lake, with the proof, once and again when it has changed."""
+"""`publish`: writes proven whole months into a lake, with the proof, and again when they have changed."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -56,7 +56,7 @@ _REASONS: dict[Step, str] = {
 
 
 class Left(NamedTuple):
-    """A month that was left as the lake has it, and why."""
+    """A month that was not published, so that the lake keeps its version, and why."""
 
     series: str
     month: str
@@ -67,8 +67,9 @@ class Left(NamedTuple):
 class Published:
     """What a run did, or would do.
 
-    `months` were published with `candles`, `confirmed` ones held them already and have a later answer now, what was
-    `withdrawn` is vouched for no more. `waiting` are over, and not wholly final; `remaining` may be published still.
+    `months` were published with `candles`, `confirmed` ones were there already and now have a later answer,
+    `withdrawn` ones have lost their proof. `waiting` ones are over, but not completely final; `remaining` ones can
+    still be published.
     """
 
     months: int = 0
@@ -81,7 +82,7 @@ class Published:
 
 
 class _Wish(NamedTuple):
-    """What is to be done about a series: months to publish or to compare, and those of the lake that are damaged."""
+    """What to do about a series: months to publish or to compare, and damaged ones of the lake."""
 
     months: list[Month]
     damaged: set[int]
@@ -108,7 +109,7 @@ class _Publisher:
         return Look(key, {}, 0, 0) if self.lake is None else self.lake.look(key)
 
     def wish(self, series: Series, look: Look, left: list[Left]) -> _Wish:
-        """Return what is to be done about a series, and add to `left` what is not."""
+        """Return what to do about a series, and add the other months to `left`."""
         damaged = set() if self.lake is None else damaged_months(self.lake, look)
         with self.store.read() as connection:
             ledger = known(connection, series, self.until)
@@ -124,7 +125,7 @@ class _Publisher:
         return _Wish(wished, damaged)
 
     def publish(self, job: Job, series: Series) -> None:
-        """Publish what there is of a series, however often others come in between."""
+        """Publish a series, however often other publishers write in between."""
         key, waited = _key(series), self.count["waiting"]
         for _ in range(_TRIES):
             self.count["waiting"], self.count["remaining"], left = waited, 0, list[Left]()
@@ -154,7 +155,7 @@ class _Publisher:
             self.count["withdrawn"] += len(wish.damaged - mended)
 
     def _publish_group(self, series: Series, look: Look, group: Sequence[Month]) -> Look:
-        """Write the candles of what has changed, then the proofs; return what the lake has then."""
+        """Write the candles that have changed, then the proofs; return what the lake contains then."""
         if self.lake is None:
             raise StorageError(f"the lake {self.url} is not open for writing")
         with self.store.read() as connection:
@@ -178,7 +179,7 @@ class _Publisher:
         return Look(look.key, merged, number, number)
 
     def publish_series(self) -> None:
-        """Publish what the ledger knows of each series, where that has changed or something else was published."""
+        """Publish what the ledger knows of each series, if that has changed or something else was published."""
         with self.store.read() as connection:
             rows = [_series_row(series, self.origin) for series in table.every(connection)]
         rows.sort(key=lambda row: row.key)
@@ -197,7 +198,7 @@ class _Publisher:
 
 
 def publish(context: Context, url: str) -> tuple[JobResult, Published]:
-    """Publish all that the store holds and that is due; the caller holds the command's lock."""
+    """Publish everything in the store that is due; the caller holds the command's lock."""
     until = context.clock.now() - context.settings.publish_after_days * DAY
     publishers: list[_Publisher] = []
 
@@ -235,16 +236,16 @@ def plan(store: Store, url: str, until: int) -> Published:
 
 
 def url_of(given: str | None, setting: str | None) -> str:
-    """Return which lake is meant; raise ConfigurationError where neither the command nor the settings name one."""
+    """Return the lake's address; raise ConfigurationError if neither the command nor the settings give one."""
     if not (given or setting):
         raise ConfigurationError(
-            "no lake is named: give a folder or an address (s3://bucket/folder), or set LAKE_URL"
+            "no lake is given: choose a folder or an address (s3://bucket/folder), or set LAKE_URL"
         )
     return given or setting or ""
 
 
 def _read(connection: Connection, series: Series, group: Sequence[Month], until: int) -> tuple[list[Month], Columns]:
-    """Return those of these months that may be published still, as they are now, and their candles."""
+    """Return those of these months that can still be published, in their present state, and their candles."""
     months, _ = ready(known(connection, series, until), until)
     wanted, held = {month.month: month.parts for month in group}, Columns.none()
     # Cleanup may have been there since.
@@ -277,7 +278,7 @@ def _key(series: Series) -> Key:
 def _origin(connection: Connection, host: str, version: str) -> Author:
     mark = identity.read(connection)
     if mark is None:
-        raise StorageError("the store says no more which one it is: run `mdata doctor --fix`")
+        raise StorageError("the store no longer contains its identity: run `mdata doctor --fix`")
     return Author(mark.id, host, version)
 
 
@@ -288,7 +289,7 @@ def _series_row(series: Series, origin: Author) -> SeriesRow:
 
 
 def _lasting(row: SeriesRow) -> tuple[object, ...]:
-    """Return what of a row is worth a commit of its own."""
+    """Return the part of a row whose change needs a commit."""
     return row[:4]
 
 
@@ -296,9 +297,9 @@ def _verdict(found: Published) -> tuple[int, str | None]:
     told = []
     if found.left:
         reasons = Counter(one.reason for one in found.left)
-        told += [f"{count} months were left as they are: {reason}" for reason, count in reasons.items()]
+        told += [f"{count} months were not published: {reason}" for reason, count in reasons.items()]
     if found.withdrawn:
         told.append(f"{found.withdrawn} months of the lake are damaged and cannot be published from here")
     if found.remaining:
-        told.append(f"{found.remaining} months may be published still; {AT_ONCE}")
+        told.append(f"{found.remaining} months can still be published; {AT_ONCE}")
     return (WORK_REMAINS if found.remaining else OK), "; ".join(told) or None

@@ -29,8 +29,8 @@ from mdata.store.engine import Store
 COMMAND = "repair"
 # What an answer may say of a gap that a second one is needed for.
 _DOUBTED = {"silence", "absent", "changed", "unwitnessed"}
-_NO_WITNESS = "the answer had none of the stored candles around the gap"
-_TOO_SHORT = "the answer ended before it had passed the gap"
+_NO_WITNESS = "the answer did not contain the stored candles around the gap"
+_TOO_SHORT = "the answer ended before the end of the gap"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def due_gaps(
 
 
 class _Repair:
-    """One run: what was asked about already."""
+    """One run, with the ranges already requested."""
 
     def __init__(self, job: Job) -> None:
         self._job, self._context = job, job.context
@@ -92,7 +92,7 @@ class _Repair:
         while (asked := self._plan()) is not None:
             done = job.tally.requests
             if done >= most:
-                raise LimitReachedError(f"the limit of {most} requests (GAP_REPAIR_MAX_REPAIRS_PER_RUN) is reached")
+                raise LimitReachedError(f"the limit of {most} requests (GAP_REPAIR_MAX_REPAIRS_PER_RUN) was reached")
             left = max(1, expected - done)
             seconds = context.budget(asked.series.venue).peek().seconds_for(left, job.priority)
             context.report(Progress(done, done + left, asked.series.name, seconds))
@@ -139,7 +139,7 @@ class _Repair:
         return any(doubt.kind in _DOUBTED and doubt.is_due(now) for doubt in found)
 
     def _missing(self, asked: RepairQuery) -> list[Range]:
-        """Return what is missing of the range that was asked about."""
+        """Return what is missing in the requested range."""
         with self._context.store.read() as connection:
             return [part for part in find_missing(connection, asked.series) if part.overlaps(asked.about)]
 
@@ -209,7 +209,7 @@ def _what_is_left(job: Job) -> tuple[int, str | None]:
     failed = sum(gap.status == "failed" for gap in left)
     if waiting:
         job.of_no_use_before(min(waiting))
-    tail = f"; {failed} of them were given up: `mdata repair --retry-failed` tries them again" if failed else ""
+    tail = f"; {failed} of them were given up: run `mdata repair --retry-failed` to try them again" if failed else ""
     return WORK_REMAINS, f"{'1 gap remains' if len(left) == 1 else f'{len(left)} gaps remain'}{tail}"
 
 

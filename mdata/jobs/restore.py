@@ -43,7 +43,7 @@ class Offer(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What is in place now, and where what was there before is (None: nothing was)."""
+    """The store now in place, and where the previous one is (None: there was none)."""
 
     found: Copied
     kept: Path | None
@@ -53,9 +53,9 @@ def offer(settings: Settings, file: Path) -> Offer:
     """Look at a backup, and at what it would replace; raise an MdataError for a file that can be none."""
     database = settings.database_path
     if file_status(file) is None:
-        raise ConfigurationError(f"there is no file {file}: name the backup to be restored")
+        raise ConfigurationError(f"there is no file {file}: give the backup to restore")
     if file_status(database) and file.samefile(database):
-        raise ConfigurationError(f"{file} is the store itself: name the backup to be restored")
+        raise ConfigurationError(f"{file} is the store itself: give the backup to restore")
     with closing(open_lone(file)) as connection:
         mark = identity.read(connection)
     there = file_status(database)
@@ -68,7 +68,7 @@ def restore(
 ) -> Restored:
     """Put a copy of `file` in the place of the store, and keep that as `NAME.before-TIME`.
 
-    Raise NotNowError while anybody works on the store or has it open, StorageError where the backup is damaged or
+    Raise NotNowError while a job or another program uses the store, StorageError if the backup is damaged or
     does not fit: then nothing was changed.
     """
     database = settings.database_path
@@ -80,7 +80,7 @@ def restore(
         lock = FileLock(database.with_name(f"{database.name}.write.lock"))
         held.callback(lock.close)
         if not lock.acquire(clock.real(wait)):
-            raise NotNowError(f"somebody is writing to {database}", next_attempt=when("that has ended"))
+            raise NotNowError(f"another program is writing to {database}", next_attempt=when("it has finished"))
         _refuse_users(database)
         copying.want_room(database.parent, file.stat().st_size)
         with copying.temporary(database) as path:
@@ -97,7 +97,7 @@ def restore(
 
 
 def _prepared(path: Path, database: Path, warn: Callable[[str], None]) -> Copied:
-    """Bring a copy up to this mdata's schema, examine it, and give it a generation after all that there were."""
+    """Upgrade a copy to this mdata's schema, examine it, and give it a generation newer than any before."""
     replaced = pairing.read_file(database) if file_status(database) else None
     with open_store(path, warn) as store:
         found = examined(store, database)
@@ -117,13 +117,11 @@ def _give_owner_and_mode(path: Path, database: Path, warn: Callable[[str], None]
         try:
             shutil.chown(path, user=there.st_uid)
         except PermissionError:
-            warn(
-                f"{database} belonged to the user {there.st_uid}, and belongs to you now: only root may give it back"
-            )
+            warn(f"{database} belonged to user {there.st_uid} and now belongs to you: only root can change that back")
 
 
 def _set_aside(database: Path, clock: Clock) -> Path | None:
-    """Give the store and its log second names; the first ones stay until the backup takes them."""
+    """Give the store and its log additional names; the original names stay until the backup takes them."""
     if file_status(database) is None and file_status(_log(database)) is None:
         return None
     kept = _free_name(database.with_name(f"{database.name}.before-{_stamp(clock)}"))
@@ -134,7 +132,7 @@ def _set_aside(database: Path, clock: Clock) -> Path | None:
 
 
 def _free_name(path: Path) -> Path:
-    """Return a name that neither a file nor its log has: one that was killed in this second may have left both."""
+    """Return an unused name for file and log: a run killed in the same second may have left either."""
     names = (path if number == 1 else path.with_name(f"{path.name}-{number}") for number in count(1))
     return next(name for name in names if file_status(name) is None and file_status(_log(name)) is None)
 
@@ -158,7 +156,7 @@ def _refuse_users(database: Path) -> None:
     found = users(database)
     if found:
         raise NotNowError(
-            f"{database} is open elsewhere: {', '.join(map(str, found))}",
+            f"{database} is open in other programs: {', '.join(map(str, found))}",
             next_attempt=when(f"{'it has' if len(found) == 1 else 'they have'} ended"),
         )
 

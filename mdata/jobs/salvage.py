@@ -1,4 +1,4 @@
-"""`lake restore`: a fresh store from what a lake has proven, so that a lost host costs the exchange nothing."""
+"""`lake restore`: a fresh store from a lake's proven months, so that a lost host costs the exchange nothing."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ _SLICE = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Salvaged:
-    """What a fresh store was made of, or would be; `faults` are months that do not hold what is vouched for."""
+    """What a fresh store was made from, or would be; `faults` are months that differ from their proof."""
 
     series: int
     months: int
@@ -39,7 +39,7 @@ class Salvaged:
 
 
 def plan(settings: Settings, url: str) -> Salvaged:
-    """Return what there is for the series of the settings; nothing is read through, or written."""
+    """Return what is available for the series of the settings, without reading the candles or writing."""
     _refuse(settings)
     wanted = _wanted(settings, opened(url))
     proofs = [those for _, of_series, _ in wanted for those in of_series.values()]
@@ -47,7 +47,7 @@ def plan(settings: Settings, url: str) -> Salvaged:
 
 
 def salvage(settings: Settings, url: str, warn: Callable[[str], None], report: Report) -> Salvaged:
-    """Make a store where DATABASE_PATH says, of what the lake has proven of the series of the settings.
+    """Create a store at DATABASE_PATH from what the lake has proven of the series of the settings.
 
     Raise ConfigurationError where there is a store, NotThereError where the lake has nothing for one. What is killed
     leaves none.
@@ -77,7 +77,7 @@ def _refuse(settings: Settings) -> None:
     refuse_remote(database, "DATABASE_PATH")
     if file_status(database) is not None:
         raise ConfigurationError(
-            f"{database} exists already and was left as it is: a store is made from a lake only where there is none"
+            f"{database} exists already and was not changed: a store is only created from a lake if there is none yet"
         )
 
 
@@ -93,7 +93,7 @@ def _wanted(settings: Settings, lake: Lake) -> _Wanted:
     named = {Key(one.venue.name, one.symbol, one.timeframe.name) for one in targets(settings)}
     found: _Wanted = [(key, proofs, rows.get(key)) for key, proofs in sorted(every.items()) if key in named]
     if not found:
-        raise NotThereError(f"{lake.url} has nothing of the pairs and timeframes in the settings: look at SYMBOLS")
+        raise NotThereError(f"{lake.url} has nothing of the pairs and timeframes in the settings: check SYMBOLS")
     return found
 
 
@@ -127,7 +127,7 @@ def _introduce(connection: Connection, key: Key, rows: list[Proof], row: SeriesR
     series = table.find(connection, venue, key.symbol, grid)
     if series is None:
         raise StorageError(
-            f"{key.name} of {key.exchange} cannot be stored: this mdata keeps no series of that exchange"
+            f"{key.name} of {key.exchange} cannot be stored: this mdata does not support that exchange"
         )
     return series
 
@@ -154,7 +154,7 @@ def _write(connection: Connection, series: Series, held: Columns) -> int:
 
 
 def _settle(connection: Connection, series: Series, rows: list[Proof], row: SeriesRow | None) -> None:
-    """Note what is known beside the candles: the first one, what was cleaned, and how far everything was asked."""
+    """Store what is known beside the candles: the first one, what was cleaned, and the frontier."""
     as_of = max(proof.as_of for proof in rows)
     if row is not None:
         asked_at = row.as_of or as_of if row.first_candle is not None else 0

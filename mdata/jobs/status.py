@@ -28,9 +28,9 @@ from mdata.timers.owner import Marker
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# So many names stand in a sentence; of the others it tells the number.
+# How many names a message contains; of the others it gives the number.
 _NAMED = 3
-# How long (s) systemd may take to tell when the timers run next.
+# How long (s) systemd may take to report when the timers run next.
 _PATIENCE = 2.0
 
 
@@ -60,11 +60,11 @@ class SeriesState(NamedTuple):
 
     @property
     def has_no_data(self) -> bool:
-        """Whether nothing is stored of a series of which something is wanted."""
+        """Whether something is wanted of the series but nothing is stored."""
         return self.counts.hull_end is None and self.counts.wanted.end > self.counts.wanted.start
 
     def is_stale(self, max_lag: int) -> bool:
-        """Whether it lags more than `max_lag` seconds behind, and should not."""
+        """Whether it lags by more than `max_lag` seconds, and should not."""
         return self.lag_seconds > max_lag and not (self.is_quiet or self.is_delisted or self.has_no_data)
 
 
@@ -96,9 +96,9 @@ class Status(NamedTuple):
 def collect(
     settings: Settings, store: Store | None, now: int, *, narrowed: bool = False, silent: bool = False
 ) -> Status:
-    """Read the state of the store, or of none yet, in one consistent look.
+    """Read the state of the store in one transaction; the store may not exist yet.
 
-    `narrowed`: leave out what the settings do not name. `silent`: with the silences that a strip wants.
+    `narrowed`: leave out series that are not in the settings. `silent`: with the silences for a coverage bar.
     """
     path = settings.database_path
     state = Status(
@@ -149,7 +149,7 @@ def _lag(series: Series, counts: Counts, settled: int) -> int:
 
 
 def _is_quiet(series: Series, counts: Counts, doubts: list[Doubt]) -> bool:
-    """Whether the exchange has answered for long without a candle; what nobody asks about is stale, and not quiet."""
+    """Whether the exchange has answered for long without a candle; a series without answers is stale, not quiet."""
     if counts.last is None:
         return any(doubt.kind == "silence" and doubt.asked_at - doubt.since >= ABSENT_FOR for doubt in doubts)
     return counts.hull_end is not None and is_quiet(series.timeframe, counts.last, counts.hull_end)
@@ -180,18 +180,18 @@ def with_next_runs(state: Status) -> Status:
 
 
 def _warnings(state: Status) -> list[str]:
-    """Return what somebody should look at, a sentence each."""
+    """Return warnings, one sentence each."""
     found = []
     if state.absent:
-        found.append(f"nothing is stored of {named(one.name for one in state.absent)} yet: run `mdata backfill`")
+        found.append(f"no candles of {named(one.name for one in state.absent)} are stored yet: run `mdata backfill`")
     if state.missing_triggers:
         found.append(
             f"another program has removed the triggers {' and '.join(state.missing_triggers)}, without which deleted "
-            "candles are not noticed: run `mdata verify`, which puts them back and counts all candles"
+            "candles are not noticed: run `mdata verify`, which restores them and counts all candles"
         )
     if state.marker is not None and state.marker.is_outdated():
         found.append(
-            f"the systemd units were written by mdata {state.marker.version}, which is older than this one: "
+            f"the systemd units were written by an older mdata ({state.marker.version}): "
             "run `mdata timers install` again"
         )
     warning = wal_reset_warning(state.sqlite_version)

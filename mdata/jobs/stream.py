@@ -43,21 +43,21 @@ from mdata.streaming.stream_view import Standing, StreamView
 
 COMMAND = "stream"
 
-# Seconds of life between two looks at what is due: the most that a look adds to a candle's delay.
+# Real seconds between two checks of what is due: the most that a check adds to a candle's delay.
 _LOOK_EVERY = 0.2
 # Seconds until the first connection must be subscribed, and that a run without any data may last.
 _READY_SECONDS, _NO_DATA_SECONDS = 45.0, 300.0
-# At most every so often (s) the service manager is told that there is life, and how things are.
+# How often (s) the service manager is told, at most, that the stream is alive, and its state.
 _TELL_EVERY = 5.0
 # At most every so often (s) the log says that the database cannot be written to.
 _COMPLAIN_EVERY = 60.0
-# How long (s of life) threads have to end; one that waits for an answer is left behind.
+# How long (real s) threads have to end; one that waits for an answer is abandoned.
 _END_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """What a stream talks to beside exchange and store, and `halt`, which wakes every thread that sleeps.
+    """What a stream uses besides exchange and store, and `halt`, which wakes all sleeping threads.
 
     `connect` opens a connection to the stream of an exchange.
     """
@@ -80,7 +80,7 @@ def stream(context: Context, outside: Outside, seconds: float) -> JobResult:
 
 
 class _Stream:
-    """One run: its connections, and what of it has been stored and told."""
+    """One run: its connections, and what has been stored and reported."""
 
     def __init__(self, job: Job, outside: Outside, seconds: float) -> None:
         self._job, self._context, self._outside = job, job.context, outside
@@ -98,7 +98,7 @@ class _Stream:
         self._complained: set[str] = set()
 
     def _feeds_of(self, wanted: list[Target]) -> list[Feed]:
-        """Return the connections for these series, each with as many channels as its exchange bears."""
+        """Return the connections for these series, each with as many channels as its exchange allows."""
         feeds = []
         for venue in dict.fromkeys(one.venue for one in wanted):
             limits, open_stream = venue.stream, registry.adapter(venue).open_stream
@@ -138,18 +138,18 @@ class _Stream:
             self._job.has_problem(trouble)
 
     def _look(self) -> None:
-        """Do all that is due: store, ask for what lies before, judge whether there is life, and tell."""
+        """Do everything that is due: store, request what is missing before, check for activity, and report."""
         for worker in self._workers:
             if worker.failure is not None:
                 raise worker.failure
         try:
             self._store()
         except NotNowError as error:
-            # Another program holds the database: what was seen stays in memory, and nothing of it is lost.
+            # Another program has locked the database: received candles stay in memory, and none is lost.
             now = self._context.clock.boottime()
             if now - self._held_up_at > _COMPLAIN_EVERY:
                 self._held_up_at = now
-                self._context.log.warning(f"{error}; what has closed meanwhile is stored then")
+                self._context.log.warning(f"{error}; closed candles are kept in memory and stored later")
         for feed in self._feeds:
             for target, before in feed.reaches():
                 self._catch_up.want(target, before)
@@ -177,7 +177,7 @@ class _Stream:
         for _, due in dues:
             self._standing.note(due)
             for row in due.refused[:1]:
-                self._problem(due.target.name, RowsRefusedError, f"a row was refused: {row.reason}: {row.text}")
+                self._problem(due.target.name, RowsRefusedError, f"a row was rejected: {row.reason}: {row.text}")
         for target, rows in written:
             self._outside.tell(target, rows)
 
@@ -192,16 +192,16 @@ class _Stream:
         return applied.rows
 
     def _complain(self) -> None:
-        """Note the channels that the exchange refuses; the others go on."""
+        """Note the channels that the exchange refuses; the others continue."""
         for feed in self._feeds:
             for key, refusal in feed.refused.items():
                 kind = ConfigurationError if refusal.is_unknown else UnreachableError
                 advice = "; correct SYMBOLS" if refusal.is_unknown else ""
-                text = f"the exchange refuses the channel: {quote(refusal.text)} (code {refusal.code}){advice}"
+                text = f"the exchange refused the channel: {quote(refusal.text)} (code {refusal.code}){advice}"
                 self._problem(feed.targets[key].name, kind, text)
 
     def _problem(self, name: str, kind: type[MdataError], text: str) -> None:
-        """Note a problem of one series, the first of its kind only: a stream that goes wrong does so all day."""
+        """Note the first problem of each kind per series, because a failing stream repeats it all day."""
         if f"{name} {kind}" not in self._complained:
             self._complained.add(f"{name} {kind}")
             self._job.has_problem(kind(f"{name}: {text}"))
@@ -210,16 +210,16 @@ class _Stream:
         """Say that the service is ready as soon as it is; give up when nothing comes."""
         now = self._context.clock.boottime()
         is_late = now - self._started_at > _READY_SECONDS
-        # Where some channels are not answered in time, those that show something are worth going on for.
+        # If only some channels are not answered in time, continue for those that are.
         can_begin = any(feed.was_subscribed or (is_late and feed.heard_at is not None) for feed in self._feeds)
         if not self._is_ready and can_begin:
             self._is_ready = True
             self._outside.notify("READY=1", f"STATUS={self._view().summary}")
         if not self._is_ready and is_late:
-            self._end_for_lack(f"no channel could be subscribed to within {_READY_SECONDS:.0f} s")
+            self._end_for_lack(f"could not subscribe to any channel within {_READY_SECONDS:.0f} s")
         heard_at = max(self._started_at, *(feed.heard_at or 0 for feed in self._feeds))
         if now - heard_at > _NO_DATA_SECONDS:
-            self._end_for_lack(f"no data came for {_NO_DATA_SECONDS / 60:.0f} minutes")
+            self._end_for_lack(f"received no data for {_NO_DATA_SECONDS / 60:.0f} minutes")
 
     def _end_for_lack(self, text: str) -> NoReturn:
         trouble = next((feed.trouble for feed in self._feeds if feed.trouble is not None), None)
@@ -227,7 +227,7 @@ class _Stream:
         raise kind(text if trouble is None else f"{text}: {trouble}")
 
     def _tell(self) -> None:
-        """Show how things are, and tell the service manager that there is life where there is."""
+        """Display the state, and report activity to the service manager if there was any."""
         view, now = self._view(), self._context.clock.boottime()
         self._outside.show(view)
         if now - self._told_at < _TELL_EVERY:

@@ -50,10 +50,10 @@ def remember(cache: Path, listing: PairListing) -> None:
 def ask(
     venue: Venue, url: str, exchange: Callable[[], Exchange], budget: Budget, clock: Clock, log: JobLog
 ) -> PairListing:
-    """Ask for the list once, in its turn; raise, saying when the next attempt may be made, where there is none."""
+    """Request the list once, in its turn; if that fails, raise an error that says when to retry."""
 
     def tell(wait: SlotWait) -> None:
-        log.info(f"the next free request is at {iso(wait.until)}")
+        log.info(f"the next request is possible at {iso(wait.until)}")
 
     budget.acquire(Priority.UPDATE, lambda: True, on_wait=_once(tell))
     try:
@@ -91,7 +91,7 @@ def _plain(text: str) -> str:
 
 
 def _sound(names: object) -> list[str]:
-    """Return the names that are trading pairs, in order; whatever else stands in a list is of no use here."""
+    """Return the names that are trading pairs, in order; other entries of a list are ignored."""
     found = set()
     for name in names if isinstance(names, Iterable) else ():
         with suppress(ValueError):
@@ -101,7 +101,7 @@ def _sound(names: object) -> list[str]:
 
 
 def _once(tell: Callable[[SlotWait], None]) -> Callable[[SlotWait], None]:
-    """Return `tell` for a wait worth telling about, and only the first time."""
+    """Return a function that calls `tell` only for the first long wait."""
     told: list[SlotWait] = []
 
     def maybe(wait: SlotWait) -> None:

@@ -51,7 +51,7 @@ def _work(job: Job) -> None:
 
 
 def _remaining(job: Job) -> int:
-    """Count the wanted intervals newer than the newest coverage; what is older is the work of `backfill`."""
+    """Count the wanted intervals newer than the newest coverage; older ones are the work of `backfill`."""
     context, now = job.context, job.context.clock.now()
     known = stored(context.store, context.settings)
     return sum(_newer(read_ledger(context.store, series, now, context.settle)) for series in known)

@@ -1,4 +1,4 @@
-"""`verify`: read everything that is stored, compare it with the ledger, and vouch no more for what differs."""
+"""`verify`: read everything that is stored, compare it with the ledger, and withdraw coverage for what differs."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ SLICE = 1000
 
 @dataclass(frozen=True, slots=True)
 class MismatchRow:
-    """A range that is trusted no more; times are ms UTC, the rest are numbers of candles and of intervals."""
+    """A range that is no longer trusted; times are ms UTC, the rest are numbers of candles and of intervals."""
 
     symbol: str
     timeframe: str
@@ -37,7 +37,7 @@ class MismatchRow:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What a run has read, and what it found: candles, those nobody vouches for, rows that are none, and doubts.
+    """What a run has read and found: candles, candles outside coverage, invalid rows, and doubtful ranges.
 
     `intervals` are unknown by that. `months` have a digest now. `orphans` are numbers of series that somebody has
     deleted by hand, each with its candles.
@@ -140,7 +140,7 @@ def _verify_months(job: Job, series: Series) -> Verified:
 
 
 def _differing(known: dict[int, digests.Digest], found: list[digests.Digest]) -> list[digests.Digest]:
-    """Return the digests that were kept of months that have another one now."""
+    """Return the stored digests of months whose current digest differs."""
     return [
         known[one.month] for one in found if one.month in known and known[one.month].digest not in {None, one.digest}
     ]
@@ -152,7 +152,7 @@ def _of_months(series: Series, known: dict[int, digests.Digest], found: list[dig
     for one in _differing(known, found):
         part = digests.month_of(series, one.month)
         numbers = (grid.count(*part), one.candles, now[one.month].candles)
-        reason = "candles were changed behind mdata's back"
+        reason = "another program changed candles"
         mismatches.append(MismatchRow(series.symbol, grid.name, *part, *numbers, reason, series.exchange))
     return Verified(doubts=tuple(mismatches), intervals=sum(one.intervals for one in mismatches), months=len(found))
 
@@ -173,16 +173,16 @@ def _told(series: Series, found: audit.Audit) -> Verified:
 def _verdict(found: Verified) -> tuple[int, str | None]:
     told = []
     if found.doubts:
-        told.append(f"{len(found.doubts)} covered ranges do not hold what was recorded")
+        told.append(f"{len(found.doubts)} covered ranges do not contain the recorded number of candles")
     if found.refused:
-        told.append(f"{found.refused} rows can be no candles and were moved to rejected_rows")
+        told.append(f"{found.refused} rows cannot be candles and were moved to rejected_rows")
     if found.orphans:
         count = sum(candles for _, candles in found.orphans)
-        told.append(f"{count} candles belong to {len(found.orphans)} series that were deleted by hand")
+        told.append(f"{count} candles belong to {len(found.orphans)} series that another program deleted")
     sentence = ", and ".join(told) or None
     if not found.intervals:
         return OK, sentence
     return WORK_REMAINS, (
-        f"{sentence}: {found.intervals} intervals are unknown now; `mdata backfill`, `mdata detect-gaps` and "
-        "`mdata repair` ask for them again"
+        f"{sentence}: {found.intervals} intervals are now unknown; `mdata backfill`, `mdata detect-gaps` and "
+        "`mdata repair` fetch them again"
     )

@@ -26,7 +26,7 @@ class Budget(Protocol):
         deadline: float | None = None,
         on_wait: Callable[[SlotWait], None] | None = None,
     ) -> T | None:
-        """Wait for a slot, then return what `plan` wants to ask; None gives the slot back."""
+        """Wait for a slot, then return the request of `plan`; None gives the slot back."""
         ...
 
     def sent(self) -> None:
@@ -34,7 +34,7 @@ class Budget(Protocol):
         ...
 
     def refused(self, retry_after: float | None) -> float:
-        """Note a rate-limit answer; nobody sends for the seconds returned."""
+        """Note a rate-limit refusal; no process sends for the returned seconds."""
         ...
 
     def answered(self) -> None:
@@ -42,7 +42,7 @@ class Budget(Protocol):
         ...
 
     def failed(self) -> None:
-        """Note that a request came to nothing, and is tried again a delay later."""
+        """Note that a request failed and is retried one delay later."""
         ...
 
     def connect(self) -> None:
@@ -55,18 +55,18 @@ class Budget(Protocol):
 
 
 class JobLog(Protocol):
-    """Where a job talks to people: never data, which goes into its result."""
+    """Where a job writes messages for people; data goes into its result."""
 
     def debug(self, text: str) -> None:
-        """Say what only somebody who looks for a fault wants to know."""
+        """Log a detail for debugging."""
         ...
 
     def info(self, text: str) -> None:
-        """Say what happens."""
+        """Log progress."""
         ...
 
     def warning(self, text: str) -> None:
-        """Say what somebody should look at."""
+        """Log something that needs attention."""
         ...
 
 

@@ -37,12 +37,12 @@ R = TypeVar("R")
 
 # What to do about an answer that was not, or not wholly, stored.
 _ADVICE = {
-    ROWS_REFUSED: "what was refused is kept in the table rejected_rows; "
-    "`mdata detect-gaps` and `mdata repair` ask again",
-    BAD_ANSWER: "run this again later; if it goes on, the exchange has changed and mdata has to",
+    ROWS_REFUSED: "rejected rows are kept in the table rejected_rows; "
+    "`mdata detect-gaps` and `mdata repair` fetch their intervals again",
+    BAD_ANSWER: "run this again later; if it keeps failing, the exchange's API has changed and mdata needs an update",
 }
 
-# Seconds that a run waits for others without a word.
+# Seconds that a run waits for others without a message.
 _LONG_WAIT = 10.0
 
 
@@ -57,7 +57,7 @@ class _Progress:
     tally: Tally = field(default_factory=Tally)
     problems: list[MdataError] = field(default_factory=list)
     id: int | None = None
-    blocked_until: int = 0  # the end of the newest block that was told of, ms UTC
+    blocked_until: int = 0  # the end of the newest block that was logged, ms UTC
     has_said_others: bool = False
     venues: set[str] = field(default_factory=set)  # those that were to be asked something
     guard: threading.RLock = field(default_factory=threading.RLock)
@@ -77,7 +77,7 @@ class Job:
         self._deadline = None if limit is None else (context.clock.boottime() if since is None else since) + limit
 
     def beside(self, context: Context) -> "Job":
-        """Return the same run as another thread sees it, which works with a store of its own."""
+        """Return the same run for another thread, with that thread's own store."""
         other = copy(self)
         other.context = context
         return other
@@ -116,7 +116,7 @@ class Job:
             )
 
     def has_problem(self, problem: MdataError) -> None:
-        """Note what went wrong with a part of the work; the rest goes on."""
+        """Note what went wrong with a part of the work; the rest continues."""
         self.context.log.warning(str(problem))
         self.problems.append(problem)
 
@@ -125,18 +125,18 @@ class Job:
         self._skipped = reason
 
     def of_no_use_before(self, instant: int) -> None:
-        """Note that another run can get no further before `instant` (ms UTC)."""
+        """Note that another run cannot make progress before `instant` (ms UTC)."""
         self._not_before = instant
 
     def check_time(self) -> None:
         """Raise LimitReachedError when the run has lasted for as long as it may."""
         if self._deadline is not None and self.context.clock.boottime() >= self._deadline:
-            raise LimitReachedError(f"the time limit of {self.context.limits.max_runtime:.0f} s is reached")
+            raise LimitReachedError(f"the time limit of {self.context.limits.max_runtime:.0f} s was reached")
 
     def ask(
         self, venue: Venue, plan: Callable[[], T | None], send: Callable[[Exchange, T, Callable[[], None]], R]
     ) -> R | None:
-        """Wait for a slot of an exchange, plan, send, and return the answer, trying again where that may help.
+        """Wait for a slot of an exchange, plan, send, and return the answer, retrying if that may help.
 
         None when the plan found nothing to ask. Raise LimitReachedError when the run's limit is reached, and
         the error of the last try when all tries failed.
@@ -147,7 +147,7 @@ class Job:
         tries = Retrying(
             retry=retry_if_exception(self._is_worth_another_try),
             stop=stop_after_attempt(self.context.settings.rate_limit_max_retries + 1),
-            # When to try again is the shared budget's business.
+            # The shared budget decides when to retry.
             sleep=lambda _: None,
             before_sleep=self._say_that_it_is_tried_again,
             reraise=True,
@@ -158,7 +158,7 @@ class Job:
     def _say_that_it_is_tried_again(self, state: "RetryCallState") -> None:
         error = state.outcome.exception() if state.outcome else None
         if not isinstance(error, RateLimitedError):  # of which more was said, to everybody
-            self.context.log.info(f"{error}; trying again")
+            self.context.log.info(f"{error}; retrying")
 
     def _is_worth_another_try(self, error: BaseException) -> bool:
         if isinstance(error, GarbledError):
@@ -184,7 +184,7 @@ class Job:
         except RateLimitedError as error:
             seconds = budget.refused(error.retry_after)
             self._progress.blocked_until = self.context.clock.now() + int(seconds * 1000)
-            self.context.log.warning(f"{error}; nobody asks for {seconds:.0f} s")
+            self.context.log.warning(f"{error}; all mdata processes pause for {seconds:.0f} s")
             raise
         except (UnreachableError, GarbledError):
             budget.failed()
@@ -196,27 +196,32 @@ class Job:
         limits = self.context.limits
         if limits.max_requests is not None and self.tally.requests >= limits.max_requests:
             plural = "" if limits.max_requests == 1 else "s"
-            raise LimitReachedError(f"the limit of {limits.max_requests} request{plural} is reached")
+            raise LimitReachedError(f"the limit of {limits.max_requests} request{plural} was reached")
         self.check_time()
-        # Whatever takes time is made ready before the slot comes, so that the request leaves at once.
+        # Slow preparations happen before the slot is granted, so that the request is sent at once.
         self.context.exchange(venue)
         self._progress.venues.add(venue.name)
         try:
             return self.context.budget(venue).acquire(self.priority, plan, self._deadline, self._say_why)
         except TimeoutError as error:
-            raise LimitReachedError(f"the time limit of {limits.max_runtime:.0f} s is near; {error}") from error
+            raise LimitReachedError(
+                f"the time limit of {limits.max_runtime:.0f} s would be exceeded; {error}"
+            ) from error
 
     def _say_why(self, wait: SlotWait) -> None:
-        """Say once per block until when nobody asks, and once per run that others are served before it."""
+        """Log once per block until when all processes pause, and once per run that other processes go first."""
         progress, log = self._progress, self.context.log
         if wait.is_blocked:
             # The same instant comes out a few milliseconds differently each time.
             if wait.until > progress.blocked_until + 1000:
-                log.info(f"the exchange's rate limit blocks every request until {iso(wait.until)}; waiting for that")
+                log.info(f"the exchange's rate limit blocks all requests until {iso(wait.until)}; waiting")
             progress.blocked_until = max(progress.blocked_until, wait.until)
         elif wait.lasts > _LONG_WAIT and wait.ahead and not progress.has_said_others:
             progress.has_said_others = True
-            log.info(f"{wait.ahead} others wait for requests, too; the next one is free at {iso(wait.until)}")
+            log.info(
+                f"{wait.ahead} other processes are waiting to send requests; the next request is possible at "
+                f"{iso(wait.until)}"
+            )
 
     def finish(self, remaining: int = 0, reason: str | None = None, *, exit_code: int = OK) -> JobResult:
         """Store how the run ended and return it; the worst of `exit_code` and all problems wins."""

@@ -23,7 +23,7 @@ class JobResult(NamedTuple):
 
 
 def envelope(command: str, exit_code: int, reason: str | None, data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the object that `--json` prints and HTTP serves: what every command tells, then its own `data`."""
+    """Return the object that `--json` prints and HTTP serves: the common envelope, then the command's own `data`."""
     meant = exit_codes.find(exit_code)
     return {
         "mdata": 1,

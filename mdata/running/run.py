@@ -29,11 +29,11 @@ def run(
         _close_dead_runs(job)
         work(job)
     except LimitReachedError as limit:
-        exit_code, reason = WORK_REMAINS, f"{limit}; run `mdata {job.command}` again to go on"
+        exit_code, reason = WORK_REMAINS, f"{limit}; run `mdata {job.command}` again to continue"
     except StorageError:
         raise
     except Stopped as stop:
-        exit_code, reason = stop.exit_code, f"stopped; nothing is lost: run `mdata {job.command}` again to go on"
+        exit_code, reason = stop.exit_code, f"stopped; nothing is lost: run `mdata {job.command}` again to continue"
     except MdataError as error:
         job.has_problem(error)
     job.has_ended_early = exit_code != OK

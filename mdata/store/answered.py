@@ -1,4 +1,4 @@
-"""The table `answered_months`: when the exchange has last answered for something of a month.
+"""The table `answered_months`: when the exchange has last answered for a part of a month.
 
 Two stores may hold different candles of a month: the exchange has changed its mind between their answers. The later
 answer is the better one.
@@ -22,12 +22,12 @@ def note(connection: Connection, series_id: int, parts: Iterable[Range], now: in
 
 
 def of(connection: Connection, series_id: int) -> dict[int, int]:
-    """Return when each month was last answered for, by when it begins (both ms UTC)."""
+    """Return when each month was last answered for, by its beginning (both ms UTC)."""
     rows = connection.execute("SELECT month, answered_at FROM answered_months WHERE series_id = ?", (series_id,))
     return dict(rows.fetchall())
 
 
 def forget(connection: Connection, series_id: int, before: int) -> None:
-    """Forget the months that are over at `before` (ms UTC)."""
+    """Delete the months that are over at `before` (ms UTC)."""
     first = month_start(month_index(before))
     connection.execute("DELETE FROM answered_months WHERE series_id = ? AND month < ?", (series_id, first))

@@ -1,7 +1,7 @@
-"""The audit: what is stored against what the ledger says, for damage that no trigger has seen.
+"""The audit: compares the store with its ledger, for damage that no trigger has seen.
 
-A flipped byte, a file that was copied while it was written to, a row put in by hand: then there are other candles
-than `coverage` counts, or one that can be none. To see that, everything has to be read.
+A flipped byte, a file that was copied while it was written to, a row put in by hand: in these cases the candles
+differ from the counts in `coverage`, or a row cannot be a candle. To see that, everything has to be read.
 """
 
 from json import dumps
@@ -38,9 +38,9 @@ class Mismatch(NamedTuple):
 
 
 class Audit(NamedTuple):
-    """What was found in a series: its candles, those nobody vouches for, mismatches, and rows that are no candles.
+    """What was found in a series: its candles, those outside coverage, mismatches, and invalid rows.
 
-    `refused` are the open times of those, ascending; `lost` of them are vouched for outside of what is doubted.
+    `refused` are the open times of those, ascending; `lost` of them are in coverage outside the mismatches.
     """
 
     candles: int
@@ -53,7 +53,7 @@ class Audit(NamedTuple):
 def check_file(store: Store) -> None:
     """Have SQLite read every page of the file; raise StorageError where one is damaged."""
     with store.read() as connection:
-        # Its quick check would not notice a key out of order, whose row no statement finds any more.
+        # Its quick check would not notice a key out of order, whose row no statement can find.
         told = [text for (text,) in connection.execute("PRAGMA integrity_check")]
     damages = [text for text in told if text != "ok" and text not in _NO_NUMBERS]
     if damages:
@@ -107,7 +107,7 @@ def _misplaced(segment: coverage.Segment, grid: Timeframe, reached: int) -> str 
 
 def count_segments(connection: Connection, series_id: int) -> list[tuple[coverage.Segment, int]]:
     """Return every segment, ascending, with its candles as they were recorded, and how many there are."""
-    # What was lost and put back by hand is counted by the next job that looks at it.
+    # Candles that were lost and restored by another program are counted by the next job that checks them.
     _, restored = candles.marks(connection, series_id)
     return [
         (
@@ -125,7 +125,7 @@ def _count_outside(connection: Connection, series_id: int, covered: list[Range])
 
 
 def find_refused(connection: Connection, series: Series) -> list[int]:
-    """Return the open times, ascending, of the stored rows that can be no candles and that no answer has brought."""
+    """Return the open times, ascending, of the stored rows that cannot be candles and came from no answer."""
     grid = series.timeframe
     # Months have no constant step, and there are few of them.
     off_grid = f"(open_time - {grid.anchor}) % {grid.step} <> 0" if grid.step else "1"
@@ -142,7 +142,7 @@ def _fault(row: Candle, grid: Timeframe) -> str | None:
 
 
 def withdraw(connection: Connection, series: Series, mismatches: list[Mismatch], now: int) -> None:
-    """Vouch no more for what does not match: it is a gap then, or backlog at an end of the hull.
+    """Remove coverage from ranges that do not match: they become gaps, or backlog at an end of the hull.
 
     A segment that another job has made longer or shorter since goes as a whole: its count is wrong by as much. One
     of another kind counts what a later answer has brought.
@@ -159,12 +159,12 @@ def withdraw(connection: Connection, series: Series, mismatches: list[Mismatch],
 
 
 def _note_withdrawn(connection: Connection, series: Series, part: Range, now: int) -> None:
-    """Remember that a range was withdrawn, until it is answered for anew: it is not healthy, wherever it lies."""
+    """Remember that the coverage of a range was withdrawn, until it is answered for again: unhealthy anywhere."""
     table_of_doubts.keep(connection, series.id, [domain.Doubt(part, "withdrawn", "verify", now, now)])
 
 
 def _take_back(connection: Connection, series: Series) -> None:
-    """Forget what lay beyond a hull that has become smaller."""
+    """Reset marks beyond a hull that has become smaller."""
     hull = coverage.hull(connection, series.id)
     gaps.forget_outside(connection, series, hull)
     table.take_back(connection, series.id, hull.end if hull else None)
@@ -173,7 +173,7 @@ def _take_back(connection: Connection, series: Series) -> None:
 def set_aside(connection: Connection, series: Series, times: list[int], now: int, source: str) -> None:
     """Move the rows at these open times to `rejected_rows`, unless they are candles by now.
 
-    Where coverage vouches for one it is a lost candle then.
+    One inside coverage then counts as a lost candle.
     """
     refused = {}
     for row in filter(None, (candles.at(connection, series.id, time) for time in times)):
@@ -189,7 +189,7 @@ def set_aside(connection: Connection, series: Series, times: list[int], now: int
 
 
 def withdraw_months(connection: Connection, series: Series, differing: list[Digest], now: int) -> None:
-    """Vouch no more for months whose candles differ from what was read before, if no job has written there since."""
+    """Remove coverage from months that differ from what was read before, if no job has written there since."""
     kept = digests.of(connection, series.id)
     for one in differing:
         if kept.get(one.month) != one:
@@ -205,7 +205,7 @@ def withdraw_months(connection: Connection, series: Series, differing: list[Dige
 
 
 def orphans(connection: Connection) -> list[tuple[int, int]]:
-    """Return the numbers of series that were deleted by hand, each with how many candles it has left."""
+    """Return the ids of series that another program deleted, each with its remaining candles."""
     found: list[tuple[int, int]] = []
     series_id = -(2**62)
     while True:

@@ -30,7 +30,7 @@ def upsert(connection: Connection, series_id: int, candles: list[Candle]) -> int
 
 
 def stored(connection: Connection, series_id: int, within: Range, most: int = -1) -> list[Candle]:
-    """Return the candles of a range, ascending, `most` of them at the most."""
+    """Return the candles of a range, ascending, at most `most`."""
     rows = connection.execute(
         f"SELECT {_COLUMNS} FROM candles WHERE {_WITHIN} ORDER BY open_time LIMIT ?", (series_id, *within, most)
     )
@@ -111,7 +111,7 @@ def around(connection: Connection, series_id: int, within: Range, steps: int) ->
 
 
 def delete(connection: Connection, series_id: int, times: list[int]) -> None:
-    """Delete single candles; where coverage vouches for one it counts as lost."""
+    """Delete single candles; one inside coverage counts as lost."""
     connection.executemany(
         f"DELETE FROM candles WHERE series_id = {series_id:d} AND open_time = ?", [(time,) for time in times]
     )
@@ -133,7 +133,7 @@ def mark_lost(connection: Connection, series_id: int, open_time: int) -> None:
 
 def lost(connection: Connection, series_id: int, within: Range | None = None) -> list[int]:
     """Return the open times of candles that were deleted from under their coverage, ascending."""
-    # The left join leaves out what somebody has put back since.
+    # The left join leaves out candles that another program has restored since.
     rows = connection.execute(
         """SELECT lost.open_time FROM lost_candles AS lost LEFT JOIN candles USING (series_id, open_time)
            WHERE lost.series_id = ? AND lost.open_time >= ? AND lost.open_time < ? AND candles.open IS NULL
@@ -146,7 +146,7 @@ def lost(connection: Connection, series_id: int, within: Range | None = None) ->
 def marks(connection: Connection, series_id: int) -> tuple[list[int], list[int]]:
     """Return the open times of candles that were deleted: those still missing, and those put back; ascending.
 
-    What was put back is not counted in `coverage` until `detect-gaps` takes its mark away.
+    Restored candles are not counted in `coverage` until `detect-gaps` removes their marks.
     """
     rows = connection.execute(
         """SELECT lost.open_time, candles.open IS NULL
@@ -162,7 +162,7 @@ def marks(connection: Connection, series_id: int) -> tuple[list[int], list[int]]
 
 
 def forget_lost(connection: Connection, series_id: int, within: Range, but: list[int] | None = None) -> None:
-    """Remove the marks of a range, `but` those: it was answered for anew, or is not wanted any more."""
+    """Remove the marks of a range, `but` those: it was answered for again, or is no longer wanted."""
     connection.execute(f"DELETE FROM lost_candles WHERE {_WITHIN}", (series_id, *within))
     connection.executemany(
         f"INSERT OR IGNORE INTO lost_candles VALUES ({series_id:d}, ?)",
@@ -171,7 +171,7 @@ def forget_lost(connection: Connection, series_id: int, within: Range, but: list
 
 
 def forget_restored(connection: Connection, series_id: int, within: Range | None = None) -> None:
-    """Take back the marks of lost candles that somebody has put back, and count those candles again."""
+    """Remove the marks of lost candles that another program has restored, and count those candles again."""
     restored = connection.execute(
         # Few marks, many candles: a cross join keeps that order.
         """SELECT lost.open_time FROM lost_candles AS lost CROSS JOIN candles USING (series_id, open_time)
@@ -198,7 +198,7 @@ def delete_before(connection: Connection, series_id: int, before: int, limit: in
 
 
 def reach(connection: Connection, series_id: int, instant: int, rows: int) -> int:
-    """Return the open time of the candle that is `rows` candles before `instant`; the beginning of time for less."""
+    """Return the open time of the candle `rows` candles before `instant`; BEGINNING_OF_TIME if there are fewer."""
     found = connection.execute(
         """SELECT open_time FROM candles WHERE series_id = ? AND open_time < ?
            ORDER BY open_time DESC LIMIT 1 OFFSET ?""",

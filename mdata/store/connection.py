@@ -11,7 +11,7 @@ from mdata.store.sqlite import OPTIONS, refuse_old_engine, sqlite3
 from mdata.store.sqlite_errors import is_busy, storage_errors
 from mdata.waiting import Wait, named
 
-# SQLite itself is left to wait for so long (s): a signal acts only when it returns.
+# How long (s) SQLite itself may wait: signals are only handled when it returns.
 _AT_A_TIME = 0.1
 _BETWEEN = 0.02
 
@@ -60,8 +60,8 @@ class Connection(sqlite3.Connection):
         self._since = wait.since
         wait.end_by_signal()
         raise NotNowError(
-            f"another program has held {self.path} for too long to wait for it: {named(holders(self.path, log))}",
-            next_attempt=when("that has closed it"),
+            f"another program has locked {self.path} for too long: {named(holders(self.path, log))}",
+            next_attempt=when("it has closed the file"),
         )
 
 

@@ -1,4 +1,4 @@
-"""Whole copies of a database: made from one look at it, synced, and put in their place without a moment between."""
+"""Whole copies of a database: made from one consistent read, synced, and moved into place atomically."""
 
 import os
 import shutil
@@ -20,7 +20,7 @@ Report = Callable[[int, int], None]
 
 @contextmanager
 def temporary(target: Path) -> Iterator[Path]:
-    """Give the path of a new, private file beside `target`; nothing of it is left afterwards, unless it was moved."""
+    """Yield the path of a new private file beside `target`; it is removed afterwards unless it was moved."""
     path = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         with _explained(target):
@@ -43,15 +43,16 @@ def want_room(folder: Path, size: int) -> None:
         free = shutil.disk_usage(folder).free
     if free < size + _SPARE:
         raise StorageError(
-            f"{folder} has {free / 1e6:,.0f} MB free, and the copy wants {(size + _SPARE) / 1e6:,.0f} MB: make room, "
-            "or choose another disk"
+            f"{folder} has {free / 1e6:,.0f} MB free, but the copy needs {(size + _SPARE) / 1e6:,.0f} "
+            "MB: free some space, or choose another disk"
         )
 
 
 def copy(source: Connection, path: Path, report: Report) -> None:
     """Copy the database that `source` sees into the empty file at `path`, page by page.
 
-    Inside a transaction of `source` that has read something, it is one state of the database, whoever writes.
+    Inside a transaction of `source` that has read something, it is one state of the database, even while others
+    write.
     """
     with storage_errors(path):
         target = connect(path, "rw")
@@ -62,7 +63,7 @@ def copy(source: Connection, path: Path, report: Report) -> None:
 
 
 def sync(path: Path) -> None:
-    """Have the file at `path`, or the names in a folder, on the disk; nobody may have a database there open."""
+    """Sync the file at `path`, or a folder, to disk; must not be used on a database that is open."""
     with _explained(path):
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -103,7 +104,7 @@ def _link(path: Path, target: Path) -> None:
 
 def exists(path: Path) -> ConfigurationError:
     """Return the error of a file that is in the way."""
-    return ConfigurationError(f"{path} exists already and was left as it is: choose another name, or say --force")
+    return ConfigurationError(f"{path} exists already and was not changed: choose another name, or add --force")
 
 
 @contextmanager
@@ -114,6 +115,6 @@ def _explained(path: Path) -> Iterator[None]:
         message = f"cannot write {path}: {error.strerror}; check the owner and mode of its folder"
         raise NotPermittedError(message) from error
     except FileNotFoundError as error:
-        raise ConfigurationError(f"cannot write {path}: its folder does not exist; make it first") from error
+        raise ConfigurationError(f"cannot write {path}: its folder does not exist; create it first") from error
     except OSError as error:
         raise StorageError(f"cannot write {path}: {error.strerror}; nothing was replaced") from error

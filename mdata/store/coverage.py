@@ -107,7 +107,7 @@ def add(connection: Connection, series_id: int, covered: Range, kind: CoverageKi
 
 
 def cut(connection: Connection, series_id: int, hole: Range, kind: CoverageKind | None = None) -> None:
-    """Forget the coverage (of one kind, or any) inside `hole`; what sticks out on either side stays.
+    """Forget the coverage (of one kind, or any) inside `hole`; what extends beyond it on either side stays.
 
     Candles there that were put back by hand must have been counted (`candles.forget_restored`).
     """

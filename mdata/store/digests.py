@@ -1,4 +1,4 @@
-"""The table `digests`: what `verify` has read of a month, to see a change that nobody has made through mdata.
+"""The table `digests`: what `verify` has read of a month, to detect changes that were not made by mdata.
 
 A digest is the SHA-256 over the month's rows, ascending by open time: each as a little-endian 64-bit integer (ms UTC)
 and five 64-bit floats (open, high, low, close, volume). Equal digests mean equal candles, in any two stores.
@@ -80,7 +80,7 @@ def announce(connection: Connection, series_id: int, months: list[int], now: int
 
 
 def keep(connection: Connection, series_id: int, found: list[Digest]) -> None:
-    """Keep the digests that were announced, where no job has written to the month meanwhile."""
+    """Store the announced digests of months to which no job has written meanwhile."""
     connection.executemany(
         f"UPDATE digests SET candles = ?, digest = ? "
         f"WHERE series_id = {series_id:d} AND month = ? AND digest IS NULL",
@@ -95,5 +95,5 @@ def drop(connection: Connection, series_id: int, part: Range) -> None:
 
 
 def forget(connection: Connection, series_id: int, before: int) -> None:
-    """Forget the digests of months of which something lies before `before` (ms UTC)."""
+    """Delete the digests of months that begin before `before` (ms UTC)."""
     connection.execute("DELETE FROM digests WHERE series_id = ? AND month < ?", (series_id, before))

@@ -1,11 +1,11 @@
-"""The tables `doubts`, what one answer has said and no second one yet, and `unobtainable`, what is served no more."""
+"""The tables `doubts`, what only one answer has said, and `unobtainable`, what the exchange no longer serves."""
 
 from mdata.domain.candle import VALUES, Candle
 from mdata.domain.doubt import Doubt
 from mdata.domain.interval import BEGINNING_OF_TIME, END_OF_TIME, Range, normal, subtract
 from mdata.store.connection import Connection
 
-# The unobtainable range of a pair that is listed no more has no end.
+# The unobtainable range of a delisted pair has no end.
 NO_END = 2**53
 
 _NAMES = ("start_time", "end_time", "kind", "form", "since", "asked_at", "answers", *VALUES)
@@ -54,7 +54,7 @@ def end(connection: Connection, series_id: int, doubts: list[Doubt]) -> None:
 
 
 def end_answered(connection: Connection, series_id: int, known: list[Range]) -> None:
-    """Remove what doubts say of silences and of what was withdrawn, where something is known for certain now."""
+    """Remove doubts about silences and withdrawn candles from ranges where the answer is certain now."""
     for doubt in of(connection, series_id):
         if doubt.kind in {"silence", "withdrawn"} and any(doubt.range.overlaps(part) for part in known):
             end(connection, series_id, [doubt])
@@ -63,7 +63,7 @@ def end_answered(connection: Connection, series_id: int, known: list[Range]) -> 
 
 
 def forget_before(connection: Connection, series_id: int, before: int) -> None:
-    """Forget what is in doubt, and unobtainable, before `before` (ms UTC)."""
+    """Delete doubts and unobtainable ranges before `before` (ms UTC)."""
     for doubt in of(connection, series_id, Range(_ALL.start, before)):
         end(connection, series_id, [doubt])
         if doubt.range.end > before:
@@ -75,7 +75,7 @@ def forget_before(connection: Connection, series_id: int, before: int) -> None:
 
 
 def unobtainable(connection: Connection, series_id: int) -> list[Range]:
-    """Return the ranges that the exchange does not serve any more (normal)."""
+    """Return the ranges that the exchange no longer serves (normal)."""
     rows = connection.execute(
         "SELECT start_time, end_time FROM unobtainable WHERE series_id = ? ORDER BY start_time", (series_id,)
     )
@@ -83,7 +83,7 @@ def unobtainable(connection: Connection, series_id: int) -> list[Range]:
 
 
 def cannot_be_had(connection: Connection, series_id: int, parts: list[Range], now: int) -> None:
-    """Note that the exchange does not serve these ranges any more, as of `now` (ms UTC)."""
+    """Note that the exchange no longer serves these ranges, as of `now` (ms UTC)."""
     for part in parts:
         merged = normal([*(one for one in unobtainable(connection, series_id) if one.overlaps(part)), part])
         served_again(connection, series_id, merged)

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 _PAGES_AT_A_TIME = 2_000  # some 50 ms
 
-# What stays open until the process ends: to close it would move its log into a file that it does not belong to, or
-# remove the log of the one that has taken the file's place.
+# Connections that stay open until the process ends: closing them would move their log into a file that it does not
+# belong to, or remove the log of the replacement file.
 _abandoned: list[Connection] = []
 
 
 class Store:
-    """One process's hold on the database at `path`: a connection, and the lock that its writes take."""
+    """A process's access to the database at `path`: a connection, and the lock for its writes."""
 
     def __init__(
         self, path: Path, connection: Connection, write_lock: FileLock | None, detour: "Detour | None" = None
@@ -40,7 +40,7 @@ class Store:
         The lock file makes writers take turns in order (SQLite's own waiting polls, and starves), and
         `BEGIN IMMEDIATE` means that nothing read inside can be out of date when it is written.
 
-        Raise StorageError where `path` names another file by now, or its content is not what was written last.
+        Raise StorageError if `path` is another file by now, or does not contain the last write.
         """
         if self._write_lock is None:
             raise NotPermittedError(f"{self.path} was opened for reading only")
@@ -52,7 +52,7 @@ class Store:
 
     @contextmanager
     def _begun(self, write_lock: FileLock) -> Iterator[None]:
-        """Hold the write lock with a transaction begun; while another program is in the way, hold neither."""
+        """Hold the write lock with an open transaction; while another program blocks it, hold neither."""
         wait = None
         while True:
             with write_lock:
@@ -94,7 +94,7 @@ class Store:
         """Move a write-ahead log of more than `over` bytes into the database, if no reader is in the way."""
         log = self.path.with_name(f"{self.path.name}-wal")
         if self._write_lock is not None and (found := file_status(log)) and found.st_size > over:
-            # SQLite waits a moment only for a reader of everything, who may take minutes: whoever writes waits, too.
+            # SQLite waits only briefly for a long reader, which may take minutes, and other writers wait meanwhile.
             # Where that is not enough the next run does it.
             with suppress(NotNowError), self._write_lock, storage_errors(self.path):
                 self._watch.look()
@@ -121,7 +121,7 @@ class Store:
             return int(self.connection.execute("PRAGMA freelist_count").fetchone()[0])
 
     def _confirm(self) -> None:
-        """Raise NotNowError where this was read without locks, and somebody wrote meanwhile."""
+        """Raise NotNowError if this was read without locks while another process wrote."""
         if self.detour is not None:
             self.detour.confirm()
 
@@ -148,7 +148,7 @@ class Store:
         try:
             if error is None or isinstance(error, SQLITE_ERRORS):
                 self._confirm()
-            # What is read outside of `read` and `write` may meet a damaged file too.
+            # Reads outside of `read` and `write` may meet a damaged file too.
             with storage_errors(self.path):
                 if isinstance(error, SQLITE_ERRORS):
                     raise error

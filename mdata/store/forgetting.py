@@ -3,7 +3,7 @@
 from mdata.store.connection import Connection
 from mdata.store.series import take_back
 
-# What is known of a series beside its candles; its row in `series` goes last.
+# Tables about a series beside its candles; its row in `series` is deleted last.
 _LEDGER = (
     "coverage", "lost_candles", "empty_runs", "doubts", "unobtainable", "digests", "answered_months", "data_gaps",
     "candle_revisions", "rejected_rows",

@@ -35,7 +35,7 @@ def unresolved(connection: Connection, series_id: int, within: Range | None = No
 
 
 def close_answered(connection: Connection, series: Series, answered: list[Range], now: int) -> Closed:
-    """Close every gap, or part of one, that `answered` (normal, aligned) covers; what is left stays as it was.
+    """Close every gap, or part of one, that `answered` (normal, aligned) covers; the rest is unchanged.
 
     A part closes as repaired when it holds candles now, else as empty; call this after they were written.
     """
@@ -105,7 +105,7 @@ def open_missing(connection: Connection, series: Series, missing: list[Range], n
 
 
 def close_filled(connection: Connection, series: Series, missing: list[Range], now: int) -> Closed:
-    """Close the gaps, and parts of gaps, that are not missing any more."""
+    """Close the gaps, and parts of gaps, that are no longer missing."""
     closed = Closed()
     for gap in unresolved(connection, series.id):
         judgement = judge(gap, subtract([gap.range], missing))
@@ -154,7 +154,7 @@ def retry_failed(connection: Connection, series_id: int) -> None:
 
 
 def forget_outside(connection: Connection, series: Series, hull: Range | None) -> None:
-    """Drop what unresolved gaps hold outside the hull: it was removed on purpose, or is backlog now."""
+    """Remove the parts of unresolved gaps outside the hull: they were deleted on purpose or are backlog now."""
     kept = hull or Range(0, 0)
     for gap in unresolved(connection, series.id):
         left = gap.range.clip(*kept)

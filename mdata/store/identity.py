@@ -9,7 +9,7 @@ _COOKIE = "(SELECT schema_version FROM pragma_schema_version)"
 
 
 def raise_generation(connection: Connection) -> Mark | None:
-    """Count a write transaction, and return the mark that it leaves; None where the row was removed."""
+    """Count a write transaction, and return its new mark; None if the row was removed."""
     rows = connection.execute(
         f"""UPDATE store SET generation = generation + 1, previous = mark, mark = random(), cookie = {_COOKIE}
             RETURNING {_COLUMNS}"""
@@ -31,7 +31,7 @@ def is_known(connection: Connection) -> bool:
 
 
 def settle(connection: Connection) -> None:
-    """Note the schema's number anew, in the transaction that has made the table: more was made after it."""
+    """Update the schema cookie, in the transaction that created the table: more was created after it."""
     connection.execute(f"UPDATE store SET cookie = {_COOKIE}")
 
 

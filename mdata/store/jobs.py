@@ -22,7 +22,7 @@ class Tally:
 
 
 class Origin(NamedTuple):
-    """Who runs a job: enough to find its log, and to tell whether it can still be running."""
+    """Who runs a job: enough to find its log, and to decide whether it can still be running."""
 
     pid: int
     host: str
@@ -69,7 +69,7 @@ def finish(connection: Connection, job_id: int, tally: Tally, finished_at: int, 
 def interrupt_dead(connection: Connection, command: str, now: int) -> int:
     """Close the rows of runs that never finished; return how many there were.
 
-    Only for the holder of the command's lock: whoever left such a row is then known to be gone.
+    Call this only with the command's lock held: then the process of such a row is known to have ended.
     """
     cursor = connection.execute(
         """UPDATE ingestion_jobs SET outcome = 'interrupted', finished_at = ?, error = 'the process ended abruptly'

@@ -7,7 +7,7 @@ from mdata.store.connection import Connection
 
 
 class LastRun(NamedTuple):
-    """The newest run of a command, and the newest one that ended well (ms UTC).
+    """The newest run of a command, and the newest successful one (ms UTC).
 
     `exit` is that of the newest run that has ended; `requests` are those of the newest one, so far.
     """

@@ -1,4 +1,4 @@
-"""What other tools can change in a store, and whoever opens it for writing puts back."""
+"""Repairs on opening what other programs may have changed in a store: triggers, journal mode, identity."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -33,13 +33,13 @@ def journal_mode(connection: Connection) -> str:
 
 
 def mend(store: "Store", told: Callable[[str], None]) -> None:
-    """Put back what is not as it should be, and say so."""
+    """Repair what other programs changed, and report it."""
     if identity.read(store.connection) is None:
         with store.alone():
             identity.renew(store.connection)
-        store.checkpoint()  # a log in which the marks begin anew belongs to no file that has any
+        store.checkpoint()  # a log whose marks start again does not belong to a file that has marks
         told(
-            f"{store.path} did not say which store it is, and has a new identity: its backups are another store's now"
+            f"{store.path} had lost its identity and has a new one: older backups now count as those of another store"
         )
     mode = journal_mode(store.connection)
     if mode != "wal":
@@ -48,15 +48,15 @@ def mend(store: "Store", told: Callable[[str], None]) -> None:
     if missing:
         counted = put_triggers_back(store)
         told(
-            f"the triggers {' and '.join(missing)} were missing from {store.path} and are back. {counted} Run "
-            "`mdata verify` to check the values, too"
+            f"the triggers {' and '.join(missing)} were missing from {store.path} and have been restored. {counted} "
+            "Run `mdata verify` to check the values, too"
         )
 
 
 def put_triggers_back(store: "Store") -> str:
-    """Make each of our triggers what it should be, and count all candles; return what came of that.
+    """Restore each of our triggers, and count all candles; return a message about the result.
 
-    Whatever was deleted meanwhile is unknown from then on.
+    Everything deleted meanwhile is unknown from then on.
     """
     from mdata.store import audit, series
     from mdata.store.migrations import triggers
@@ -77,11 +77,9 @@ def put_triggers_back(store: "Store") -> str:
 
 def _journal_mode_put_back(store: "Store", mode: str) -> str:
     connection = store.connection
-    was = f"some tool had set the journal mode of {store.path} to {mode}"
+    was = f"another program had set the journal mode of {store.path} to {mode}"
     with store.alone():
         connection.tries("PRAGMA journal_mode = WAL")
     if journal_mode(connection) == "wal":
         return f"{was}; it is WAL again"
-    return (
-        f"{was}, and another program has it open: until that is closed, readers and writers keep each other waiting"
-    )
+    return f"{was}, and one still has it open: until it is closed, readers and writers block each other"

@@ -1,4 +1,4 @@
-"""How the store is opened: for writing, for reading, and as a backup that lies alone.
+"""How the store is opened: for writing, for reading, and as a backup on its own.
 
 Nothing here opens the database's file but SQLite: closing a descriptor of it drops every POSIX lock that this
 process holds on it, and a process that serves it has several connections.
@@ -24,25 +24,25 @@ from mdata.store.watch import file_status
 if TYPE_CHECKING:
     from mdata.store.reading import Detour
 
-# How long whoever only looks waits for another program that holds the database: he is told soon.
+# How long a reader waits for another program that locks the database.
 _PATIENCE_OF_READERS = 5.0
 _WAL_SIZE_LIMIT = 64 * 1024 * 1024
 
 
-# Who is told a sentence about how the store was opened.
+# Receives a message about how the store was opened.
 Hear = Callable[[str], None]
 
 
 def unheard(_: str) -> None:
-    """Tell nobody."""
+    """Ignore the message."""
 
 
 def open_store(path: Path, told: Hear = unheard) -> Store:
     """Open the database for reading and writing; create or migrate it under the write lock where needed.
 
-    What other tools have changed is put back, and `told` gets a sentence about it.
+    What other programs have changed is repaired, and `told` is called with a message about it.
     Raise ConfigurationError for a foreign file or a newer schema, StorageError for a damaged one,
-    NotPermittedError where the file may not be written. A refused file is left untouched.
+    NotPermittedError if the file is not writable. A rejected file is left untouched.
     """
     found = _refuse_a_folder(path)
     write_lock = FileLock(path.with_name(f"{path.name}.write.lock"))
@@ -119,12 +119,12 @@ def open_for_reading(path: Path, told: Hear = unheard, *, may_copy: bool = True)
     if version == 0:
         return None
     raise ConfigurationError(
-        f"{path} has schema {version}, this mdata wants {SCHEMA_VERSION}: run `mdata backfill` once"
+        f"{path} has schema {version}, but this mdata needs {SCHEMA_VERSION}: run `mdata backfill` once to upgrade it"
     )
 
 
 def _looked_into(path: Path, detour: "Detour | None" = None) -> tuple[Store, int]:
-    """Open the database for reading only, and return it with the version of its schema."""
+    """Open the database read-only, and return it with its schema version."""
     if detour is None:
         connection = _connect(path, "ro")
     else:
@@ -144,9 +144,9 @@ def _looked_into(path: Path, detour: "Detour | None" = None) -> tuple[Store, int
 
 
 def open_lone(path: Path) -> Connection:
-    """Open a backup for reading, with its log if it has one; raise as `open_for_reading` does, not for an old schema.
+    """Open a backup for reading, with its log if it has one; raise like `open_for_reading`, except for an old schema.
 
-    One without a log is read as it lies, on a read-only disk too.
+    One without a log is read in place, on a read-only disk too.
     """
     _refuse_a_folder(path)
     pairing.check(path)
@@ -161,7 +161,7 @@ def open_lone(path: Path) -> Connection:
     if version:
         return connection
     connection.close()
-    raise ConfigurationError(f"{path} is empty, and no backup: name another file")
+    raise ConfigurationError(f"{path} is empty and therefore not a backup: give another file")
 
 
 def _may_not(path: Path, verb: str) -> str:
@@ -176,5 +176,5 @@ def _refuse_a_folder(path: Path) -> os.stat_result | None:
     """Return what the file system says of the file at `path`, None where there is none."""
     found = file_status(path)
     if found is not None and stat.S_ISDIR(found.st_mode):
-        raise ConfigurationError(f"DATABASE_PATH {path} is a folder; name a file inside it")
+        raise ConfigurationError(f"DATABASE_PATH {path} is a folder; set it to a file in it")
     return found

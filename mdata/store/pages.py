@@ -1,4 +1,4 @@
-"""Applying an answer to the store: candles, the coverage that vouches for them, doubts, gaps and marks, all at once.
+"""Applies an answer to the store in one transaction: candles, their coverage, doubts, gaps and marks.
 
 Everything here happens inside the caller's transaction, so that a process killed at any instant leaves
 either the whole page or nothing of it. What an answer proves is decided in `domain.evidence`.
@@ -96,7 +96,7 @@ def _without(answered: list[Range], lost: list[int], series: Series) -> list[Ran
 
 
 def _keep_a_witness(connection: Connection, series: Series, page: Page) -> None:
-    """Store the newest candle of a series of which none is wanted: later answers are known by it."""
+    """Store the newest candle even if no candle of the series is wanted: later answers are checked against it."""
     grid = page.query.timeframe
     closed = [row for row in page.candles if grid.next(row[0]) <= page.asked_at]
     if closed and candles.last_before(connection, series.id, END_OF_TIME) is None:
@@ -125,7 +125,7 @@ def apply_live(connection: Connection, series: Series, claims: list[Claim], now:
 def make_provisional(
     connection: Connection, series: Series, covered: Range, rows: list[Candle]
 ) -> tuple[list[Candle], list[Range]]:
-    """Store closed candles that may still change; return those new or different, and what is provisional by it.
+    """Store closed candles that may still change; return the new or different ones, and what is now provisional.
 
     Whatever is final in the range stays as it is, a lost candle included, and so does a candle of which `rows` hold
     an earlier state: an answer from a cache, or a message that came late. `rows` are ascending and inside `covered`.
@@ -152,7 +152,7 @@ def make_provisional(
 def _make_final(connection: Connection, series: Series, part: Range, verdict: Verdict, now: int) -> int:
     """Store a settled range as answered; return how many rows are new or different."""
     rows = within(verdict.candles, part)
-    # Without coverage no trigger takes a candle that goes for a lost one.
+    # Without coverage, the triggers do not mark a deleted candle as lost.
     coverage.cut(connection, series.id, part)
     kept = {row[0] for row in rows}
     gone = [time for time in candles.open_times(connection, series.id, part) if time not in kept]
@@ -172,7 +172,7 @@ def _make_final(connection: Connection, series: Series, part: Range, verdict: Ve
 
 
 def _drop_unvouched(connection: Connection, series: Series, part: Range, rows: list[Candle]) -> None:
-    """Delete what is stored where nothing is covered, and is not among the rows of an answer about it."""
+    """Delete stored candles outside coverage that an answer about their range does not contain."""
     for bare in coverage.uncovered(connection, series.id, part):
         told = {row[0] for row in within(rows, bare)}
         times = candles.open_times(connection, series.id, bare)
@@ -180,7 +180,7 @@ def _drop_unvouched(connection: Connection, series: Series, part: Range, rows: l
 
 
 def _count_covered(connection: Connection, series_id: int, part: Range) -> int:
-    """Return how many candles lie in `part` where it is covered already."""
+    """Return how many candles are in the covered parts of `part`."""
     held = coverage.clipped(connection, series_id, part)
     return sum(candles.count(connection, series_id, covered) for covered in held)
 
@@ -200,7 +200,7 @@ def _keep_revisions(connection: Connection, series: Series, verdict: Verdict, no
 def keep_refused(
     connection: Connection, series: Series, refused: Iterable[RefusedRow | Faulty], now: int, source: str
 ) -> None:
-    """Keep rows that cannot be candles, for people to look at; the same row again only gets a new time."""
+    """Store rejected rows for inspection; if a row comes again, only its time is updated."""
     connection.executemany(
         """INSERT INTO rejected_rows (series_id, open_time, row, reason, seen_at, source) VALUES (?, ?, ?, ?, ?, ?)
            ON CONFLICT DO UPDATE SET seen_at = excluded.seen_at, source = excluded.source""",

@@ -16,14 +16,14 @@ from mdata.store.wal_file import read_log, size_of
 
 _PATIENCE = 5.0  # seconds that the two together are waited for
 
-# What a file is to us that SQLite can make nothing of, or not even open.
+# Errors of SQLite for a file that it cannot parse or open.
 _UNREADABLE = (*SQLITE_ERRORS, StorageError, NotPermittedError)
 
 
 def check(path: Path) -> Mark | None:
-    """Look at the database at `path` and its log as they lie on the disk; return the newest mark in the log, or None.
+    """Compare the database at `path` with its log, as files; return the newest mark in the log, or None.
 
-    Raise StorageError where the log belongs to another file.
+    Raise StorageError if the log belongs to another file.
     """
     log_path = path.with_name(f"{path.name}-wal")
     if not size_of(log_path):
@@ -33,15 +33,15 @@ def check(path: Path) -> Mark | None:
         if read_log(log_path) is None:
             return None
         raise StorageError(
-            f"{path} is gone, and its log {log_path.name} is there; nothing was changed: put the file back, restore "
-            f"a backup with `mdata restore`, or remove {log_path.name} too, to begin anew"
+            f"{path} is missing, but its log {log_path.name} still exists; nothing was changed: put the file back, "
+            f"restore a backup with `mdata restore`, or remove {log_path.name} as well to start with an empty store"
         )
     for _ in range(READ_TRIES):
         before, log, after = read_file(path), read_log(log_path), read_file(path)
         if log is None or any(file and belong_together(file, log) for file in (before, after)):
             return log.newest if log else None
     if before != after:
-        return None  # somebody is at work on both, who has looked too
+        return None  # another process uses both, and has compared them too
     if log and (before is None or before.mark is None) and _is_whole_with_log(path):
         # What VACUUM had left in the log was moved into the file in part, by a program that was killed.
         return log.newest
@@ -49,7 +49,7 @@ def check(path: Path) -> Mark | None:
 
 
 def read_file(path: Path) -> File | None:
-    """Return what the database's file says without its log; None where it alone makes no sense to SQLite."""
+    """Return what the database's file says without its log; None if SQLite cannot read it alone."""
     try:
         connection = connect(path, "ro&immutable=1")
         try:
@@ -73,9 +73,9 @@ def _is_whole_with_log(path: Path) -> bool:
 
 
 def strangers(path: Path) -> StorageError:
-    """Return the error of a database whose log belongs to another file."""
+    """Return the error for a database whose log belongs to another file."""
     return StorageError(
-        f"{path} and the log {path.name}-wal do not belong together: another file was put in its place (a backup, "
-        "copied over it?) while the log stayed; nothing was changed, for the two together are a damaged store: run "
-        "`mdata restore FILE` with a backup, which sets both aside"
+        f"{path} and its log {path.name}-wal do not belong together: the file was replaced (by a backup copied "
+        "over it?) but the log was not; nothing was changed, because together they are a damaged store: run `mdata "
+        "restore FILE` with a backup, which keeps both under another name"
     )

@@ -2,8 +2,8 @@
 
 SQLite's readers want to write too: beside a write-ahead log lies its index, which whoever opens the database first
 has to make. Where that cannot be, two ways are left. While the log is empty everything is in the database's file,
-which is read as it lies, without a lock; whether it stayed so is looked at again afterwards. While the log holds
-something, both files are copied to a private folder, and the copy is read.
+which is read in place without a lock; afterwards mdata checks that it has not changed. While the log holds something,
+both files are copied to a private folder, and the copy is read.
 """
 
 import os
@@ -31,7 +31,7 @@ Stamp = tuple[tuple[int, ...] | None, tuple[int, ...] | None]
 
 @dataclass(frozen=True, slots=True)
 class Detour:
-    """Another way to what is stored at `path`: the file to open, and what `path` was like at that time."""
+    """An alternative way to read the store at `path`: the file to open, and the state of `path` at that time."""
 
     path: Path
     file: Path
@@ -49,19 +49,19 @@ class Detour:
 
     @property
     def sentence(self) -> str:
-        """Return what to tell about it."""
+        """Return the message about it."""
         group = missing_group(self.path)
-        why = f"{self.path.parent} may not be written{f' ({group})' if group else ''}"
+        why = f"{self.path.parent} is not writable{f' ({group})' if group else ''}"
         if self.is_copy:
-            return f"{why}, and the log of {self.path.name} is not empty: a private copy of both was read"
-        return f"{why}: {self.path.name} was read as it lies, without locks, for its log is empty"
+            return f"{why}, and the log of {self.path.name} is not empty: reading a private copy of both"
+        return f"{why}: reading {self.path.name} in place without locks, because its log is empty"
 
     def confirm(self) -> None:
-        """Raise NotNowError where the file was read without locks while somebody wrote to it."""
+        """Raise NotNowError if the file was written to while it was read without locks."""
         if not self.is_copy and not self.is_current:
             raise NotNowError(
-                f"{self.path} was changed while it was read without locks, for its folder may not be written; "
-                "nothing of that can be relied on",
+                f"{self.path} was changed while it was read without locks (its folder is not writable); "
+                "the result is not reliable",
                 next_attempt=AT_ONCE,
             )
 
@@ -95,7 +95,7 @@ def kept() -> Iterator[None]:
 
 
 def kept_copy(path: Path) -> Detour | None:
-    """Return the copy that is kept of the store at `path`, if it still says what that says."""
+    """Return the kept copy of the store at `path` if it is still current."""
     copy = _kept.get(path)
     return copy if copy is not None and copy.is_current else None
 
@@ -121,7 +121,7 @@ def detour(path: Path, cause: MdataError, *, may_copy: bool = True) -> Detour:
 
 
 def stamp(path: Path) -> Stamp:
-    """Return what tells whether the database or its log was written to."""
+    """Return stamps that show whether the database or its log was written to."""
     return _stamp(path), _stamp(_log(path))
 
 
@@ -144,7 +144,7 @@ def _forget(path: Path) -> None:
 
 
 def _copied(path: Path, cause: MdataError) -> Detour:
-    """Copy the database and its log to a folder of our own; again while somebody writes to them."""
+    """Copy the database and its log to a folder of our own; again if they are written to meanwhile."""
     folder = Path(tempfile.mkdtemp(prefix="mdata-"))
     try:
         for _ in range(READ_TRIES):
@@ -157,18 +157,18 @@ def _copied(path: Path, cause: MdataError) -> Detour:
     except PermissionError as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise NotPermittedError(
-            f"cannot read {error.filename}: {error.strerror}; {path.parent} may not be written either, so that "
-            f"{path.name} can be read from a copy only: check the owner and mode of the files"
+            f"cannot read {error.filename}: {error.strerror}; {path.parent} is not writable either, so {path.name} "
+            "can only be read from a copy: check the owner and mode of the files"
         ) from cause
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
-        raise StorageError(f"{path} could not be copied to {folder.parent} to be read: {error.strerror}") from cause
+        raise StorageError(f"{path} could not be copied to {folder.parent} for reading: {error.strerror}") from cause
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     shutil.rmtree(folder, ignore_errors=True)
     raise NotNowError(
-        f"{path} is being written to while it is copied to be read (its folder may not be written)",
+        f"{path} was written to while it was copied for reading (its folder is not writable)",
         next_attempt=when("the job there has ended"),
     ) from cause
 
@@ -178,14 +178,14 @@ def _want_room(path: Path, folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if wanted > free:
         raise NotPermittedError(
-            f"cannot read {path} where it is: its folder may not be written, and its log is not empty; a copy wants "
-            f"{wanted / 1e6:,.0f} MB, and {folder.parent} has {free / 1e6:,.0f} MB free: set TMPDIR to a folder with "
-            "more, or ask for write access"
+            f"cannot read {path} in place, because its folder is not writable and its log is not empty; a copy "
+            f"needs {wanted / 1e6:,.0f} MB, but {folder.parent} has {free / 1e6:,.0f} MB free: set "
+            "TMPDIR to a folder with more space, or ask for write access"
         )
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy one file; one that has vanished meanwhile leaves none, and the next look at the stamps tells."""
+    """Copy one file; if it has vanished, nothing is copied, and the next comparison of stamps shows it."""
     with suppress(FileNotFoundError):
         descriptor = _source(source)
         with target.open("wb") as stream:

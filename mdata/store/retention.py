@@ -1,4 +1,4 @@
-"""Pruning what is past its age: jobs, resolved gaps, revisions, refused rows."""
+"""Deletes what is past its age: jobs, resolved gaps, revisions, rejected rows."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ from mdata.store.connection import Connection
 _OLD = (
     ("ingestion_jobs", "finished_at IS NOT NULL AND finished_at < ?"),
     ("data_gaps", "resolved_at IS NOT NULL AND resolved_at < ?"),
-    # As long as the candle would have been kept, what it was before is kept too.
+    # Old values are kept as long as the candle itself would be.
     ("candle_revisions", "seen_at < ? AND open_time < (SELECT cleaned_to FROM series WHERE id = series_id)"),
     ("rejected_rows", "seen_at < ?"),
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 from mdata.errors import ConfigurationError
 from mdata.store.connection import Connection
 
-# "mdat" in ASCII; tells our files from other programs' ones.
+# "mdat" in ASCII; distinguishes our files from those of other programs.
 APPLICATION_ID = 0x6D646174
 SCHEMA_VERSION = 5
 
@@ -17,12 +17,12 @@ def schema_version(path: Path, connection: Connection) -> int:
     if application_id == APPLICATION_ID:
         if version > SCHEMA_VERSION:
             raise ConfigurationError(
-                f"{path} has schema {version}, written by a newer mdata; this one knows {SCHEMA_VERSION}: update it"
+                f"{path} has schema {version} of a newer mdata; this one supports {SCHEMA_VERSION}: update mdata"
             )
         return int(version)
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if application_id or tables:
         raise ConfigurationError(
-            f"{path} is a database of another program; it was left as it is: set DATABASE_PATH to another file"
+            f"{path} is the database of another program and was not changed: set DATABASE_PATH to another file"
         )
     return 0

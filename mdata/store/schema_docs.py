@@ -1,4 +1,4 @@
-"""What every table and column of the store means, in words for people; a test holds it against the schema."""
+"""The meaning of every table and column, in plain words; a test compares it with the schema."""
 
 from dataclasses import dataclass
 
@@ -31,9 +31,9 @@ class Table:
 
 
 _SERIES_ID = Column("The series it belongs to.")
-_OPEN_TIME = Column("When the interval begins; it names the interval.", INSTANT)
+_OPEN_TIME = Column("When the interval begins; this identifies the interval.", INSTANT)
 _START = Column("Where the range begins.", INSTANT)
-_END = Column("Where the range ends; the first instant that is no longer part of it.", INSTANT)
+_END = Column("Where the range ends (exclusive).", INSTANT)
 _PRICES = {
     "open": Column("The first price.", _PRICE),
     "high": Column("The highest price.", _PRICE),
@@ -45,8 +45,8 @@ _PRICES = {
 TABLES: dict[str, Table] = {
     "ohlcv": Table(
         "Candles",
-        "Every candle with the names of its series: the view to read candles by. An interval without trades has no "
-        "row. Filters on exchange, symbol and timeframe together are fast, however large the store is.",
+        "Every candle with the names of its series. Read candles through this view. An interval without trades has "
+        "no row. Filter on exchange, symbol and timeframe together: this is fast however large the store is.",
         {
             "exchange": Column("Where it was traded."),
             "symbol": Column("The pair, as the exchange writes it: tBTCUSD."),
@@ -58,47 +58,49 @@ TABLES: dict[str, Table] = {
     ),
     "series": Table(
         "Series",
-        "One row for each exchange, symbol and timeframe that any run has seen.",
+        "One row for each exchange, symbol and timeframe that a run has used.",
         {
-            "id": Column("The number by which other tables name the series."),
+            "id": Column("The id of the series in the other tables."),
             "exchange": Column("Where it is traded."),
             "symbol": Column("The pair, as the exchange writes it."),
             "timeframe": Column("The length of an interval: 1m to 1M."),
             "first_candle": Column(
-                "The exchange's first candle, as two answers agree; empty while that is not known.", INSTANT
+                "The exchange's first candle, confirmed by two answers; empty if not known yet.", INSTANT
             ),
             "first_asked_at": Column("When the exchange was asked for its first candle; 0: never.", INSTANT),
-            "wanted_start": Column("The earliest start ever asked for.", INSTANT),
-            "cleaned_to": Column("What is older was removed by `mdata cleanup` and is not wanted again.", INSTANT),
-            "frontier": Column("Everything wanted and older was asked for after it had settled.", INSTANT),
+            "wanted_start": Column("The earliest start that was ever configured or given.", INSTANT),
+            "cleaned_to": Column("Older candles were removed by `mdata cleanup` and are not fetched again.", INSTANT),
+            "frontier": Column("Everything before this was fetched after it had settled.", INSTANT),
             "asked_to": Column("REST has answered for everything up to here, settled or not.", INSTANT),
             "answered_at": Column("The newest instant for which the exchange has answered.", INSTANT),
-            "compared_to": Column("How far `mdata verify --exchange` has come in its present round.", INSTANT),
+            "compared_to": Column("How far the current round of `mdata verify --exchange` has got.", INSTANT),
             "compared_since": Column("When that round began.", INSTANT),
-            "hinted_to": Column("How far coarser candles were looked at for what may be missing.", INSTANT),
-            "compared_at": Column("When the last round that came to its end had begun.", INSTANT),
+            "hinted_to": Column("How far coarser candles have been checked for missing data.", INSTANT),
+            "compared_at": Column("When the last completed round began.", INSTANT),
         },
     ),
     "candles": Table(
         "Candles, as they are stored",
-        "Closed candles only, by the number of their series; the view ohlcv shows the names.",
+        "Closed candles only, by the id of their series; the view ohlcv shows the names.",
         {"series_id": _SERIES_ID, "open_time": _OPEN_TIME, **_PRICES},
     ),
     "coverage": Table(
-        "The ledger: what the exchange has answered for",
-        "Half-open ranges. What lies in a final range and has no candle is proven to be empty; what lies in no range "
+        "The ledger: ranges that the exchange has answered for",
+        "Half-open ranges. An interval in a final range without a candle is proven empty; an interval in no range "
         "is unknown.",
         {
             "series_id": _SERIES_ID,
             "start_time": _START,
             "end_time": _END,
-            "kind": Column("final: asked after it had settled; provisional: from the stream, or asked early."),
+            "kind": Column(
+                "final: fetched after it had settled; provisional: from the stream, or fetched too early."
+            ),
             "candles": Column("How many candles are stored in the range."),
         },
     ),
     "candle_times": Table(
         "Times of candles, as text",
-        "What the view ohlcv shows as time, in a view by itself: DuckDB reads the rest of that as its own SQL.",
+        "The column `time` of the view ohlcv, as a separate view, so that DuckDB can read ohlcv.",
         {
             "series_id": _SERIES_ID,
             "open_time": _OPEN_TIME,
@@ -107,19 +109,21 @@ TABLES: dict[str, Table] = {
     ),
     "data_gaps": Table(
         "Gaps",
-        "What was found missing inside what was fetched: the work list of `mdata repair`, and its history.",
+        "What was found missing inside the fetched range: the work list of `mdata repair`, and its history.",
         {
-            "id": Column("The gap's number."),
+            "id": Column("The id of the gap."),
             "series_id": _SERIES_ID,
             "start_time": _START,
             "end_time": _END,
             "intervals": Column("How many intervals it spans.", "intervals"),
-            "status": Column("open; repaired: candles came; empty: proven to have none; failed: given up."),
-            "candles": Column("How many candles the repair brought."),
+            "status": Column(
+                "open; repaired: its candles were fetched; empty: proven to have none; failed: given up."
+            ),
+            "candles": Column("How many candles the repair fetched."),
             "attempts": Column("How many answers left it unproven."),
             "reason": Column("Why it is still open, or was given up."),
             "detected_at": Column("When it was found.", INSTANT),
-            "next_attempt_at": Column("Not asked about before this.", INSTANT),
+            "next_attempt_at": Column("Not tried again before this.", INSTANT),
             "resolved_at": Column("When it was closed.", INSTANT),
         },
     ),
@@ -133,31 +137,32 @@ TABLES: dict[str, Table] = {
             "finished_at": Column("When it ended; empty while it runs.", INSTANT),
             "outcome": Column("running, ok, partial, skipped, failed or interrupted."),
             "exit": Column("The exit code."),
-            "error": Column("Why it ended as it did, where that needs saying."),
+            "error": Column("Why it ended this way, if there is a reason."),
             "requests": Column("Requests sent to the exchange."),
             "candles_written": Column("Candles that were new."),
-            "candles_changed": Column("Final candles that came back different."),
+            "candles_changed": Column("Final candles that the exchange changed or withdrew later."),
             "gaps_opened": Column("Gaps found."),
             "gaps_repaired": Column("Gaps closed with candles."),
             "gaps_empty": Column("Gaps closed as proven empty."),
             "gaps_failed": Column("Gaps given up."),
-            "remaining": Column("What was still unknown in its scope when it ended.", "intervals"),
+            "remaining": Column("Intervals in its scope that were still unknown when it ended.", "intervals"),
             "pid": Column("The process."),
             "host": Column("The machine."),
             "boot_id": Column("The boot of the machine during which it ran."),
-            "invocation_id": Column("systemd's number of the run: journalctl _SYSTEMD_INVOCATION_ID=…"),
-            "version": Column("The mdata that ran."),
+            "invocation_id": Column("systemd's id of the run: journalctl _SYSTEMD_INVOCATION_ID=…"),
+            "version": Column("The version of mdata."),
         },
     ),
     "candle_revisions": Table(
         "Revisions",
-        "What a candle was before two answers of the exchange changed or withdrew it.",
+        "The old values of candles that the exchange changed or withdrew, confirmed by two answers.",
         {
             "id": Column("The revision's number."),
             "series_id": _SERIES_ID,
             "open_time": _OPEN_TIME,
             "kind": Column(
-                "changed: it has other values; withdrawn: it came back no more; missing: left out once (old stores)."
+                "changed: the exchange sent other values; withdrawn: the exchange no longer sends it; missing: "
+                "left out once (old stores)."
             ),
             **_PRICES,
             "seen_at": Column("When the later answer came.", INSTANT),
@@ -171,33 +176,33 @@ TABLES: dict[str, Table] = {
             "id": Column("The row's number."),
             "series_id": _SERIES_ID,
             "open_time": _OPEN_TIME,
-            "row": Column("The row as it came, as JSON."),
+            "row": Column("The row as received, as JSON."),
             "reason": Column("What is wrong with it."),
-            "seen_at": Column("When it came.", INSTANT),
+            "seen_at": Column("When it was received.", INSTANT),
             "source": Column("The command whose answer it was."),
         },
     ),
     "lost_candles": Table(
         "Lost candles",
-        "Candles that some SQLite tool deleted although the ledger vouches for them; `mdata detect-gaps` makes them "
-        "gaps.",
+        "Candles that another program deleted although the ledger contains them; `mdata detect-gaps` turns them "
+        "into gaps.",
         {"series_id": _SERIES_ID, "open_time": _OPEN_TIME},
     ),
     "empty_runs": Table(
-        "Remarkable silences",
-        "Final ranges without a candle that are improbably long for the market around them; `mdata repair` asks "
-        "about them again later.",
+        "Unusually long silences",
+        "Final ranges without a candle that are improbably long for this market at this time; `mdata repair` "
+        "checks them again later.",
         {
             "series_id": _SERIES_ID,
             "start_time": _START,
             "end_time": _END,
-            "believed_at": Column("Since when it is believed.", INSTANT),
+            "believed_at": Column("When it was accepted.", INSTANT),
             "asked_at": Column("When the exchange last said so.", INSTANT),
         },
     ),
     "doubts": Table(
         "Doubts",
-        "What one answer has said and no second, independent one yet.",
+        "What one answer said, and no second, independent answer has confirmed yet.",
         {
             "series_id": _SERIES_ID,
             "start_time": _START,
@@ -207,16 +212,16 @@ TABLES: dict[str, Table] = {
                 "with other values; first: the exchange's first candle; unconfirmed: a first page; unwitnessed: an "
                 "answer without any stored candle; withdrawn: by `mdata verify`."
             ),
-            "form": Column("From which end, and from which bound, the rows of the last answer were counted."),
+            "form": Column("From which end and bound of the range the last request counted its rows."),
             "since": Column("When an answer first said so.", INSTANT),
-            "asked_at": Column("When the last one did.", INSTANT),
-            "answers": Column("How many did."),
+            "asked_at": Column("When the latest answer said so.", INSTANT),
+            "answers": Column("How many answers said so."),
             **_PRICES,
         },
     ),
     "unobtainable": Table(
         "Unobtainable",
-        "Ranges that the exchange does not serve any more: what is stored there stays, the rest cannot be had.",
+        "Ranges that the exchange no longer serves: stored candles are kept, the rest cannot be fetched.",
         {
             "series_id": _SERIES_ID,
             "start_time": _START,
@@ -226,7 +231,7 @@ TABLES: dict[str, Table] = {
     ),
     "digests": Table(
         "Digests",
-        "What `mdata verify` has read of each month that is wholly final.",
+        "A digest of each completely final month, as `mdata verify` read it.",
         {
             "series_id": _SERIES_ID,
             "month": Column("When the month begins, UTC.", INSTANT),
@@ -237,7 +242,7 @@ TABLES: dict[str, Table] = {
     ),
     "answered_months": Table(
         "Answered months",
-        "When the exchange has last answered for something of each month.",
+        "When the exchange has last answered for a part of each month.",
         {
             "series_id": _SERIES_ID,
             "month": Column("When the month begins, UTC.", INSTANT),
@@ -246,14 +251,14 @@ TABLES: dict[str, Table] = {
     ),
     "store": Table(
         "Store",
-        "Which store this is, and how often it was written to: one row, which every write of mdata renews.",
+        "The identity of the store and the number of writes: one row, updated by every write of mdata.",
         {
             "one": Column("Always 1."),
-            "id": Column("Drawn when the store was made; its backups have it too."),
+            "id": Column("Random, chosen when the store was created; its backups have the same."),
             "generation": Column("How many transactions there have been."),
-            "mark": Column("Drawn by the newest of them, to tell it from all others."),
-            "previous": Column("The mark of the one before; 0 for none."),
-            "cookie": Column("SQLite's number of the schema at that time."),
+            "mark": Column("Random, chosen by the newest transaction to distinguish it from all others."),
+            "previous": Column("The mark of the transaction before; 0 if there was none."),
+            "cookie": Column("SQLite's schema cookie at that time."),
         },
     ),
 }

@@ -75,9 +75,9 @@ def want_from(connection: Connection, series_id: int, start: int) -> None:
 
 
 def want_again_from(connection: Connection, series_id: int, start: int) -> None:
-    """Want everything from `start` on, also what cleanup removed, or what lies before the exchange's first candle.
+    """Want everything from `start` on, even what cleanup removed or what is before the exchange's first candle.
 
-    Somebody asked for it by name.
+    The user asked for it explicitly.
     """
     want_from(connection, series_id, start)
     connection.execute("UPDATE series SET cleaned_to = ?2 WHERE id = ?1 AND cleaned_to > ?2", (series_id, start))
@@ -96,9 +96,9 @@ def move_frontier(connection: Connection, series_id: int, frontier: int | None, 
 
 
 def confirm_from(connection: Connection, series_id: int, start: int) -> None:
-    """Take a frontier beyond `start` (ms UTC) back to there, so that REST is asked about what is provisional there.
+    """Move a frontier beyond `start` (ms UTC) back to it, so that provisional ranges there are requested by REST.
 
-    Only what is filled behind the frontier does that: the interval of a refused row, a hole made by hand.
+    Only ranges filled before the frontier need that: the interval of a rejected row, or of deleted candles.
     """
     connection.execute("UPDATE series SET frontier = ?2 WHERE id = ?1 AND frontier > ?2", (series_id, start))
 

@@ -26,7 +26,7 @@ def remember_outages(connection: Connection, series: Series, answered: Range, ro
     runs = [
         (run, min([now, *(since for *part, since, _ in older if run.overlaps(Range(*part)))]), now) for run in lacking
     ]
-    # What lies outside of the range was not asked about.
+    # Outside the range nothing was requested.
     runs += [(rest, since, at) for *part, since, at in older for rest in subtract([Range(*part)], [answered])]
     connection.executemany(
         "INSERT INTO empty_runs VALUES (?, ?, ?, ?, ?)", [(series.id, *run, since, at) for run, since, at in runs]
@@ -63,7 +63,7 @@ def remember(connection: Connection, series: Series, answered: Range, open_times
 
 
 def _beside(connection: Connection, series: Series, around: Range) -> Range:
-    """Return the final range that tells how busy the market is around another."""
+    """Return the final range around another from which to judge how busy the market is."""
     grid = series.timeframe
     wide = Range(grid.shift(around.start, -NEARBY), grid.shift(around.end, NEARBY))
     parts = coverage.clipped(connection, series.id, wide, "final")
@@ -111,14 +111,14 @@ def forget(connection: Connection, series_id: int, before: int) -> None:
 
 
 def forget_within(connection: Connection, series_id: int, part: Range) -> None:
-    """Forget the runs of a covered range that is covered no more."""
+    """Delete the silences of a range that is no longer covered."""
     connection.execute(
         "DELETE FROM empty_runs WHERE series_id = ? AND end_time > ? AND start_time < ?", (series_id, *part)
     )
 
 
 def _with_silent_edges(connection: Connection, series: Series, answered: Range, times: list[int]) -> Range:
-    """Widen a range over the silent final intervals that border on it, up to the nearest candles."""
+    """Extend a range over adjacent final intervals without candles, up to the nearest candles."""
     start, end = answered
     is_silent_at_start = not times or times[0] > start
     is_silent_at_end = not times or series.timeframe.next(times[-1]) < end

@@ -17,9 +17,9 @@ T = TypeVar("T")
 
 
 def look(path: Path, read: Callable[[Connection], T], told: Callable[[str], None] = unheard) -> T:
-    """Return what `read` finds in one state of the store; raise NotThereError where there is none.
+    """Return the result of `read` in one consistent state of the store; raise NotThereError if there is none.
 
-    Where that is read without locks (`reading`; `told` gets a sentence about it) and somebody wrote meanwhile, it is
+    If that is read without locks (`reading`; `told` gets a message) and another process wrote meanwhile, it is
     read again.
     """
     looks = 0
@@ -27,7 +27,9 @@ def look(path: Path, read: Callable[[Connection], T], told: Callable[[str], None
         looks += 1
         store = open_for_reading(path, told)
         if store is None:
-            raise NotThereError(f"there is no store at {path}; `mdata backfill` makes one, DATABASE_PATH says where")
+            raise NotThereError(
+                f"there is no store at {path}; `mdata backfill` creates one, and DATABASE_PATH sets its place"
+            )
         try:
             with store, store.read() as connection:
                 return read(connection)

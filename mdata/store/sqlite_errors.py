@@ -10,13 +10,13 @@ from mdata.domain.next_attempt import when
 from mdata.errors import MdataError, NotNowError, NotPermittedError, StorageError
 from mdata.store.sqlite import sqlite3
 
-# So much of what SQLite says about damage stands in a sentence: it may list every page.
+# How much of SQLite's text about damage a message contains: it may list every page.
 _LONGEST = 200
 
-# What tells of a damaged file; SQLite's message about a damaged schema quotes it, which may not even be text.
+# Results that mean a damaged file; SQLite's message about a damaged schema quotes it, which may not even be text.
 SQLITE_ERRORS = (sqlite3.DatabaseError, UnicodeDecodeError)
 
-# Result codes (https://sqlite.org/rescode.html): the lowest byte tells the kind, the rest what exactly.
+# Result codes (https://sqlite.org/rescode.html): the lowest byte is the kind, the rest is the detail.
 _PERM, _BUSY, _LOCKED, _READONLY, _IOERR, _CORRUPT, _FULL, _CANTOPEN, _CONSTRAINT, _NOTADB = (
     3, 5, 6, 8, 10, 11, 13, 14, 19, 26
 )  # fmt: skip
@@ -24,13 +24,13 @@ _BUSY_SNAPSHOT, _READONLY_DBMOVED, _CONSTRAINT_TRIGGER = 517, 1032, 1811
 
 
 def is_busy(error: Exception) -> bool:
-    """Whether another program is in the way of a statement, which may succeed when it is executed again."""
+    """Whether another program blocks a statement, so that a retry may succeed."""
     code = _code(error)
     return code & 0xFF == _BUSY and code != _BUSY_SNAPSHOT
 
 
 def _code(error: Exception) -> int:
-    """Return SQLite's extended result code, or 0 for what is no error of SQLite's own."""
+    """Return SQLite's extended result code, or 0 if it is not an error of SQLite."""
     return getattr(error, "sqlite_errorcode", 0)
 
 
@@ -44,7 +44,7 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 
 def _explained(path: Path, error: sqlite3.DatabaseError | UnicodeDecodeError) -> Exception:
-    """Return what an error is to people, by its code: the text may quote what somebody else has written."""
+    """Return the mdata error for an SQLite error, by its code: the text may quote foreign content."""
     if isinstance(error, UnicodeDecodeError):
         return damaged(path, "malformed text")
     code = _code(error)
@@ -57,8 +57,8 @@ def _explained(path: Path, error: sqlite3.DatabaseError | UnicodeDecodeError) ->
 
 
 def _held(path: Path, _: str) -> MdataError:
-    held = f"another program has held {path} for too long to wait for it"
-    return NotNowError(held, next_attempt=when("that has closed it"))
+    held = f"another program has locked {path} for too long"
+    return NotNowError(held, next_attempt=when("it has closed the file"))
 
 
 def _refused(path: Path, text: str) -> MdataError:
@@ -73,7 +73,9 @@ def _moved(path: Path, _: str) -> MdataError:
 
 
 def _full(path: Path, _: str) -> MdataError:
-    return StorageError(f"the disk is full: {path} keeps what was committed; make room and run this again")
+    return StorageError(
+        f"the disk is full: {path} keeps everything committed so far; free some space and run this again"
+    )
 
 
 def _failed(path: Path, text: str) -> MdataError:
@@ -82,14 +84,15 @@ def _failed(path: Path, text: str) -> MdataError:
 
 def _foreign(path: Path, _: str) -> MdataError:
     return StorageError(
-        f"{path} is no SQLite database, or its beginning is damaged; it was left as it is: set DATABASE_PATH to "
+        f"{path} is not an SQLite database, or its header is damaged; it was not changed: set DATABASE_PATH to "
         "another file, or restore a backup"
     )
 
 
 def _vetoed(path: Path, text: str) -> MdataError:
     return StorageError(
-        f"a trigger in {path} refuses what is written ({text}); it is none of mdata's: drop it, or have it allow this"
+        f"a trigger in {path} rejects the write ({text}); it does not belong to mdata: drop it, or change it so "
+        "that it allows this"
     )
 
 
@@ -103,7 +106,7 @@ def damaged(path: Path, text: str) -> StorageError:
     )
 
 
-# By extended code, else by its lowest byte, which tells the kind: https://sqlite.org/rescode.html
+# By extended code, else by its lowest byte, the kind: https://sqlite.org/rescode.html
 _OF_CODE: dict[int, Callable[[Path, str], MdataError]] = {
     _PERM: _refused,
     _BUSY: _held,

@@ -66,7 +66,7 @@ def look(
 ) -> tuple[Counts, KnownRanges, list[Doubt]]:
     """Return what is known of a series, counted and in ranges, and its doubts.
 
-    `silent`: with its silences, which a strip wants.
+    `silent`: with its silences, for a coverage bar.
     """
     grid, segments = series.timeframe, coverage.segments(connection, series.id)
     lost, restored = candles.marks(connection, series.id)

@@ -1,4 +1,4 @@
-"""Who has a database open: by its descriptors in /proc where those may be looked at, and by the locks on it."""
+"""Who has a database open: by its descriptors in /proc, if they are readable, and by the locks on it."""
 
 import os
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from pathlib import Path
 from mdata.flock.looking import lock_owner
 from mdata.processes import Process, process
 
-# Whoever has read a database in WAL mode keeps a lock on these bytes of it until it is closed.
+# A process that has read a database in WAL mode keeps a lock on these bytes until it closes it.
 _LOCK_BYTES = range(0x40000000, 0x40000000 + 512)
 
 _PROCESSES = Path("/proc")

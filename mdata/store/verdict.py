@@ -1,4 +1,4 @@
-"""What the ledger says of a range of a series: what is proven, what may change still, what nobody knows."""
+"""What the ledger says of a range of a series: what is proven, what may still change, what is unknown."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from mdata.store.connection import Connection
 class RangeParts(NamedTuple):
     """The parts of a range, each ascending and disjoint.
 
-    `proven`, `provisional` and `unknown` make up the whole of it; what is `unobtainable` is one of these, too.
+    `proven`, `provisional` and `unknown` add up to the range; `unobtainable` ranges are one of these, too.
     """
 
     proven: list[Range]
@@ -26,7 +26,7 @@ def verdict(connection: Connection, series: Series, within: Range) -> RangeParts
     lost = [Range(grid.floor(time), grid.next(time)) for time in candles.lost(connection, series.id, within)]
     before_all = clip([Range(BEGINNING_OF_TIME, _first(series))], *within)
     unanswered = subtract(coverage.uncovered(connection, series.id, within), before_all)
-    # What the exchange has served, and serves no more, is there.
+    # Candles that the exchange once served are stored, even if it no longer serves them.
     unknown = subtract(normal([*lost, *unanswered]), _stored(connection, series, unobtainable))
     provisional = subtract(coverage.clipped(connection, series.id, within, "provisional"), unknown)
     return RangeParts(subtract([within], normal([*unknown, *provisional])), provisional, unknown, unobtainable)
@@ -38,7 +38,7 @@ def _first(series: Series) -> int:
 
 
 def _unobtainable(connection: Connection, series_id: int, within: Range) -> list[Range]:
-    """Return the parts of a range that the exchange does not serve any more."""
+    """Return the parts of a range that the exchange no longer serves."""
     exists = connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'unobtainable'")
     if exists.fetchone() is None:
         return []

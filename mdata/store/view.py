@@ -1,4 +1,4 @@
-"""What a chart shows of a series: its candles in buckets, and the ledger's word on them, from one look."""
+"""What a chart shows of a series: its candles in buckets, and the ledger's verdict on them, read at one instant."""
 
 from typing import Any, NamedTuple
 
@@ -10,12 +10,12 @@ from mdata.domain.view import LedgerRanges, Stretch, stretches
 from mdata.store import candles, coverage
 from mdata.store.connection import Connection
 
-# Beyond so many no chart can tell them apart.
+# No chart can show more.
 _MOST_MARKS = 500
 
 
 class CandleView(NamedTuple):
-    """Candles in buckets, ascending, what is to be said of the others, and the open times that were revised."""
+    """Candles in buckets, ascending, the verdicts on the others, and the open times that were revised."""
 
     rows: list[Candle]
     stretches: list[Stretch]
@@ -80,7 +80,7 @@ def ledger(connection: Connection, series: Series, shown: Range) -> LedgerRanges
 def state(connection: Connection, series: Series) -> tuple[Any, ...]:
     """Return what differs once candles of a series have come, gone or changed.
 
-    A value that somebody overwrites by hand is noticed by `verify` at best, and not here.
+    A value that another program overwrites is only noticed by `verify`, not here.
     """
     last = candles.last_before(connection, series.id, END_OF_TIME)
     revised = connection.execute("SELECT max(id) FROM candle_revisions WHERE series_id = ?", (series.id,))

@@ -50,7 +50,7 @@ def read_log(path: Path) -> LoggedMarks | None:
 
 
 def _cookies(first: Mark, found: list[Left]) -> set[int] | None:
-    """Return the numbers that the schema may have in the file; None where what it was at first cannot be told."""
+    """Return the numbers that the schema may have in the file; None if the first one cannot be determined."""
     for marks, cookies in found:
         if cookies - {first.cookie} or (cookies and not marks):
             return None
@@ -158,5 +158,7 @@ def _unreadable(path: Path, error: OSError) -> MdataError:
     if error.errno == errno.EACCES:
         return NotPermittedError(f"cannot read {path}: {error.strerror}; check its owner and mode")
     if error.errno == errno.EISDIR:
-        return StorageError(f"{path} is a folder, and in its place SQLite keeps the store's log: move it away")
+        return StorageError(
+            f"{path} is a folder, but SQLite needs this name for the store's log: move the folder away"
+        )
     return StorageError(f"reading {path} failed ({error.strerror}); check the disk, then run this again")

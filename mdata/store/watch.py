@@ -1,4 +1,4 @@
-"""Watching over a store at work: that it stays the file that was opened, and holds what was written to it last."""
+"""Watches a store during a run: that its file is still the one that was opened, and contains the last write."""
 
 import errno
 import os
@@ -23,9 +23,9 @@ class Watch:
         self._mark: Mark | None = None
 
     def look(self) -> None:
-        """Compare the file with its log if the file has changed since the last look, whoever did that.
+        """Compare the file with its log if any program has changed the file since the last look.
 
-        Raise StorageError where the file is another one, or its log is another one's.
+        Raise StorageError if the file was replaced, or its log belongs to another file.
         """
         found = self._in_place()
         now = found.st_size, found.st_mtime_ns
@@ -35,7 +35,7 @@ class Watch:
             self._looked_at = now
 
     def forget(self) -> None:
-        """Compare everything at the next look: others have had their turn."""
+        """Compare everything at the next look, because other processes may have written."""
         self._looked_at = ()
 
     def count(self, connection: Connection) -> Mark:
@@ -45,7 +45,7 @@ class Watch:
         """
         mark, logged = identity.raise_generation(connection), self._logged
         if mark is None:
-            raise StorageError(f"the row of the table `store` is gone from {self._path}: run `mdata doctor --fix`")
+            raise StorageError(f"the row of the table `store` is missing from {self._path}: run `mdata doctor --fix`")
         if not follows(mark, self._mark) or (logged and mark.previous not in {logged.mark, logged.previous}):
             raise pairing.strangers(self._path)
         return mark
@@ -59,8 +59,8 @@ class Watch:
         found = file_status(self._path)
         if found is None or (found.st_dev, found.st_ino) != self._file:
             raise StorageError(
-                f"{self._path} was {'removed' if found is None else 'replaced by another file'} while this ran: what "
-                "was written since is not in it; put the file back, or run this again"
+                f"{self._path} was {'removed' if found is None else 'replaced by another file'} during this run: "
+                "it does not contain what was written since then; put the old file back, or run this again"
             )
         return found
 
@@ -78,4 +78,4 @@ def file_status(path: Path) -> os.stat_result | None:
         if error.errno == errno.EIO:
             message = f"reading {path} failed ({error.strerror}); check the disk, then run this again"
             raise StorageError(message) from error
-        raise ConfigurationError(f"{path} can be no file: {error.strerror}") from error
+        raise ConfigurationError(f"{path} cannot be used as a file: {error.strerror}") from error

@@ -17,7 +17,7 @@ from mdata.store.opening import open_store
 
 
 class CatchUp(Worker):
-    """Works off wishes, one request at a time, until `halt` is set; what could not be had is in `troubles`."""
+    """Processes requested ranges one at a time until `halt` is set; failures are in `troubles`."""
 
     def __init__(self, job: Job, halt: threading.Event) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class CatchUp(Worker):
         self.unknown: set[Target] = set()
 
     def want(self, target: Target, before: int) -> None:
-        """Introduce a series if it is new, and fill what is missing before `before` (ms UTC)."""
+        """Add a series if it is new, and fetch what is missing before `before` (ms UTC)."""
         with self._changed:
             self._wishes[target] = (before, 0.0)
             self._changed.notify()
@@ -75,6 +75,6 @@ class CatchUp(Worker):
             raise
         except MdataError as error:
             self.troubles[target] = error
-            context.log.warning(f"{target.name}: {error}; the stream goes on without what lies before it")
+            context.log.warning(f"{target.name}: {error}; the stream continues without the candles before its start")
             with self._changed:
                 self._wishes.setdefault(target, (before, context.clock.boottime() + CATCH_UP_AGAIN))

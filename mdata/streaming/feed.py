@@ -1,7 +1,7 @@
 """One WebSocket connection kept open in a thread of its own: what its channels show, ready to be stored.
 
-The thread only listens: messages go straight into the channels' bounded state, so that a slow disk neither loses
-nor delays one, and no queue can grow. Whoever stores asks for what is due whenever there is time for it.
+The thread only listens: messages go straight into the channels' bounded state, so that a slow disk neither loses nor
+delays one, and no queue can grow. The storing thread takes what is due whenever it has time.
 """
 
 import threading
@@ -24,9 +24,9 @@ from mdata.running.worker import Worker
 # Connections that have ended wait here for their last claims to be stored; those of a series that cannot be stored
 # yet must not pile up.
 _MOST_ENDED = 4
-# Clocks so far apart (ms) for so long (s) are worth a warning.
+# Clocks this far apart (ms) for this long (s) cause a warning.
 _APART, _APART_SECONDS = 30_000, 60.0
-# A channel without a snapshot for so long (s) will not get one any more.
+# A channel without a snapshot for this long (s) will not get one.
 _SNAPSHOT_SECONDS = 15.0
 # At most every so often (s) a lost connection is worth a line of the log.
 _SAY_EVERY = 60.0
@@ -64,14 +64,14 @@ class ExchangeTime:
         if abs(self._ahead) <= _APART:
             self._wrong_since = None
             return
-        # What has waited in a buffer bears an old stamp: one alone says nothing about the clock.
+        # A buffered frame has an old timestamp, so a single one says nothing about the clock.
         self._wrong_since = self._wrong_since if self._wrong_since is not None else boottime
         if boottime - self._wrong_since > _APART_SECONDS and not self._has_warned:
             self._has_warned = True
             side = "behind" if self._ahead > 0 else "ahead of"
             self._warn(
-                f"the local clock is {abs(self._ahead) // 1000} s {side} the exchange's: "
-                "check the time synchronisation"
+                f"the local clock is {abs(self._ahead) // 1000} s {side} the exchange's clock: check the time "
+                "synchronisation"
             )
 
 
@@ -94,7 +94,7 @@ class Sight:
 
 
 class Feed(Worker):
-    """The connection for some targets (by their keys), opened anew whenever it is lost, until `halt` is set."""
+    """The connection for some targets (by their keys), reopened whenever it is lost, until `halt` is set."""
 
     def __init__(
         self,
@@ -114,7 +114,7 @@ class Feed(Worker):
         self._reached: set[str] = set()
         self._said_at = -_SAY_EVERY
         self._opened_at: float | None = None
-        # For whoever watches: read freely, written by the thread alone. Instants are seconds of boot time.
+        # For display: read by any thread, written by this one only. Instants are seconds of boot time.
         self.connects = 0
         self.was_subscribed = False
         self.tried_at: float | None = None
@@ -123,7 +123,7 @@ class Feed(Worker):
         self.trouble: MdataError | None = None
 
     def due(self, now: int) -> list[Due]:
-        """Return what is to be stored at `now` (the exchange's time): first of connections that have ended."""
+        """Return what to store at `now` (the exchange's time): first of connections that have ended."""
         with self._guard:
             found = [
                 Due(self.targets[key], channel, channel.due_at_its_end(), list(channel.refused))
@@ -189,7 +189,7 @@ class Feed(Worker):
                 raise
             except MdataError as error:
                 self.trouble = error
-            # One that brought data was a good one: the next failure is the first in a row again.
+            # A connection that delivered data resets the count of consecutive failures.
             failures = 0 if self._end_session() else failures + 1
             ended_at = self.tried_at = clock.boottime()
             lasted = 0.0 if self._opened_at is None else ended_at - self._opened_at
@@ -199,7 +199,7 @@ class Feed(Worker):
             self._say_lost(ended_at, pause, failures)
 
     def _listen(self) -> None:
-        """Open the connection, subscribe, and hear what comes until it is lost or the run is over."""
+        """Open the connection, subscribe, and receive messages until it is lost or the run is over."""
         with self._source.connect() as line:
             self._opened_at = self.tried_at = boottime = self._context.clock.boottime()
             keys = [key for key in self.targets if key not in self.refused]
@@ -230,7 +230,7 @@ class Feed(Worker):
     def _answered(self, session: OpenSession) -> None:
         self.was_subscribed |= bool(session.subscribed)
         self.refused = {**self.refused, **session.refused}
-        self._context.log.info(f"{len(session.subscribed)} channels are subscribed to")
+        self._context.log.info(f"subscribed to {len(session.subscribed)} channels")
 
     def _end_session(self) -> bool:
         """Keep what the connection has shown until it is stored; return whether it has shown anything."""
@@ -246,4 +246,4 @@ class Feed(Worker):
         self._said_at = now
         # A connection is lost now and then; one that does not come back is worth a look.
         say = self._context.log.info if failures < 2 else self._context.log.warning
-        say(f"{self.trouble}; connecting again in {pause:.0f} s")
+        say(f"{self.trouble}; reconnecting in {pause:.0f} s")

@@ -1,4 +1,4 @@
-"""How a stream stands: how far each series is stored, and what a person sees of it."""
+"""The progress of a stream: how far each series is stored, and how that is displayed."""
 
 from dataclasses import dataclass
 
@@ -59,7 +59,7 @@ class Standing:
                 self._candles[due.target] = candle if candle[0] >= held[0] else held
 
     def view(self, feeds: list[Feed], now: int, candles_written: int, seconds_left: float) -> StreamView:
-        """Return what is to be shown at `now` (the exchange's time, ms UTC)."""
+        """Return what to show at `now` (the exchange's time, ms UTC)."""
         shown = {sight.target: sight.newest for feed in feeds for sight in feed.sights()}
         series = [
             SeriesView(

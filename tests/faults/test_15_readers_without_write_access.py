@@ -188,7 +188,7 @@ def test_without_room_for_a_copy_it_says_so(theirs: Folder) -> None:
     finally:
         subprocess.run(["umount", "--lazy", room], check=True)
     assert (refused.exit, refused.out, left) == (77, "", [])
-    assert "a copy wants" in refused.err
+    assert "a copy needs" in refused.err
     assert "set TMPDIR" in refused.err
     assert len(refused.err.splitlines()) == 1
 

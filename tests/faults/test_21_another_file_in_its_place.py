@@ -110,7 +110,7 @@ def test_a_log_without_its_file_is_refused(folder: Folder, wait: Wait) -> None:
     folder.database.unlink()
     run = folder.run("backfill", "--json")
     assert run.exit == 74
-    assert "is gone, and its log" in run.json["reason"]
+    assert "is missing, but its log" in run.json["reason"]
     assert (folder.path / "mdata.db-wal").stat().st_size > 0
 
 

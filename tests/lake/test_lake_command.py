@@ -282,7 +282,7 @@ def test_what_is_typed(filled: Folder) -> None:
     ended = filled.run("lake", "vacuum", "--older-than", "1h")
     assert ended.exit == 2
     ended = filled.run("lake", "restore")
-    assert (ended.exit, "exists already and was left as it is" in ended.err) == (78, True)
+    assert (ended.exit, "exists already and was not changed" in ended.err) == (78, True)
 
 
 def test_a_store_is_made_by_hand(filled: Folder) -> None:

@@ -148,7 +148,7 @@ def test_an_older_store_leaves_what_is_there(
     result, found = publish(older, lake)
     assert (result.exit, found.months) == (0, 0)
     assert {one.reason for one in found.left} == {"the lake has it from a later answer"}
-    assert "16 months were left as they are: the lake has it from a later answer" in (result.reason or "")
+    assert "16 months were not published: the lake has it from a later answer" in (result.reason or "")
     after = versions(lake)
     assert (after["candles"], after["coverage"]) == (before["candles"], before["coverage"])
 

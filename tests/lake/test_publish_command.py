@@ -26,7 +26,7 @@ def filled(folder: Folder) -> Folder:
 def test_a_lake_is_named_by_the_argument_or_the_setting(filled: Folder) -> None:
     ended = filled.run("publish", "--json")
     assert ended.exit == 78
-    assert "no lake is named: give a folder or an address (s3://bucket/folder), or set LAKE_URL" in ended.err
+    assert "no lake is given: choose a folder or an address (s3://bucket/folder), or set LAKE_URL" in ended.err
     assert filled.run("publish", LAKE_URL="one").exit == 0
     assert filled.run("publish", "two", LAKE_URL="one").exit == 0
     assert rows_of(filled.path / "one", "tBTCUSD", "1h") == rows_of(filled.path / "two", "tBTCUSD", "1h") != []

@@ -20,5 +20,5 @@ def ccxt_pair(symbol: str) -> tuple[str, str]:
     pair = symbol.removeprefix("t")
     base, _, quoted = pair.partition(":") if ":" in pair else (pair[:3], "", pair[3:])
     if base.endswith("F0") and quoted.endswith("F0"):
-        raise ValueError(f"{symbol} is a derivative; freqtrade gets pairs of the spot market only")
+        raise ValueError(f"{symbol} is a derivative; only spot pairs can be exported for freqtrade")
     return CURRENCIES.get(base, base), CURRENCIES.get(quoted, quoted)

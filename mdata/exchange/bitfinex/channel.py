@@ -1,7 +1,7 @@
-"""What one channel of Bitfinex's WebSocket has shown, and what follows from that.
+"""The state of one channel of Bitfinex's WebSocket, and what can be concluded from it.
 
-The exchange never says that a candle is closed, sends nothing for a quiet interval, sends earlier candles again,
-in any order, and may fall silent without closing the connection. Hence:
+The exchange never says that a candle is closed, sends nothing for a quiet interval, sends earlier candles again, in
+any order, and may stop sending without closing the connection. Hence:
 
 - an interval is known to be closed when a newer candle appears, or when the channel has shown data or a heartbeat
   after its end and a short grace has passed;
@@ -22,11 +22,11 @@ from mdata.domain.timeframe import Timeframe
 
 # For how long (ms) after a close the last update may be on its way when no newer candle has appeared.
 GRACE = 1_000
-# A row may be so far (ms) ahead of our clock and still be one; what is further ahead is nonsense.
+# A row may be this far (ms) ahead of our clock; a row further ahead is invalid.
 TOLERANCE = 5_000
 # Candles kept per channel: as far back an update may still correct one. The next REST answer corrects the others.
 KEPT = 60
-# Refused rows kept per channel for the record: whoever sends more has made the point.
+# Rejected rows kept per channel for the record; more are not needed.
 MOST_REFUSED = 20
 
 
@@ -49,13 +49,13 @@ class Channel:
     _done: list[Range] = field(default_factory=list)
 
     def beat(self, at: int) -> None:
-        """Take a sign of life: a heartbeat, or the arrival of data."""
+        """Note activity: a heartbeat, or data."""
         self.seen_at = at if self.seen_at is None else max(self.seen_at, at)
         if self.start is None:
             self.start = self.timeframe.ceil(at)
 
     def snapshot(self, rows: Iterable[Candle | Faulty], at: int) -> None:
-        """Take the newest candles, without a hole and in any order; they are believed from the newest bad one on."""
+        """Take the newest candles, contiguous and in any order; only those after the newest invalid row are used."""
         sound, bad = self._sorted_out(rows)
         self.has_snapshot = True
         for row in bad:
@@ -70,7 +70,7 @@ class Channel:
             self._take(candle)
 
     def update(self, row: Candle | Faulty, at: int) -> None:
-        """Take one candle: the forming one, an earlier one once more, or one that cannot be any."""
+        """Take one candle: the forming one, an earlier one again, or an invalid one."""
         self.beat(at)
         sound, bad = self._sorted_out([row])
         for candle in sound:
@@ -103,7 +103,7 @@ class Channel:
         return [] if self.seen_at is None else self.due(self.seen_at + GRACE)
 
     def mark(self, claims: list[Claim]) -> None:
-        """Note that these claims were stored, and forget what no update will be believed about any more."""
+        """Note that these claims are stored, and discard intervals too old to be updated."""
         self._done = normal([*self._done, *(claim.range for claim in claims)])
         for claim in claims:
             self._stored.update((candle[0], candle) for candle in claim.candles)
@@ -154,7 +154,7 @@ class Channel:
         return self.timeframe.next(at if row.open_time is None else min(row.open_time, at))
 
     def _is_in_reach(self, time: int, at: int) -> bool:
-        """Whether an update of the interval at `time` is believed: not before the channel's start, nor long ago."""
+        """Whether an update of the interval at `time` is accepted: not before the channel's start, nor too old."""
         return max(self.start or 0, self.timeframe.shift(at, -KEPT)) <= time <= at + TOLERANCE
 
     def _is_done(self, time: int) -> bool:

@@ -1,4 +1,4 @@
-"""One WebSocket connection to Bitfinex, from its opening to its end: its channels, and why it is to be given up."""
+"""One WebSocket connection to Bitfinex, from opening to close: its channels, and reasons to drop it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from mdata.exchange.bitfinex.venue import BITFINEX
 SILENCE = BITFINEX.stream.dead_after if BITFINEX.stream else 0.0
 # Frames kept that came before the answer to their subscription, which the exchange sends late now and then.
 MOST_EARLY = 64
-# Notices after which everything has to be subscribed to anew.
+# Notices after which all channels must be subscribed again.
 _ANEW = {20051: "announced a restart", 20061: "has ended its maintenance"}
 
 
@@ -37,7 +37,7 @@ class Session:
         return cls({key: Channel(timeframe) for key, timeframe in timeframes.items()}, boottime)
 
     def take(self, message: Message, at: int, boottime: float) -> None:
-        """Take one message; `at` is the exchange's time, ms UTC. What nobody asked for is left aside."""
+        """Take one message; `at` is the exchange's time, ms UTC. Messages of unknown channels are ignored."""
         if isinstance(message, Frame):
             self._show(message, at, boottime)
         elif isinstance(message, Notice):
@@ -54,9 +54,9 @@ class Session:
             return f"the exchange {_ANEW[self._notice]} ({self._notice})"
         silent = [key for key, heard in self._heard.items() if boottime - heard > SILENCE]
         if silent:
-            return f"nothing came for {SILENCE:.0f} s on {', '.join(sorted(silent))}"
+            return f"received nothing for {SILENCE:.0f} s on {', '.join(sorted(silent))}"
         if not self.is_answered and boottime - self.opened_at > SILENCE:
-            return f"subscriptions were not answered within {SILENCE:.0f} s"
+            return f"the exchange did not answer subscriptions within {SILENCE:.0f} s"
         return None
 
     @property
@@ -71,7 +71,7 @@ class Session:
 
     @property
     def has_more(self) -> bool:
-        """Whether, the connection having ended, there is still something to be stored."""
+        """Whether there is still something to store after the connection has ended."""
         return any(channel.due_at_its_end() for channel in self.channels.values())
 
     def _subscribe(self, message: Subscribed, boottime: float) -> None:

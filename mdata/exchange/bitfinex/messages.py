@@ -1,4 +1,4 @@
-"""The wire format of Bitfinex's WebSocket: from a decoded frame to what it says about which channel.
+"""The wire format of Bitfinex's WebSocket: turns a decoded frame into messages about channels.
 
 Facts restated from the exchange's documents and from recordings of 2018 to 2026: data frames are arrays
 `[CHANNEL, PAYLOAD, …]`, events are objects; a heartbeat's payload is `"hb"`, a snapshot's a list of rows, an
@@ -30,12 +30,12 @@ def key_of(symbol: str, timeframe: str) -> str:
 
 
 def stamp_of(message: Message) -> int | None:
-    """Return the exchange's own clock (ms UTC) where a message bears it."""
+    """Return the exchange's own clock (ms UTC) if the message contains it."""
     return message.stamp if isinstance(message, Frame) else None
 
 
 def read_message(payload: Any, now: int) -> Message | None:
-    """Return what a frame says, or None for what is of no interest or unknown; `now` is ms UTC.
+    """Return the message of a frame, or None for an irrelevant or unknown one; `now` is ms UTC.
 
     A last element that is an instant within a day of `now` is the exchange's clock.
     """

@@ -40,7 +40,7 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What a channel shows: rows (`None`: a heartbeat), and the exchange's own clock where it sends that (ms UTC).
+    """What a channel shows: rows (`None`: a heartbeat), and the exchange's own clock if it was sent (ms UTC).
 
     A snapshot holds the newest candles without a hole; an update is one whole candle, of any interval.
     """

@@ -1,4 +1,4 @@
-"""Bitfinex's public REST API: what is asked of it, and what its answers say."""
+"""Bitfinex's public REST API: requests and answers."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,7 +14,7 @@ from mdata.exchange.http import Http
 
 
 class Rest:
-    """A connection to the REST API at `url`; `warn` is told when the local clock and the exchange's differ.
+    """A connection to the REST API at `url`; `warn` is called if the local clock and the exchange's differ.
 
     An answer may take `most_seconds` from the first byte sent to the last one read, and be silent for
     `silent_seconds`.
@@ -45,13 +45,13 @@ class Rest:
         return self._of_its_own(wire.read_page(query, payload, asked_at))
 
     def first_candle(self, symbol: str, timeframe: Timeframe, on_send: Callable[[], None]) -> Page:
-        """Return a page of the oldest candle, or of none."""
+        """Return a page with the oldest candle, or an empty page."""
         whole = Query(BITFINEX, symbol, timeframe, Range(0, 2**53), newest_first=False, limit=1)
         path = f"/candles/trade:{timeframe.name}:{symbol}/hist"
         payload, asked_at = self._get(path, {"sort": 1, "start": 0, "limit": 1}, on_send)
         page = self._of_its_own(wire.read_page(whole, payload, asked_at))
         if page.refused:
-            raise BadAnswerError(f"the exchange's first candle of {symbol} {timeframe.name} cannot be one")
+            raise BadAnswerError(f"the exchange's first candle of {symbol} {timeframe.name} is not a valid candle")
         return page
 
     def pairs(self, on_send: Callable[[], None]) -> set[str]:
@@ -70,10 +70,12 @@ class Rest:
         self._http.close()
 
     def _of_its_own(self, page: Page) -> Page:
-        """Return the page; raise BadAnswerError when it is the one before, which was about another pair."""
+        """Return the page; raise BadAnswerError if it repeats the previous page, which was for another pair."""
         symbol, before = page.query.symbol, self._before
         if before is not None and page.candles == before.candles != [] and symbol != before.query.symbol:
-            raise BadAnswerError(f"the exchange sent the candles of {before.query.symbol} once more; none was stored")
+            raise BadAnswerError(
+                f"the exchange sent the candles of {before.query.symbol} again, for another pair; none was stored"
+            )
         self._before = page
         return page
 

@@ -1,7 +1,7 @@
 """One WebSocket connection to Bitfinex: bounded in time and size, never redirected, never reconnected by itself.
 
-What comes through it is decoded to messages; when to connect anew is the caller's business. No pings are sent: the
-exchange's own heartbeats tell more, for a connection may answer pings long after its data have stopped.
+What comes through it is decoded to messages; the caller decides when to reconnect. No pings are sent: the exchange's
+own heartbeats tell more, for a connection may answer pings long after its data have stopped.
 """
 
 import json
@@ -25,7 +25,7 @@ from mdata.exchange.bitfinex.wire import decode
 from mdata.version import __version__
 
 MAX_BYTES = 1024 * 1024  # of one message; a snapshot has 20 KiB
-_MAX_FRAMES = 64  # read ahead; while nobody takes them, nothing more is read
+_MAX_FRAMES = 64  # read ahead; until they are taken, nothing more is read
 _OPEN_SECONDS = 10.0
 _CLOSE_SECONDS = 1.0
 # What the exchange's gateway answers to new connections during maintenance.
@@ -33,7 +33,7 @@ _WAIT_STATUSES = {403, 408}
 
 
 def _died(told: threading.ExceptHookArgs) -> None:
-    """Print nothing when the library's thread meets a limit of the machine: its connection ends, which is told."""
+    """Print nothing if the library's thread hits a limit of the machine: its end is reported."""
     if not isinstance(told.exc_value, OSError | MemoryError):
         threading.__excepthook__(told)
 
@@ -56,7 +56,7 @@ class Socket:
     def receive(self, seconds: float) -> Message | None:
         """Return the next message; None when none comes within `seconds` of life, or one of no interest.
 
-        Raise UnreachableError when the connection has ended, BadAnswerError when it brings nonsense.
+        Raise UnreachableError when the connection has ended, BadAnswerError for invalid messages.
         """
         try:
             # Undecoded: JSON has an encoding of its own, and a binary frame is read like any other.
@@ -107,7 +107,7 @@ def _opened(url: str) -> ClientConnection:
 def _ended(error: ConnectionClosed) -> UnreachableError:
     closing = error.rcvd or error.sent
     if closing is None:
-        return UnreachableError("the connection broke off")
+        return UnreachableError("the connection was lost")
     reason = f", {quote(closing.reason)}" if closing.reason else ""
     return UnreachableError(f"the connection was closed (code {closing.code}{reason})")
 
@@ -115,14 +115,16 @@ def _ended(error: ConnectionClosed) -> UnreachableError:
 def _explained(url: str, error: Exception) -> MdataError:
     text = str(error) or type(error).__name__
     if isinstance(error, ssl.SSLCertVerificationError):
-        return ConfigurationError(f"{url} cannot prove who it is ({text}); {tls.advice('BITFINEX_WS_URL')}")
+        return ConfigurationError(
+            f"the certificate of {url} is not trusted ({text}); {tls.advice('BITFINEX_WS_URL')}"
+        )
     # A redirect comes as the library's complaint that it may not follow it.
     answer = error.__cause__ if isinstance(error, ValueError) else error
     if isinstance(answer, InvalidStatus):
         status = answer.response.status_code
         if status == 429:
-            return RateLimitedError("the exchange says that too many connections were opened")
+            return RateLimitedError("the exchange refuses the connection: too many were opened")
         if status in _WAIT_STATUSES or status >= 500:
-            return UnreachableError(f"the exchange answers a new connection with HTTP status {status}")
-        return BadAnswerError(f"{url} answers with HTTP status {status}; is BITFINEX_WS_URL right?")
+            return UnreachableError(f"the exchange refuses a new connection with HTTP status {status}")
+        return BadAnswerError(f"{url} answers with HTTP status {status}; check BITFINEX_WS_URL")
     return UnreachableError(f"{url} cannot be reached ({text}); check the network and BITFINEX_WS_URL")

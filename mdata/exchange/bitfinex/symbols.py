@@ -21,12 +21,12 @@ def parse_symbol(text: str) -> str:
     Raise ValueError, with a sentence fit to be shown, for anything that cannot be one.
     """
     if _FUNDING.fullmatch(text):
-        raise ValueError(f"{quote(text)} is a funding symbol; mdata keeps candles of trading pairs (tBTCUSD)")
+        raise ValueError(f"{quote(text)} is a funding symbol; mdata only stores trading pairs (tBTCUSD)")
     # A small `t` before capitals is the exchange's prefix; in `trxusd` it belongs to the name.
     is_prefixed = text.startswith("t") and text[1:] == text[1:].upper()
     found = _PAIR.fullmatch((text[1:] if is_prefixed else text).upper()) if text.isascii() else None
     if not found:
-        raise ValueError(f"{quote(text)} is no trading pair; {_advice(text)}")
+        raise ValueError(f"{quote(text)} is not a trading pair; {_advice(text)}")
     joined, base, quoted = found.groups()
     if joined:
         return f"t{joined}"

@@ -27,7 +27,7 @@ BITFINEX = Venue(
     silence="omitted",
     settle_seconds=120,
     depth=None,
-    # Its current documents say 30 a minute for candles, older ones 90; whoever sends more is blocked for 60 s.
+    # Its current documents say 30 a minute for candles, older ones 90; a client that sends more is blocked for 60 s.
     window=Window(seconds=60.0, documented=30, most=27),
     # It documents 25 channels for a connection in one place and 30 in another; heartbeats come every 15 s on every
     # channel, busy or quiet, so that one is dead after two missing ones.

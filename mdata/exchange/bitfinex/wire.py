@@ -27,7 +27,9 @@ def decode(body: bytes) -> Any:
     """Return what the JSON `body` says; raise BadAnswerError for NaN and Infinity, GarbledError for no JSON."""
 
     def refuse(constant: str) -> NoReturn:
-        raise BadAnswerError(f"the exchange's answer holds {constant}, which is no number; nothing of it was stored")
+        raise BadAnswerError(
+            f"the exchange's answer contains {constant}, which is not a number; nothing of it was stored"
+        )
 
     try:
         return json.loads(body, parse_constant=refuse)
@@ -37,18 +39,20 @@ def decode(body: bytes) -> Any:
 
 
 def raise_for_error(payload: Any, status: int, retry_after: float | None = None) -> None:
-    """Raise what an answer that is no data means: wait (rate limit, maintenance), or that asking is no use."""
+    """Raise the error of an answer without data: temporary (rate limit, maintenance), or permanent."""
     code, text = _error_of(payload)
     if status == 429 or code in RATE_LIMIT_CODES or "ratelimit" in text.lower().replace("_", ""):
-        raise RateLimitedError("the exchange says that too many requests were sent", retry_after)
+        raise RateLimitedError("the exchange refused the request: too many requests (rate limit)", retry_after)
     if code in WAIT_CODES:
         raise UnreachableError(f"the exchange is {WAIT_CODES[code]} ({code})")
     if code == 503 or status in {403, 408} or (code is None and status >= 500):
-        raise UnreachableError(f"the exchange answers with HTTP status {status}")
+        raise UnreachableError(f"the exchange answered with HTTP status {status}")
     if code is not None or text:
         raise BadAnswerError(f"the exchange refused the request: {quote(text)} (code {code}, HTTP status {status})")
     if status != 200:
-        raise BadAnswerError(f"the exchange answered with HTTP status {status}; is BITFINEX_REST_URL right?")
+        raise BadAnswerError(
+            f"the exchange answered with HTTP status {status}; check BITFINEX_REST_URL (it ends in /v2)"
+        )
 
 
 def _error_of(payload: Any) -> tuple[int | None, str]:
@@ -104,12 +108,12 @@ def time_of(row: Any) -> int | None:
 
 
 def candle_of(row: Any) -> Candle | str:
-    """Return the candle a row spells, or why it spells none."""
+    """Return the candle of a row, or why it is not one."""
     if not isinstance(row, list) or len(row) < 6:
-        return "a candle has six values"
+        return "a candle must have six values"
     time, open_, close, high, low, volume = row[:6]
     if type(time) is not int:
-        return "the open time is no whole number"
+        return "the open time is not an integer"
     if not {type(value) for value in (open_, close, high, low, volume)} <= NUMBERS:
-        return "a value is no number"
+        return "a value is not a number"
     return (time, open_, high, low, close, volume)

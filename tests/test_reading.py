@@ -447,7 +447,7 @@ def test_importing_mdata_imports_next_to_nothing() -> None:
         )  # fmt: skip
         return set(ended.stdout.split())
 
-    assert modules("import mdata") - modules("pass") == {"mdata"}
+    assert modules("import mdata") - modules("pass") == {"mdata", "mdata.version"}
     heavy = {"numpy", "pyarrow", "pandas", "polars", "typer", "httpx", "rich", "sqlite_utils"}
     assert not modules("import mdata; mdata.open, mdata.Candles") & heavy
 

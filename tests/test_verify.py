@@ -168,7 +168,7 @@ def test_update_asks_again_for_the_newest_range_when_that_is_doubted(context: Ma
     assert verify(one)[0].exit == 3
     clock.advance(5 * MINUTE)
     assert update(one).exit == 0
-    assert segments(one)[-1].range.contains(newest.range)
+    assert any(segment.range.contains(newest.range) for segment in segments(one))
 
 
 ROTTEN = ["high = low / 2", "low = -low", "close = high * 2", "volume = 0", "open = 9e999", "high = 1e16"]

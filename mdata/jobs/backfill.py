@@ -73,35 +73,35 @@ def unanswered(job: Job, missing: Callable[[Ledger], int]) -> tuple[int, str | N
 
     Limits and errors have a sentence of their own. A pair that is quiet is asked about once a day.
     """
-    context, left = job.context, {}
-    # A local clock that runs ahead asks for more than there is.
-    began = min(job.started_at, table.shown_to(context.store.connection) or job.started_at)
-    if not (job.problems or job.has_ended_early):
-        for series in stored(context.store, context.settings):
-            ledger = read_ledger(context.store, series, began, context.settle)
-            if not ledger.is_quiet and (count := missing(ledger)):
-                left[series.name] = count
-    if not left:
+    if job.problems or job.has_ended_early:
         return OK, None
-    names = ", ".join(f"{name} ({count} intervals)" for name, count in left.items())
+    # A local clock that runs ahead asks for more than there is.
+    began = min(job.started_at, table.shown_to(job.context.store.connection) or job.started_at)
+    names = _missing_in(job, began, missing)
+    if not names:
+        return OK, None
     return WORK_REMAINS, f"the exchange's answers left out {names}: run `mdata {job.command}` again"
 
 
 def in_doubt(job: Job) -> tuple[int, str | None]:
     """Return the exit code, and the sentence, for what one answer has left in doubt at the ends of the series."""
-    context, now = job.context, job.context.clock.now()
-    left: dict[str, int] = {}
-    for series in stored(context.store, context.settings):
-        ledger = read_ledger(context.store, series, now, context.settle)
-        if not ledger.is_quiet and (count := doubted_outside(ledger)):
-            left[series.name] = count
-    if not left:
+    names = _missing_in(job, job.context.clock.now(), doubted_outside)
+    if not names:
         return OK, None
-    names = ", ".join(f"{name} ({count} intervals)" for name, count in left.items())
     return WORK_REMAINS, (
         f"in doubt: {names}; one answer had no candles there, and no second answer has confirmed that yet: run "
         f"`mdata {job.command}` again"
     )
+
+
+def _missing_in(job: Job, now: int, missing: Callable[[Ledger], int]) -> str:
+    """Return the series in which something is missing at `now` (ms UTC), and how much; quiet pairs are left out."""
+    context, found = job.context, []
+    for series in stored(context.store, context.settings):
+        ledger = read_ledger(context.store, series, now, context.settle)
+        if not ledger.is_quiet and (count := missing(ledger)):
+            found.append(f"{series.name} ({count} intervals)")
+    return ", ".join(found)
 
 
 def _want(job: Job, target: Target, series: Series, since: int | None) -> Series:

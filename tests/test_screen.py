@@ -263,7 +263,7 @@ def test_watching_draws_anew_and_q_leaves_the_terminal_as_it_was(
     folder: Folder, terminal: Callable[..., Terminal]
 ) -> None:
     opened = terminal("status", "--watch")
-    opened.read(lambda text: "q leaves" in text and "\x1b[J" in text)
+    opened.read(lambda text: "q quits" in text and "\x1b[J" in text)
     assert "\x1b[?1049h" in opened.text
     folder.run("backfill", SYMBOLS="ETHUSD,BTCUSD", BACKFILL_DAYS="1", TIMEFRAMES="1h")
     opened.read(lambda text: "tBTCUSD 1h" in text and text.endswith("\x1b[J"))
@@ -271,7 +271,7 @@ def test_watching_draws_anew_and_q_leaves_the_terminal_as_it_was(
     opened.process.send_signal(signal.SIGWINCH)
     opened.read(lambda text: re.search("wanted range.*tBTCUSD 1m.*{}".format("█" * 24), text, re.DOTALL) is not None)
     opened.type("x\x1b[A\x1bOQ")
-    opened.read(lambda text: text.count("q leaves") > 1)
+    opened.read(lambda text: text.count("q quits") > 1)
     opened.type("x\x1b[Aq")
     assert opened.ended() == 0
     assert opened.text.rstrip().endswith("\x1b[?25h\x1b[?1049l")
@@ -286,7 +286,7 @@ def test_however_watching_ends_the_terminal_is_as_it_was(
     terminal: Callable[..., Terminal], end: Callable[[Terminal], None], code: int
 ) -> None:
     opened = terminal("status", "--watch")
-    opened.read(lambda text: "q leaves" in text)
+    opened.read(lambda text: "q quits" in text)
     end(opened)
     assert opened.ended() == code
     assert "Traceback" not in opened.text
@@ -296,7 +296,7 @@ def test_however_watching_ends_the_terminal_is_as_it_was(
 
 def test_a_terminal_that_is_closed_ends_the_watching(terminal: Callable[..., Terminal]) -> None:
     opened = terminal("status", "--watch")
-    opened.read(lambda text: "q leaves" in text)
+    opened.read(lambda text: "q quits" in text)
     for descriptor in (opened.slave, opened.master):
         os.close(descriptor)
     opened.master, opened.slave = os.openpty()  # for the end of the test to close

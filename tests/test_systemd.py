@@ -218,7 +218,7 @@ def test_what_is_green_and_what_is_told(host: Host, live: Sandbox) -> None:
             # Each failure starts the notifier, but no second time while it is at work.
             host.until(partial(lambda count: len(tellings(job)) == count, count))
             host.until(lambda: host.show(f"mdata-notify@{job}.service", "ActiveState")["ActiveState"] == "inactive")
-        assert ["told already" in line for line in tellings(job)] == [False, True, True]
+        assert ["already reported" in line for line in tellings(job)] == [False, True, True]
 
     def tellings(job: str) -> list[str]:
         lines = [one["MESSAGE"] for one in host.journal("--unit=mdata-notify@*", "--identifier=mdata")]
@@ -354,7 +354,7 @@ def test_install_change_install_uninstall(host: Host, live: Sandbox) -> None:
     marker = json.loads((host.state / "mdata.db.timers.json").read_text())
     assert (marker["manager"], marker["user"], marker["env_file"]) == ("system", "root", "/etc/mdata/mdata.env")
     # Again: nothing.
-    assert install(host).startswith("nothing differs\n")
+    assert install(host).startswith("nothing to change\n")
     assert listing(host) == first
     # An administrator's own wishes.
     own = host.units / "mdata-repair.service.d" / "override.conf"

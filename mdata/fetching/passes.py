@@ -22,8 +22,8 @@ from mdata.store import candles, doubts
 
 Plan = Callable[[Ledger], Wish | None]
 
-# The most stored candles on either side that a second request includes: both fit on one page.
-_FARTHEST = 4_000
+# The share of a page's rows that a second request may spend on stored candles on either side.
+_SHARE_BESIDE = 4
 
 
 class Passes:
@@ -173,7 +173,7 @@ def ask_again(job: Job, series: Series) -> None:
 
     If an answer also contradicts stored candles beside the range, the next request includes more of them.
     """
-    context, reach = job.context, WITNESSES
+    context, reach, farthest = job.context, WITNESSES, series.venue.page_rows // _SHARE_BESIDE
 
     def plan() -> Query | None:
         with context.store.read() as connection:
@@ -190,4 +190,4 @@ def ask_again(job: Job, series: Series) -> None:
         if page is None:
             return
         store_page(job, series, page)
-        last, reach = page.query, min(MORE_WITNESSES * (reach // WITNESSES), _FARTHEST)
+        last, reach = page.query, min(MORE_WITNESSES * (reach // WITNESSES), farthest)

@@ -70,7 +70,7 @@ def test_no_line_is_wider_than_the_terminal_and_no_fact_is_left_out(state: Statu
         text = " ".join(" ".join(lines).split())
         for fact in ("tBTCUSD 1m", "tETHUSD 1m", "tTESTBTC:TESTUSD 1m", "tOLDUSD 1m", "retired", "quiet", "28,863",
                      "143,997", "1 open", "found 3 h ago", "`mdata repair` can retry now", str(state.path),
-                     "nothing is stored of bitfinex:tXRPUSD 1m yet: run `mdata backfill`",
+                     "no candles of bitfinex:tXRPUSD 1m are stored yet: run `mdata backfill`",
                      "no process is waiting"):  # fmt: skip
             assert fact in text, f"{fact!r} is missing at {width} columns"
 
@@ -374,5 +374,5 @@ def test_a_systemd_that_does_not_answer_costs_little(
 def test_units_that_are_older_than_the_tool_are_told(folder: Folder) -> None:
     mark(folder, version="0.0.9")
     ended = folder.run("status")
-    assert "written by mdata 0.0.9" in ended.err
+    assert "written by an older mdata (0.0.9)" in ended.err
     assert "`mdata timers install`" in ended.err

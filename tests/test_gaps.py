@@ -142,7 +142,7 @@ def test_a_time_limit_ends_the_detection_between_two_series(context: MakeContext
     short = replace(given, clock=HastyClock(), limits=Limits(max_runtime=2))
     first = detect_gaps(short)
     assert (first.exit, first.outcome, first.tally.gaps_opened) == (3, "partial", 1)
-    assert "the time limit of 2 s is reached; run `mdata detect-gaps` again" in (first.reason or "")
+    assert "the time limit of 2 s was reached; run `mdata detect-gaps` again" in (first.reason or "")
     assert detect_gaps(given).tally.gaps_opened == 1
     assert len(gap_ranges(given)) == 2
 
@@ -155,7 +155,7 @@ def test_a_time_limit_ends_a_cleanup_and_the_next_one_goes_on(context: MakeConte
     short = replace(given, clock=HastyClock(), limits=Limits(max_runtime=3))
     first, removed = cleanup(short)
     assert (first.exit, first.outcome) == (3, "partial")
-    assert "the time limit of 3 s is reached; run `mdata cleanup` again" in (first.reason or "")
+    assert "the time limit of 3 s was reached; run `mdata cleanup` again" in (first.reason or "")
     assert 0 < removed.candles < 25 * 1440
     assert len(stored(given.store.path, "tBTCUSD", "1m")) == held - removed.candles
     assert detect_gaps(given).tally.gaps_opened == 0

@@ -79,18 +79,18 @@ def _judge(page: Page, known: Known, tail: Range, nearby: Density, settle: int, 
         return
     silent, new = grid.count(*tail), sum(grid.count(*part) for part in rest)
     is_growth = is_remarkable(grid, silent - new, nearby) and new <= silent - new
-    is_doubtful = page.query.venue.writes_silence or is_old_end
-    is_doubtful = is_doubtful or (_is_doubtful(page, tail, nearby, settled) and not is_growth)
+    is_surprising = _is_surprising(page, tail, nearby, settled) and not is_growth
+    is_doubtful = query.venue.writes_silence or is_old_end or is_surprising
     told.provisional.extend([] if is_doubtful else subtract(rest, _lost(page, known)))
     for part in rest:
         alike = [one for one in known.doubts if _begins_alike(page, one, part)]
         told.doubts.append(raised(page, part, "silence", alike))
 
 
-def _is_doubtful(page: Page, tail: Range, nearby: Density, settled: int) -> bool:
-    """Whether a silence at an end is remarkable; in an answer to a long question a short one is doubtful, too.
+def _is_surprising(page: Page, tail: Range, nearby: Density, settled: int) -> bool:
+    """Whether a silence at an end is remarkable or, in an answer about more than an hour, improbable.
 
-    A server that sends fewer rows than it is asked for would otherwise leave minutes out each time.
+    A server that sends fewer rows than requested would otherwise leave out the last minutes of every catch-up.
     """
     grid = page.query.timeframe
     if is_remarkable(grid, grid.count(*tail), nearby):

@@ -103,4 +103,4 @@ def _oldest(connection: Connection, series: Series) -> int | None:
     if series.venue.writes_silence:
         hull = coverage.hull(connection, series.id)
         return None if hull is None else hull.start
-    return candles.first_from(connection, series.id, -(2**62))
+    return candles.first_from(connection, series.id, BEGINNING_OF_TIME)

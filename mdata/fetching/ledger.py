@@ -1,7 +1,7 @@
 """Reading the ledger for a plan, and turning a plan into a request that reaches over stored candles."""
 
 from mdata.domain.evidence import WITNESSES
-from mdata.domain.interval import Range, normal
+from mdata.domain.interval import END_OF_TIME, Range, normal
 from mdata.domain.ledger import Ledger
 from mdata.domain.planning import Wish
 from mdata.domain.query import Query, fitted
@@ -49,7 +49,7 @@ def _last_row(connection: Connection, series: Series, hull: Range | None) -> int
     """Return the open time of the newest row that is known; where silence is written it need not be a candle."""
     if series.venue.writes_silence and hull is not None:
         return series.timeframe.previous(hull.end)
-    return candles.last_before(connection, series.id, 2**62)
+    return candles.last_before(connection, series.id, END_OF_TIME)
 
 
 def covered_before(store: Store, series: Series, before: int, lookback: int) -> list[Range]:

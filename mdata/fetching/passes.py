@@ -190,4 +190,5 @@ def ask_again(job: Job, series: Series) -> None:
         if page is None:
             return
         store_page(job, series, page)
-        last, reach = page.query, min(MORE_WITNESSES * (reach // WITNESSES), farthest)
+        last = page.query
+        reach = min(MORE_WITNESSES if reach == WITNESSES else farthest, farthest)

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from mdata.domain.publication import Key, Proof, month_name, period_of, state_of
 from mdata.domain.timeframe import TIMEFRAMES, month_index
-from mdata.errors import NotThereError
 from mdata.lake.audit import faults
 from mdata.lake.lake import Lake, Look
 from mdata.lake.vacuum import Vacuumed as Vacuumed  # noqa: PLC0414 - told to whoever shows it
@@ -58,17 +57,9 @@ class Checked:
     faults: tuple[DamagedMonth, ...]
 
 
-def opened(url: str) -> Lake:
-    """Return a lake for reading; raise NotThereError if nothing was ever published."""
-    found = Lake.find(url)
-    if found is None:
-        raise NotThereError(f"nothing is published in {url} yet: run `mdata publish {url}`")
-    return found
-
-
 def status(url: str) -> list[PublishedSeries]:
     """Return what is published of each series, by symbol and then from fine to coarse."""
-    lake, grids = opened(url), list(TIMEFRAMES)
+    lake, grids = Lake.opened(url), list(TIMEFRAMES)
     found = [_standing(lake, key, proofs) for key, proofs in lake.proofs().items()]
     return sorted(found, key=lambda one: (one.exchange, one.symbol, grids.index(one.timeframe)))
 
@@ -98,7 +89,7 @@ def _standing(lake: Lake, key: Key, proofs: dict[int, list[Proof]]) -> Published
 
 def check(url: str, report: Report) -> Checked:
     """Read everything published, and compare it with the proofs."""
-    lake = opened(url)
+    lake = Lake.opened(url)
     every, found = lake.proofs(), list[DamagedMonth]()
     # Candles that nothing vouches for may be of series that nothing is vouched for of.
     keys = sorted({*every, *(key for key, _ in lake.held())})
@@ -118,4 +109,4 @@ def _candles(proofs: Sequence[Proof]) -> int:
 
 def vacuum(url: str, hours: int, now: int, *, dry_run: bool) -> list[Vacuumed]:
     """Remove the files that no version of the last `hours` needs, and older versions with them."""
-    return remove(opened(url), hours, now, dry_run=dry_run)
+    return remove(Lake.opened(url), hours, now, dry_run=dry_run)

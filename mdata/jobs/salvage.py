@@ -12,7 +12,7 @@ from mdata.errors import ConfigurationError, NotThereError, StorageError
 from mdata.exchange import registry
 from mdata.fetching.wanted import targets
 from mdata.files import make_folder, shared_mode
-from mdata.jobs.lake import DamagedMonth, Report, opened
+from mdata.jobs.lake import DamagedMonth, Report
 from mdata.lake.audit import faults
 from mdata.lake.lake import Lake, Look
 from mdata.lake.tables import SeriesRow
@@ -41,7 +41,7 @@ class Salvaged:
 def plan(settings: Settings, url: str) -> Salvaged:
     """Return what is available for the series of the settings, without reading the candles or writing."""
     _refuse(settings)
-    wanted = _wanted(settings, opened(url))
+    wanted = _wanted(settings, Lake.opened(url))
     proofs = [those for _, of_series, _ in wanted for those in of_series.values()]
     return Salvaged(len(wanted), len(proofs), sum(one.candles for those in proofs for one in those), ())
 
@@ -53,7 +53,7 @@ def salvage(settings: Settings, url: str, warn: Callable[[str], None], report: R
     leaves none.
     """
     _refuse(settings)
-    lake, database = opened(url), settings.database_path
+    lake, database = Lake.opened(url), settings.database_path
     wanted, found = _wanted(settings, lake), list[DamagedMonth]()
     make_folder(database.parent)
     months = count = 0
@@ -86,10 +86,7 @@ _Wanted = list[tuple[Key, dict[int, list[Proof]], SeriesRow | None]]
 
 def _wanted(settings: Settings, lake: Lake) -> _Wanted:
     """Return what the lake has of the series of the settings; of several stores the one with the newest answer."""
-    every = lake.proofs()
-    rows: dict[Key, SeriesRow] = {}
-    for row in sorted(lake.series(), key=lambda row: row.as_of or 0):
-        rows[row.key] = row
+    every, rows = lake.proofs(), lake.newest_series()
     named = {Key(one.venue.name, one.symbol, one.timeframe.name) for one in targets(settings)}
     found: _Wanted = [(key, proofs, rows.get(key)) for key, proofs in sorted(every.items()) if key in named]
     if not found:

@@ -12,6 +12,7 @@ from mdata.domain.interval import Range
 from mdata.domain.publication import Author, Key, Month, Proof, month_name, period_of, positions
 from mdata.domain.timeframe import TIMEFRAMES, month_index, month_start
 from mdata.domain.times import iso
+from mdata.errors import NotThereError
 from mdata.lake.place import RETRIES, RETRY_SECONDS, is_folder, names, probe
 from mdata.lake.tables import (
     TABLES,
@@ -74,6 +75,14 @@ class Lake:
                 return cls(url, {name: _open(url, name) for name in TABLES})
             except library("deltalake.exceptions").TableNotFoundError:
                 return None
+
+    @classmethod
+    def opened(cls, url: str) -> Self:
+        """Return the lake at `url` for reading; raise NotThereError if nothing was ever published."""
+        found = cls.find(url)
+        if found is None:
+            raise NotThereError(f"nothing is published in {url} yet: run `mdata publish {url}`")
+        return found
 
     @classmethod
     def make(cls, url: str, origin: Author) -> Self:
@@ -187,6 +196,10 @@ class Lake:
         with told(self.url):
             rows = series_of(self._rows("series", asked("series"), "TRUE"))
             return sorted(rows, key=lambda row: (row.key, row.store))
+
+    def newest_series(self) -> dict[Key, SeriesRow]:
+        """Return what is known of each series, from the store that has the newest answer."""
+        return {row.key: row for row in sorted(self.series(), key=lambda row: row.as_of or 0)}
 
     def replace_series(self, rows: Sequence[SeriesRow], origin: Author) -> None:
         """Put these rows in the place of all that the lake has of this store."""

@@ -1,4 +1,4 @@
-"""Where a lake is, and whether it may be one: a place that cannot refuse a second writer loses commits in silence."""
+"""Where a lake is, and whether it can be one: a store that cannot refuse a second writer loses commits silently."""
 
 import os
 from datetime import timedelta
@@ -39,7 +39,7 @@ def probe(url: str) -> None:
             obstore.delete(store, key)
     raise ConfigurationError(
         f"the store of {url} has no conditional puts: it let the same key be created twice, and would lose commits "
-        "of several publishers without an error. Nothing was published; take a store that has them (AWS S3, R2, GCS, "
+        "of several publishers without an error. Nothing was published; use a store that has them (AWS S3, R2, GCS, "
         "Azure, MinIO, Ceph), or a folder"
     )
 
@@ -56,7 +56,7 @@ def _store(url: str) -> "ObjectStore":
     found = library("obstore.store")
     if is_folder(url):
         if Path(url).is_file():
-            raise ConfigurationError(f"{url} is a file, and a lake is a folder: name another place")
+            raise ConfigurationError(f"{url} is a file, but a lake is a folder: choose another place")
         # Open to whom the umask lets in: a lake is there to be read.
         Path(url).mkdir(parents=True, exist_ok=True)
         return found.LocalStore(url)

@@ -18,9 +18,9 @@ from mdata.errors import (
 )
 
 _LIBRARIES = {"deltalake", "obstore", "arro3"}
-# Where a machine of a cloud would ask for its rights: nobody is there, and nothing else was given.
+# Where a cloud machine looks for its credentials: they appear in an error if no others were found.
 _OWN_RIGHTS = ("169.254.169.254", "metadata.google.internal")
-# The kinds of trouble are told by the text only, which names the status, or the code of S3.
+# Only the text tells the kinds of errors apart: it contains the HTTP status or the code of S3.
 _REFUSED = re.compile(
     r"\b40[13]\b|AccessDenied|Forbidden|Unauthorized|InvalidAccessKeyId|SignatureDoesNotMatch|ExpiredToken"
     r"|lacks valid authentication|lack the necessary permissions|Permission denied|Operation not permitted"
@@ -33,7 +33,7 @@ _NETWORK = re.compile(
     r"|request or response body|Server Error"
 )
 _LONGEST = 300
-# What the machine grants no more is told where everything is.
+# Limits of the machine are reported by the command line.
 _LIMITS = {errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE}
 
 
@@ -82,15 +82,15 @@ def _meaning(place: str, text: str) -> MdataError:
     said = f"“{said if len(said) <= _LONGEST else said[:_LONGEST] + '…'}”"
     if any(address in text for address in _OWN_RIGHTS):
         return NotPermittedError(
-            f"the lake {place} wants credentials, and there are none: give them by the environment "
-            "(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or what your store has)"
+            f"the lake {place} needs credentials: set them in the environment (AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, or those of your store)"
         )
     if _NO_PLACE.search(text):
-        return ConfigurationError(f"the lake {place} is in no place that there is: {said}; make the bucket first")
+        return ConfigurationError(f"the bucket of the lake {place} does not exist: {said}; create it first")
     if _DISK.search(text):
         return StorageError(f"the lake {place} cannot be written: {said}")
     if _REFUSED.search(text):
-        return NotPermittedError(f"the lake {place} refuses this: {said}; check the credentials and their rights")
+        return NotPermittedError(f"the lake {place} denies access: {said}; check the credentials and their rights")
     if _NETWORK.search(text):
         return UnreachableError(f"the lake {place} cannot be reached: {said}; what was committed stays")
     return StorageError(f"the lake {place} cannot be read or written: {said}")

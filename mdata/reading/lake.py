@@ -1,7 +1,7 @@
 """A lake as Python reads it: the same candles, with the same verdict, as a store gives them."""
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -9,7 +9,7 @@ from typing import Self
 from mdata.config.values import optional_lake
 from mdata.domain.columns import Columns
 from mdata.domain.digest import digest
-from mdata.domain.interval import Range, clip, intersect, normal, subtract
+from mdata.domain.interval import BEGINNING_OF_TIME, Range, clip, intersect, normal, subtract
 from mdata.domain.publication import Key, Proof, period_of
 from mdata.domain.suggest import did_you_mean
 from mdata.domain.timeframe import TIMEFRAMES, Timeframe
@@ -17,14 +17,16 @@ from mdata.errors import NotThereError, UsageError
 from mdata.exchange import registry
 from mdata.lake.lake import Lake
 from mdata.reading.candles import Candles
-from mdata.reading.reader import Asked, Instant, Reader, StoredSeries
-
-_BEGINNING = -(2**62)
+from mdata.reading.reader import Asked, Reader, StoredSeries
 
 
 @dataclass(frozen=True, slots=True)
 class LakeReader(Reader):
-    """A lake, for reading only, as it was when it was opened; its `path` is where it is."""
+    """A lake, read-only, as it was when it was opened; `path` is its place.
+
+    The default start and end are those of what is published. A month that does not contain what its proof says is
+    unknown.
+    """
 
     lake: Lake
     proofs: dict[Key, list[Proof]]
@@ -32,19 +34,17 @@ class LakeReader(Reader):
 
     @classmethod
     def at(cls, place: str) -> Self:
-        """Return the lake in a folder or at an address; raise NotThereError where nothing was ever published."""
+        """Return the lake in a folder or at an address; raise NotThereError if nothing was ever published."""
         try:
             url = optional_lake(place)
         except ValueError as error:
             raise UsageError(str(error)) from error
-        lake = None if url is None else Lake.find(url)
-        if lake is None:
-            raise NotThereError(f"nothing is published in {url} yet: run `mdata publish {url}`")
+        lake = Lake.opened(url or place)
         proofs = {
             key: sorted(one for those in months.values() for one in those) for key, months in lake.proofs().items()
         }
-        rows = sorted(lake.series(), key=lambda row: row.as_of or 0)
-        return cls(Path(lake.url), lake, proofs, {row.key: row.first_candle for row in rows})
+        first = {key: row.first_candle for key, row in lake.newest_series().items()}
+        return cls(Path(lake.url), lake, proofs, first)
 
     def series(self) -> list[StoredSeries]:
         """Return what is published, by symbol and then from fine to coarse."""
@@ -55,41 +55,6 @@ class LakeReader(Reader):
         ]
         return sorted(found, key=lambda one: (one.symbol, grids.index(one.timeframe)))
 
-    def candles(
-        self, symbol: str, timeframe: str, start: Instant | None = None, end: Instant | None = None
-    ) -> Candles:
-        """Return the candles that open in `[start, end)`, and what is known of that range, as a store's reader does.
-
-        Without a start or an end they begin and end with what is published. A month that does not hold what is
-        vouched for is unknown.
-        """
-        asked = Asked.of(symbol, timeframe, start, end)
-        key = self._find(asked)
-        return self._read(key, asked.timeframe, asked.range(self._usual(key)))
-
-    def chunks(
-        self,
-        symbol: str,
-        timeframe: str,
-        start: Instant | None = None,
-        end: Instant | None = None,
-        *,
-        intervals: int = 100_000,
-    ) -> Iterator[Candles]:
-        """Yield a range in parts of so many intervals, in flat memory; each has a verdict of its own."""
-        if intervals < 1:
-            raise UsageError("a part needs one interval at least")
-        asked = Asked.of(symbol, timeframe, start, end)
-        key = self._find(asked)
-        return self._parts(key, asked.timeframe, asked.range(self._usual(key)), intervals)
-
-    def _parts(self, key: Key, grid: Timeframe, within: Range, intervals: int) -> Iterator[Candles]:
-        begin = within.start
-        while begin < within.end:
-            part = Range(begin, min(grid.shift(begin, intervals), within.end))
-            yield self._read(key, grid, part)
-            begin = part.end
-
     def _find(self, asked: Asked) -> Key:
         venue, symbol = registry.resolve(asked.pair)
         key = Key(venue.name, symbol, asked.timeframe.name)
@@ -98,10 +63,12 @@ class LakeReader(Reader):
             raise NotThereError(f"nothing is published of {key.name} in {self.lake.url}{near}")
         return key
 
-    def _usual(self, key: Key) -> Range:
-        return Range(self.proofs[key][0].start, self.proofs[key][-1].end)
+    def _range(self, asked: Asked) -> Range:
+        proofs = self.proofs[self._find(asked)]
+        return asked.range(Range(proofs[0].start, proofs[-1].end))
 
-    def _read(self, key: Key, grid: Timeframe, within: Range) -> Candles:
+    def _read(self, asked: Asked, within: Range | None = None) -> Candles:
+        key, grid, within = self._find(asked), asked.timeframe, within or self._range(asked)
         rows = [one for one in self.proofs[key] if Range(one.start, one.end).overlaps(within)]
         held = self._columns(key, grid, rows)
         sound = [one for one in rows if _holds(held, one)]
@@ -140,7 +107,7 @@ class LakeReader(Reader):
 
     def _before_all(self, key: Key) -> list[Range]:
         first = self.first_candles.get(key)
-        return [] if first is None else [Range(_BEGINNING, first)]
+        return [] if first is None else [Range(BEGINNING_OF_TIME, first)]
 
     def _close_before(self, key: Key, grid: Timeframe, start: int) -> float | None:
         """Return the last close before `start` (ms UTC) if every interval between is proven empty."""

@@ -56,7 +56,7 @@ class Reader:
         start is the wanted start of the series, the default end is that of the newest answer. A given range is never
         clipped: beyond the data it is unknown, before the exchange's first candle it is empty.
         """
-        return look(self.path, Asked.of(symbol, timeframe, start, end).read)
+        return self._read(Asked.of(symbol, timeframe, start, end))
 
     def chunks(
         self,
@@ -71,14 +71,21 @@ class Reader:
         if intervals < 1:
             raise UsageError("a part needs at least one interval")
         asked = Asked.of(symbol, timeframe, start, end)
-        return self._chunks(asked, look(self.path, asked.within), intervals)
+        return self._chunks(asked, self._range(asked), intervals)
 
     def _chunks(self, asked: "Asked", within: Range, intervals: int) -> Iterator[Candles]:
         begin = within.start
         while begin < within.end:
             part = Range(begin, min(asked.timeframe.shift(begin, intervals), within.end))
-            yield look(self.path, partial(asked.read, within=part))
+            yield self._read(asked, part)
             begin = part.end
+
+    def _range(self, asked: "Asked") -> Range:
+        return look(self.path, asked.within)
+
+    def _read(self, asked: "Asked", within: Range | None = None) -> Candles:
+        """Return the candles of a range, by default the requested one, from one snapshot."""
+        return look(self.path, partial(asked.read, within=within))
 
     def __enter__(self) -> Self:
         return self

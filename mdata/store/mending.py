@@ -63,12 +63,13 @@ def put_triggers_back(store: "Store") -> str:
 
     intervals = 0
     with store.write() as connection:
+        now = series.shown_to(connection) or 0
         for name, sql in triggers().items():
             connection.execute(f"DROP TRIGGER IF EXISTS {name}")
             connection.execute(sql)
         for one in series.every(connection):
             found = audit.miscounted(connection, one)
-            audit.withdraw(connection, one, found, series.shown_to(connection) or 0)
+            audit.withdraw(connection, one, found, now)
             intervals += sum(one.timeframe.count(*doubt.segment.range) for doubt in found)
     if not intervals:
         return "No candle was deleted meanwhile."

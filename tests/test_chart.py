@@ -217,7 +217,7 @@ def test_a_far_view_is_kept_until_the_series_changes(folder: Folder) -> None:
         ({"bucket": "4h"}, "'4h' is not one of 1m, 5m"),
         ({"start": "2024-02", "end": "2024-01"}, "start must be earlier than end"),
         ({"start": "2014", "bucket": "1m"}, "use a shorter range or a coarser bucket"),
-        ({"start": "yesterday"}, "is no instant"),
+        ({"start": "yesterday"}, "is not a date or time"),
         ({"from": "2014"}, "is not a parameter of this address"),
         ({"start": "1970", "end": "9999"}, "an answer contains at most 5,000"),
     ],

@@ -196,7 +196,7 @@ def test_every_lie_can_be_ordered_with_its_own_defaults(kind: str) -> None:
     ("fault", "sentence"),
     [
         ({"kind": "late", "for": 5}, "the fault late has no 'for'; it has after, symbol, timeframe, start, end, sec"),
-        ({"kind": "late", "start": "noon"}, "'noon' is no instant"),
+        ({"kind": "late", "start": "noon"}, "'noon' is not a date or time"),
         ({"kind": "slow", "every": 0}, "every of the fault slow cannot be 0"),
         ({"kind": "slow", "timeframe": "4h"}, "timeframe of the fault slow cannot be '4h'"),
         ({"kind": "revised", "seconds": True}, "seconds of the fault revised cannot be True"),

@@ -60,7 +60,7 @@ def test_a_new_series_waits_for_rest_and_loses_nothing(fast: Folder) -> None:
     fast.sandbox.faults = [Fault("cloudflare", times=4)]
     ended = fast.run("stream", "--for", "4m", "--json")
     assert ended.exit == 0, ended.err
-    assert "the stream goes on" in ended.err
+    assert "the stream continues" in ended.err
     assert len(stored(fast.database, "tBTCUSD", "1m")) >= 240
     compare(fast)
 

@@ -6,8 +6,7 @@ from mdata.domain import next_attempt
 from mdata.domain.estimate import estimate
 from mdata.domain.interval import Range
 from mdata.domain.times import human_duration, iso
-from mdata.exit_codes import CONFIGURATION
-from mdata.jobs.status import SeriesState, Status, named
+from mdata.jobs.status import SeriesState, Status, named, with_advice
 from mdata.store import gap_counts
 
 
@@ -76,11 +75,7 @@ def _without_data(state: Status, judged: list[SeriesState]) -> list[Complaint]:
     if not missing:
         return []
     text = f"{named(missing)} {'has' if len(missing) == 1 else 'have'} no data"
-    last = state.jobs.get("backfill")
-    if state.absent and last is not None and last.exit == CONFIGURATION:
-        # Another backfill would end in the same way: the exchange does not know the pair, as its record says.
-        return [Complaint(f"{text}, and the last backfill ended with {last.exit}: see `mdata jobs`, correct SYMBOLS")]
-    return [Complaint(f"{text}: run `mdata backfill`")]
+    return [Complaint(f"{text}{with_advice(state)}")]
 
 
 def _stale(judged: list[SeriesState], limits: Tolerance) -> list[Complaint]:

@@ -239,6 +239,8 @@ class RateLimit:
         until = iso(self._clock.now() + int((ready_at - now) * 1000))
         if state.blocked_until > now:
             return NotNowError(f"the exchange's rate limit blocks all requests until {until}")
+        if ready_at <= self._not_before:
+            return TimeoutError(f"the request that failed would be repeated at {until}")
         return TimeoutError(f"the next request is possible at {until}")
 
 

@@ -244,6 +244,13 @@ def test_a_passing_fault_is_survived(context: MakeContext, sandbox: Sandbox, kin
     assert_complete(given, sandbox, "tBTCUSD", "1m", TODAY - 30 * DAY)
 
 
+def test_a_block_after_some_pages_ends_in_part(context: MakeContext, sandbox: Sandbox) -> None:
+    sandbox.faults = [Fault("rate-limit-429", after=3)]
+    result = backfill(context())
+    assert (result.exit, result.outcome) == (75, "partial")
+    assert result.tally.candles_written > 0
+
+
 SPOILT = [(2, "text"), (2, None), (3, True), (1, -1.0), (3, 1e20), (4, 10**9), (5, 0), (0, "soon"), (0, None)]
 
 

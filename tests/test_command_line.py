@@ -38,6 +38,7 @@ def test_check_of_a_pair_that_the_exchange_does_not_know_says_to_correct_symbols
     assert ended.exit == 3
     assert "tBTCUSX 1m has no data" in ended.json["reason"]
     assert "correct SYMBOLS" in ended.json["reason"]
+    assert "correct SYMBOLS" in " ".join(folder.run("status", SYMBOLS="BTCUSX").err.split())
     assert "`mdata backfill`" not in ended.json["reason"]
 
 

@@ -26,7 +26,7 @@ from mdata.sandbox.faults import Fault
 ENVELOPE = {"mdata", "command", "outcome", "exit", "reason", "retryable"}
 JOB = {"job_id", "started_at", "finished_at", "requests", "candles_written", "candles_changed", "gaps_opened",
        "gaps_repaired", "gaps_empty", "gaps_failed", "remaining"}  # fmt: skip
-OUTCOMES = {0: {"ok", "skipped"}, 3: {"partial"}, 65: {"partial"}, 75: {"skipped"}}
+OUTCOMES = {0: {"ok", "skipped"}, 3: {"partial"}, 65: {"partial"}, 75: {"skipped", "partial"}}
 READING = [["status"], ["gaps"], ["gaps", "--revisions"], ["jobs"], ["config"], ["symbols"]]
 GAP = {"id", "symbol", "timeframe", "start", "end", "intervals", "status", "attempts", "reason", "detected_at",
        "next_attempt_at", "resolved_at"}  # fmt: skip

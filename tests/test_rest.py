@@ -133,6 +133,15 @@ def test_retry_after_in_every_form_whatever_the_local_clock_says(
     assert told.value.retry_after == seconds
 
 
+def test_an_address_without_its_version_is_told() -> None:
+    body = b'{"message": "no Route matched"}'
+    with server(answering(b"HTTP/1.1 404 Not Found\r\n", body)) as url, pytest.raises(BadAnswerError) as told:
+        ask(url)
+    assert str(told.value) == (
+        "the exchange answered with HTTP status 404 and 'no Route matched'; check BITFINEX_REST_URL (it ends in /v2)"
+    )
+
+
 def test_a_packing_that_was_not_asked_for() -> None:
     with server(answering(HEAD + b"Content-Encoding: br\r\n")) as url, pytest.raises(BadAnswerError, match="'br'"):
         ask(url)

@@ -8,6 +8,7 @@ from mdata.domain.coverage_bar import KnownRanges
 from mdata.domain.doubt import Doubt
 from mdata.domain.ledger import ABSENT_FOR, is_quiet
 from mdata.domain.series import Series
+from mdata.exit_codes import CONFIGURATION
 from mdata.fetching.wanted import Target, target_of, targets
 from mdata.locks import holder
 from mdata.running.commands import JOBS
@@ -183,7 +184,8 @@ def _warnings(state: Status) -> list[str]:
     """Return warnings, one sentence each."""
     found = []
     if state.absent:
-        found.append(f"no candles of {named(one.name for one in state.absent)} are stored yet: run `mdata backfill`")
+        text = f"no candles of {named(one.name for one in state.absent)} are stored yet"
+        found.append(f"{text}{with_advice(state)}")
     if state.missing_triggers:
         found.append(
             f"another program has removed the triggers {' and '.join(state.missing_triggers)}, without which deleted "
@@ -198,6 +200,15 @@ def _warnings(state: Status) -> list[str]:
     if warning is not None:
         found.append("; ".join(warning))
     return found
+
+
+def with_advice(state: Status) -> str:
+    """Return how a sentence about configured series without candles goes on: with what to do about them."""
+    last = state.jobs.get("backfill")
+    if state.absent and last is not None and last.exit == CONFIGURATION:
+        # Another backfill would end in the same way: the exchange does not know the pair, as its record says.
+        return f", and the last backfill ended with {last.exit}: see `mdata jobs`, correct SYMBOLS"
+    return ": run `mdata backfill`"
 
 
 def named(names: "Iterable[str]") -> str:

@@ -21,7 +21,7 @@ from mdata.errors import (
 )
 from mdata.exchange import registry
 from mdata.exchange.adapter import Exchange
-from mdata.exit_codes import BAD_ANSWER, OK, ROWS_REFUSED, find, worst
+from mdata.exit_codes import BAD_ANSWER, NOT_NOW, OK, ROWS_REFUSED, find, worst
 from mdata.ratelimit import SlotWait
 from mdata.running.context import Context
 from mdata.running.result import JobResult
@@ -236,12 +236,18 @@ class Job:
         if (find(code).is_retryable or self._not_before) and not is_said:
             text = "; ".join(filter(None, (text, self._when(finished_at))))
         self._progress.tally = replace(self.tally, remaining=remaining)
-        outcome = "skipped" if code == OK and self._skipped else find(code).outcome
+        outcome = self._outcome(code)
         ending = Ending("interrupted" if code > 128 else outcome, code, text)
         with self.write() as connection:
             table.finish(connection, self._progress.id or 0, self.tally, finished_at, ending)
         job_id = self._progress.id
         return JobResult(self.command, code, outcome, text, self.started_at, finished_at, job_id, self.tally)
+
+    def _outcome(self, code: int) -> str:
+        if code == OK and self._skipped:
+            return "skipped"
+        has_done_something = self.tally.candles_written or self.tally.candles_changed
+        return "partial" if code == NOT_NOW and has_done_something else find(code).outcome
 
     def _when(self, now: int) -> str:
         """Return the sentence that says when the same command may get further."""

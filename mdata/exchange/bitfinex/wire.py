@@ -47,11 +47,12 @@ def raise_for_error(payload: Any, status: int, retry_after: float | None = None)
         raise UnreachableError(f"the exchange is {WAIT_CODES[code]} ({code})")
     if code == 503 or status in {403, 408} or (code is None and status >= 500):
         raise UnreachableError(f"the exchange answered with HTTP status {status}")
-    if code is not None or text:
+    if code is not None:
         raise BadAnswerError(f"the exchange refused the request: {quote(text)} (code {code}, HTTP status {status})")
-    if status != 200:
+    if status != 200 or text:
+        said = f" and {quote(text)}" if text else ""
         raise BadAnswerError(
-            f"the exchange answered with HTTP status {status}; check BITFINEX_REST_URL (it ends in /v2)"
+            f"the exchange answered with HTTP status {status}{said}; check BITFINEX_REST_URL (it ends in /v2)"
         )
 
 

@@ -107,10 +107,10 @@ pictures: dev browser  ## retakes the screenshots in docs/pictures
 	PYTHONPATH=tests/helpers $(BIN)/python tests/pictures.py
 
 test-systemd: dev  ## tests the units with a real systemd, including the slow tests (as root)
-	$(BIN)/python -m pytest -n 2 -m '' tests/test_systemd.py tests/test_system_install.py
+	$(BIN)/python -m pytest -n 2 -m '' tests/timers/test_systemd.py tests/timers/test_system_install.py
 
 # Beside tests/faults, the tests that count kills, power cuts and hostile answers.
-FAULTS := tests/faults tests/test_kill.py tests/test_power_cut.py tests/test_rest.py tests/test_backfill.py
+FAULTS := tests/faults tests/running/test_kill.py tests/running/test_power_cut.py tests/exchange/test_rest.py tests/jobs/test_backfill.py
 
 faults: dev  ## all fault tests, including the long ones; writes the figures of docs/reliability.md; 20 minutes
 	$(BIN)/python -m pytest -n auto -m 'not soak and not systemd' --junit-xml=.faults.xml $(FAULTS); \
@@ -121,12 +121,12 @@ soak: dev  ## hours of streaming in minutes; more with SOAK_HOURS=24
 
 lives: dev  ## 2,000 random lives with an exchange that lies, and the figures; fewer with LIVES=100
 	rm -rf .lives && mkdir .lives
-	LIVES=$(LIVES) LIVES_FIGURES=$(CURDIR)/.lives $(BIN)/python -m pytest -n auto -m lives tests/test_stateful.py; \
+	LIVES=$(LIVES) LIVES_FIGURES=$(CURDIR)/.lives $(BIN)/python -m pytest -n auto -m lives tests/proof/test_stateful.py; \
 	    code=$$?; PYTHONPATH=tests/helpers $(BIN)/python tests/lives.py .lives; exit $$code
 
 lies: dev  ## every wrong answer at every stage of a store; `make test` runs a part of them
-	$(BIN)/python -m pytest -n auto -m "not soak and not systemd" tests/test_lies.py tests/test_change_of_mind.py tests/test_said.py \
-	    tests/test_stream_lies.py
+	$(BIN)/python -m pytest -n auto -m "not soak and not systemd" tests/proof/test_lies.py tests/proof/test_change_of_mind.py tests/proof/test_said.py \
+	    tests/streaming/test_stream_lies.py
 
 lies-table: dev  ## writes the tables of docs/reliability.md
 	PYTHONPATH=tests/helpers $(BIN)/python tests/lies_table.py docs/reliability.md

@@ -38,10 +38,11 @@ class Waiter(NamedTuple):
 class State(NamedTuple):
     """What all processes share; instants are seconds of boot time, of the boot that the file names.
 
-    `last` is when the newest request left; until it has, `sender` names whose it is and `last` is when the slot was
-    given. `passed` counts the slots since the lowest class that waited had one. `offered_to` is whose turn it is,
-    since `offered_at`: whoever does not take it in time has died. `past` is what has left, and up to `calm_until`
-    nobody bursts. (A program older than the last two knows the others, and drops these when it writes.)
+    `last` is when the newest request left. While a slot is granted and not used, `sender` names its owner and `last`
+    is when it was granted. `passed` counts the slots since the lowest class that waited had one. `offered_to` is
+    whose turn it is, since `offered_at`: whoever does not take it in time has died. `past` is what has left, and up
+    to `calm_until` nobody bursts. (Versions from before `past` and `calm_until` drop these two when they write the
+    file.)
     """
 
     last: float

@@ -33,11 +33,10 @@ class Verdict(NamedTuple):
 
     `final` and `provisional` are covered by it (normal). `candles` (ascending) are those of the final ranges, as they
     are to be stored. `changed` are the old values of candles that have others now, `withdrawn` the candles that are
-    gone, `lost` the times of lost candles that stay so. `unknown` is covered by nothing provisional any more,
-    `distrusted` by nothing at all but what this answer proves.
-    `doubts` replace those of their kind that they overlap, `ended` ones are removed. `served` is no longer
-    unobtainable.
-    `silent` are the times (ascending) of rows that say that nothing was traded.
+    gone, `lost` the times of lost candles that stay so. `unknown` are ranges that lose their provisional coverage,
+    `distrusted` ones lose all coverage but what this answer proves. `doubts` replace those of their kind that they
+    overlap, `ended` ones are removed. `served` is no longer unobtainable. `silent` are the times (ascending) of rows
+    that say that nothing was traded.
     """
 
     counts: bool

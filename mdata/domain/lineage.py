@@ -1,9 +1,10 @@
 """Whether a database's file and the write-ahead log beside it belong together, from the marks that both contain.
 
-Every write transaction raises the store's generation, draws a new random mark, and notes the mark before it. A log
-begins when everything older is in the file, so that the file then bears the mark which the log's first one names as
-its predecessor; afterwards it bears that one, or one of the log's own, however far the log has been moved into it.
-A copy that took the file's place bears another, whatever its generation says.
+Every write transaction raises the store's generation, draws a new random mark, and notes the mark before it. SQLite
+begins a log only when everything older is in the database file. At that moment the file contains the mark that the
+log's first mark names as its predecessor. Later it contains that mark or one of the log's own, depending on how much
+of the log has been moved into the file. A copy that has taken the file's place contains a different mark, whatever
+its generation is.
 """
 
 from collections.abc import Set as AbstractSet

@@ -72,8 +72,8 @@ class Pace(NamedTuple):
     def fullest(self, at: float) -> "Past":
         """Return the maximum that can have been sent up to `at` at this pace; used if the real past is unknown.
 
-        Of any stretch that ends at `at` it holds as many as the two rules allow, so that nothing that they allow
-        afterwards can break them, whatever was sent in truth.
+        Every period that ends at `at` contains as many requests as the two rules allow. Whatever was really sent,
+        requests that the rules allow afterwards therefore cannot break them.
         """
         before = [at - number * self.delay for number in range(1, self.window.most - self.burst + 1)]
         times = [*reversed(before), *[at] * self.burst]
@@ -117,8 +117,9 @@ class Past(NamedTuple):
     def ready_at(self, pace: Pace, kept: int = 0) -> float:
         """Return when the next request may leave; it leaves `kept` of a burst to others.
 
-        Nobody waits for longer than a delay: what flows back is there for whoever is next, so that `kept` is not
-        filled up again while anybody waits, nor what a process with a larger burst has spent.
+        By the average rule nobody waits longer than one delay after the newest request: what becomes available goes
+        to whoever is next. While anyone waits, neither `kept` nor what a process with a larger burst has spent is
+        refilled.
         """
         burst = max(1, pace.burst - kept)
         ready = max(self.at + min(1.0, self.level + 1 - burst) * pace.delay, self.at + pace.spacing)

@@ -151,10 +151,10 @@ def ready(known: Publishable, until: int) -> tuple[list[Month], list[int]]:
 
 
 def decide(mine: Month, published: Sequence[Proof], known: Publishable, *, is_damaged: bool = False) -> Step:
-    """Return what to do about a month of which the lake has `published`; `is_damaged`: and not what that says."""
+    """Return what to do about a month; `published` are its proofs in the lake, which do not hold if `is_damaged`."""
     is_cleaned = cells_of(known.grid, mine.month).start < (known.cleaned_to or 0)
     if not published:
-        # A part of a month would keep those from publishing the whole whose answers are older.
+        # If a part were published, a store that has the whole month from older answers could not replace it.
         return "cleaned" if is_cleaned else "publish"
     as_of = max(proof.as_of for proof in published)
     if mine.as_of <= as_of and not is_damaged:
@@ -226,7 +226,7 @@ def positions(held: Columns, month: int) -> tuple[int, int]:
 
 
 def state_of(grid: Timeframe, proofs: Sequence[Proof]) -> State:
-    """Return what a month that was published is: complete, or from where on something is known of it only, or not."""
+    """Return the state of a published month: `partial` if its proofs do not reach over every interval."""
     if any(proof.kind != "final" for proof in proofs):
         return "unobtainable"
     cells = cells_of(grid, proofs[0].month)

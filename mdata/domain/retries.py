@@ -16,7 +16,8 @@ LONGEST_BLOCK = 15 * 60.0  # s, whatever the exchange asks for
 # A pass, and a repair.
 MOST_WITHOUT_NEWS = 3  # answers in a row without news that end a pass: doubts wait for the next run
 MOST_TRIES = 3  # so often one run of `repair` asks about the same range: a doubt takes three answers at most
-# A gap, and a doubt that three answers have left: after the nth answer that proved nothing; the last one goes on.
+# How long to wait before asking again about a gap, or about a doubt that three answers have not resolved: after the
+# nth answer that proved nothing; then the last one repeats.
 ASK_AGAIN = (1 * HOUR, 6 * HOUR, 24 * HOUR)
 MOST_ATTEMPTS = 8  # then a gap is given up
 # A second answer to the same request is another opinion when it comes so much later (ms).

@@ -91,7 +91,7 @@ def check(url: str, report: Report) -> Checked:
     """Read everything published, and compare it with the proofs."""
     lake = Lake.opened(url)
     every, found = lake.proofs(), list[DamagedMonth]()
-    # Candles that nothing vouches for may be of series that nothing is vouched for of.
+    # Candles without a proof may belong to a series that has no proof at all, so those series are checked too.
     keys = sorted({*every, *(key for key, _ in lake.held())})
     for number, key in enumerate(keys):
         report(number, len(keys))

@@ -164,7 +164,8 @@ class _Publisher:
         proofs = {month.month: prove(grid, month, held, self.origin) for month in months}
         news = [month for month in months if _facts(proofs[month.month]) != _facts(look.proofs.get(month.month, ()))]
         if look.written != look.vouched:
-            # Candles that nobody vouches for yet may be these: of who was killed, or is about to vouch for them.
+            # Their publisher was killed, or has not written the proof yet: candles without a proof may be the very
+            # ones to publish, so only months that differ are written.
             lacking = {month for month, _ in faults(self.lake, look._replace(proofs=proofs), proofs)}
             news = [month for month in news if month.month in lacking]
         number = look.written

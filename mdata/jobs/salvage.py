@@ -49,8 +49,8 @@ def plan(settings: Settings, url: str) -> Salvaged:
 def salvage(settings: Settings, url: str, warn: Callable[[str], None], report: Report) -> Salvaged:
     """Create a store at DATABASE_PATH from what the lake has proven of the series of the settings.
 
-    Raise ConfigurationError where there is a store, NotThereError where the lake has nothing for one. What is killed
-    leaves none.
+    Raise ConfigurationError where there is a store, NotThereError where the lake has nothing for one. A run that is
+    killed leaves no store behind.
     """
     _refuse(settings)
     lake, database = Lake.opened(url), settings.database_path

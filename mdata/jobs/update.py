@@ -45,7 +45,7 @@ def _work(job: Job) -> None:
     passes = Passes(job, expected_requests=len(wanted))
     served = [series for target in wanted if (series := passes.introduce(target))]
     for series in newest_first(job, served):
-        # What the run before has met is asked about before this one meets more.
+        # Contradictions that the run before has left are asked about before this run can find new ones.
         ask_again(job, series)
         passes.forward(series, confirm=False)
 

@@ -94,8 +94,8 @@ class Lake:
     def look(self, key: Key) -> Look:
         """Return what the lake has of a series now."""
         with told(self.url):
-            # Publishers write candles first: what is vouched for in the younger state was written in the older one,
-            # or else the commit of whoever looks is refused.
+            # Candles are loaded first, as publishers write them first: what the newer coverage vouches for is then
+            # normally in the older candles. If it is not, a commit that is based on this look is refused.
             for name in ("candles", "coverage"):
                 self.tables[name].update_incremental()
             written, vouched = (

@@ -144,8 +144,8 @@ def _fault(row: Candle, grid: Timeframe) -> str | None:
 def withdraw(connection: Connection, series: Series, mismatches: list[Mismatch], now: int) -> None:
     """Remove coverage from ranges that do not match: they become gaps, or backlog at an end of the hull.
 
-    A segment that another job has made longer or shorter since goes as a whole: its count is wrong by as much. One
-    of another kind counts what a later answer has brought.
+    A segment that another job has lengthened or shortened since loses all its coverage, because its count is still
+    wrong by the same amount. One of the other kind is kept: its count comes from a later answer.
     """
     for mismatch in mismatches:
         for segment in coverage.touching(connection, series.id, mismatch.segment.range):

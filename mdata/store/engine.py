@@ -126,10 +126,10 @@ class Store:
             self.detour.confirm()
 
     def close(self) -> None:
-        """Close the connection; raise StorageError where the file is not the one any more that was opened.
+        """Close the connection; raise StorageError if its path no longer names the file that was opened.
 
-        The last connection that may write moves the log into the file as it closes, or removes the log: of another
-        file, then.
+        When the last connection with write access closes, SQLite moves the log into the database file, or deletes the
+        log. If another file has taken its place, that would damage it, so the connection is then left open.
         """
         if self._write_lock is not None:
             with self._write_lock.at_once() as is_held:

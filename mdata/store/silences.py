@@ -36,8 +36,8 @@ def remember_outages(connection: Connection, series: Series, answered: Range, ro
 def remember(connection: Connection, series: Series, answered: Range, open_times: list[int], now: int) -> None:
     """Store the remarkable silences in and around a final range; call this when it is covered and written.
 
-    `open_times` are the candles of the range, ascending. A silence that was known keeps the time since when; one that
-    goes on outside the range was asked about only in part, and keeps that time too.
+    `open_times` are the candles of the range, ascending. A silence that is already known keeps its `believed_at`. One
+    that extends beyond the range also keeps its `asked_at`, because only a part of it was asked about.
     """
     around = _with_silent_edges(connection, series, answered, open_times)
     older = connection.execute(

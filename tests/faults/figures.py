@@ -32,7 +32,7 @@ def read(report: Path) -> list[Case]:
     """Return the tests of a report in JUnit's form."""
     return [
         Case(
-            one.get("classname", "").rpartition(".")[2],
+            one.get("classname", "").removeprefix("tests.").replace(".", "/"),
             one.get("name", "").partition("[")[0],
             one.find("failure") is None and one.find("error") is None,
             one.find("skipped") is not None,
@@ -70,9 +70,9 @@ FIGURES: dict[str, Find] = {
     "SIGINT, SIGTERM and SIGHUP, some of them inside a transaction": total("signals|SIGTERM inside a transaction"),
     "system calls on the store's files that failed, or in which the process died": total("calls that failed.*"),
     "power cuts": total("power cuts"),
-    "stopped processes that held a lock or slot which a command needed": count("test_07_"),
+    "stopped processes that held a lock or slot which a command needed": count("faults/test_07_"),
     "hostile answers from the exchange": total("hostile answers"),
-    "hostile visitors of `serve`, single or many": count("test_63_"),
+    "hostile visitors of `serve`, single or many": count("faults/test_63_"),
     "backups restored, by `mdata restore` and by `cp`": total(".*, by (cp|mdata restore)"),
     "rate-limit files with arbitrary content": total("files of the budget"),
     "rows lost, stores damaged without notice, tracebacks": broken,

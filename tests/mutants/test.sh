@@ -4,18 +4,18 @@
 set -eu
 # Every test has a store of its own: in memory they cost a fifth.
 [ -w /dev/shm ] && export TMPDIR="${TMPDIR:-/dev/shm}"
-rules="tests/test_evidence.py tests/test_planning.py tests/test_doubt.py tests/test_silence.py tests/test_gap_rules.py \
-    tests/test_interval.py"
+rules="tests/domain/test_evidence.py tests/domain/test_planning.py tests/domain/test_doubt.py tests/domain/test_silence.py tests/domain/test_gap_rules.py \
+    tests/domain/test_interval.py"
 case $(git diff --name-only) in
-    *domain/planning.py | *domain/gaps.py) tests="tests/test_planning.py tests/test_gap_rules.py" ;;
-    *domain/silence.py) tests="tests/test_silence.py tests/test_evidence.py" ;;
-    *domain/doubt.py) tests="tests/test_doubt.py tests/test_planning.py tests/test_evidence.py" ;;
-    *domain/interval.py) tests="tests/test_interval.py tests/test_evidence.py" ;;
-    *domain/query.py) tests="tests/test_doubt.py tests/test_planning.py tests/test_evidence.py tests/test_wire.py" ;;
-    *domain/budget.py | *domain/pace.py) tests="tests/test_pace.py tests/test_cadence.py tests/test_ratelimit.py" ;;
-    *store/pages.py) tests="tests/test_evidence.py tests/test_silence.py tests/test_digests.py" ;;
-    *domain/*) tests="tests/test_evidence.py tests/test_silence.py" ;;
-    *) tests="$rules tests/test_digests.py tests/test_wire.py tests/test_pace.py" ;;
+    *domain/planning.py | *domain/gaps.py) tests="tests/domain/test_planning.py tests/domain/test_gap_rules.py" ;;
+    *domain/silence.py) tests="tests/domain/test_silence.py tests/domain/test_evidence.py" ;;
+    *domain/doubt.py) tests="tests/domain/test_doubt.py tests/domain/test_planning.py tests/domain/test_evidence.py" ;;
+    *domain/interval.py) tests="tests/domain/test_interval.py tests/domain/test_evidence.py" ;;
+    *domain/query.py) tests="tests/domain/test_doubt.py tests/domain/test_planning.py tests/domain/test_evidence.py tests/exchange/test_wire.py" ;;
+    *domain/budget.py | *domain/pace.py) tests="tests/domain/test_pace.py tests/domain/test_cadence.py tests/test_ratelimit.py" ;;
+    *store/pages.py) tests="tests/domain/test_evidence.py tests/domain/test_silence.py tests/store/test_digests.py" ;;
+    *domain/*) tests="tests/domain/test_evidence.py tests/domain/test_silence.py" ;;
+    *) tests="$rules tests/store/test_digests.py tests/exchange/test_wire.py tests/domain/test_pace.py" ;;
 esac
 PYTHONPATH=$(pwd) PYTHONDONTWRITEBYTECODE=1 exec "${MUTANTS_PYTHON:-.venv/bin/python}" -m pytest -x -q -n 0 --tb=no \
     -p no:cacheprovider --no-header --hypothesis-profile=few ${MUTANTS_TESTS:-$tests}

@@ -59,7 +59,8 @@ def vacuum(
 ) -> None:
     """Remove files of replaced months, and the old versions that need them.
 
-    Whoever still reads such a version then gets an error; it is said which versions end.
+    A reader that still uses one of these versions then gets an error. The output says which versions can no longer be
+    read.
     """
     url, seconds = common.lake_url(lake), duration(older_than, "--older-than")
     if seconds < _LEAST_AGE:
@@ -78,8 +79,8 @@ def restore(
 ) -> None:
     """Make a fresh store of what the lake has proven.
 
-    Of the pairs and timeframes in the settings, where there is no store yet: candles and ledger, so that `backfill`
-    asks the exchange only for what is not proven there.
+    Restores candles and ledger of the pairs and timeframes in the settings; there must be no store yet. Afterwards
+    `backfill` only requests what the lake has not proven.
     """
     url = common.lake_url(lake)
     given = Options(env_file, json=json, quiet=quiet, verbose=verbose)

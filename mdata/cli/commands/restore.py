@@ -62,7 +62,7 @@ def _restore(kit: Kit, file: Path, patience: float, *, is_plan: bool, is_sure: b
     if is_plan:
         return _plan(offered, settings.database_path)
     if offered.replaces and not is_sure:
-        be_sure(f"Replace {file} by {settings.database_path}?", "restore", "replaced")
+        be_sure(f"Replace the store {settings.database_path} with the backup {file}?", "restore", "replaced")
     with progress() as report:
         done = work(
             settings,
@@ -78,9 +78,9 @@ def _restore(kit: Kit, file: Path, patience: float, *, is_plan: bool, is_sure: b
 def _plan(offered: "Offer", database: Path) -> Answer:
     from mdata import render
 
-    text = f"would replace {offered.file} by {database}"
+    text = f"would restore {offered.file} to {database}"
     if offered.replaces:
-        text += f", and keep the old store as {database.name}.before-TIME"
+        text += f", and keep the store that is there as {database.name}.before-TIME"
     return Answer(
         data={"dry_run": True, "file": str(offered.file), "replaces": offered.replaces},
         show=lambda: render.line(text),

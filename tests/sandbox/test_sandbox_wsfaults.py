@@ -73,7 +73,7 @@ def test_every_kind_can_be_ordered_with_its_own_defaults(kind: str) -> None:
 
 
 def test_every_kind_is_documented() -> None:
-    text = (Path(__file__).parent.parent / "docs" / "sandbox.md").read_text()
+    text = (Path(__file__).parents[2] / "docs" / "sandbox.md").read_text()
     assert [kind for kind in KINDS if f"`{kind}`" not in text] == []
 
 

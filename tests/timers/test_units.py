@@ -15,7 +15,7 @@ from mdata.errors import ConfigurationError
 from mdata.timers.timetable import SCHEDULED, Scheduled, timetable
 from mdata.timers.unit_files import SIGNATURE, Installation, arguments, shipped, texts
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 needs_analyze = pytest.mark.skipif(
     not shutil.which("systemd-analyze"), reason="there is no systemd-analyze on this machine"
 )

@@ -18,7 +18,7 @@ from mdata.store.opening import open_store
 from mdata.store.schema import APPLICATION_ID, SCHEMA_VERSION
 from mdata.store.sqlite import sqlite3
 
-RECIPES = Path(__file__).parent.parent / ".envs" / "recipes" / "bin" / "python"
+RECIPES = Path(__file__).parents[2] / ".envs" / "recipes" / "bin" / "python"
 ROWS = [(60_000 * minute, 1.5, 2.5, 0.5, 1.25, 9.0 + minute) for minute in range(3)]
 
 

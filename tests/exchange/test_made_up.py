@@ -183,7 +183,7 @@ from mdata.cli.main import run
 run()
 """
     environment = {
-        "PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(Path(__file__).parent),
+        "PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[1]),
         "SYMBOLS": "made:BTCUSD", "MADE_REST_URL": f"http://127.0.0.1:{server.port}", "BACKFILL_DAYS": "1",
         "RATE_LIMIT_DELAY": "0", "DATABASE_PATH": str(tmp_path / "mdata.db"),
         "MDATA_REHEARSAL": "", "RATE_LIMIT_STATE_PATH": str(tmp_path / "rate-limit.json"),

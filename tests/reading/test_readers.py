@@ -12,7 +12,7 @@ from mdata.domain.times import iso
 from mdata.exchange.bitfinex.ccxt import CURRENCIES
 from mdata.sandbox.market import Pair
 
-HERE = Path(__file__).parent.parent
+HERE = Path(__file__).parents[2]
 READERS = HERE / ".envs" / "readers" / "bin"
 pytestmark = [
     pytest.mark.readers,

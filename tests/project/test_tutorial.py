@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import MDATA, Folder
 
-TUTORIAL = Path(__file__).parent.parent / "docs" / "tutorial.md"
+TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorial.md"
 # Somebody who reads is slow enough; a script is not.
 PATIENCE = "for i in $(seq 600); do grep -q WS_URL sandbox.env && break; sleep 0.1; done"
 

@@ -479,7 +479,7 @@ def test_a_missing_library_is_named_with_what_brings_it(filled: Folder, method: 
     assert re.search(f"{missing} is not installed: run `.* -m pip install '{missing}>=[0-9.]+'`", ended.stderr)
 
 
-RECIPES = Path(__file__).parent.parent / ".envs" / "recipes" / "bin" / "python"
+RECIPES = Path(__file__).parents[2] / ".envs" / "recipes" / "bin" / "python"
 FRAMES = """
 import numpy, pandas, polars, pyarrow
 import mdata

@@ -20,8 +20,8 @@ from mdata.running.context import Context
 from mdata.sandbox.replay import read_recording
 from mdata.sandbox.server import Sandbox
 
-OURS = Path(__file__).parent.parent / "demo" / "data"
-OTHERS = Path(os.environ.get("MDATA_RECORDINGS", Path(__file__).parent.parent.parent / "shared" / "data" / "other"))
+OURS = Path(__file__).parents[2] / "demo" / "data"
+OTHERS = Path(os.environ.get("MDATA_RECORDINGS", Path(__file__).parents[3] / "shared" / "data" / "other"))
 
 
 def load(name: str) -> tuple[str, str, list[Candle]]:

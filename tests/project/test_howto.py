@@ -15,7 +15,7 @@ from mdata.clock import SystemClock
 from mdata.domain.interval import Range
 from mdata.sandbox.market import Pair
 
-HERE = Path(__file__).parent.parent
+HERE = Path(__file__).parents[2]
 RECIPES = HERE / ".envs" / "recipes" / "bin" / "python"
 
 

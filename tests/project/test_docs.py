@@ -14,7 +14,7 @@ from mdata.config.table import SETTINGS
 from mdata.exit_codes import EXIT_CODES
 from mdata.sandbox import faults, wsfaults
 
-HERE = Path(__file__).parent.parent
+HERE = Path(__file__).parents[2]
 COMMANDS_PAGE = (HERE / "docs" / "commands.md").read_text()
 DEVELOPMENT = (HERE / "docs" / "development.md").read_text()
 REFERENCE = (HERE / "docs" / "reference.md").read_text()

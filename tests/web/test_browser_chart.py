@@ -22,7 +22,7 @@ from mdata.sandbox.server import Sandbox
 
 pytestmark = pytest.mark.skipif(BINARY is None, reason="there is no Chromium on this machine: `make browser`")
 
-AXE = Path(__file__).parent.parent / ".envs" / "axe" / "package" / "axe.min.js"
+AXE = Path(__file__).parents[2] / ".envs" / "axe" / "package" / "axe.min.js"
 
 WATCH_FRAMES = """(() => {
   window.frames_ = [];

@@ -23,7 +23,7 @@ from mdata.reading.kinds import Kind, file_name, kind_of
 from mdata.store.candles import PUBLIC
 
 HOUR = 60 * MINUTE
-RECIPES = Path(__file__).parent.parent / ".envs" / "recipes" / "bin" / "python"
+RECIPES = Path(__file__).parents[2] / ".envs" / "recipes" / "bin" / "python"
 needs_recipes = pytest.mark.skipif(
     not RECIPES.exists(), reason="pandas, Polars and DuckDB are not installed: run `make recipes`"
 )

@@ -31,7 +31,7 @@ from mdata.sandbox.market import Market, Pair
 from mdata.sandbox.replay import read_recording
 from mdata.sandbox.server import Sandbox
 
-PACKAGE = Path(__file__).parent.parent / "mdata"
+PACKAGE = Path(__file__).parents[2] / "mdata"
 RECORDINGS = sorted((PACKAGE.parent / "demo" / "data").glob("*.json"))
 M1 = TIMEFRAMES["1m"]
 

@@ -13,7 +13,7 @@ from mdata.domain.columns import Columns
 from mdata.domain.timeframe import TIMEFRAMES
 from mdata.reading import candles as reading
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted((ROOT / "mdata").rglob("*.py"))

@@ -13,7 +13,7 @@ from mdata.clock import RehearsalClock, SystemClock
 from mdata.sandbox.market import Market
 from mdata.sandbox.server import Sandbox, parse_fault
 
-CLIENTS = Path(__file__).parent.parent / ".envs" / "clients" / "bin" / "python"
+CLIENTS = Path(__file__).parents[2] / ".envs" / "clients" / "bin" / "python"
 needs_clients = pytest.mark.skipif(
     not CLIENTS.exists(), reason="the foreign clients are not installed: run `make clients`"
 )

@@ -1,19 +1,19 @@
 """A lake as publishers and readers see it: three Delta tables that change by whole commits."""
 
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
-from urllib.parse import unquote
 
 from mdata.domain.candle import VALUES
 from mdata.domain.columns import Columns
 from mdata.domain.interval import Range
 from mdata.domain.publication import Author, Key, Month, Proof, month_name, period_of, positions
 from mdata.domain.timeframe import TIMEFRAMES, month_index, month_start
-from mdata.domain.times import iso
 from mdata.errors import NotThereError
-from mdata.lake.place import RETRIES, RETRY_SECONDS, is_folder, names, probe
+from mdata.lake.conditions import in_periods, in_ranges, instant_text, of_series, text
+from mdata.lake.delta import application, commit_of, open_or_make, open_table, replace_rows
+from mdata.lake.held import Held, files_of, together
+from mdata.lake.place import names, probe
 from mdata.lake.tables import (
     TABLES,
     SeriesRow,
@@ -22,19 +22,13 @@ from mdata.lake.tables import (
     candles_of,
     proof_rows,
     proofs_of,
-    schema,
     series_of,
     series_rows,
 )
 from mdata.lake.trouble import library, told
 
 if TYPE_CHECKING:
-    from deltalake import CommitProperties, DeltaTable
-
-# Smaller by a sixth than what is usual (snappy), for half as much time again; higher levels gain next to nothing.
-_COMPRESSION = ("ZSTD", 3)
-# The log is what tells the versions apart: it goes by `mdata lake vacuum`, and not by itself after 30 days.
-_CONFIGURATION = {"delta.enableExpiredLogCleanup": "false"}
+    from deltalake import DeltaTable
 
 
 class Look(NamedTuple):
@@ -48,14 +42,6 @@ class Look(NamedTuple):
     proofs: dict[int, list[Proof]]
     written: int
     vouched: int
-
-
-class Held(NamedTuple):
-    """What a partition holds: rows (None where they are not to be told), bytes, and when it was last written, ms."""
-
-    rows: int | None
-    bytes: int
-    modified: int
 
 
 @dataclass(slots=True)
@@ -72,7 +58,7 @@ class Lake:
         """Return the lake at `url` for reading; None where nothing was ever published."""
         with told(url):
             try:
-                return cls(url, {name: _open(url, name) for name in TABLES})
+                return cls(url, {name: open_table(url, name) for name in TABLES})
             except library("deltalake.exceptions").TableNotFoundError:
                 return None
 
@@ -89,7 +75,7 @@ class Lake:
         """Return the lake at `url` for writing, made where there is none; refuse a place that may lose commits."""
         probe(url)
         with told(url):
-            return cls(url, {name: _open_or_make(url, name, origin) for name in TABLES})
+            return cls(url, {name: open_or_make(url, name, origin) for name in TABLES})
 
     def look(self, key: Key) -> Look:
         """Return what the lake has of a series now."""
@@ -99,9 +85,9 @@ class Lake:
             for name in ("candles", "coverage"):
                 self.tables[name].update_incremental()
             written, vouched = (
-                self.tables[name].transaction_version(_application(key)) or 0 for name in ("candles", "coverage")
+                self.tables[name].transaction_version(application(key)) or 0 for name in ("candles", "coverage")
             )
-            rows = self._rows("coverage", asked("coverage"), _where(key))
+            rows = self._rows("coverage", asked("coverage"), of_series(key))
             proofs: dict[int, list[Proof]] = {}
             for _, proof in sorted(proofs_of(rows)):
                 proofs.setdefault(proof.month, []).append(proof)
@@ -120,15 +106,16 @@ class Lake:
 
         `within` leaves out those that open elsewhere.
         """
-        where = f"{_where(key)} AND {_in_periods(periods)}"
-        where += "" if within is None else f" AND {_in_ranges([within])}"
+        where = f"{of_series(key)} AND {in_periods(periods)}"
+        where += "" if within is None else f" AND {in_ranges([within])}"
         columns = ", ".join(['CAST("time" AS BIGINT) AS "time"', *(f'"{name}"' for name in VALUES)])
         with told(self.url):
             return candles_of(self._rows("candles", columns, f"{where} ORDER BY 1"))
 
     def close_before(self, key: Key, instant: int) -> tuple[int, float] | None:
         """Return open time and close of the last candle before `instant` (ms UTC), if there is one."""
-        columns, where = 'CAST("time" AS BIGINT) AS "time", "close"', f"{_where(key)} AND time < {_instant(instant)}"
+        columns = 'CAST("time" AS BIGINT) AS "time", "close"'
+        where = f"{of_series(key)} AND time < {instant_text(instant)}"
         with told(self.url):
             rows = self._rows("candles", columns, f"{where} ORDER BY 1 DESC LIMIT 1")
             if not rows.num_rows:
@@ -140,10 +127,10 @@ class Lake:
         if self._held is None:
             with told(self.url):
                 self._held, there = {}, names(self.url, "candles")
-                for path, key, period, one in _files(self.tables["candles"]):
+                for path, key, period, one in files_of(self.tables["candles"]):
                     found = one if path in there else one._replace(rows=None)
-                    self._held[key, period] = _together(self._held.get((key, period)), found)
-                for _, key, _, one in _files(self.tables["coverage"]):
+                    self._held[key, period] = together(self._held.get((key, period)), found)
+                for _, key, _, one in files_of(self.tables["coverage"]):
                     self._vouched_at[key] = max(one.modified, self._vouched_at.get(key, 0))
         return self._held
 
@@ -170,18 +157,19 @@ class Lake:
         """
         grid = TIMEFRAMES[look.key.timeframe]
         periods = [period_of(grid, month.month) for month in months]
-        where = f"{_where(look.key)} AND {_in_periods(periods)}"
+        where = f"{of_series(look.key)} AND {in_periods(periods)}"
         written = {month.month for month in months}
         if any(period_of(grid, month) in periods for month in look.proofs if month not in written):
             # The other months of the year stay as they are.
-            where += f" AND {_in_ranges([_span(month.month) for month in months])}"
+            where += f" AND {in_ranges([_span(month.month) for month in months])}"
         of_each: list[str] = []
         for month, period in zip(months, periods, strict=True):
             first, last = positions(columns, month.month)
             of_each += [period] * (last - first)
         rows = candle_rows(look.key, of_each, columns)
         named = ", ".join(month_name(month.month) for month in months)
-        self._replace("candles", rows, where, _commit(origin, look.key, look.written + 1, named))
+        commit = commit_of(origin, look.key, look.written + 1, named)
+        replace_rows(self.url, self.tables["candles"], rows, where, commit)
 
     def replace_coverage(self, look: Look, proofs: Iterable[Proof], number: int, origin: Author) -> None:
         """Put these proofs in the place of all that the lake says of a series; `number` is that of its candles.
@@ -189,7 +177,8 @@ class Lake:
         Raise OvertakenError, with nothing changed, where somebody has vouched for the series since `look`.
         """
         rows = proof_rows(look.key, sorted(proofs))
-        self._replace("coverage", rows, _where(look.key), _commit(origin, look.key, number, ""))
+        commit = commit_of(origin, look.key, number, "")
+        replace_rows(self.url, self.tables["coverage"], rows, of_series(look.key), commit)
 
     def series(self) -> list[SeriesRow]:
         """Return what each store that publishes knows of its series."""
@@ -205,120 +194,12 @@ class Lake:
         """Put these rows in the place of all that the lake has of this store."""
         with told(self.url):
             self.tables["series"].update_incremental()
-        self._replace("series", series_rows(rows), f"store = {_text(origin.store)}", _commit(origin, None, 0, ""))
+        where, commit = f"store = {text(origin.store)}", commit_of(origin, None, 0, "")
+        replace_rows(self.url, self.tables["series"], series_rows(rows), where, commit)
 
     def _rows(self, table: str, columns: str, where: str) -> Any:
         query = library("deltalake").QueryBuilder().register(table, self.tables[table])
         return query.execute(f"SELECT {columns} FROM {table} WHERE {where}").read_all()  # noqa: S608 - values are quoted
-
-    def _replace(self, table: str, rows: Any, where: str, commit: "CommitProperties") -> None:
-        deltalake = library("deltalake")
-        compression, level = _COMPRESSION
-        with told(self.url):
-            deltalake.write_deltalake(
-                self.tables[table],
-                rows,
-                mode="overwrite",
-                predicate=where,
-                writer_properties=deltalake.WriterProperties(compression=compression, compression_level=level),
-                commit_properties=commit,
-            )
-
-
-def options_of(url: str) -> dict[str, str] | None:
-    """Return how deltalake is to speak to a lake: credentials and address it takes from the environment."""
-    if is_folder(url):
-        return None
-    return {
-        "timeout": "30s", "connect_timeout": "5s", "max_retries": str(RETRIES), "retry_timeout": f"{RETRY_SECONDS}s",
-    }  # fmt: skip
-
-
-def _open(url: str, name: str) -> "DeltaTable":
-    return library("deltalake").DeltaTable(f"{url}/{name}", storage_options=options_of(url))
-
-
-def _open_or_make(url: str, name: str, origin: Author) -> "DeltaTable":
-    deltalake, table = library("deltalake"), TABLES[name]
-    try:
-        found = _open(url, name)
-    except library("deltalake.exceptions").TableNotFoundError:
-        found = _make(url, name, origin)
-    for constraint, rule in table.constraints.items():
-        # Whoever made the table may have ended before it had its rules, and somebody else may give it them now.
-        while f"delta.constraints.{constraint}" not in found.metadata().configuration:
-            with suppress(deltalake.exceptions.DeltaError):
-                found.alter.add_constraint({constraint: rule}, commit_properties=_commit(origin, None, 0, ""))
-            found.update_incremental()
-    return found
-
-
-def _make(url: str, name: str, origin: Author) -> "DeltaTable":
-    deltalake, table = library("deltalake"), TABLES[name]
-    try:
-        return deltalake.DeltaTable.create(
-            f"{url}/{name}",
-            schema(table),
-            partition_by=list(table.partition_by),
-            configuration=_CONFIGURATION,
-            storage_options=options_of(url),
-            commit_properties=_commit(origin, None, 0, ""),
-        )
-    except deltalake.exceptions.DeltaError:
-        # Another publisher was as quick; if it was something else, this says so.
-        return _open(url, name)
-
-
-def _commit(origin: Author, key: Key | None, number: int, months: str) -> "CommitProperties":
-    deltalake = library("deltalake")
-    said = {"mdata": origin.version, "mdata.host": origin.host, "mdata.store": origin.store}
-    said |= {"mdata.series": key.name, "mdata.months": months} if key else {}
-    numbers = [deltalake.Transaction(_application(key), number)] if key else None
-    return deltalake.CommitProperties(custom_metadata=said, app_transactions=numbers)
-
-
-def _application(key: Key) -> str:
-    return f"mdata/{key.exchange}/{key.symbol}/{key.timeframe}"
-
-
-def _files(table: "DeltaTable") -> Iterable[tuple[str, Key, str, Held]]:
-    """Yield the name of each file that a table has, of which series and period it is, and what it holds."""
-    files = table.get_add_actions(flatten=True)
-
-    def column(name: str) -> list[Any]:
-        return files.column(name).to_pylist() if name in files.column_names else [None] * files.num_rows
-
-    keys = map(Key, *(column(f"partition.{name}") for name in ("exchange", "symbol", "timeframe")))
-    sizes = map(Held, column("num_records"), column("size_bytes"), column("modification_time"))
-    return zip(map(unquote, column("path")), keys, column("partition.period"), sizes, strict=True)
-
-
-def _together(one: Held | None, other: Held) -> Held:
-    if one is None:
-        return other
-    rows = None if one.rows is None or other.rows is None else one.rows + other.rows
-    return Held(rows, one.bytes + other.bytes, max(one.modified, other.modified))
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
-
-
-def _instant(time: int) -> str:
-    return f"'{iso(time)}'"
-
-
-def _where(key: Key) -> str:
-    return " AND ".join(f"{name} = {_text(value)}" for name, value in key._asdict().items())
-
-
-def _in_periods(periods: Iterable[str]) -> str:
-    return f"period IN ({', '.join(_text(period) for period in sorted(set(periods)))})"
-
-
-def _in_ranges(ranges: Iterable[Range]) -> str:
-    parts = (f"(time >= {_instant(start)} AND time < {_instant(end)})" for start, end in ranges)
-    return f"({' OR '.join(parts)})"
 
 
 def _span(month: int) -> Range:

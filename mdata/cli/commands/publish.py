@@ -7,7 +7,7 @@ from mdata.cli.entry import Answer, Kit, Options, conduct
 
 if TYPE_CHECKING:
     from mdata.cli.job_run import More
-    from mdata.jobs.publish import Published
+    from mdata.publisher import Published
     from mdata.running.context import Context
     from mdata.running.result import JobResult
 
@@ -49,7 +49,8 @@ def _work(context: "Context", given: str | None) -> "tuple[JobResult, More]":
 
 def _plan(kit: Kit, given: str | None) -> Answer:
     from mdata.domain.timeframe import DAY
-    from mdata.jobs.publish import Published, plan, url_of
+    from mdata.jobs.publish import plan, url_of
+    from mdata.publisher import Published
     from mdata.store.opening import open_for_reading
 
     settings = kit.loaded.settings

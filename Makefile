@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 LIVES ?= 2000
+# Tests wait for processes and sockets about as long as they compute.
+WORKERS ?= $(shell expr 2 '*' `getconf _NPROCESSORS_ONLN`)
 
 .DEFAULT_GOAL := check
 .PHONY: install install-all install-system uninstall-system dev clients recipes readers axe pictures locks demo test \
@@ -83,13 +85,13 @@ s3rver: .envs/s3rver/.ready
 	cd .envs/s3rver && npm install --silent s3rver@3.7.1 && touch .ready
 
 test-lake: dev recipes lake s3rver  ## publishers killed in an object store, its moods, and each engine's reading
-	$(BIN)/python -m pytest -n auto -m lake tests/lake
+	$(BIN)/python -m pytest -n $(WORKERS) -m lake tests/lake
 
 demo: install
 	$(BIN)/python demo/run.py
 
 test: dev clients recipes
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n $(WORKERS)
 
 # What the browser tests need; without it they are skipped, and say so.
 browser:
@@ -113,7 +115,7 @@ test-systemd: dev  ## tests the units with a real systemd, including the slow te
 FAULTS := tests/faults tests/running/test_kill.py tests/running/test_power_cut.py tests/exchange/test_rest.py tests/jobs/test_backfill.py
 
 faults: dev  ## all fault tests, including the long ones; writes the figures of docs/reliability.md; 20 minutes
-	$(BIN)/python -m pytest -n auto -m 'not soak and not systemd' --junit-xml=.faults.xml $(FAULTS); \
+	$(BIN)/python -m pytest -n $(WORKERS) -m 'not soak and not systemd' --junit-xml=.faults.xml $(FAULTS); \
 	    code=$$?; $(BIN)/python tests/faults/figures.py .faults.xml docs/reliability.md; exit $$code
 
 soak: dev  ## hours of streaming in minutes; more with SOAK_HOURS=24
@@ -125,7 +127,7 @@ lives: dev  ## 2,000 random lives with an exchange that lies, and the figures; f
 	    code=$$?; PYTHONPATH=tests/helpers $(BIN)/python tests/lives.py .lives; exit $$code
 
 lies: dev  ## every wrong answer at every stage of a store; `make test` runs a part of them
-	$(BIN)/python -m pytest -n auto -m "not soak and not systemd" tests/proof/test_lies.py tests/proof/test_change_of_mind.py tests/proof/test_said.py \
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not soak and not systemd" tests/proof/test_lies.py tests/proof/test_change_of_mind.py tests/proof/test_said.py \
 	    tests/streaming/test_stream_lies.py
 
 lies-table: dev  ## writes the tables of docs/reliability.md

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from conftest import Folder
@@ -90,19 +91,27 @@ def test_a_holder_that_cannot_be_seen(filled: Folder) -> None:
     assert "mdata.db.write.lock, held by a process that is not visible from here; giving up in" in told.err
 
 
-def test_a_run_that_was_stopped_while_it_wrote_is_named(filled: Folder) -> None:
-    """As it happens in life: a real run, stopped by SIGSTOP inside of the write lock, which nothing can keep off."""
-    filled.settings.update(TIMEFRAMES="1m,5m", BACKFILL_DAYS="120")
-    gate = filled.path / LOCKS["write lock"]
-    running = filled.start("backfill")
-    try:
-        while not holds(running.pid, gate):
-            assert running.poll() is None, "it ended before it could be stopped"
+def stopped_while_it_writes(folder: Folder, gate: Path) -> subprocess.Popen[str]:
+    """Return a backfill that SIGSTOP has caught inside of the write lock; a longer one where that is missed."""
+    for days in ("120", "240", "480"):
+        running = folder.start("backfill", BACKFILL_DAYS=days)
+        while running.poll() is None:
             running.send_signal(signal.SIGCONT)
             time.sleep(random.uniform(0, 0.02))
             running.send_signal(signal.SIGSTOP)
-            while not is_stopped(running.pid):
+            while running.poll() is None and not is_stopped(running.pid):
                 time.sleep(0.001)
+            if running.poll() is None and holds(running.pid, gate):
+                return running
+        running.communicate()
+    pytest.fail("no backfill could be stopped inside of the write lock")
+
+
+def test_a_run_that_was_stopped_while_it_wrote_is_named(filled: Folder) -> None:
+    """As it happens in life: a real run, stopped by SIGSTOP inside of the write lock, which nothing can keep off."""
+    filled.settings.update(TIMEFRAMES="1m,5m", BACKFILL_DAYS="120")
+    running = stopped_while_it_writes(filled, filled.path / LOCKS["write lock"])
+    try:
         told = filled.run("detect-gaps", "--max-runtime", "3s")
         assert told.exit == 75
         assert f"held by `mdata backfill` (process {running.pid}, running since " in told.err

@@ -29,20 +29,20 @@ _PAIRS, _MONTHS = 500, 120
 
 _INTRODUCTION = """
 Written by `make bench-lake`; do not edit it by hand. The stores are made up: 20 series of one-minute candles, without
-a gap. Absolute times belong to the machine: compare columns and rows.
+a gap. Absolute times depend on the machine: compare columns and rows.
 """
 _SLOPES = """
-Each command is one process on stores that differ in the number of candles alone. What a page costs from the answer to
-the disk is told in [performance](performance.md); the exchange's limit makes 30 pages, 300,000 rows, of a minute.
+Each command is one process. The stores differ only in the number of candles. What a page costs from the answer to the
+disk is in [performance](performance.md); mdata requests at most 27 pages a minute, which is 270,000 rows.
 """
 _READERS = """
-On the largest of these lakes, each in a process of its own, after one run to warm up, the median of five: (c) one
-month of one series, all columns; (d) rows and sum of the volume of everything. SQLite is the store itself; mdata
-proves each month while it reads it.
+Measured on the largest of these lakes. Each engine runs in a process of its own; the figure is the median of five
+runs, after one to warm up. (c) reads one month of one series, all columns; (d) counts all rows and adds up their
+volume. SQLite is the store itself; mdata proves each month while it reads it.
 """
 _FILES = """
-A log that names {files:,} files, as 500 pairs and ten years of one-minute candles make them; the files themselves are
-not there.
+This log names {files:,} files, as many as 500 pairs and ten years of one-minute candles would have; the files
+themselves do not exist.
 """
 
 _TIMED = """

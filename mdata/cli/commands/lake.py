@@ -54,7 +54,12 @@ def vacuum(
     json: common.Json = False,
     dry_run: common.DryRun = False,
     older_than: Annotated[
-        str, typer.Option("--older-than", metavar="DURATION", help="Keep the versions of this time (at least 1d).")
+        str,
+        typer.Option(
+            "--older-than",
+            metavar="DURATION",
+            help="Remove only versions that were replaced longer ago than this (at least 1d).",
+        ),
     ] = "30d",
 ) -> None:
     """Remove files of replaced months, and the old versions that need them.

@@ -1,4 +1,4 @@
-"""Publishes the months of one series after another into a lake, however many others do the same."""
+"""Publishes the months of one series after another into a lake, even if other publishers do the same."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -32,9 +32,10 @@ from mdata.store.connection import Connection
 from mdata.store.engine import Store
 from mdata.store.publishing import known
 
-# Intervals of one commit: two months of minutes. Four would come near what a unit may use (MemoryMax=256M).
+# Intervals of one commit: two months of minutes. Four months would come close to a unit's memory limit
+# (MemoryMax=256M).
 _AT_ONCE = 100_000
-# How often a series is looked at anew where others commit to it at the same time.
+# How often a series is tried if others commit to it at the same time.
 _TRIES = 20
 
 _REASONS: dict[Step, str] = {
@@ -56,9 +57,9 @@ class Left(NamedTuple):
 class Published:
     """What a run did, or would do.
 
-    `months` were published with `candles`, `confirmed` ones were there already and now have a later answer,
-    `withdrawn` ones have lost their proof. `waiting` ones are over, but not completely final; `remaining` ones can
-    still be published.
+    `months` were published, with `candles` candles in all. `confirmed` months were there already and now have a later
+    answer; `withdrawn` months have lost their proof; `waiting` months are over, but not completely final; `remaining`
+    months can still be published.
     """
 
     months: int = 0
@@ -71,7 +72,7 @@ class Published:
 
 
 class _Wish(NamedTuple):
-    """What to do about a series: months to publish or to compare, and damaged ones of the lake."""
+    """What to do about a series: months to publish or to compare, and damaged months of the lake."""
 
     months: list[Month]
     damaged: set[int]
@@ -81,7 +82,7 @@ class _Wish(NamedTuple):
 
 
 class Publisher:
-    """One run: what it publishes to, as whom, and what it has done so far."""
+    """One run: the lake it publishes to, its author, and what it has done so far."""
 
     def __init__(self, store: Store, url: str, until: int, origin: Author) -> None:
         self.store, self.url, self.until, self.origin = store, url, until, origin
@@ -92,15 +93,15 @@ class Publisher:
 
     @property
     def told(self) -> Published:
-        """Return what was done so far."""
+        """Return what has been done so far."""
         return Published(**self.count, left=tuple(self.left))
 
     def look(self, key: Key) -> Look:
-        """Return what the lake has of a series now; nothing where there is no lake yet."""
+        """Return what the lake has of a series now; nothing if there is no lake yet."""
         return Look(key, {}, 0, 0) if self.lake is None else self.lake.look(key)
 
     def wish(self, series: Series, look: Look, left: list[Left]) -> _Wish:
-        """Return what to do about a series, and add the other months to `left`."""
+        """Return what to do about a series, and add months that are left as they are to `left`."""
         damaged = set() if self.lake is None else damaged_months(self.lake, look)
         with self.store.read() as connection:
             ledger = known(connection, series, self.until)
@@ -155,8 +156,8 @@ class Publisher:
         proofs = {month.month: prove(grid, month, held, self.origin) for month in months}
         news = [month for month in months if _facts(proofs[month.month]) != _facts(look.proofs.get(month.month, ()))]
         if look.written != look.vouched:
-            # Their publisher was killed, or has not written the proof yet: candles without a proof may be the very
-            # ones to publish, so only months that differ are written.
+            # A publisher wrote candles and was killed, or has not written their proof yet. Those candles may already
+            # be the ones that we want to publish, so write only the months that differ.
             lacking = {month for month, _ in faults(self.lake, look._replace(proofs=proofs), proofs)}
             news = [month for month in news if month.month in lacking]
         number = look.written
@@ -171,7 +172,7 @@ class Publisher:
         return Look(look.key, merged, number, number)
 
     def publish_series(self) -> None:
-        """Publish what the ledger knows of each series, if that has changed or something else was published."""
+        """Publish what the ledger knows of each series, if that has changed or if months were published."""
         with self.store.read() as connection:
             rows = [_series_row(series, self.origin) for series in table.every(connection)]
         rows.sort(key=lambda row: row.key)
@@ -193,7 +194,7 @@ def _read(connection: Connection, series: Series, group: Sequence[Month], until:
     """Return those of these months that can still be published, in their present state, and their candles."""
     months, _ = ready(known(connection, series, until), until)
     wanted, held = {month.month: month.parts for month in group}, Columns.none()
-    # Cleanup may have been there since.
+    # Cleanup may have removed some in the meantime.
     months = [month for month in months if wanted.get(month.month) == month.parts]
     for month in months:
         part = columns(connection, series.id, month.range)
@@ -217,7 +218,7 @@ def _all(proofs: dict[int, list[Proof]]) -> list[Proof]:
 
 
 def key_of(series: Series) -> Key:
-    """Return what a lake calls a series."""
+    """Return the name of a series in a lake."""
     return Key(series.exchange, series.symbol, series.timeframe.name)
 
 

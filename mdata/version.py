@@ -1,3 +1,3 @@
-"""Which mdata this is: a module of its own, so that what the package's root imports may know it, too."""
+"""The version of mdata, in its own module so that modules which the package's root imports can use it too."""
 
 __version__ = "0.1.0"

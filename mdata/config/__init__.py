@@ -1,4 +1,4 @@
-"""Settings, and the only place that reads the environment; the names that other packages use."""
+"""The settings, and the only code that reads the environment; these are the names that other packages use."""
 
 from mdata.config.files import env_file_text, find_env_file
 from mdata.config.folders import cache_folder

@@ -38,7 +38,7 @@ class EnvFile:
 
 
 def find_env_file(explicit: Path | None, environ: Mapping[str, str], cwd: Path) -> Path | None:
-    """Return the env file to use: the given one, else the first that exists; None if there is none."""
+    """Return the env file to use: the given one, or else the first that exists; None if there is none."""
     named = explicit or (Path(environ["MDATA_ENV_FILE"]) if environ.get("MDATA_ENV_FILE") else None)
     if named is not None:
         return _named(named, cwd)
@@ -87,7 +87,7 @@ def read_env_file(path: Path) -> EnvFile:
 def _take(found: EnvFile, binding: "Binding", path: Path) -> None:
     """Add one line of `path` to the result; error messages never repeat values, because they may be secret."""
     written = binding.original.string
-    # To the parser, empty lines belong to the line after them.
+    # For the parser, empty lines belong to the line after them.
     line = binding.original.line + written[: len(written) - len(written.lstrip())].count("\n")
     place = f"{path}:{line}"
     if binding.error:

@@ -18,7 +18,7 @@ def current_folder() -> Path:
 
 
 def user_folder(environ: Mapping[str, str], variable: str, below_home: str) -> Path:
-    """Return mdata's own folder below `variable` (XDG_..._HOME), else below `below_home` of the home folder.
+    """Return mdata's folder in that of `variable` (XDG_..._HOME), or else in `below_home` of the home folder.
 
     Raise ValueError, with a message for the user, if the user has no home folder.
     """

@@ -11,7 +11,7 @@ from mdata.files import make_folder
 
 
 def write_env_file(*, here: bool, environ: Mapping[str, str] | None = None) -> Path:
-    """Write the commented template to where `init` puts it, and return the path; an existing file is not changed."""
+    """Write the commented template to the place of `init`, and return its path; an existing file is not changed."""
     environment = os.environ if environ is None else environ
     path = _place_of_init(environment, here=here)
     try:

@@ -1,4 +1,4 @@
-"""The effective settings: options over environment over env file over defaults."""
+"""The effective settings: options come before the environment, the env file, and the defaults, in this order."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -112,7 +112,7 @@ def _is_local(url: str) -> bool:
 
 
 def _unserved(symbols: Sequence[str], timeframes: Sequence[Timeframe], origins: Mapping[str, str]) -> list[str]:
-    """Return a sentence for each timeframe that an exchange does not serve which the settings name."""
+    """Return a sentence for each timeframe of the settings that one of their exchanges does not serve."""
     named = dict.fromkeys(registry.resolve(name)[0] for name in symbols)
     return [
         f"{origins['TIMEFRAMES']}: TIMEFRAMES is wrong: {venue.title} has no {grid.name} candles; there are "
@@ -124,7 +124,7 @@ def _unserved(symbols: Sequence[str], timeframes: Sequence[Timeframe], origins: 
 
 
 def _narrow(found: dict[str, Any], origins: Mapping[str, str]) -> list[str]:
-    """Leave of SYMBOLS what belongs to this host's share; return what is wrong with that."""
+    """Keep only the SYMBOLS of this host's share; return what is wrong with that."""
     share: Share = found["share"]
     found["symbols"] = share.of_these(found["symbols"])
     if found["symbols"]:
@@ -133,7 +133,7 @@ def _narrow(found: dict[str, Any], origins: Mapping[str, str]) -> list[str]:
 
 
 def _raise_delay(found: dict[str, Any], origins: Mapping[str, str]) -> list[str]:
-    """Raise a delay that only an exchange on this machine would accept, and return the warning about it."""
+    """Raise a delay that is only accepted for an exchange on this machine, and return the warning about it."""
     delay = found["rate_limit_delay"]
     named: list[Venue] = [venue for venue, _ in map(registry.resolve, found["symbols"])]
     windows = [

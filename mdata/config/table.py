@@ -71,18 +71,18 @@ class Settings(NamedTuple):
         return self.addresses.get(stream_setting(venue), venue.ws_url)
 
     def rate_state(self, venue: Venue) -> Path:
-        """Return the file of an exchange's rate budget: each has its own, as each counts by itself."""
+        """Return the file of an exchange's rate budget: each exchange has its own, because each counts separately."""
         path = self.rate_limit_state_path
         return path if venue == HOME else path.with_name(f"{path.stem}-{venue.name}{path.suffix}")
 
     @property
     def settle(self) -> int:
-        """How long after its close an interval is final, ms."""
+        """How long (ms) after its close an interval is settled."""
         return self.settle_seconds * 1000
 
     @property
     def ws_catchup_lookback(self) -> int:
-        """How far back a stream fetches what it missed, ms."""
+        """How far back (ms) a stream fetches what it missed."""
         return self.ws_catchup_lookback_minutes * MINUTE
 
 
@@ -97,12 +97,12 @@ class Setting(NamedTuple):
 
 
 def rest_setting(venue: Venue) -> str:
-    """Return the name of the setting that holds the address at which an exchange is asked."""
+    """Return the name of the setting with the address of an exchange's REST API."""
     return f"{venue.name.upper()}_REST_URL"
 
 
 def stream_setting(venue: Venue) -> str:
-    """Return the name of the setting that holds the address of an exchange's stream."""
+    """Return the name of the setting with the address of an exchange's stream."""
     return f"{venue.name.upper()}_WS_URL"
 
 

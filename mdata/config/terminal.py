@@ -1,4 +1,4 @@
-"""Where output goes: a terminal and what that can show, or systemd's journal."""
+"""Where output goes: to a terminal, and what it can show, or to systemd's journal."""
 
 import os
 from typing import TextIO
@@ -15,7 +15,7 @@ def is_journal(stream: TextIO) -> bool:
 
 
 def invocation_id() -> str | None:
-    """Return systemd's id of this run, if it runs under systemd; None for anything that cannot be one."""
+    """Return systemd's id of this run, or None if it does not run under systemd or the value cannot be an id."""
     found = os.environ.get("INVOCATION_ID", "")
     return found if found.isascii() and found.isalnum() else None
 

@@ -88,7 +88,7 @@ def optional_share(text: str) -> Share | None:
         return None
     found = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", text)
     if not found or not 1 <= int(found[1]) <= int(found[2]):
-        raise ValueError(f"{quote(text)} is no share; write 2/5 for the second of five")
+        raise ValueError(f"{quote(text)} is not a share; write 2/5 for the second of five")
     return Share(int(found[1]), int(found[2]))
 
 
@@ -131,7 +131,7 @@ def path(text: str) -> Path:
 
 
 def _is_readable(text: str) -> bool:
-    """Whether text is printable; with LC_ALL=C, where Python keeps UTF-8 as surrogates, whether that is."""
+    """Whether text is printable, also with LC_ALL=C, which makes Python keep UTF-8 as surrogates."""
     try:
         return text.encode("utf-8", "surrogateescape").decode().isprintable()
     except UnicodeError:
@@ -139,7 +139,7 @@ def _is_readable(text: str) -> bool:
 
 
 def _native(text: str) -> str:
-    """Return the form of a name that Python passes to the file system: an env file is UTF-8 with any LC_ALL."""
+    """Return a name in the form that Python passes to the file system: an env file is UTF-8 whatever LC_ALL says."""
     try:
         os.fsencode(text)
     except UnicodeEncodeError:
@@ -172,7 +172,7 @@ def optional_url(text: str) -> str | None:
 
 
 def optional_lake(text: str) -> str | None:
-    """Return where a lake is, a folder's absolute path or an address, or None for an empty text."""
+    """Return the place of a lake (a folder's absolute path, or an address), or None for an empty text."""
     if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
         return str(real_path(text)) if text else None
     scheme, _, rest = text.partition("://")
@@ -189,7 +189,7 @@ def optional_lake(text: str) -> str | None:
 
 
 def url(secure: str, plain: str) -> Callable[[str], str]:
-    """Return a parser of base URLs: `secure` ones to anywhere, `plain` ones to this machine only."""
+    """Return a parser of base URLs: `secure` ones for any host, `plain` ones only for this machine."""
 
     def parse(text: str) -> str:
         _check_url(text, secure, plain)

@@ -1,4 +1,4 @@
-"""The rate budget: which process may send next, and how long all pause after a refusal.
+"""The rate budget: which process may send next, and how long all processes pause after a refusal.
 
 An exchange counts requests per IP and blocks one that exceeds its limit for a while; clients that resume exactly
 when the block ends were seen to be blocked again.
@@ -13,9 +13,10 @@ from mdata.domain.retries import reconnect_pause
 
 # One in every N slots goes to the lowest waiting class.
 LOWEST_EVERY = 4
-# A process that does not take its slot for this long (s) has died, or is stopped and queues again with its old rank.
+# A process that does not take its slot for this long (s) has died, or is suspended and will queue again with its old
+# rank.
 GRACE = 1.0
-CALM_SECONDS = 60 * 60.0  # how long no process bursts after a block
+CALM_SECONDS = 60 * 60.0  # how long no process sends bursts after a block
 
 
 class Priority(IntEnum):
@@ -38,11 +39,11 @@ class Waiter(NamedTuple):
 class State(NamedTuple):
     """What all processes share; instants are seconds of boot time, of the boot that the file names.
 
-    `last` is when the newest request left. While a slot is granted and not used, `sender` names its owner and `last`
-    is when it was granted. `passed` counts the slots since the lowest class that waited had one. `offered_to` is
-    whose turn it is, since `offered_at`: whoever does not take it in time has died. `past` is what has left, and up
-    to `calm_until` nobody bursts. (Versions from before `past` and `calm_until` drop these two when they write the
-    file.)
+    `last` is when the newest request left. While a slot is granted but not used, `sender` names its owner and `last`
+    is when it was granted. `passed` counts the slots since the lowest waiting class had one. `offered_to` is whose
+    turn it has been since `offered_at`; a process that does not take its turn in time is taken for dead. `past` are
+    the requests already sent, and until `calm_until` no process sends bursts. (Versions older than `past` and
+    `calm_until` drop these two when they write the file.)
     """
 
     last: float
@@ -63,11 +64,11 @@ class State(NamedTuple):
         return cls(now, past=pace.fullest(now))
 
     def pace_at(self, pace: Pace, now: float) -> Pace:
-        """Return the pace in force for a process of this `pace`."""
+        """Return the pace that applies now to a process with this `pace`."""
         return pace.calmed() if now < self.calm_until else pace
 
     def ready_at(self, pace: Pace, priority: int, now: float) -> float:
-        """Return when the next request may leave, of this class and a process of this pace.
+        """Return when the next request of this class may leave, for a process with this pace.
 
         A granted slot counts as used, because its owner may send at any time.
         """
@@ -75,7 +76,7 @@ class State(NamedTuple):
         return max(self.spent(pace).ready_at(pace, kept(priority)), self.blocked_until)
 
     def spent(self, pace: Pace) -> Past:
-        """Return what has left, with the slot that was given and not used yet."""
+        """Return the requests already sent, including the slot that was granted and is not used yet."""
         return self.past.leaving(pace, self.last) if self.sender else self.past
 
     def clamped(self, now: float, longest_block: float, window: Window) -> "State":
@@ -91,12 +92,12 @@ class State(NamedTuple):
         )
 
     def without_late_sender(self, pace: Pace, now: float) -> "State":
-        """Return the state without a slot whose owner has not used it in time: it is free again, and not counted."""
+        """Return the state without a slot that its owner has not used in time: it is free again, and not counted."""
         is_late = now - self.last >= patience(pace)
         return self._replace(sender="") if self.sender and is_late else self
 
     def head(self) -> Waiter | None:
-        """Return whose turn is next: the highest class, every fourth slot the lowest; then the longest wait.
+        """Return whose turn is next: the highest class, or every fourth time the lowest; in it, the longest wait.
 
         A recheck of history only gets a turn if no other process waits.
         """
@@ -134,7 +135,7 @@ class State(NamedTuple):
     def may_send(self, waiter: Waiter, pace: Pace, now: float) -> bool:
         """Whether the request of this waiter, who got a slot, may still leave at `now`.
 
-        Not if a block has begun, nor if it took so long that the slot was given to another process.
+        It may not if a block has begun, or if it took so long that another process got the slot.
         """
         state = self._replace(sender="") if self.sender == waiter.id else self.without_late_sender(pace, now)
         return not state.sender and now >= state.ready_at(pace, waiter.priority, now)
@@ -144,7 +145,7 @@ class State(NamedTuple):
         return self._replace(last=now, sender="", past=self.past.leaving(self.pace_at(pace, now), now))
 
     def blocked(self, seconds: float, now: float) -> "State":
-        """Return the state after a refusal at `now`: all processes pause, and none bursts for an hour more."""
+        """Return the state after a refusal at `now`: all processes pause, and send no bursts for another hour."""
         until = max(self.blocked_until, now + seconds)
         return self._replace(blocked_until=until, calm_until=max(self.calm_until, until + CALM_SECONDS))
 
@@ -155,7 +156,7 @@ def kept(priority: int) -> int:
 
 
 def patience(pace: Pace) -> float:
-    """Return for how many seconds a slot that was given is kept for its owner."""
+    """Return for how many seconds a granted slot is kept for its owner."""
     return min(GRACE, pace.delay)
 
 
@@ -165,7 +166,7 @@ def reconnect_delay(
     """Return for how many seconds to wait before a lost connection is opened again.
 
     `failures` in a row lengthen it, with full jitter: clients that lost their connections at the same moment
-    reconnect spread over the whole delay. `since_last` is how long ago (s) it was opened, `spacing` how far apart (s)
-    two openings have to be: a server that accepts and closes is not hammered.
+    reconnect spread over the whole delay. `since_last` is how long ago (s) it was opened, and `spacing` the minimum
+    time (s) between two openings, so that a server that accepts connections and closes them at once is not hammered.
     """
     return max(reconnect_pause(failures, jitter), spacing - since_last)

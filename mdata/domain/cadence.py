@@ -1,7 +1,7 @@
-"""Intervals as calendar times: which regular intervals a calendar can express, and the times of day for them.
+"""Cadences as calendar times: which cadences a calendar can express, and the times of day for them.
 
-systemd's calendar timers and cron both name hours, minutes and seconds that come again each day (or Monday).
-An even rhythm is therefore one that divides the day, or a week. Times are UTC, cadences and offsets in seconds.
+systemd's calendar timers and cron (which has no seconds) name the times at which a job runs each day, or each Monday.
+A cadence can be kept exactly if it divides a day, or if it is a week. Times are UTC, cadences and offsets in seconds.
 """
 
 from dataclasses import dataclass
@@ -20,21 +20,21 @@ class Times:
 
 
 def is_even(cadence: int) -> bool:
-    """Whether calendar times can keep this cadence exactly, and with a readable number of lines."""
+    """Whether calendar times can keep this cadence exactly, in a readable number of lines."""
     if cadence % MINUTE_SECONDS:
         return cadence > 0 and HOUR_SECONDS % cadence == 0
     return cadence == WEEK_SECONDS or (cadence > 0 and DAY_SECONDS % cadence == 0)
 
 
 def neighbours(cadence: int, unit: int = 1) -> tuple[int | None, int | None]:
-    """Return the nearest possible intervals below and above that are multiples of `unit` seconds."""
+    """Return the nearest even cadences below and above this one, of those that are multiples of `unit` seconds."""
     even = [one for one in (*range(unit, DAY_SECONDS + 1, unit), WEEK_SECONDS) if is_even(one)]
     below, above = [one for one in even if one < cadence], [one for one in even if one > cadence]
     return (below[-1] if below else None), (above[0] if above else None)
 
 
 def times(cadence: int, offset: int = 0) -> list[Times]:
-    """Return the times of day of a cadence that can be kept, the first of them `offset` into it."""
+    """Return the times of day of an even cadence, counted from `offset` seconds after midnight."""
     if cadence == WEEK_SECONDS:
         hours, rest = divmod(offset % DAY_SECONDS, HOUR_SECONDS)
         return [Times((hours,), (rest // MINUTE_SECONDS,), (rest % MINUTE_SECONDS,), is_weekly=True)]
@@ -53,7 +53,7 @@ def times(cadence: int, offset: int = 0) -> list[Times]:
 
 
 def on_calendar(one: Times) -> str:
-    """Return times as systemd's `OnCalendar=` reads them; in UTC, for local time skips an hour each spring."""
+    """Return times as systemd's `OnCalendar=` reads them, in UTC because local time skips an hour each spring."""
     clock = f"{_systemd(one.hours, 24)}:{_systemd(one.minutes, 60)}:{_systemd(one.seconds, 60)}"
     return f"{'Mon ' if one.is_weekly else ''}*-*-* {clock} UTC"
 
@@ -78,7 +78,7 @@ def _cron(values: tuple[int, ...], limit: int) -> str:
 
 
 def _step(values: tuple[int, ...], limit: int) -> int | None:
-    """Return the step of values that run evenly through to the limit, None for any others."""
+    """Return the step of values that are evenly spaced up to the limit; None for any others."""
     if len(values) < 2:
         return None
     step = values[1] - values[0]

@@ -8,19 +8,19 @@ from mdata.domain.timeframe import DAY, Timeframe
 
 
 class Day(NamedTuple):
-    """A day that begins at `start` (ms UTC), and what it shows; None where nothing of it is wanted."""
+    """A day that begins at `start` (ms UTC), and what it shows: None if nothing of it is wanted."""
 
     start: int
     cell: Cell | None
 
 
 def days(timeframe: Timeframe, wanted: Range, known: KnownRanges, shown: Range) -> list[Day]:
-    """Return the days of `shown`, which begins and ends at midnight; nothing for intervals longer than a day."""
+    """Return the days of `shown`, which begins and ends at midnight; none if an interval is longer than a day."""
     if not timeframe.step or timeframe.step > DAY:
         return []
     inside = wanted.clip(*shown)
     cells: list[Cell | None] = [None] * ((shown.end - shown.start) // DAY)
-    # The first and the last day may be wanted in part.
+    # Only a part of the first and of the last day may be wanted.
     first, last = -(-inside.start // DAY) * DAY, inside.end // DAY * DAY
     for start, end in ((inside.start, min(first, inside.end)), (first, last), (max(first, last), inside.end)):
         if start < end:

@@ -1,15 +1,16 @@
 """Candles: their shape, and the rules that every stored candle satisfies.
 
-Measured on 9.4 million recorded Bitfinex 1m rows: none off the grid, none without volume, none with a high
-or low that open or close exceed. A row that breaks this is therefore a fault of the answer and not a market.
+Measured on 9.4 million recorded Bitfinex 1m rows: none off the grid, none without volume, none whose open or close
+was outside low and high. A row that breaks one of these rules is therefore a fault of the answer, not an event in the
+market.
 """
 
 from mdata.domain.timeframe import Timeframe
 
-# No price or volume is so large; above it a float would not even hold every integer.
+# No price or volume is this large; not far above it (9e15), a float cannot even represent every integer.
 LARGEST = 1e15
 
-# What a candle has beside its open time; and all of it, in the order in which it is kept and handed on everywhere.
+# The values of a candle besides its open time, and all of its columns, in the order used everywhere.
 VALUES = ("open", "high", "low", "close", "volume")
 COLUMNS = ("open_time", *VALUES)
 
@@ -36,7 +37,7 @@ def fault(candle: Candle, timeframe: Timeframe) -> str | None:
 
 
 def is_older(candle: Candle, other: Candle) -> bool:
-    """Whether `candle` is an earlier state of the same interval than `other`: with every trade its volume grows."""
+    """Whether `candle` is an earlier state of its interval than `other`: its volume grows with every trade."""
     return candle[5] < other[5]
 
 

@@ -1,4 +1,4 @@
-"""What a stream says of a series: ranges that it speaks for, and rows that cannot be candles."""
+"""What a stream says about a series: ranges that it covers, and rows that cannot be candles."""
 
 from dataclasses import dataclass
 from typing import NamedTuple

@@ -11,8 +11,8 @@ _PART_OF_A_DAY = re.compile(r"([1-9][0-9]{0,3})([mh])")
 def parse_coarser(text: str, source: Timeframe) -> Timeframe:
     """Return the timeframe that `text` names (`4h`, `1D`, `1W`, `1M`), into which candles of `source` add up.
 
-    Weeks begin on Monday, months on the 1st, parts of a day at midnight, all in UTC. Raise ValueError, with a
-    sentence fit to be shown, for anything else.
+    Weeks begin on Monday, months on the 1st, parts of a day at midnight, all in UTC. Anything else raises ValueError
+    with a sentence that can be shown to the user.
     """
     found = TIMEFRAMES.get(text) or _part_of_a_day(text)
     if found is None:

@@ -1,6 +1,6 @@
 """Candles as columns, and what is derived from them: silent intervals, flat candles in their place, coarser candles.
 
-Columns are compact enough for millions of candles: an array holds 8 bytes for a value, and a tuple of six some 200.
+Columns are compact enough for millions of candles: an array takes 8 bytes per value, a tuple of six values about 200.
 """
 
 from array import array
@@ -28,7 +28,7 @@ class Columns(NamedTuple):
 
     @classmethod
     def none(cls) -> "Columns":
-        """Return columns without a candle, to be added to."""
+        """Return columns without any candle, to which candles are added."""
         return cls(array("q"), array("d"), array("d"), array("d"), array("d"), array("d"))
 
     def row(self, position: int) -> Candle:
@@ -48,13 +48,13 @@ class Columns(NamedTuple):
 
 
 def silent(grid: Timeframe, within: Range, open_times: Column) -> list[Range]:
-    """Return the runs of intervals in the aligned range `within` in which none of these (ascending) times lies."""
+    """Return the stretches of the aligned range `within` in which none of these (ascending) times lies."""
     runs, expected = [], within.start
     for time in open_times:
         if time == expected:
             expected = grid.next(time) if not grid.step else time + grid.step
             continue
-        # A row that another program has put off the grid is in an interval, too.
+        # A row that another program has stored off the grid belongs to an interval, too.
         if (cell := grid.floor(time)) > expected:
             runs.append(Range(expected, cell))
         expected = max(expected, grid.next(time))
@@ -64,10 +64,10 @@ def silent(grid: Timeframe, within: Range, open_times: Column) -> list[Range]:
 def filled(
     grid: Timeframe, columns: Columns, start: int, before: float | None, runs: list[Range]
 ) -> tuple[Columns, bytearray]:
-    """Return candles with a flat one for every interval of these silent `runs`, and a flag for each: 1 is made up.
+    """Return candles with a flat one for every interval of these silent stretches (`runs`), and a flag for each.
 
-    A run is filled with the close of the interval right before it, which for one at `start` is `before`. Where
-    that is not known, the run stays as it is.
+    The flag is 1 for a candle that was made up. A stretch is filled with the close of the interval right before it;
+    for a stretch at `start` that is `before`. If it is not known, the stretch stays as it is.
     """
     found, flags, position = Columns.none(), bytearray(), 0
     for run in runs:
@@ -92,7 +92,7 @@ def _close_before(grid: Timeframe, columns: Columns, start: int, behind: int) ->
 
 
 def parts_of(coarse: Timeframe, open_times: Column) -> list[tuple[int, int, int]]:
-    """Return what each coarse interval with a candle is made of: its open time, and the positions from and to."""
+    """Return, for each coarse interval with a candle, its open time and the positions `[from, to)` of its candles."""
     parts, position = [], 0
     while position < len(open_times):
         time = coarse.floor(open_times[position])

@@ -19,7 +19,7 @@ from mdata.domain.query import Page, is_same
 class Found(NamedTuple):
     """What to store of the settled part of an answer, and where it contradicts the store (see `Verdict`).
 
-    `unsettled` are intervals that stay provisional: the stream has shown a candle there, this answer has none.
+    `unsettled` are intervals that stay provisional: the stream has shown a candle there, and this answer has none.
     `unproven` is history that the answer leaves out and that was never covered.
     """
 
@@ -68,14 +68,14 @@ def changed(page: Page, known: Known, row: Candle, interval: Range) -> Doubt:
 
 
 def _compare(page: Page, known: Known, held: list[Candle], rows: dict[int, Candle], found: Found) -> None:
-    """Compare returned candles with the stored ones, which are kept until a second answer agrees with a change."""
+    """Compare returned candles with the stored ones, which stay until a second answer agrees on a change."""
     told = {doubt.range.start: doubt for doubt in known.doubts if doubt.kind == "changed"}
     grid = page.query.timeframe
     for candle in held:
         time, row = candle[0], rows[candle[0]]
         doubt = told.get(time)
         if not is_in(time, known.final):
-            continue  # what the stream has shown gives way
+            continue  # candles of the stream are simply replaced
         if is_same(candle, row):
             # A volume that differs only in its last digits is not a change.
             rows[time] = candle
@@ -88,7 +88,8 @@ def _compare(page: Page, known: Known, held: list[Candle], rows: dict[int, Candl
             rows[time] = candle
     back = [candle[0] for candle in held]
     came_back = set(back)
-    # If nothing is stored at this time, either the earlier row or another one is stored now.
+    # If no candle was stored at the doubted time, the answer's row is stored now, whether it equals the doubted one
+    # or not: the doubt is over.
     found.ended.extend(doubt for time, doubt in told.items() if time in rows and time not in came_back)
     found.ended.extend(
         doubt
@@ -104,7 +105,7 @@ def _agrees(page: Page, doubt: Doubt) -> bool:
 def _miss(
     page: Page, known: Known, missing: dict[int, Candle], lost: list[int], rows: dict[int, Candle], found: Found
 ) -> None:
-    """Judge stored candles that the answer lacks, by the holes that they leave between two rows of the answer."""
+    """Judge stored candles that the answer lacks, by the holes between its rows in which they lie."""
     grid, times = page.query.timeframe, _edges(page)
     absent, covered = sorted({*missing, *lost}), normal([*known.final, *known.provisional])
     for index, group in groupby(absent, key=lambda time: bisect_left(times, time)):
@@ -133,7 +134,7 @@ def _miss(
 def _edges(page: Page) -> list[int]:
     """Return the open times between which an answer has no candle.
 
-    If rows report silence, it vouches for all of its span, and not from candle to candle only.
+    If some of its rows report silence, the answer vouches for its whole span, not only from candle to candle.
     """
     times = [row[0] for row in page.candles]
     if not (page.silent and page.span):
@@ -152,7 +153,11 @@ def _is_unobtainable(known: Known, hole: Range) -> bool:
 
 
 def _is_remarkable(page: Page, known: Known, hole: Range) -> bool:
-    """Whether the hole is unusually long by the answer's own density, and for a short answer by that beside it."""
+    """Whether the hole is unusually long.
+
+    This is judged by the density of candles in the answer and, if the answer is short, also by the density of the
+    stored candles on both sides of it.
+    """
     grid, times = page.query.timeframe, [row[0] for row in page.candles]
     span = page.span if page.silent and page.span else Range(times[0], grid.next(times[-1]))
     nearby = silence.density_beside(grid, times, span, hole)

@@ -1,7 +1,7 @@
 """The coverage strip: the wanted range of a series as a row of cells, each showing its worst interval.
 
-It is drawn from the ledger alone, so that a year of minutes costs as little as a year of days. A silence counts
-as empty where it fills a whole cell; shorter ones do not show.
+It is drawn from the ledger alone, so that a year of minutes costs as little as a year of days. A cell is empty if a
+silence fills all of it; shorter silences do not show.
 """
 
 from collections.abc import Sequence
@@ -17,8 +17,8 @@ Cell = Literal["present", "empty", "provisional", "in doubt", "unobtainable", "p
 class KnownRanges(NamedTuple):
     """What the ledger says about a series: lists of ranges are normal, `lost` are open times, all in ms UTC.
 
-    `silent` are the final ranges without a candle. Of what is unknown, `doubted` is what one answer
-    has called silent and no second one yet, `unobtainable` what the exchange does not serve any more.
+    `silent` are the final ranges without a candle. Of what is unknown, `doubted` is what only one answer has called
+    silent, and `unobtainable` what the exchange no longer serves.
     """
 
     final: list[Range]
@@ -30,7 +30,7 @@ class KnownRanges(NamedTuple):
 
 
 def draw(timeframe: Timeframe, wanted: Range, known: KnownRanges, width: int) -> list[Cell]:
-    """Return `width` cells for the wanted range, oldest first; none where nothing is wanted.
+    """Return `width` cells for the wanted range, oldest first; none if nothing is wanted.
 
     Every interval is in exactly one cell; if there are fewer intervals than cells, each fills several.
     """

@@ -1,7 +1,7 @@
-"""The digest of candles: equal digests mean equal candles, in whatever store, file or lake they are.
+"""The digest of candles: equal digests mean equal candles, whichever store, file or lake they are in.
 
-It is the SHA-256 over the rows, ascending by open time: each as a little-endian 64-bit integer (ms UTC) and five
-64-bit floats, its values in the order of the columns.
+It is the SHA-256 of the rows, ascending by open time. Each row is a little-endian 64-bit integer (ms UTC) and five
+64-bit floats, in the order of the columns.
 """
 
 import sys
@@ -17,7 +17,7 @@ def digest(columns: Columns, first: int, last: int) -> bytes:
     rows = array("d", bytes(8 * width * (last - first)))
     for place, column in enumerate(columns):
         part = column[first:last]
-        # Whole numbers are laid between the floats as the bytes that they are.
+        # The bytes of the integers are placed between the floats unchanged.
         rows[place::width] = part if part.typecode == "d" else array("d", part.tobytes())
     if sys.byteorder == "big":
         rows.byteswap()

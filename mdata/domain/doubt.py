@@ -1,8 +1,8 @@
 """Doubts: what one answer said and no second, independent answer has confirmed.
 
 A wrong answer looks like a right one; two that were asked in different ways, or at different times, are rarely wrong
-in the same place. What an answer says against the store, or of a silence that it does not enclose, is therefore kept
-as a doubt until another answer agrees or disagrees.
+in the same place. If an answer contradicts the store, or reports a silence that it does not enclose, this is
+therefore kept as a doubt until another answer agrees or disagrees.
 """
 
 from typing import Literal, NamedTuple
@@ -38,11 +38,11 @@ class Doubt(NamedTuple):
         return form != self.form or asked_at - self.asked_at >= INDEPENDENT_AFTER
 
     def has_second_opinion(self, page: Page) -> bool:
-        """Whether an answer is another opinion than the one that raised the doubt."""
+        """Whether an answer is independent of the one that raised the doubt."""
         return self.is_independent_of(page.query.form, page.asked_at)
 
     def is_due(self, now: int) -> bool:
-        """Whether it may be asked about at `now` (ms UTC)."""
+        """Whether the exchange may be asked about it at `now` (ms UTC)."""
         if self.answers < MOST_ANSWERS:
             return True
         wait = ask_again_after(self.answers - MOST_ANSWERS + 1)

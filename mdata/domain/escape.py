@@ -4,5 +4,5 @@ _LONGEST = 40
 
 
 def quote(text: str) -> str:
-    """Return `text` in quotes, on one line, control characters escaped, shortened to 40 characters."""
+    """Return `text` in quotes on one line, shortened to 40 characters, with control characters escaped."""
     return repr(text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…")

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-# What one candle takes in the database, with its share of the tree; measured on a million of them.
+# What one candle takes in the database, including its share of the tree, measured on a million candles.
 BYTES_PER_CANDLE = 65
 
 

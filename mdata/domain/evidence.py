@@ -1,17 +1,18 @@
-"""What an answer proves: decided here, as a pure function of the answer and of what is known, and nowhere else.
+"""What an answer proves: decided only here, as a pure function of the answer and of what is known.
 
 Most exchanges send no candle for an interval without trades, and an answer does not say why it is short: `[]` comes
-for silence, for the future and for an unknown symbol alike, and has come by mistake. Some write a row without volume
-there (`Venue.silence`). Hence:
+for silence, for the future and for an unknown symbol alike, and has also come by mistake. Some exchanges send a row
+without volume for such an interval (`Venue.silence`). Hence:
 
-- *witnesses*: one of the candles stored in the range asked must come back, else nothing is proven;
-- *enclosure*: an answer proves what lies between its oldest and its newest row; where silence is a row of its own, it
-  proves the intervals of its rows, and one that has none is like a silence at an end;
-- a *silence* at an end of an answer is provisional, or in doubt where it is remarkable, until an answer encloses it
-  or a second, independent one says the same (`domain/tails.py`);
+- *witnesses*: one of the candles stored in the requested range must come back, or else nothing is proven;
+- *enclosure*: an answer proves what lies between its oldest and its newest row; on an exchange that sends a row for
+  each silent interval, it proves only the intervals that have a row, and an interval without a row is treated like a
+  silence at an end;
+- a *silence* at an end of an answer is provisional, or in doubt if it is remarkable, until an answer encloses it or a
+  second, independent one says the same (`domain/tails.py`);
 - a *contradiction* (a stored candle is absent, or has other values) changes nothing until a second, independent
-  answer agrees. Where what is absent leaves a remarkable hole, the exchange has stopped serving history: the candles
-  stay, and the range is unobtainable (`domain/contradiction.py`).
+  answer agrees. If the absent candles leave a remarkable hole, the exchange has stopped serving this history: the
+  candles stay, and the range is unobtainable (`domain/contradiction.py`).
 """
 
 from collections.abc import Mapping
@@ -24,19 +25,19 @@ from mdata.domain.interval import Range, clip, normal, subtract
 from mdata.domain.known import Known
 from mdata.domain.query import Page, is_same
 
-# How many of the nearest stored candles every request includes, and how many more if none of those came back.
+# How many of the nearest stored candles a request includes, and how many once an answer has contained none of them.
 WITNESSES, MORE_WITNESSES = 3, 500
 
 
 class Verdict(NamedTuple):
-    """The changes to the ledger by an answer that `counts`, or by one that proves nothing.
+    """The changes that an answer makes to the ledger; `counts` is False if it proves nothing.
 
-    `final` and `provisional` are covered by it (normal). `candles` (ascending) are those of the final ranges, as they
-    are to be stored. `changed` are the old values of candles that have others now, `withdrawn` the candles that are
-    gone, `lost` the times of lost candles that stay so. `unknown` are ranges that lose their provisional coverage,
-    `distrusted` ones lose all coverage but what this answer proves. `doubts` replace those of their kind that they
-    overlap, `ended` ones are removed. `served` is no longer unobtainable. `silent` are the times (ascending) of rows
-    that say that nothing was traded.
+    It covers the ranges `final` and `provisional` (normal). `candles` (ascending) are those of the final ranges, as
+    they are to be stored. `changed` are the old values of candles that now have others, `withdrawn` the candles that
+    are gone, `lost` the times of lost candles that stay lost. The ranges `unknown` lose their provisional coverage,
+    and `distrusted` lose all coverage except what this answer proves. `doubts` replace those of their kind that they
+    overlap; the doubts in `ended` are removed. The ranges `served` are no longer unobtainable. `silent` are the times
+    (ascending) of rows that say that nothing was traded.
     """
 
     counts: bool
@@ -91,9 +92,10 @@ def judge(page: Page, known: Known, settle: int) -> Verdict:
 
 
 def _brings_stored(page: Page, known: Known) -> bool:
-    """Whether the answer contains stored candles unchanged; if only provisional ones, the same open time is enough.
+    """Whether the answer contains stored candles unchanged.
 
-    One is enough, unless several have other values: then most have to be equal.
+    One equal final candle is enough, unless more than `WITNESSES` have other values: then at least half must be
+    equal. If only provisional candles are among them, the same open time is enough.
     """
     stored = {candle[0]: candle for candle in known.stored}
     same = differing = provisional = 0
@@ -113,17 +115,17 @@ def _brings_stored(page: Page, known: Known) -> bool:
 
 
 def _brings_silence(page: Page, known: Known, stored: Mapping[int, Candle]) -> bool:
-    """Whether rows of silence come back where that is known, and none where a final candle is stored."""
+    """Whether rows that report silence come back for covered intervals, and none for one with a final candle."""
     if any(time in stored and contradiction.is_in(time, known.final) for time in page.silent):
         return False
     return any(contradiction.is_in(time, [*known.final, *known.provisional]) for time in page.silent)
 
 
 def _unfollowed(page: Page, known: Known, settled: int) -> list[Range]:
-    """Return the interval of the newest row of an answer up to now, unless what is stored confirms the row.
+    """For an answer up to the present, return the interval of its newest row, unless a stored candle confirms that.
 
-    In an answer from a cache, it may be the candle that was forming when the cache was filled. The next answer has it
-    with a row behind it, or has it once more.
+    If the answer came from a cache, the row may be the candle that was still forming when the cache was filled. The
+    next answer settles it: there the row has a newer one after it, or is repeated.
     """
     if page.span is None or known.held_after or page.query.range.end <= settled:
         return []
@@ -136,7 +138,7 @@ def _unfollowed(page: Page, known: Known, settled: int) -> list[Range]:
 
 
 def _repeats(page: Page, known: Known) -> bool:
-    """Whether an independent answer has sent the same row before, in contradiction or in addition to the store."""
+    """Whether an independent answer has sent one of the rows before that contradict the store or are new to it."""
     told = {
         doubt.candle[0]: doubt.candle
         for doubt in known.doubts
@@ -146,13 +148,13 @@ def _repeats(page: Page, known: Known) -> bool:
 
 
 def _of_first_page(known: Known) -> list[Doubt]:
-    """Return the doubt about a first page, and those about silences that rest on it."""
+    """Return the doubt about a first page, and those about silences that the same request raised."""
     forms = {doubt.form for doubt in known.doubts if doubt.kind == "unconfirmed"}
     return [doubt for doubt in known.doubts if doubt.kind in {"unconfirmed", "silence"} and doubt.form in forms]
 
 
 def _without(known: Known, distrusted: list[Range]) -> Known:
-    """Return what is known without a first page that two independent answers have agreed against."""
+    """Return what is known, without a first page that two independent answers agree is wrong."""
     if not (distrusted and known.has_witness):
         return known
     first = _of_first_page(known)
@@ -167,13 +169,13 @@ def _without(known: Known, distrusted: list[Range]) -> Known:
 
 
 def _proves_nothing(page: Page, known: Known, settle: int) -> Verdict:
-    """Return the verdict on an answer without a stored candle: only its word on the nearest ones is kept."""
+    """Return the verdict on an answer that contains no stored candle: only what it says about the nearest is kept."""
     doubts = [raised(page, page.query.range, "unwitnessed", known.doubts)]
     stored = {candle[0]: candle for candle in known.stored if contradiction.is_in(candle[0], known.final)}
     differing = [row for row in page.candles if row[0] in stored]
     nearest = differing[:WITNESSES] if page.query.newest_first else differing[-WITNESSES:]
     grid = page.query.timeframe
-    # One of the new rows: an independent answer that contains it too counts.
+    # Keep one of the new rows, too: an independent answer that also contains it counts.
     settled = grid.closed_end(page.asked_at, settle)
     nearest += [row for row in page.candles if row[0] not in stored and known.floor <= row[0] < settled][-1:]
     doubts += [contradiction.changed(page, known, row, Range(row[0], grid.next(row[0]))) for row in nearest]
@@ -184,7 +186,7 @@ def _proves_nothing(page: Page, known: Known, settle: int) -> Verdict:
 
 
 def _unconfirmed(page: Page, known: Known, enclosed: list[Range]) -> list[Doubt]:
-    """Return the doubt about a first page: nothing was stored before that could have come back in it."""
+    """Return the doubt about a first page: no candle was stored yet that the page could have confirmed."""
     if known.has_witness or not enclosed:
         return []
     return [raised(page, Range(enclosed[0].start, enclosed[-1].end), "unconfirmed", known.doubts)]

@@ -1,7 +1,7 @@
 """Gaps: what counts as missing, what an answer does to a gap, and when one is given up.
 
-A gap is a run of intervals inside the hull that nobody has answered for, or whose candle was lost. It closes
-only on proof; an answer that proves too little is an attempt, and the next one waits longer each time.
+A gap is a stretch of intervals inside the hull for which no answer has come, or whose candles were lost. It closes
+only on proof. An answer that proves too little is an attempt, and the wait for the next one grows each time.
 """
 
 from typing import Literal, NamedTuple, get_args
@@ -26,7 +26,7 @@ class Gap(NamedTuple):
 
     def is_due(self, now: int) -> bool:
         """Whether `repair` may ask about this gap at `now`."""
-        # An attempt that is to wait for longer than any was noted down by a clock that ran ahead.
+        # A remaining wait longer than the longest possible one was recorded by a clock that was ahead; it is ignored.
         wait = (self.next_attempt_at or now) - now
         return self.status == "open" and not 0 < wait <= ASK_AGAIN[-1]
 
@@ -34,7 +34,7 @@ class Gap(NamedTuple):
 def missing(
     timeframe: Timeframe, hull: Range | None, uncovered: list[Range], lost: list[int], kept: Range
 ) -> list[Range]:
-    """Return the gaps of a series: unknown runs inside the hull, and lost candles anywhere that is kept.
+    """Return the gaps of a series: unknown stretches inside the hull, and lost candles anywhere inside `kept`.
 
     `kept` is the range that can be wanted: outside it, candles were removed by cleanup or are still to come.
     """

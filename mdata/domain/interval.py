@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from mdata.domain.timeframe import Timeframe
 
-# Earlier and later than any candle, ms: the ends of a range that has none. SQLite's integers have room for them.
+# Earlier and later than any candle (ms): they stand for the ends of an unbounded range. They fit SQLite's integers.
 BEGINNING_OF_TIME, END_OF_TIME = -(2**62), 2**62
 
 
@@ -29,7 +29,7 @@ class Range(NamedTuple):
         return self.start <= other.start and other.end <= self.end
 
     def clip(self, start: int, end: int) -> "Range":
-        """Return the part inside `[start, end)`; it may come out empty (`end <= start`)."""
+        """Return the part inside `[start, end)`; it may be empty (`end <= start`)."""
         return Range(max(self.start, start), min(self.end, end))
 
 

@@ -9,12 +9,13 @@ from mdata.domain.silence import Density
 
 
 class Known(NamedTuple):
-    """What the ledger knows where an answer speaks; all times are ms UTC.
+    """What the ledger knows about the range of an answer; all times are ms UTC.
 
     `stored` holds the candles within the span of the answer's rows; `lost`, `final` and `provisional` cover the
     requested range, `unobtainable` and `doubts` the whole series. `has_witness`: a candle is stored in the requested
-    range. `held_before`, `held_after`: one is covered in the part of it before, or after, the span. `before` and
-    `after` tell how busy the market is beside the span. What lies before `floor` is not wanted.
+    range. `held_before` and `held_after`: a covered candle is stored in the part of the requested range before, or
+    after, the span. `before` and `after` tell how busy the market is beside the span. What lies before `floor` is not
+    wanted.
     """
 
     stored: list[Candle]

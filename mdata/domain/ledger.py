@@ -18,8 +18,9 @@ ABSENT_FOR = 1 * DAY
 class Ledger(NamedTuple):
     """What a plan needs to know of a series at `now` (ms UTC); `settle` in ms.
 
-    `confirmed_to` is the frontier, moved on over final coverage that begins there, and `reaches_from` where a request
-    that goes on from there begins. `doubts` are ascending; `unobtainable` (normal) is what is served no more.
+    `confirmed_to` is the end of the final coverage that contains the frontier (the frontier itself if there is none).
+    `reaches_from` is where a request that continues from there starts: a few stored candles earlier, if there are
+    any. `doubts` are ascending; `unobtainable` (normal) is what the exchange no longer serves.
     """
 
     series: Series
@@ -62,12 +63,12 @@ class Ledger(NamedTuple):
 
     @property
     def witnesses(self) -> int:
-        """Return over how many stored candles the next request reaches."""
+        """Return how many stored candles the next request includes."""
         return MORE_WITNESSES if self.doubt("unwitnessed") else WITNESSES
 
 
 def is_quiet(timeframe: Timeframe, newest: int, until: int) -> bool:
-    """Whether no interval that closed in the 30 days before `until` has a candle; `newest` is the last one's."""
+    """Whether no interval that closed in the 30 days before `until` has a candle; `newest` is the last open time."""
     return timeframe.closed_end(until) - timeframe.next(newest) > QUIET_AFTER
 
 
@@ -79,7 +80,7 @@ def backlog(ledger: Ledger) -> int:
 
 
 def doubted_outside(ledger: Ledger) -> int:
-    """Return how many wanted intervals outside the hull are in doubt: empty in one answer, without a second one."""
+    """Return how many wanted intervals outside the hull are in doubt: only one answer has had no candle there."""
     wanted, count = ledger.wanted, ledger.series.timeframe.count
     doubted = normal(doubt.range.clip(*wanted) for doubt in ledger.doubts if doubt.kind == "silence")
     return sum(count(*part) for part in subtract(doubted, [ledger.hull] if ledger.hull else []))

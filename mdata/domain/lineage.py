@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 
 class Mark(NamedTuple):
-    """What a write transaction leaves in the row of `store`; `cookie` is SQLite's number of the schema."""
+    """What a write transaction leaves in the row of `store`; `cookie` is SQLite's schema number."""
 
     id: str
     generation: int
@@ -22,7 +22,7 @@ class Mark(NamedTuple):
 
 
 class File(NamedTuple):
-    """What the database's file says without its log: its mark, None before it had any, and its schema's number."""
+    """What the database's file says without its log: its mark (None before the first one) and its schema number."""
 
     mark: Mark | None
     cookie: int
@@ -31,7 +31,7 @@ class File(NamedTuple):
 class LoggedMarks(NamedTuple):
     """What the committed part of a log says: its first and newest mark, and all of them.
 
-    `cookies` are the numbers that the schema may have in the file; None where another program may have changed it
+    `cookies` are the schema numbers that the file may have; None if another program may have changed the schema
     before the first mark.
     """
 
@@ -44,11 +44,11 @@ class LoggedMarks(NamedTuple):
 def belong_together(file: File, log: LoggedMarks) -> bool:
     """Whether `log` was started for `file`."""
     if file.mark is None:
-        # The table came with the log, and nothing of it has been moved into the file.
+        # The log creates the table of the marks, and nothing of the log has been moved into the file yet.
         return log.first.previous == 0
     if file.mark.id != log.first.id or file.mark.mark not in {log.first.previous, *log.marks}:
         return False
-    # A copy by SQLite itself (`.backup`, `VACUUM INTO`) has the mark, but a number of the schema that is its own.
+    # A copy made by SQLite itself (`.backup`, `VACUUM INTO`) has the same mark, but a schema number of its own.
     return log.cookies is None or file.cookie in log.cookies
 
 

@@ -1,4 +1,4 @@
-"""When to retry a command. Every message that says so is built here, because programs rely on its words."""
+"""When to retry a command. Every message that says so is built here, because programs rely on the words."""
 
 from mdata.domain.times import iso
 

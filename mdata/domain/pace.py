@@ -1,8 +1,9 @@
 """How fast requests may be sent: an average with a burst after a pause, and a limit for any minute.
 
-An exchange counts requests in a window of time, and does not ask for even spacing. Two rules therefore, over all
-processes together: a generic cell rate, that is `burst` requests at once and one more for each `delay` seconds; and
-never more in any window than the exchange bears (`Window`), whatever the settings say.
+An exchange counts the requests in a window of time and does not require even spacing. Two rules therefore apply to
+all processes together. The first is a generic cell rate: `burst` requests at once, and one more every `delay`
+seconds. The second is that no window ever contains more requests than the exchange allows (`Window`), whatever the
+settings say.
 """
 
 from bisect import bisect, insort
@@ -10,16 +11,18 @@ from math import ceil
 from typing import NamedTuple
 
 SPACING = 0.1  # seconds between two requests of a burst, at least
-# A request has reached the exchange this many seconds after it was sent, unless its answer says when.
+# A request is assumed to have reached the exchange this many seconds after it was sent, until its answer shows when
+# it did.
 FLIGHT = 2.0
-# After a refusal the exchange's true limit is lower than ours: even spacing, and a tenth longer.
+# After a refusal the exchange's true limit is lower than ours: requests are then evenly spaced, and a tenth further
+# apart.
 _CALMED = 1.1
 
 
 class Window(NamedTuple):
     """The rate limit of an exchange: in any `seconds` it allows `documented` requests, of which we send `most`.
 
-    That is fewer, for the exchange's window is not quite ours.
+    `most` is smaller because the exchange's window is not exactly ours.
     """
 
     seconds: float
@@ -30,13 +33,13 @@ class Window(NamedTuple):
     def least_delay(self) -> float:
         """Return the delay (s) that keeps the documented rate.
 
-        A shorter one is for an exchange on this machine, and without the window.
+        A shorter delay is only meant for an exchange on this machine; the limit of the window then does not apply.
         """
         return self.seconds / self.documented
 
 
 class Pace(NamedTuple):
-    """One request in `delay` seconds on average, `burst` of them at once after a pause; 1 is even spacing."""
+    """One request every `delay` seconds on average, and `burst` at once after a pause; 1 means even spacing."""
 
     delay: float
     burst: int
@@ -44,17 +47,17 @@ class Pace(NamedTuple):
 
     @property
     def counts_windows(self) -> bool:
-        """Whether the limit of the window holds: everywhere but in rehearsals that are to be faster."""
+        """Whether the limit of the window applies: always, except in rehearsals that are meant to be faster."""
         return self.delay >= self.window.least_delay
 
     @property
     def spacing(self) -> float:
-        """Return the minimum of seconds between two requests."""
+        """Return the minimum time (s) between two requests."""
         return min(SPACING, self.delay)
 
     @property
     def sustained(self) -> float:
-        """Return the seconds that a request takes when there are many: the slower of the two rules."""
+        """Return how many seconds each of many requests takes on average: by the slower of the two rules."""
         return max(self.delay, self.window.seconds / self.window.most) if self.counts_windows else self.delay
 
     def calmed(self) -> "Pace":
@@ -81,11 +84,12 @@ class Pace(NamedTuple):
 
 
 class Past(NamedTuple):
-    """What has left: how much of the burst was spent when the newest request left, and when they arrived.
+    """The requests already sent: how much of the burst was spent when the newest one left, and when they arrived.
 
-    `level` counts requests, and falls by one in each delay after `at`, seconds of boot time. `arrivals` (ascending,
-    as many as a window bears) are the instants by which the requests of the last window had reached the exchange, in
-    whole ms of it, rounded up: they are written and read at every look.
+    `level` counts requests; it falls by one in each delay after `at` (seconds of boot time). `arrivals` (ascending,
+    at most as many as a window allows) are the instants by which the requests of the last window had reached the
+    exchange. They are whole ms of boot time, rounded up, because they are written and read each time the budget is
+    looked at.
     """
 
     level: float = 0.0
@@ -99,7 +103,7 @@ class Past(NamedTuple):
         return Past(self._level(pace, now) + 1, now, tuple(arrivals[-pace.window.most :]))
 
     def arrived(self, left_at: float, now: float) -> "Past":
-        """Return the past after the answer came at `now` to what left at `left_at`: it had arrived by then."""
+        """Return the past after a request that left at `left_at` was answered at `now`: it had arrived by then."""
         arrivals, assumed = [*self.arrivals], _ms(left_at + FLIGHT)
         if assumed not in arrivals:
             return self
@@ -115,11 +119,12 @@ class Past(NamedTuple):
         return Past(level, min(self.at, now), tuple(kept[-window.most :]))
 
     def ready_at(self, pace: Pace, kept: int = 0) -> float:
-        """Return when the next request may leave; it leaves `kept` of a burst to others.
+        """Return when the next request may leave if it must leave `kept` of the burst to others.
 
-        By the average rule nobody waits longer than one delay after the newest request: what becomes available goes
-        to whoever is next. While anyone waits, neither `kept` nor what a process with a larger burst has spent is
-        refilled.
+        The average rule never makes anyone wait longer than one delay after the newest request, however much of the
+        burst is spent: each slot that becomes free goes to the next in the queue. So while processes are waiting, the
+        burst is not refilled, neither the part that `kept` reserves nor what a process with a larger burst has
+        overspent.
         """
         burst = max(1, pace.burst - kept)
         ready = max(self.at + min(1.0, self.level + 1 - burst) * pace.delay, self.at + pace.spacing)

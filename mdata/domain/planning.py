@@ -1,8 +1,8 @@
 """What to request next: the forward pass, the backward pass, a stream's catch-up, doubts, and what that costs.
 
-Every plan is made from the ledger as it is now, so that what another job has answered meanwhile is not asked
-again; None means that there is nothing to ask. A plan names what it is about; whoever sends it looks up which stored
-candles the request reaches over, so that one of them comes back.
+Every plan is made from the ledger as it is now, so that nothing is requested again that another job has obtained in
+the meantime; None means that there is nothing to request. A plan only says which part it is about; the code that
+sends it looks up which stored candles to include, so that one of them comes back.
 """
 
 from typing import NamedTuple
@@ -18,8 +18,8 @@ from mdata.domain.timeframe import Timeframe
 class Wish(NamedTuple):
     """What to request: a part of a series, from which end, and how many stored candles to include on either side.
 
-    `is_open`: no start is named, so that the row from before the part encloses its old end. `revisit_from` (ms UTC):
-    the request begins there where that costs no further one.
+    `is_open`: the request names no start, so that the row before the part encloses its old end. `revisit_from` (ms
+    UTC): the request begins there if that does not cost another request.
     """
 
     part: Range
@@ -37,8 +37,8 @@ def first_page(timeframe: Timeframe, start: int, now: int) -> Wish:
 def forward(ledger: Ledger, *, confirm: bool, revisit: int = 0) -> Wish | None:
     """Return the next request of the forward pass, from the frontier to the forming interval.
 
-    Nothing is asked while no interval has closed since the last answer, unless a silence is in doubt or, with
-    `confirm`, something settled is not final yet; a silence that is provisional is never a reason to ask. A series
+    A request is planned if an interval has closed since the last answer, if a doubted silence is due, or, with
+    `confirm`, if something has settled that is not final yet; a provisional silence alone is never a reason. A series
     without a candle starts with its newest page. `revisit` is how far before the frontier (ms) a request may begin.
     """
     series, grid, wanted = ledger.series, ledger.series.timeframe, ledger.wanted
@@ -59,7 +59,7 @@ def forward(ledger: Ledger, *, confirm: bool, revisit: int = 0) -> Wish | None:
 
 
 def _due_silence(ledger: Ledger, start: int) -> Doubt | None:
-    """Return the silence in doubt that begins at the newest coverage, or where nothing is covered, when it is due."""
+    """Return the doubted silence at the end of the hull (at `start` if there is no hull), if it is due."""
     silence = ledger.doubt("silence", since=ledger.hull.end if ledger.hull else start)
     return silence if silence is not None and silence.is_due(ledger.now) else None
 
@@ -67,7 +67,7 @@ def _due_silence(ledger: Ledger, start: int) -> Doubt | None:
 def _is_unconfirmed(ledger: Ledger, start: int) -> bool:
     """Whether something from `start` on has settled and is not final, other than silences already reported.
 
-    The newest candle may wait: the next answer confirms it by the way.
+    The newest candle may wait if a silence after it was reported: the next answer will confirm it anyway.
     """
     grid = ledger.series.timeframe
     settled = grid.closed_end(ledger.now, ledger.settle)
@@ -84,8 +84,8 @@ def _is_unconfirmed(ledger: Ledger, start: int) -> bool:
 def backward(ledger: Ledger) -> Wish | None:
     """Return the next request of the backward pass, from the hull's old end to the wanted start.
 
-    If the exchange's history seems to begin inside the wanted range, it has to name its first candle before
-    (`asks_first`); when that is an older one, the request is made once more.
+    If an answer suggests that the exchange's history begins inside the wanted range, the exchange must first be asked
+    for its first candle (`asks_first`); if that candle is older, the backward request is repeated.
     """
     wanted, hull = ledger.wanted, ledger.hull
     if hull is None or not _has_older(ledger):
@@ -107,8 +107,8 @@ def _has_older(ledger: Ledger) -> bool:
 def asks_first(ledger: Ledger) -> bool:
     """Whether the exchange is to be asked for its first candle.
 
-    That is if an answer ended inside the wanted range; and every month, or as soon as it has settled, once it is
-    known.
+    It is asked if an answer ended inside the wanted range. Once the first candle is known, the exchange is asked
+    again as soon as that candle has settled, and then every month.
     """
     series = ledger.series
     if series.first_candle is not None:
@@ -126,7 +126,7 @@ def asks_first(ledger: Ledger) -> bool:
 
 
 def whole_first_page(ledger: Ledger) -> Wish | None:
-    """Return the request for the first page of a series as a whole, when no other answer has any of its rows."""
+    """Return the request for a series' whole first page, if another answer has contained none of its rows."""
     first, failed = ledger.doubt("unconfirmed"), ledger.doubt("unwitnessed")
     if first is None or failed is None or not failed.is_due(ledger.now):
         return None
@@ -134,7 +134,7 @@ def whole_first_page(ledger: Ledger) -> Wish | None:
 
 
 def second_answer(ledger: Ledger) -> Wish | None:
-    """Return the request that reaches over the first page of a series, while no other answer has any of its rows."""
+    """Return the request that includes rows of a series' first page, as long as no other answer has contained any."""
     if not ledger.doubt("unconfirmed") or ledger.last_candle is None:
         return None
     grid, start = ledger.series.timeframe, ledger.confirmed_to or ledger.wanted.start
@@ -142,14 +142,14 @@ def second_answer(ledger: Ledger) -> Wish | None:
 
 
 def contradicted(ledger: Ledger) -> tuple[list[Range], bool]:
-    """Return what answers contradict and may be asked about now (normal), and from which end to count."""
+    """Return the ranges (normal) that answers contradict and that are due, and whether to count from the newest."""
     due = [one for one in ledger.doubts if one.kind in {"absent", "changed"} and one.is_due(ledger.now)]
     last = max(due, key=lambda doubt: doubt.range.end, default=None)
     return normal(doubt.range for doubt in due), last is not None and not last.was_newest_first
 
 
 def behind(ledger: Ledger, covered: list[Range], before: int, lookback: int) -> list[Range]:
-    """Return what is unknown before `before` (ms UTC), back to the frontier and for at most `lookback` ms.
+    """Return what is unknown before `before` (ms UTC), back to the frontier and at most `lookback` ms.
 
     `covered` (normal) is what is known there. A stream fetches this when catching up; other jobs fetch the rest.
     """
@@ -161,7 +161,7 @@ def behind(ledger: Ledger, covered: list[Range], before: int, lookback: int) -> 
 
 
 def catch_up(ledger: Ledger, covered: list[Range], before: int, lookback: int) -> Wish | None:
-    """Return the next request for what a stream's snapshot, which begins at `before`, does not reach."""
+    """Return the next request for what is missing before `before`, where a stream's snapshot begins."""
     missing = behind(ledger, covered, before, lookback)
     if not missing:
         return None
@@ -172,9 +172,10 @@ def catch_up(ledger: Ledger, covered: list[Range], before: int, lookback: int) -
 
 
 def around_gap(ledger: Ledger, part: Range, *, has_older: bool, has_newer: bool, tries: int) -> Wish:
-    """Return the request that can prove what is missing in `part`, the `tries`th time (from 0).
+    """Return the request that can prove what is missing in `part`; `tries` is how often it was made before.
 
-    Where candles are stored on one side only, rows are counted from there; every other time from the other end.
+    If candles are stored on one side only, rows are counted from there; every other time they are counted from the
+    other end.
     """
     from_newest = has_newer or not has_older
     return Wish(part, from_newest if tries % 2 == 0 else not from_newest, witnesses=ledger.witnesses)

@@ -1,8 +1,8 @@
 """Which months of a series can be published, and which of them a lake should get: pure decisions.
 
-The unit is the UTC month of the open time, in every timeframe. A month is published when each of its intervals is
-final or cannot be had any more, and again when it has changed since. Of two stores that know a month the later answer
-is the better one, whoever publishes first.
+The unit is the UTC month of the open time, in every timeframe. A month is published once each of its intervals is
+final or unobtainable, and again after it has changed. If two stores know a month, the later answer is the better one,
+whichever store publishes first.
 """
 
 from bisect import bisect_left
@@ -15,15 +15,15 @@ from mdata.domain.interval import Range, intersect, subtract
 from mdata.domain.timeframe import HOUR, Timeframe, month_index, month_start
 
 Kind = Literal["final", "unobtainable"]
-# publish: the lake has nothing of it that holds · compare: there is a later answer, which may have changed nothing
-# unchanged · older: the lake has it from a later answer · narrower: the lake has more of it · cleaned: a part of it
-# was removed here by cleanup
+# publish: the lake has nothing of it that is sound · compare: there is a later answer, which may have changed nothing
+# · unchanged: the lake has it from the same answer · older: the lake has it from a later answer · narrower: the lake
+# has more of it · cleaned: cleanup has removed a part of it here
 Step = Literal["publish", "compare", "unchanged", "older", "narrower", "cleaned"]
 State = Literal["complete", "partial", "unobtainable"]
 
 
 class Key(NamedTuple):
-    """Which series: one in the lake, whichever stores it comes from."""
+    """The name of a series in the lake: the same for all stores that publish it."""
 
     exchange: str
     symbol: str
@@ -38,8 +38,8 @@ class Key(NamedTuple):
 class Publishable(NamedTuple):
     """What a store knows of a series, for publishing; `provisional`, `unknown` and `unobtainable` are normal.
 
-    `start` is from when on it is wanted, `cleaned_to` up to where cleanup has removed it, `answered_at` when each
-    month was last answered for, by when it begins. All times are ms UTC.
+    The series is wanted from `start` on, and cleanup has removed it up to `cleaned_to`. `answered_at` maps the begin
+    of each month to when the exchange last answered for it. All times are ms UTC.
     """
 
     grid: Timeframe
@@ -67,14 +67,14 @@ class Month(NamedTuple):
 
     @property
     def range(self) -> Range:
-        """Return from where to where it is known."""
+        """Return the range in which the month is known."""
         return Range(self.parts[0].range.start, self.parts[-1].range.end)
 
 
 class Proof(NamedTuple):
-    """What the lake says of a range of a month, and from whom it has that; one row of its table `coverage`.
+    """What the lake says about a range of a month, and who proved it; one row of its table `coverage`.
 
-    `digest` is that of the candles of the range, `as_of` the newest answer that has changed or confirmed the month.
+    `digest` is the digest of the range's candles, `as_of` the newest answer that has changed or confirmed the month.
     """
 
     month: int
@@ -91,7 +91,7 @@ class Proof(NamedTuple):
 
     @property
     def fact(self) -> tuple[object, ...]:
-        """Return what is proven, without who has proven it and when."""
+        """Return what is proven, without who proved it and when."""
         return self[:7]
 
 
@@ -116,7 +116,7 @@ def month_named(name: str) -> int:
 
 
 def period_of(grid: Timeframe, month: int) -> str:
-    """Return which partition holds a month: `2024-03` below 1h, `2024` from there up, so that no file is tiny."""
+    """Return the partition of a month: `2024-03` below 1h, `2024` from 1h up, so that no file is tiny."""
     return month_name(month) if 0 < grid.step < HOUR else month_name(month)[:4]
 
 
@@ -128,7 +128,7 @@ def cells_of(grid: Timeframe, month: int) -> Range:
 def ready(known: Publishable, until: int) -> tuple[list[Month], list[int]]:
     """Return the months that can be published, and those that are over at `until` but have unknown intervals.
 
-    Both ascending; times are ms UTC. The first month may begin late: where candles are wanted from.
+    Both are ascending; times are ms UTC. The first month may begin late, where the wanted range begins.
     """
     found: list[Month] = []
     waiting: list[int] = []
@@ -145,13 +145,13 @@ def ready(known: Publishable, until: int) -> tuple[list[Month], list[int]]:
         lacking = intersect(known.unobtainable, [cells])
         parts = [Part(part, "final") for part in subtract([cells], lacking)]
         parts += [Part(part, "unobtainable") for part in lacking]
-        # A store that has not noted when it was answered knows that it was after the month's end.
+        # If the store has not recorded when the exchange answered, it was at least after the month's end.
         found.append(Month(month, tuple(sorted(parts)), max(cells.end, known.answered_at.get(month, 0))))
     return found, waiting
 
 
 def decide(mine: Month, published: Sequence[Proof], known: Publishable, *, is_damaged: bool = False) -> Step:
-    """Return what to do about a month; `published` are its proofs in the lake, which do not hold if `is_damaged`."""
+    """Return what to do about a month; `published` are its proofs in the lake, which are wrong if `is_damaged`."""
     is_cleaned = cells_of(known.grid, mine.month).start < (known.cleaned_to or 0)
     if not published:
         # If a part were published, a store that has the whole month from older answers could not replace it.
@@ -167,7 +167,7 @@ def decide(mine: Month, published: Sequence[Proof], known: Publishable, *, is_da
 
 
 def prove(grid: Timeframe, month: Month, columns: Columns, origin: Author) -> list[Proof]:
-    """Return what is to be said of a month, all of whose candles are among `columns` (ascending)."""
+    """Return the proofs of a month; `columns` (ascending) contain all of its candles."""
     found = []
     for (start, end), kind in month.parts:
         first, last = (bisect_left(columns.open_time, instant) for instant in (start, end))
@@ -178,7 +178,7 @@ def prove(grid: Timeframe, month: Month, columns: Columns, origin: Author) -> li
 
 
 def fault(grid: Timeframe, proofs: Sequence[Proof], columns: Columns) -> str | None:
-    """Return what is wrong with a month of the lake, of which `columns` are all candles, ascending; None: nothing."""
+    """Return what is wrong with a month of the lake, or None; `columns` are all of its candles, ascending."""
     if not proofs:
         return f"{len(columns.open_time)} candles that nothing vouches for" if columns.open_time else None
     if wrong := fault_of_coverage(grid, proofs):
@@ -189,7 +189,7 @@ def fault(grid: Timeframe, proofs: Sequence[Proof], columns: Columns) -> str | N
         if last - first != proof.candles:
             return f"it holds {last - first} candles, and {proof.candles} are vouched for"
         if digest(columns, first, last).hex() != proof.digest:
-            return "its candles are others than those that are vouched for"
+            return "its candles are not those that are vouched for"
         counted += last - first
     if counted != len(columns.open_time):
         return f"{len(columns.open_time) - counted} of its candles lie where nothing is vouched for"
@@ -197,14 +197,14 @@ def fault(grid: Timeframe, proofs: Sequence[Proof], columns: Columns) -> str | N
 
 
 def fault_of_coverage(grid: Timeframe, proofs: Sequence[Proof]) -> str | None:
-    """Return what is wrong with what the lake says of a month, whatever that holds; None: nothing."""
+    """Return what is wrong with the proofs of a month, or None; its candles are not looked at."""
     rows = sorted(proofs)
     cells, reached = cells_of(grid, rows[0].month), rows[0].start
     for proof in rows:
         if proof.start != reached or proof.end <= proof.start:
             return "its coverage has a hole, or overlaps"
         if proof.intervals != grid.count(proof.start, proof.end):
-            return f"its coverage counts {proof.intervals} intervals where {grid.count(proof.start, proof.end)} are"
+            return f"its coverage counts {proof.intervals} intervals instead of {grid.count(proof.start, proof.end)}"
         reached = proof.end
     if rows[0].start < cells.start or reached != cells.end:
         return "its coverage does not reach to its end"
@@ -234,7 +234,7 @@ def state_of(grid: Timeframe, proofs: Sequence[Proof]) -> State:
 
 
 def batches(months: Iterable[Month], grid: Timeframe, most: int) -> Iterable[list[Month]]:
-    """Yield months in groups of at most so many intervals, one month at least: each is read and written at once."""
+    """Yield months in groups of at most `most` intervals, or of one month; a group is read and written at once."""
     group: list[Month] = []
     for month in months:
         size = sum(grid.count(*one.range) for one in (*group, month))

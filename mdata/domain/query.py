@@ -26,7 +26,7 @@ class Query(NamedTuple):
 
     @property
     def form(self) -> str:
-        """Return from which end and from which bound rows are counted: answers of one form may share a mistake."""
+        """Return from which end and from which instant rows are counted: answers of one form may share a mistake."""
         return f"desc {self.range.end}" if self.newest_first else f"asc {self.range.start}"
 
     @property
@@ -39,8 +39,9 @@ class Query(NamedTuple):
 def fitted(query: Query) -> Query:
     """Return a request as its exchange can answer it.
 
-    Where that always keeps the same end of a full answer, or gives none that is too long, a request that counts rows
-    from the other end asks for no more intervals than fit.
+    If the exchange always keeps the same end of an answer that does not fit on a page, a request that counts rows
+    from the other end is shortened to the intervals that fit. If the exchange refuses ranges that are too long, every
+    request is shortened.
     """
     venue, grid, (start, end) = query.venue, query.timeframe, query.range
     keeps_newest = {"newest": True, "oldest": False}.get(venue.anchor, query.newest_first)
@@ -64,7 +65,7 @@ class RefusedRow(NamedTuple):
 
 
 class Page(NamedTuple):
-    """One answer, read: candles ascending and inside the range asked, rows refused, rows counted.
+    """One parsed answer: its candles (ascending, inside the requested range), its refused rows, its number of rows.
 
     `asked_at` (ms UTC) is the earlier of the local clock when the request was sent and the answer's own date.
     `silent` (ascending) are the open times of rows that say that nothing was traded.
@@ -119,6 +120,7 @@ class Page(NamedTuple):
 def is_same(candle: Candle, other: Candle) -> bool:
     """Whether two candles are equal.
 
-    Volumes are sums of floats on the exchange's side, which add up differently in the last digits: that is no change.
+    The exchange adds up volumes as floats, whose last digits may differ from one answer to the next: that is no
+    change.
     """
     return candle == other or (candle[:5] == other[:5] and isclose(candle[5], other[5], rel_tol=1e-9))

@@ -1,4 +1,4 @@
-"""The shared budget as the text of its file, and back: damage costs the burst, but never exceeds the limit."""
+"""The shared budget as the text of its file, and back: a damaged file costs the burst, never the limit."""
 
 import json
 from math import isfinite
@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 from mdata.domain.budget import CALM_SECONDS, State, Waiter
 from mdata.domain.pace import Pace, Past
 
-# Exceptions from parsing damaged, foreign or hostile text.
+# What parsing damaged, foreign or hostile text may raise.
 _DAMAGED = (ValueError, KeyError, TypeError, OverflowError, RecursionError, AttributeError)
 _ENCODER = json.JSONEncoder(separators=(",", ":"), check_circular=False)
 
 
 class Instant(NamedTuple):
-    """An instant by both clocks: seconds of boot time of this boot, and ms UTC."""
+    """An instant by both clocks: seconds of this boot's boot time, and ms UTC."""
 
     boot_id: str
     now: float
@@ -25,16 +25,16 @@ class Instant(NamedTuple):
 
     @property
     def booted_at(self) -> int:
-        """Return when this boot began by the wall clock, seconds UTC: what two boots' times are compared by."""
+        """Return when this boot began by the wall clock (seconds UTC), by which times of two boots are compared."""
         return round(self.wall / 1000 - self.now)
 
     def noted(self, boottime: float) -> int:
-        """Return a boot time to come as ms UTC; 0 when it has passed."""
+        """Return a future boot time as ms UTC; 0 if it has passed."""
         return self.wall + int((boottime - self.now) * 1000) if boottime > self.now else 0
 
 
 def encode(state: State, here: Instant) -> bytes:
-    """Return the text of a state. Programs of the version before read it, too: their keys stay."""
+    """Return the text of a state; the keys of the previous version stay, because its programs read the file too."""
     kept = {
         "boot_id": here.boot_id,
         "booted_at_utc_s": here.booted_at,
@@ -59,7 +59,7 @@ def decode(text: bytes, here: Instant, pace: Pace, longest_block: float) -> Stat
 
 
 def _of_another_boot(found: dict[str, Any], here: Instant, pace: Pace, longest_block: float) -> State:
-    """Boot time of another boot means nothing here: a block lasts by the wall clock, and the burst is spent."""
+    """Return a state of another boot: a block is converted by the wall clock, and the burst counts as spent."""
     state = State.unknown(here.now, pace)._replace(
         blocked_until=here.of(found["blocked_until_utc_ms"], longest_block),
         refusals=int(_number(found["refusals"])),
@@ -74,10 +74,10 @@ def _of_another_boot(found: dict[str, Any], here: Instant, pace: Pace, longest_b
 
 
 def _past_of_another_boot(found: dict[str, Any], here: Instant, pace: Pace) -> Past:
-    # A second later: that is how finely the two boots are compared.
+    # One second is added, because the begin of a boot is only known to the second.
     shift = _number(found["booted_at_utc_s"]) + 1 - here.booted_at
     past = _past(found["past"])
-    # At most one delay ago: setting the clock must not allow a burst.
+    # The newest request counts as sent at most one delay ago: setting the clock must not allow a burst.
     at = max(past.at + shift, here.now - pace.delay)
     arrivals = (min(time / 1000 + shift, here.now) for time in past.arrivals)
     return Past(float(pace.burst), at, tuple(int(time * 1000) for time in arrivals)).clamped(here.now, pace.window)
@@ -97,7 +97,8 @@ def _of_this_boot(found: dict[str, Any], here: Instant, pace: Pace) -> State:
         offered_to=str(found["offered_to"]),
         offered_at=_number(found["offered_at"]),
         connects=tuple(sorted(map(_number, found["connects"]))),
-        # A program of the version before has written this, and knows neither what has left nor of a refusal.
+        # Written by a program of the previous version, which records neither what was sent nor until when bursts are
+        # off.
         past=_past(found["past"]) if "past" in found else pace.fullest(min(last, here.now)),
         calm_until=_number(found["calm_until"]) if "calm_until" in found else here.now + CALM_SECONDS,
     )

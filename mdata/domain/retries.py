@@ -1,7 +1,8 @@
-"""How often anything is tried or asked again, how long that waits, and when it is given up: all of it, in one place.
+"""How often anything is tried or asked again, how long each wait is, and when it is given up, all in one place.
 
-The settings decide two things more: RATE_LIMIT_MAX_RETRIES, after how many retries a request has failed, and
-RATE_LIMIT_MIN_BACKOFF_SECONDS. When a retry leaves is the shared budget's business, so that processes do not add up.
+Two more things are settings: RATE_LIMIT_MAX_RETRIES (after how many retries a request has failed) and
+RATE_LIMIT_MIN_BACKOFF_SECONDS. The shared budget decides when a retry is sent, so that several processes together do
+not retry too fast.
 """
 
 from collections.abc import Callable
@@ -9,22 +10,22 @@ from collections.abc import Callable
 from mdata.domain.timeframe import DAY, HOUR, MINUTE
 
 # A request.
-GARBLED_TRIES = 3  # an answer that cannot be read at all is asked for so often; then it is what the exchange says
-FIRST_BACKOFF, LONGEST_BACKOFF = 2.0, 120.0  # s after the first refusal in a row, doubled with each, up to that
-BACKOFF_SPREAD = (5.0, 20.0)  # s, drawn from: clients that resume at exactly 60 s are caught again
+GARBLED_TRIES = 3  # requests whose answer cannot be read at all; after the last, that is what the exchange says
+FIRST_BACKOFF, LONGEST_BACKOFF = 2.0, 120.0  # s after the first refusal, doubled with each further one; at most
+BACKOFF_SPREAD = (5.0, 20.0)  # s, random in this range: clients that resume at exactly 60 s are refused again
 LONGEST_BLOCK = 15 * 60.0  # s, whatever the exchange asks for
 # A pass, and a repair.
-MOST_WITHOUT_NEWS = 3  # answers in a row without news that end a pass: doubts wait for the next run
-MOST_TRIES = 3  # so often one run of `repair` asks about the same range: a doubt takes three answers at most
-# How long to wait before asking again about a gap, or about a doubt that three answers have not resolved: after the
-# nth answer that proved nothing; then the last one repeats.
+MOST_WITHOUT_NEWS = 3  # so many answers in a row without news end a pass: its doubts wait for the next run
+MOST_TRIES = 3  # requests of one run of `repair` about the same range: a doubt takes at most three answers
+# How long to wait before asking again about a gap, or about a doubt that three answers have not resolved: the nth
+# value after the nth answer that proved nothing, and the last value after every further one.
 ASK_AGAIN = (1 * HOUR, 6 * HOUR, 24 * HOUR)
 MOST_ATTEMPTS = 8  # then a gap is given up
-# A second answer to the same request is another opinion when it comes so much later (ms).
+# A second answer to the same request is a second opinion if it comes this much later (ms).
 INDEPENDENT_AFTER = 1 * MINUTE
-MOST_ANSWERS = 3  # about one doubt without waiting in between; further ones wait as a gap does
-# When an accepted, unusually long silence is checked again. Around outages the exchange has been
-# seen to fill in candles later (2021-06-30 and 2022-10-12: the daily candle holds more volume than the hours
+MOST_ANSWERS = 3  # about one doubt without waiting in between; before further ones it waits like a gap
+# When an accepted, unusually long silence is checked again. Around outages the exchange has been seen to fill in
+# candles later (2021-06-30 and 2022-10-12: the daily candle has more volume than the hourly ones that had been
 # downloaded before).
 SILENCE_AGAIN = (1 * DAY, 7 * DAY, 30 * DAY)
 FIRST_CANDLE_AGAIN = 30 * DAY
@@ -42,7 +43,7 @@ def ask_again_after(answers: int) -> int:
 
 
 def silence_again_at(believed_at: int, asked_at: int) -> int | None:
-    """Return when a silence is due that was believed at `believed_at` and last asked about at `asked_at` (ms UTC)."""
+    """Return when a silence believed at `believed_at` and last asked about at `asked_at` (ms UTC) is due again."""
     age = asked_at - believed_at
     return next((believed_at + after for after in SILENCE_AGAIN if after > age), None)
 
@@ -57,7 +58,7 @@ def backoff(
 ) -> float:
     """Return the pause of all processes, in seconds, after the nth consecutive refusal.
 
-    `jitter(low, high)` draws from a range: `BACKOFF_SPREAD`, less when the minimum is below 10 s, as in rehearsals.
+    `jitter(low, high)` draws from `BACKOFF_SPREAD`, scaled down if the minimum is below 10 s, as in rehearsals.
     """
     doubled = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(refusals - 1, 10))
     wait = max(retry_after or 0.0, minimum, doubled if minimum >= 10 else min(doubled, max(minimum, 0.1)))
@@ -68,6 +69,7 @@ def backoff(
 def reconnect_pause(failures: int, jitter: Callable[[float, float], float]) -> float:
     """Return how many seconds to wait after this many failed connects in a row.
 
-    With full jitter: all who lost theirs at one instant come back spread over the whole of it.
+    With full jitter, so that clients that lost their connections at the same instant reconnect spread over the whole
+    pause.
     """
     return jitter(0.0, min(LONGEST_RECONNECT, 2.0 ** min(failures, 10)))

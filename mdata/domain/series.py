@@ -1,4 +1,4 @@
-"""A series as the ledger knows it, and what is wanted of it."""
+"""A series as the ledger records it, and its wanted range."""
 
 from typing import NamedTuple
 
@@ -10,9 +10,9 @@ from mdata.domain.venue import Venue
 class Series(NamedTuple):
     """One (exchange, symbol, timeframe) of the store; all times are ms UTC.
 
-    `first_candle` is the exchange's, once two answers have agreed about it; `answered_at` is the newest instant for
-    which it has answered about the series. `compared_to` is how far `verify --exchange` has come since
-    `compared_since`; `compared_at` is when the last round that came to its end began.
+    `first_candle` is the exchange's first candle, once two answers have agreed on it; `answered_at` is the newest
+    instant up to which the exchange has answered about the series. `compared_to` is how far `verify --exchange` has
+    come since `compared_since`; `compared_at` is when the last completed round began.
     """
 
     id: int
@@ -43,14 +43,14 @@ class Series(NamedTuple):
     def wanted(self, now: int, settle: int) -> Range:
         """Return the wanted range: from the earliest start asked for to the newest settled interval.
 
-        It never begins before what cleanup removed, nor before the exchange's first candle where that is known; it is
-        empty (`end <= start`) for a series that has not begun.
+        It never begins before the end of what cleanup removed, nor before the exchange's first candle if that is
+        known. It is empty (`end <= start`) for a series that has not begun.
         """
         end = self.timeframe.closed_end(now, settle)
         return Range(max(self.wanted_start, self.cleaned_to or 0, self.first_candle or 0), end)
 
     def wanting(self, start: int, named: int | None) -> "Series":
-        """Return the series with its wanted range extended back to `start`, and to `named` if the user named it.
+        """Return the series with its wanted range extended back to `start`, and to `named` if the user named a start.
 
         Only an explicit start extends the range to what cleanup removed, or before the exchange's first candle.
         """
@@ -69,5 +69,5 @@ def name_of(venue: Venue, symbol: str, timeframe: Timeframe) -> str:
 
 
 def days_before(timeframe: Timeframe, now: int, days: int) -> int:
-    """Return the open time of the interval with midnight UTC, this many days before the day of `now` (ms UTC)."""
+    """Return the open time of the interval with midnight UTC, `days` days before the day of `now` (ms UTC)."""
     return timeframe.floor(now - now % DAY - days * DAY)

@@ -1,4 +1,4 @@
-"""Which symbols are a host's, where several keep one lake: by name, so that a new pair moves no other."""
+"""Which symbols belong to a host if several keep one lake: chosen by name, so that a new pair moves no other."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -6,7 +6,7 @@ from zlib import crc32
 
 
 class Share(NamedTuple):
-    """The `number`th of so many shares (`of`), counted from 1."""
+    """Share `number`, counted from 1, of `of` shares."""
 
     number: int
     of: int

@@ -1,8 +1,8 @@
 """Silences: which stretches without candles are unusually long, and when the exchange is asked about one again.
 
-Most silences are simply times without trades. One is unusually long (*remarkable*) if the market around it makes it
-improbable: if a share d of the intervals nearby has a candle, n silent ones in a row have the probability (1 - d) **
-n.
+Most silences are simply times without trades. A silence is unusually long (*remarkable*) if it is improbable in the
+market around it: if a share d of the intervals nearby has a candle, n silent ones in a row have the probability (1 -
+d) ** n.
 """
 
 from bisect import bisect_left
@@ -13,7 +13,7 @@ from typing import NamedTuple
 from mdata.domain.interval import Range
 from mdata.domain.timeframe import HOUR, Timeframe
 
-# A silence less probable than this is remarkable, when it lasts for an hour and for three intervals at least.
+# A silence less probable than this is remarkable if it lasts for at least an hour and at least three intervals.
 IMPROBABLE = 1e-6
 _LEAST_TIME, _LEAST_INTERVALS = 1 * HOUR, 3
 # How many covered intervals around a silence are used to judge how busy the market is.
@@ -26,7 +26,7 @@ class Density(NamedTuple):
     intervals: int = 0
     candles: int = 0
 
-    def __add__(self, other: "Density") -> "Density":  # type: ignore[override]  # two counts, and no concatenation
+    def __add__(self, other: "Density") -> "Density":  # type: ignore[override]  # adds two counts, not a concatenation
         return Density(self.intervals + other.intervals, self.candles + other.candles)
 
 
@@ -34,7 +34,7 @@ NOTHING_NEARBY = Density()
 
 
 def least(timeframe: Timeframe) -> int:
-    """Return how many intervals a remarkable silence has at least: an hour of them, and three."""
+    """Return how many intervals a remarkable silence has at least: as many as an hour has, and at least three."""
     return max(_LEAST_INTERVALS, -(-_LEAST_TIME // timeframe.step) if timeframe.step else 0)
 
 
@@ -50,7 +50,8 @@ def is_remarkable(timeframe: Timeframe, silent: int, nearby: Density) -> bool:
 def is_improbable(silent: int, nearby: Density) -> bool:
     """Whether this many silent intervals in a row, however few, are improbable in a market as busy as `nearby`.
 
-    Where each interval nearby has a candle, one more of them might have had none.
+    If every nearby interval has a candle, one further interval without a candle is assumed, so that the probability
+    of a silence never becomes zero.
     """
     if silent <= 0 or not nearby.intervals:
         return False
@@ -59,7 +60,7 @@ def is_improbable(silent: int, nearby: Density) -> bool:
 
 
 def density_beside(timeframe: Timeframe, times: list[int], covered: Range, hole: Range) -> Density:
-    """Return how busy the market is beside a hole in a covered range, whose (ascending) candles are `times`."""
+    """Return how busy the market is beside a hole in a covered range; `times` are its (ascending) open times."""
     left, right = timeframe.count(covered.start, hole.start), timeframe.count(hole.end, covered.end)
     before = min(left, max(NEARBY // 2, NEARBY - right))
     after = min(right, NEARBY - min(before, NEARBY // 2))

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 
 def did_you_mean(text: str, words: Iterable[str]) -> str:
-    """Return `; did you mean …?` with the nearest of `words`, or an empty text where none is near."""
+    """Return `; did you mean …?` with the nearest of `words`, or an empty text if none is near."""
     from difflib import get_close_matches
 
     close = get_close_matches(text, list(words), 1)

@@ -1,9 +1,9 @@
-"""Tails: silences at an end of an answer, where no row encloses them.
+"""Tails: silences at an end of an answer, which no row encloses.
 
-An answer that was cut looks just like one of a market that fell silent. A silence at its end is therefore believed
-when a second, independent answer says the same (the stream is one), and until then it is provisional; one that is
-remarkable is not covered at all, which is a reason to ask again. Where silence is a row of its own, a row that is
-missing, at an end or between two, is no silence: it is believed after a second answer only.
+An answer that was cut looks just like one of a market that fell silent. A silence at its end is therefore only
+believed when a second, independent answer says the same (the stream counts as one). Until then it is provisional, or,
+if it is remarkable, not covered at all, so that it is requested again. On an exchange that sends a row for every
+silent interval, a missing row, at an end or between two rows, is no silence: only a second answer makes it believed.
 """
 
 from bisect import bisect_left
@@ -25,7 +25,7 @@ class Told(NamedTuple):
 
 
 def find(page: Page, known: Known, spoiled: list[Range], settle: int) -> Told:
-    """Judge the silences at the ends of an answer; `spoiled` is what its refused rows may have stood for."""
+    """Judge the silences at the ends of an answer; `spoiled` are ranges that its refused rows may have been about."""
     told = Told([], [], [])
     for tail, nearby in _tails(page, known):
         for part in subtract([tail], spoiled):
@@ -34,7 +34,7 @@ def find(page: Page, known: Known, spoiled: list[Range], settle: int) -> Told:
 
 
 def _tails(page: Page, known: Known) -> list[tuple[Range, Density]]:
-    """Return the silences that no rows vouch for, each with how busy the market is beside it."""
+    """Return the silences that no rows enclose, each with how busy the market is beside it."""
     query, span = page.query, page.span
     asked = query.range.clip(known.floor, query.timeframe.closed_end(page.asked_at))
     if span is None:
@@ -52,7 +52,10 @@ def _tails(page: Page, known: Known) -> list[tuple[Range, Density]]:
 
 
 def _beside(page: Page, span: Range, beyond: Density, *, is_before: bool) -> Density:
-    """Return how busy the market is at one end of the rows, and `beyond` their other end where those are few."""
+    """Return how busy the market is at one end of the rows.
+
+    If they span fewer than `NEARBY` intervals, `beyond` is added: the density past their other end.
+    """
     grid = page.query.timeframe
     count = min(NEARBY, grid.count(*span))
     times = [row[0] for row in page.candles]
@@ -90,7 +93,7 @@ def _judge(page: Page, known: Known, tail: Range, nearby: Density, settle: int, 
 def _is_surprising(page: Page, tail: Range, nearby: Density, settled: int) -> bool:
     """Whether a silence at an end is remarkable or, in an answer about more than an hour, improbable.
 
-    A server that sends fewer rows than requested would otherwise leave out the last minutes of every catch-up.
+    Otherwise the last minutes of every catch-up would pass as silent if a server sent fewer rows than requested.
     """
     grid = page.query.timeframe
     if is_remarkable(grid, grid.count(*tail), nearby):
@@ -106,7 +109,7 @@ def _lost(page: Page, known: Known) -> list[Range]:
 
 
 def _begins_alike(page: Page, doubt: Doubt, part: Range) -> bool:
-    """Whether a doubt is about a silence that begins at the same row; others have been answered since."""
+    """Whether a doubt is about a silence that begins at the same row; a different one has been answered since."""
     if page.span is None:
         return True
     if part.end <= page.span.start:

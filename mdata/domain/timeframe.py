@@ -1,11 +1,11 @@
-"""Timeframes: the grids of UTC time on which candles live.
+"""Timeframes: the grids of UTC time to which candles belong.
 
-An interval is one cell of a grid, named by its open time (integer ms UTC). Cells are numbered by a grid
-index, so that counting never divides a duration: months have no constant length.
+An interval is one cell of a grid, named by its open time (integer ms UTC). Cells are numbered by a grid index, so
+that counting never divides by a duration, because months have no constant length.
 
 Alignment, as measured on recorded candles: everything up to 1D is a multiple of its length since 00:00 UTC, weeks
-("1W") start on Monday 00:00 UTC, months on the 1st 00:00 UTC. Which of them an exchange has is its own fact
-(`domain/venue.py`).
+("1W") start on Monday 00:00 UTC, months on the 1st 00:00 UTC. Which timeframes an exchange has is one of the facts
+about it (`domain/venue.py`).
 """
 
 from collections.abc import Iterator
@@ -42,7 +42,7 @@ def month_index(instant: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Timeframe:
-    """A grid of intervals: a name of the exchange, a constant step or calendar months (`step` is 0)."""
+    """A grid of intervals: its name at the exchange, and a constant step, or 0 for calendar months."""
 
     name: str
     step: int
@@ -50,7 +50,7 @@ class Timeframe:
 
     @property
     def order(self) -> int:
-        """Return what timeframes are sorted by, from fine to coarse: about how long an interval is, ms."""
+        """Return what timeframes are sorted by, from fine to coarse: about how long an interval is (ms)."""
         return self.step or 30 * DAY
 
     def index(self, instant: int) -> int:
@@ -83,7 +83,7 @@ class Timeframe:
         return self.open_time(self.index(instant) + intervals)
 
     def count(self, start: int, end: int) -> int:
-        """Return how many intervals the aligned range `[start, end)` holds; 0 when it is empty."""
+        """Return how many intervals the aligned range `[start, end)` contains; 0 if it is empty."""
         return max(0, self.index(end) - self.index(start))
 
     def is_aligned(self, instant: int) -> bool:

@@ -1,6 +1,6 @@
 """Instants and durations as people write and read them; inside mdata they are integers, ms UTC and seconds.
 
-Every parser raises ValueError with a sentence fit to be shown.
+Every parser raises ValueError with a sentence that can be shown to the user.
 """
 
 import re
@@ -32,8 +32,8 @@ def parse_duration(text: str) -> int:
 def parse_instant(text: str, now: int) -> int:
     """Return the instant, ms UTC, that `text` names; `-7d` counts back from `now` (ms UTC).
 
-    Understood: `2024`, `2024-03`, `2024-03-01`, ISO 8601 with minutes or more (UTC where no zone is given),
-    durations with a minus sign, and milliseconds since 1970.
+    It may be `2024`, `2024-03`, `2024-03-01`, an ISO 8601 date and time (UTC if no zone is given), a duration with a
+    minus sign, or milliseconds since 1970.
     """
     if text.startswith("-") and text[-1] in _UNITS:
         instant = now - parse_duration(text[1:]) * 1000
@@ -64,7 +64,7 @@ def _calendar_instant(text: str) -> int:
 
 
 def iso(instant: int) -> str:
-    """Return an instant (ms UTC) as ISO 8601 with `Z`; milliseconds are shown only where there are any."""
+    """Return an instant (ms UTC) as ISO 8601 with `Z`; milliseconds are only shown if there are any."""
     index = month_index(instant)
     year, month = divmod(index, 12)
     day, time = divmod(instant - month_start(index), DAY)

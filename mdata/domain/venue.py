@@ -1,7 +1,7 @@
-"""Venues: what an exchange is, as data. Planning, proof and the rate budget go by these facts, and by no others.
+"""Venues: exchanges described as data. Planning, proof and the rate budget depend on these facts only.
 
 Exchanges differ in what a request for candles means, and in what an answer without a row means; the rest of the
-package knows neither an exchange's name nor its habits.
+package knows neither the name nor the peculiarities of an exchange.
 """
 
 from typing import Literal, NamedTuple
@@ -10,24 +10,24 @@ from mdata.domain.interval import Range
 from mdata.domain.pace import Window
 from mdata.domain.timeframe import Timeframe
 
-# Which end of the requested range a full answer keeps: the one that the request names, or always the same; or
-# more than fits is refused.
+# Which end of the requested range a full answer keeps: the one that the request names, or always the same one.
+# `refuses`: a range with more intervals than fit is refused.
 Anchor = Literal["asked", "newest", "oldest", "refuses"]
 # In which order the rows of an answer come: as the request names it, or always the same.
 Order = Literal["asked", "ascending", "descending"]
-# Whether a candle at the start, or the end, that a request names is part of the answer. `containing`: so is the one
-# before the start, which holds that instant.
+# Whether a candle at the start, or at the end, that a request names is part of the answer. `containing`: so is the
+# candle before the start, whose interval contains that instant.
 Lower = Literal["inclusive", "exclusive", "containing"]
 Upper = Literal["inclusive", "exclusive"]
-# What an interval without a trade is in an answer: nothing at all, or a row without volume.
+# How an answer shows an interval without a trade: not at all, or as a row without volume.
 Silence = Literal["omitted", "zero_rows"]
 
 
 class Channels(NamedTuple):
-    """The limits of an exchange's stream, and how its end is noticed.
+    """The limits of an exchange's stream, and how a dead channel is noticed.
 
-    A connection has `per_connection` channels at most; `connects` of them may be opened in a minute, one `spacing`
-    seconds after the other; a channel that shows nothing for `dead_after` seconds is dead.
+    A connection has at most `per_connection` channels. At most `connects` connections may be opened in a minute, at
+    least `spacing` seconds apart. A channel that shows nothing for `dead_after` seconds is dead.
     """
 
     per_connection: int
@@ -37,12 +37,12 @@ class Channels(NamedTuple):
 
 
 class Venue(NamedTuple):
-    """An exchange: `name` is how the store and `SYMBOLS` write it, `title` how people do.
+    """An exchange: `name` is how the store and `SYMBOLS` write it, `title` how people write it.
 
-    `timeframes` are those that it serves, from fine to coarse; `refused` are names in lower case of others, each with
-    why it is not used. An answer has `page_rows` rows at most. Candles may change for `settle_seconds` after they
-    close. `depth`: how many of the newest intervals are still served (None: all). `stream` is None where there is no
-    stream of candles.
+    `timeframes` are those that it serves, from fine to coarse; `refused` are the names of others in lower case, each
+    with the reason why it is not used. An answer has at most `page_rows` rows. Candles may change for
+    `settle_seconds` after they close. `depth` is how many of the newest intervals are still served (None: all).
+    `stream` is None if there is no stream of candles.
     """
 
     name: str
@@ -68,16 +68,16 @@ class Venue(NamedTuple):
 
     @property
     def writes_silence(self) -> bool:
-        """Whether an interval without a trade is a row, so that a row that is missing is no silence."""
+        """Whether the exchange sends a row for an interval without a trade, so that a missing row is no silence."""
         return self.silence == "zero_rows"
 
     def bounds(self, timeframe: Timeframe, within: Range) -> tuple[int, int]:
-        """Return the start and the end (ms UTC) that a request for the intervals of `within` names."""
+        """Return the start and end (ms UTC) to put into a request for the intervals of `within`."""
         start = within.start - 1 if self.lower == "exclusive" else within.start
         return start, timeframe.previous(within.end) if self.upper == "inclusive" else within.end
 
     def is_ascending(self, *, newest_first: bool) -> bool:
-        """Whether the oldest row of an answer comes first, when rows are counted from the end that is told."""
+        """Whether the oldest row of an answer comes first if rows are counted from the given end."""
         return not newest_first if self.order == "asked" else self.order == "ascending"
 
     def horizon(self, timeframe: Timeframe, now: int) -> int | None:

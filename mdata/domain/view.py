@@ -1,4 +1,4 @@
-"""A series as a chart shows it: in buckets as fine as the room allows, with the verdict on each stretch."""
+"""A series as a chart shows it: in buckets as fine as their number allows, with the verdict on each stretch."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, get_args
@@ -7,7 +7,7 @@ from mdata.domain.interval import Range, clip, normal, subtract
 from mdata.domain.timeframe import TIMEFRAMES, Timeframe
 
 Verdict = Literal["lost", "unknown", "in doubt", "unobtainable", "provisional", "empty"]
-# The worst first: where two meet in a bucket, the worse one is shown.
+# The worst first: if a bucket has two verdicts, the worse one is shown.
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 # Maximum number of buckets.
@@ -26,7 +26,7 @@ class LedgerRanges(NamedTuple):
     """What the ledger says about a range of a series: normal lists of ranges, ms UTC.
 
     Of what is not covered, `doubted` is what only one answer has found silent, and `unobtainable` what the exchange
-    does not serve any more.
+    no longer serves.
     """
 
     final: list[Range]
@@ -62,10 +62,11 @@ def aligned(bucket: Timeframe, within: Range) -> Range:
 def stretches(
     bucket: Timeframe, shown: Range, expected: Range, occupied: Sequence[int], ledger: LedgerRanges
 ) -> list[Stretch]:
-    """Return the verdicts on the buckets of `shown`, ascending, without those that are simply present.
+    """Return the verdicts on the buckets of `shown`, ascending, except those that simply have final candles.
 
-    `expected` is what should be known, `occupied` are the open times of the buckets that hold a candle (ascending).
-    A stretch is as wide as its buckets, so that a single interval shows in years; silence shows if it fills a bucket.
+    `expected` is what should be known; `occupied` are the open times of the buckets that have a candle (ascending). A
+    stretch is as wide as its buckets, so that even a single interval is visible in a chart of years; silence shows
+    only if it fills a bucket.
     """
     covered = normal([*ledger.final, *ledger.provisional])
     uncovered = subtract(clip([expected], *shown), covered)

@@ -1,1 +1,1 @@
-"""The exchanges, a folder each: the only place that speaks to them, and that knows their habits."""
+"""The exchanges, a folder for each: the only code that communicates with them and knows their peculiarities."""

@@ -1,4 +1,4 @@
-"""What the rest of the package may ask of an exchange: its facts, and Protocols for what speaks to it."""
+"""What the rest of the package may use of an exchange: its facts, and Protocols for its connections."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -13,7 +13,7 @@ from mdata.domain.venue import Venue
 
 
 class Exchange(Protocol):
-    """What a job may ask; each call is one request, and calls `on_send` when that leaves."""
+    """What a job may request; each call is one request, and calls `on_send` when the request leaves."""
 
     def candles(self, query: Query, on_send: Callable[[], None]) -> Page:
         """Ask for candles."""
@@ -33,28 +33,28 @@ class Exchange(Protocol):
 
 
 class Line(Protocol):
-    """An open connection of a stream; what its messages are is between it and its session."""
+    """An open connection of a stream; only its session knows the form of its messages."""
 
     def subscribe(self, keys: list[str]) -> None:
         """Ask for channels."""
         ...
 
     def receive(self, seconds: float) -> Any | None:
-        """Return the next message, or None when none comes within `seconds` of life."""
+        """Return the next message, or None if none comes within `seconds` of real time."""
         ...
 
 
 class Refusal(Protocol):
-    """Why the exchange refuses a channel; `is_unknown`: it does not have such a one."""
+    """Why the exchange refuses a channel; `is_unknown`: it does not have the channel."""
 
     @property
     def text(self) -> str:
-        """Return what it says."""
+        """Return the exchange's message."""
         ...
 
     @property
     def code(self) -> int:
-        """Return the number that it gives for that."""
+        """Return the exchange's error code."""
         ...
 
     @property
@@ -71,20 +71,20 @@ class ShownChannel(Protocol):
     refused: list[Faulty]
 
     def due(self, now: int) -> list[Claim]:
-        """Return what may be stored at `now` and has not been yet."""
+        """Return what may be stored at `now` and is not stored yet."""
         ...
 
     def due_at_its_end(self) -> list[Claim]:
-        """Return what may be stored when nothing more comes."""
+        """Return what may be stored if nothing more comes."""
         ...
 
     def mark(self, claims: list[Claim]) -> None:
-        """Note that these claims were stored."""
+        """Record that these claims were stored."""
         ...
 
     @property
     def newest(self) -> Candle | None:
-        """Return the newest candle that was shown, most often the forming one."""
+        """Return the newest candle that was shown, usually the forming one."""
         ...
 
 
@@ -124,16 +124,16 @@ class OpenSession(Protocol):
         ...
 
     def fault(self, boottime: float) -> str | None:
-        """Return why the connection is to be given up at this instant, or None as long as it lives."""
+        """Return why the connection should be given up now, or None while it works."""
         ...
 
 
 class StreamAdapter(NamedTuple):
     """How an exchange's stream of candles is listened to.
 
-    `key_of` names the channel of a symbol and a timeframe, `connect` opens a connection to an address (`now` gives ms
-    UTC), `session` keeps the state of one that is open at a boot time (s) and asks for channels of these keys, and
-    `stamp_of` reads the exchange's own clock (ms UTC) from a message that contains it.
+    `key_of` names the channel of a symbol and a timeframe. `connect` opens a connection to an address; its `now`
+    returns ms UTC. `session` creates the state of a connection that was opened at a boot time (s) with the channels
+    of these keys. `stamp_of` reads the exchange's own clock (ms UTC) from a message that contains it.
     """
 
     key_of: Callable[[str, str], str]
@@ -143,12 +143,12 @@ class StreamAdapter(NamedTuple):
 
 
 class Adapter(NamedTuple):
-    """An exchange: its facts, and what speaks to it, imported when it is first called.
+    """An exchange: its facts, and the code that communicates with it, imported when it is first called.
 
     `parse_symbol` returns the exchange's form of what people write for a pair, or raises ValueError with a sentence
-    fit to be shown; `pair_of` is the way back (`tAVAX:USD` → `AVAX/USD`). `open_rest` opens a connection to an
-    address; its last argument is told what somebody should look at. `ccxt_pair` returns base and quote as ccxt writes
-    them. `open_stream` is None where the venue has no stream.
+    that can be shown to the user; `pair_of` does the reverse (`tAVAX:USD` → `AVAX/USD`). `open_rest` opens a
+    connection to an address; its last argument is called with warnings. `ccxt_pair` returns base and quote as ccxt
+    writes them. `open_stream` is None if the venue has no stream.
     """
 
     venue: Venue

@@ -1,7 +1,7 @@
 """HTTP to an exchange: one request, one answer, bounded in bytes and in seconds, never redirected.
 
-Nothing is tried again here; whether and when is decided by the caller and the shared rate budget. What an answer
-says is the business of who knows the exchange.
+Nothing is retried here; the caller and the shared rate budget decide whether and when to retry. How an answer is
+decoded is left to the code of each exchange.
 """
 
 import socket
@@ -18,8 +18,8 @@ from mdata.clock import Clock
 from mdata.errors import BadAnswerError, ConfigurationError, GarbledError, UnreachableError
 from mdata.version import __version__
 
-# httpx imports its own command line, and with it click and rich, wherever those are installed: a third of its
-# start-up time, never used here. Its documented fallback for a missing one is taken instead.
+# If click and rich are installed, httpx imports them with its own command line, which is never used here: a third of
+# its start-up time. This makes httpx use its documented fallback for a missing command line instead.
 sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
 
 import httpx  # noqa: E402 - after the line above
@@ -27,7 +27,8 @@ import httpx  # noqa: E402 - after the line above
 if TYPE_CHECKING:
     from httpx import Response
 
-# Three times a full page. Nested lists unpack to fifty times their text, which must fit into a service of 256 MB.
+# Three times a full page. Nested lists take fifty times as much memory as their text, which must fit into a service
+# with 256 MB.
 MAX_BYTES = 3 * 1024 * 1024
 _CONNECT_SECONDS = 10.0
 # Keep idle connections longer than the usual wait for a slot, to avoid handshakes.
@@ -36,9 +37,9 @@ _CHUNK = 64 * 1024
 
 
 class HttpAnswer(NamedTuple):
-    """What came back: `asked_at` (ms UTC) is the earlier of sending and the answer's date.
+    """An answer; `asked_at` (ms UTC) is the earlier of the time of sending and the answer's date.
 
-    `retry_after` are the seconds that the answer asks to wait; None if it does not.
+    `retry_after` is how many seconds the answer asks to wait; None if it does not ask.
     """
 
     status: int
@@ -84,7 +85,7 @@ class Http:
     def get(self, path: str, parameters: Mapping[str, str | int], on_send: Callable[[], None]) -> HttpAnswer:
         """Return the answer to one request; `on_send` is called at the instant it leaves.
 
-        Raise UnreachableError when none comes, BadAnswerError for one that is too large or redirects.
+        Raise UnreachableError if none comes, BadAnswerError for one that is too large or redirects.
         """
         sent_at = self._clock.now()
         # Socket timeouts only cover pauses: they would never end an answer of one byte per second.
@@ -111,7 +112,7 @@ class Http:
         finally:
             watch.cancel()
         if self._is_late:
-            raise self._late()  # the end of a body of no known length
+            raise self._late()  # a body without a known length seemed to end
         if 300 <= answer.status_code < 400:
             raise BadAnswerError(
                 f"the exchange answered with a redirect (HTTP status {answer.status_code}); "
@@ -134,13 +135,13 @@ class Http:
         )
 
     def _retry_after(self, answer: "Response") -> float | None:
-        """Return the seconds that the Retry-After header asks for, written as a number or as a date; else None."""
+        """Return how many seconds the Retry-After header (a number or a date) asks to wait, or None."""
         text = answer.headers.get("retry-after", "")
         try:
             return max(0.0, float(text))
         except ValueError:
             date = _instant(text)
-        # The answer's own date is the clock that such a date was read from.
+        # Such a date refers to the exchange's clock, which the answer's own date shows.
         now = _instant(answer.headers.get("date", "")) or self._clock.now()
         return None if date is None else max(0.0, (date - now) / 1000)
 
@@ -175,7 +176,7 @@ class Http:
 
 
 def _read(answer: "Response") -> bytes:
-    """Return the body, unpacked; raise when it is too large, or packed in a way not asked for."""
+    """Return the decompressed body; raise BadAnswerError if it is too large, or compressed in a way not requested."""
     encoding = answer.headers.get("content-encoding", "identity").lower()
     if encoding not in {"identity", "gzip"}:
         raise BadAnswerError(f"the exchange's answer is compressed as {encoding!r}, which was not requested")

@@ -1,7 +1,7 @@
 """From the rows of an answer to a page, for every exchange: which rows are accepted, and which are rejected.
 
-What a single row spells is the business of who knows the exchange; that rows are where they were asked for, in order,
-and told once, is the same everywhere.
+How a single row is decoded is left to the code of each exchange; the checks that rows lie in the requested range, are
+in order and do not repeat are the same for all exchanges.
 """
 
 import json
@@ -22,7 +22,7 @@ NUMBERS = {int, float}
 
 
 def rows_of(query: Query, payload: Any) -> list[Any]:
-    """Return the rows of an answer, the oldest first; raise BadAnswerError where it is no list, or one too long."""
+    """Return the rows of an answer, the oldest first; raise BadAnswerError if it is not a list, or too long."""
     if not isinstance(payload, list):
         raise BadAnswerError(f"the exchange sent something other than a list of candles: {shortened(payload)}")
     if len(payload) > query.limit:
@@ -31,7 +31,7 @@ def rows_of(query: Query, payload: Any) -> list[Any]:
 
 
 def are_sound(query: Query, times: list[int]) -> bool:
-    """Whether rows at these open times (one at least) are ascending, on the grid and inside the range asked."""
+    """Whether rows at these open times (at least one) are ascending, on the grid and inside the requested range."""
     return (
         set(map(type, times)) == {int}
         and query.within.start <= times[0]
@@ -55,11 +55,11 @@ def read_one_by_one(
     candle_of: Callable[[Any], Candle | str],
     time_of: Callable[[Any], int | None],
 ) -> Page:
-    """Return the page of these rows (ascending), those set aside that cannot be candles; `asked_at` is ms UTC.
+    """Return the page of these rows (ascending), in which rows that cannot be candles are set aside.
 
-    `candle_of` returns the candle that a row spells, or why it spells none; `time_of` its open time, if it has one.
-    If the exchange writes silence as rows, a candle without volume is silence. Raise BadAnswerError for rows outside
-    the range or the order asked, and for conflicting duplicates.
+    `candle_of` returns the candle of a row, or why it is not one; `time_of` returns its open time, if it has one. If
+    the exchange sends rows for silence, a candle without volume is a silence. `asked_at` is ms UTC. Raise
+    BadAnswerError for rows outside the requested range or order, and for conflicting duplicates.
     """
     times = [time_of(row) for row in rows]
     _refuse_misplaced(query, [time for time in times if time is not None])
@@ -90,7 +90,7 @@ def _judged(query: Query, found: Candle | str) -> Candle | int | str:
 
 
 def _neighbours(times: list[int | None]) -> Iterator[tuple[int | None, int | None]]:
-    """Yield for each row the last sound time before it, and the first from it on."""
+    """Yield for each row the last valid time before it, and the first valid time from it on."""
     after = [*accumulate(reversed(times), _newer)]
     return zip([None, *accumulate(times, _newer)], reversed(after), strict=False)
 

@@ -1,7 +1,8 @@
-"""Which exchanges there are, and what a name means: the one place where a new exchange is registered.
+"""Which exchanges there are, and what a name means: the only place where a new exchange is registered.
 
-A symbol may name its exchange before a colon (`bitfinex:BTCUSD`). What stands before a colon counts as that only
-where it is the name of an exchange here: `AVAX:USD` has a colon of its own. Without a name it is the home exchange's.
+A symbol may name its exchange before a colon (`bitfinex:BTCUSD`). What is before a colon only counts as an exchange
+if one of that name is registered: `AVAX:USD` has a colon of its own. A symbol without an exchange is one of the home
+exchange.
 """
 
 from mdata.domain.escape import quote
@@ -21,26 +22,27 @@ def venues() -> list[Venue]:
 
 
 def adapter(venue: Venue) -> Adapter:
-    """Return what speaks to an exchange."""
+    """Return the adapter of an exchange."""
     return ADAPTERS[venue.name]
 
 
 def parse_symbol(text: str) -> str:
-    """Return a pair as settings and options hold it: the exchange's form of it, after its name if that is not home.
+    """Return a pair as settings and options hold it.
 
-    Raise ValueError, with a sentence fit to be shown, for anything that cannot be one.
+    It is in the exchange's notation, prefixed with the exchange's name unless it is the home exchange. Anything that
+    cannot be a pair raises ValueError with a sentence that can be shown to the user.
     """
     found, pair = _split(text)
     return qualified(found.venue.name, found.parse_symbol(pair))
 
 
 def qualified(exchange: str, symbol: str) -> str:
-    """Return how a pair is written in settings and options: `tBTCUSD`, `name:SYMBOL` of any but the home exchange."""
+    """Return how settings and options write a pair: `tBTCUSD`, or `name:SYMBOL` for other exchanges than home."""
     return symbol if exchange == HOME.name else f"{exchange}:{symbol}"
 
 
 def resolve(name: str) -> tuple[Venue, str]:
-    """Return the exchange of what `parse_symbol` has returned, and its own form of the pair."""
+    """Return the exchange of a name that `parse_symbol` has returned, and the pair in the exchange's notation."""
     found, symbol = _split(name)
     return found.venue, symbol
 
@@ -52,7 +54,7 @@ def _split(text: str) -> tuple[Adapter, str]:
 
 
 def pair_of(name: str) -> str:
-    """Return how people write what `parse_symbol` has returned: `tAVAX:USD` → `AVAX/USD`."""
+    """Return how people write a name that `parse_symbol` has returned: `tAVAX:USD` → `AVAX/USD`."""
     venue, symbol = resolve(name)
     return qualified(venue.name, adapter(venue).pair_of(symbol))
 
@@ -64,7 +66,7 @@ def timeframes() -> dict[str, Timeframe]:
 
 
 def stored_grid(exchange: str, timeframe: str) -> tuple[Venue, Timeframe]:
-    """Return what a store calls by these names; raise StorageError for what this mdata does not know."""
+    """Return the exchange and timeframe that a store calls by these names; raise StorageError for unknown ones."""
     if exchange not in ADAPTERS:
         raise StorageError(
             f"the store has a series of the exchange {quote(exchange)}, which this mdata does not know: "

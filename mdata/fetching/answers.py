@@ -1,4 +1,4 @@
-"""Storing an answer, for whichever job sent the request: the page, the frontier, the first candle."""
+"""Storing an answer, whichever job sent the request: the page, the frontier, the first candle."""
 
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from mdata.store.connection import Connection
 
 
 class Stored(NamedTuple):
-    """An answer that was stored: whether it counts, and whether anything is known now that was not before."""
+    """An answer that was stored: whether it counts, and whether something is known now that was not known before."""
 
     page: Page
     counts: bool
@@ -23,7 +23,7 @@ class Stored(NamedTuple):
 
 
 def store_page(job: Job, series: Series, page: Page, *, is_forward: bool = False) -> Stored:
-    """Store an answer, for whichever job, and count what it changed."""
+    """Store an answer of any job, and count what it changed."""
     # Imported here: a run with nothing due never needs it.
     from mdata.store.pages import apply_page
 
@@ -52,8 +52,7 @@ def _move_frontier(connection: Connection, series: Series, page: Page, settle: i
     base = max(series.frontier if series.frontier is not None else (hull.start if hull else wanted), wanted)
     frontier = coverage.final_end(connection, series.id, base)
     if page.span is not None and page.query.range.start <= base:
-        # The range between was requested too: it is a gap from a rejected row or from history that is no longer
-        # served.
+        # The range in between was requested too. It is a gap: a row was rejected, or the history is no longer served.
         frontier = max([frontier, *(part.end for part in _enclosed(connection, series, page, settle))])
     asked_to = min(page.query.range.end, grid.closed_end(asked_at))
     if page.is_full and page.span is not None and not page.query.newest_first:
@@ -70,9 +69,9 @@ def _enclosed(connection: Connection, series: Series, page: Page, settle: int) -
 
 
 def note_first(connection: Connection, series: Series, page: Page, settle: int) -> None:
-    """Note which first candle the exchange names; it is believed when it has settled and is the oldest known one.
+    """Record the first candle that the exchange names; it is believed if it has settled and is the oldest known one.
 
-    Where silence is written, the first row need not be a candle.
+    On an exchange that sends rows for silence, the first row need not be a candle.
     """
     grid, asked_at = series.timeframe, page.asked_at
     told = page.times[0] if page.times else None
@@ -99,7 +98,7 @@ def note_first(connection: Connection, series: Series, page: Page, settle: int) 
 
 
 def _oldest(connection: Connection, series: Series) -> int | None:
-    """Return the open time of the oldest row that is known."""
+    """Return the open time of the oldest known row."""
     if series.venue.writes_silence:
         hull = coverage.hull(connection, series.id)
         return None if hull is None else hull.start

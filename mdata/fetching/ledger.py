@@ -1,4 +1,4 @@
-"""Reading the ledger for a plan, and turning a plan into a request that reaches over stored candles."""
+"""Reading the ledger for a plan, and turning a plan into a request that includes stored candles."""
 
 from mdata.domain.evidence import WITNESSES
 from mdata.domain.interval import END_OF_TIME, Range, normal
@@ -27,7 +27,7 @@ def ledger_of(connection: Connection, series: Series, now: int, settle: int) -> 
     hull = coverage.hull(connection, current.id)
     start = current.frontier if current.frontier is not None else (hull.start if hull else None)
     if start is not None:
-        # Nothing older is wanted: cleanup may have removed it since the frontier stood there.
+        # Nothing before the wanted start matters: cleanup may have removed it after the frontier was set.
         start = max(start, current.wanted(now, settle).start)
     confirmed_to = None if start is None else coverage.final_end(connection, current.id, start)
     reaches_from = confirmed_to if confirmed_to is not None else current.wanted(now, settle).start
@@ -46,7 +46,7 @@ def ledger_of(connection: Connection, series: Series, now: int, settle: int) -> 
 
 
 def _last_row(connection: Connection, series: Series, hull: Range | None) -> int | None:
-    """Return the open time of the newest row that is known; where silence is written it need not be a candle."""
+    """Return the open time of the newest known row, which may be a silence if the exchange sends rows for silence."""
     if series.venue.writes_silence and hull is not None:
         return series.timeframe.previous(hull.end)
     return candles.last_before(connection, series.id, END_OF_TIME)
@@ -58,7 +58,7 @@ def covered_before(store: Store, series: Series, before: int, lookback: int) -> 
 
 
 def reaching(connection: Connection, series: Series, wish: Wish) -> Query:
-    """Return the request for a wish; it includes stored candles on either side, to recognise the answer by."""
+    """Return the request for a wish; it includes stored candles on both sides, by which the answer is recognised."""
     venue, grid, part = series.venue, series.timeframe, wish.part
     before = after = None
     if wish.witnesses:
@@ -75,21 +75,22 @@ def reaching(connection: Connection, series: Series, wish: Wish) -> Query:
         if _rows_in(connection, series, old) + grid.count(*part) < venue.page_rows:
             start = _first_row_from(connection, series, wish.revisit_from, before=start)
     if wish.witnesses and _around(connection, series, Range(start, start), 1)[0] is None:
-        # A row from before all that is stored encloses its beginning.
+        # Nothing older is stored: begin earlier, so that a row from before encloses the beginning.
         start = grid.shift(start, -min(NEARBY, _reach(venue)))
     return fitted(Query(venue, series.symbol, grid, Range(start, end), wish.newest_first, venue.page_rows))
 
 
 def _reach(venue: Venue) -> int:
-    """Return over how many rows beside what it is about a request may reach: a third of a page."""
+    """Return how many rows outside its own range a request may include: a third of a page."""
     return venue.page_rows // 3
 
 
 def _around(connection: Connection, series: Series, part: Range, steps: int) -> tuple[int | None, int | None]:
-    """Return the open times of the rows `steps` before and after a part that an answer must have, or of the farthest.
+    """Return the open times of the known rows `steps` before and `steps` after a part; an answer must contain them.
 
-    Those are stored candles. Where silence is written, every interval that is covered has a row, with or without a
-    trade, but for outages: the nearest candle is among them, unless it is too far away.
+    If there are fewer, the farthest one is returned. Normally these rows are stored candles. On an exchange that
+    sends a row for every silent interval, every covered interval has a row (outages aside); the nearest candle is
+    then included too, unless it is too far away.
     """
     steps = min(steps, _reach(series.venue))
     if not series.venue.writes_silence:
@@ -111,28 +112,28 @@ def _around(connection: Connection, series: Series, part: Range, steps: int) -> 
 
 
 def _rows_in(connection: Connection, series: Series, part: Range) -> int:
-    """Return how many rows an answer about a part that is known has."""
+    """Return how many rows an answer about a known part has."""
     if series.venue.writes_silence:
         return series.timeframe.count(*part)
     return candles.count(connection, series.id, part)
 
 
 def _first_row_from(connection: Connection, series: Series, instant: int, *, before: int) -> int:
-    """Return the open time of the first known row from an instant on, so that no silence comes first."""
+    """Return the open time of the first known row at or after an instant, so that no silence comes first."""
     if series.venue.writes_silence:
         return min(series.timeframe.ceil(instant), before)
     return candles.first_from(connection, series.id, instant, before=before) or before
 
 
 def newest_page(connection: Connection, series: Series, parts: list[Range]) -> Range:
-    """Return the newest of these ranges (ascending), and with it as many older ones as fit on one page."""
+    """Return the newest of these ranges (ascending), extended over as many older ones as fit on one page."""
     newest = parts[-1]
     start, rows = newest.end, 0
     for part in reversed(parts):
         rows += _rows_in(connection, series, Range(part.start, start))
         if not series.venue.writes_silence:
             rows += series.timeframe.count(*part)
-        # A page that is full, witnesses included, proves less than all that was asked.
+        # A page that is full, witnesses included, proves only a part of what was requested.
         if part is not newest and rows > series.venue.page_rows - 2 * WITNESSES - 1:
             break
         start = part.start

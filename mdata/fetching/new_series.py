@@ -1,4 +1,4 @@
-"""Requests about a series that is new, or whose beginning is not known."""
+"""Requests about a series that is new, or whose first candle is not known."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ from mdata.store import series as table
 
 
 class NewSeries:
-    """Introduces series in one run, and asks for their first candles; each is asked about once."""
+    """Adds new series in one run, and asks for first candles, once for each series."""
 
     def __init__(self, job: Job) -> None:
         self._job, self._context = job, job.context
@@ -24,10 +24,10 @@ class NewSeries:
         self.asked_first: set[Target] = set()
 
     def introduce(self, target: Target) -> Series | None:
-        """Return the stored series of a target; a new one is asked for its newest page.
+        """Return the stored series of a target; for a new one, its newest page is requested first.
 
-        None when the exchange does not know the symbol, or answers nonsense about a new one: that is noted as a
-        problem, and nothing is stored.
+        Return None if the exchange does not know the symbol, or sends a bad answer about a new one. This is recorded
+        as a problem, and nothing is stored.
         """
         known = find(self._context.store, target)
         if known is not None:
@@ -56,7 +56,8 @@ class NewSeries:
                 )
             )
             return None
-        # An exchange that has candles after all contradicts an empty answer, or the local clock is years behind.
+        # The empty answer may be wrong, or the local clock may be years behind: asking for the first candle reveals
+        # either.
         first = None if page.rows else self.first_candle(target, lambda: True)
         start = start_asked(context.settings, target.venue, target.timeframe, page.asked_at)
         with self._job.write() as connection:
@@ -69,7 +70,7 @@ class NewSeries:
         return series
 
     def _first_query(self, target: Target) -> Query | None:
-        """Return the first request about a series, or None if another job has sent it meanwhile."""
+        """Return the first request about a series, or None if another job has sent it in the meantime."""
         store, now = self._context.store, self._context.clock.now()
         if find(store, target) is not None:
             return None
@@ -79,14 +80,14 @@ class NewSeries:
             return reaching(connection, new, planning.first_page(target.timeframe, start, now))
 
     def is_listed(self, venue: Venue, symbol: str) -> bool:
-        """Whether the exchange has the symbol in its list of pairs, which is asked for once in a run."""
+        """Whether the exchange has the symbol in its list of pairs, which is requested once in a run."""
         if venue.name not in self._listed:
             found = self._job.ask(venue, lambda: symbol, lambda exchange, _, sent: exchange.pairs(sent))
             self._listed[venue.name] = found or set()
         return symbol in self._listed[venue.name]
 
     def first_candle(self, target: Target, is_due: Callable[[], bool]) -> Page | None:
-        """Ask which the exchange's first candle is, once in a run."""
+        """Ask for the exchange's first candle, once in a run."""
         self.asked_first.add(target)
         page = self._job.ask(
             target.venue,

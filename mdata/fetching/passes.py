@@ -1,4 +1,4 @@
-"""The passes over one series: slot, plan, ask, store, page by page."""
+"""The passes over one series, page by page: get a slot, plan, send the request, store the answer."""
 
 from collections.abc import Callable
 
@@ -22,12 +22,12 @@ from mdata.store import candles, doubts
 
 Plan = Callable[[Ledger], Wish | None]
 
-# The share of a page's rows that a second request may spend on stored candles on either side.
+# A second request may use one in this many of a page's rows for stored candles on each side.
 _SHARE_BESIDE = 4
 
 
 class Passes:
-    """The passes of one run over the series it serves."""
+    """The passes of one run over its series."""
 
     def __init__(self, job: Job, expected_requests: int) -> None:
         self._job, self._context = job, job.context
@@ -37,13 +37,13 @@ class Passes:
         self._badly_answered: set[int] = set()
 
     def introduce(self, target: Target) -> Series | None:
-        """Return the stored series of a target; a new one is asked for its newest page."""
+        """Return the stored series of a target; for a new one, its newest page is requested first."""
         return self._new.introduce(target)
 
     def forward(self, series: Series, *, confirm: bool) -> None:
-        """Ask for everything from the frontier to the newest closed interval, and move the frontier along.
+        """Ask for everything from the frontier to the newest closed interval, and move the frontier forward.
 
-        With `confirm`, doubtful ranges are requested a second time, and the last day is checked again.
+        With `confirm`, doubted ranges are requested a second time, and the last `REVISIT_HOURS` are checked again.
         """
         hours = self._context.settings.revisit_hours if confirm else 0
         before = self._job.tally.requests
@@ -63,12 +63,12 @@ class Passes:
     def backward(self, series: Series) -> None:
         """Ask for everything from the hull's old end back to the wanted start, or to the exchange's first candle.
 
-        The first page of a series is believed when another answer has some of its rows: where nothing more was to be
-        asked, that is asked for.
+        The first page of a series is believed once another answer contains some of its rows; if no other request is
+        needed, one is sent for this purpose.
         """
         self._go_back(series)
         self._go(series, planning.second_answer, is_forward=True)
-        self._go_back(series)  # where the first page was not what it seemed
+        self._go_back(series)  # in case the first page was wrong
         ask_again(self._job, series)
 
     def _go_back(self, series: Series) -> None:
@@ -91,7 +91,7 @@ class Passes:
                 return
 
     def catch_up(self, series: Series, before: int, lookback: int) -> None:
-        """Ask for what a stream's snapshot, which begins at `before` (ms UTC), does not reach; `lookback` in ms."""
+        """Ask for what is missing before `before` (ms UTC), where a stream's snapshot begins; `lookback` is in ms."""
 
         def plan(ledger: Ledger) -> Wish | None:
             covered = covered_before(self._context.store, series, before, lookback)
@@ -105,7 +105,7 @@ class Passes:
     def _go(self, series: Series, plan: Plan, *, is_forward: bool = False, most: int | None = None) -> None:
         """Request page after page until nothing is left to request, or nothing new arrives.
 
-        `most` is the maximum of requests, unless pages are full.
+        `most` is the maximum number of requests; those with full pages do not count.
         """
         last: Query | None = None
         without_news = asked = 0
@@ -148,7 +148,7 @@ class Passes:
         return stored
 
     def _distrust(self, series: Series, page: Page) -> None:
-        """Warn that an answer contains none of the stored candles; for a delisted pair there will be none."""
+        """Warn that an answer contains none of the stored candles; if the pair is delisted, record that."""
         self._job.context.log.warning(
             f"{series.name}: the exchange's answer contains none of the stored candles that it should contain; the "
             "answer was not used"

@@ -27,13 +27,13 @@ from mdata.store.connection import Connection
 from mdata.store.engine import Store
 
 COMMAND = "verify"
-# The share of a page that is left to candles that are added, and to witnesses.
+# One in this many rows of a page is left free for candles that are added, and for witnesses.
 _LEFT = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """What a run has compared, or would compare: requests, and candles; `pages` are those of all that is stored."""
+    """What a run has compared, or would compare: requests and candles; `pages` is the size of all final history."""
 
     pages: int = 0
     requests: int = 0
@@ -54,8 +54,8 @@ def plan(settings: Settings, store: Store | None) -> Compared:
 def recheck(context: Context) -> tuple[JobResult, Compared]:
     """Compare a day's share of the stored candles with the exchange; the caller holds the lock of `verify`.
 
-    Everything is compared once in `RECHECK_DAYS`, the series first that has waited longest, and before that what a
-    coarser candle contradicts. It only sends if no other process waits.
+    Everything is compared once in `RECHECK_DAYS`. Ranges that a coarser candle contradicts come first, then the
+    series that has waited longest. A request is only sent if no other process waits.
     """
     share = plan(context.settings, context.store)
     job = Job(COMMAND, context, Priority.RECHECK)
@@ -71,7 +71,7 @@ def _pages(connection: Connection, series: Series) -> int:
 
 
 def _rows(venue: Venue) -> int:
-    """Return how many rows of a page are known already when it is compared."""
+    """Return how many rows of a compared page are known already."""
     return venue.page_rows - max(2 * WITNESSES + 1, venue.page_rows // _LEFT)
 
 
@@ -84,7 +84,7 @@ class _Recheck:
         self._contradicted = False
 
     def work(self, _: Job) -> None:
-        """Compare what a coarser candle hints at, then page after page of the series that has waited longest."""
+        """Compare what coarser candles hint at, then page after page of the series that has waited longest."""
         if not self._share:
             return
         for target in targets(self._context.settings):
@@ -103,7 +103,7 @@ class _Recheck:
         return WORK_REMAINS, "the exchange's answer contradicts the store; `mdata repair` asks again to confirm it"
 
     def _follow_hints(self, series: Series) -> None:
-        """Compare, once, the minutes of coarser candles whose range or volume exceeds that of their minutes."""
+        """Compare once the minutes of each coarser candle with more range or volume than its minutes."""
         with self._context.store.read() as connection:
             found = hints.find(connection, series)
         if not found.parts and found.looked_to == found.looked_from:
@@ -133,7 +133,7 @@ class _Recheck:
         return not is_over
 
     def _ask(self, series: Series, wish: Wish) -> Page | None:
-        """Request a part, store the answer, and request again what it contradicts; None: it proved nothing."""
+        """Request a part, store the answer, and request again what it contradicts; None if it proved nothing."""
         self._context.report(Progress(self._share - self._left, self._share, series.name, 0))
 
         def plan() -> Query:
@@ -159,7 +159,7 @@ class _Recheck:
 
 
 def _next_page(connection: Connection, series: Series) -> Range | None:
-    """Return the next stretch of final history to compare, one page of candles; None when the round is complete."""
+    """Return the next page of final history to compare, or None if the round is complete."""
     start = series.compared_to if series.compared_to is not None else BEGINNING_OF_TIME
     for segment in coverage.beside(connection, series.id, start, is_before=False):
         if segment.kind != "final":

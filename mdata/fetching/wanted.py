@@ -15,7 +15,7 @@ from mdata.store.engine import Store
 
 
 class Target(NamedTuple):
-    """A series that the settings name, whether or not the store has seen it yet."""
+    """A series that the settings name, whether or not the store has it yet."""
 
     venue: Venue
     symbol: str
@@ -28,12 +28,12 @@ class Target(NamedTuple):
 
     @property
     def as_written(self) -> str:
-        """How settings and options name it: without its exchange where that is the home one."""
+        """How settings and options name it: without the exchange's name for the home exchange."""
         return f"{registry.qualified(self.venue.name, self.symbol)} {self.timeframe.name}"
 
 
 class Planned(NamedTuple):
-    """What a run would do for one series: how many intervals are unknown, and what asking for them costs."""
+    """What a run would do for one series: how many intervals are unknown, and what requesting them costs."""
 
     target: Target
     intervals: int
@@ -57,12 +57,12 @@ def find(store: Store, target: Target) -> Series | None:
 
 
 def stored(store: Store, settings: Settings) -> list[Series]:
-    """Return those series that the settings name and the store has seen."""
+    """Return those series of the settings that are stored."""
     return [series for target in targets(settings) if (series := find(store, target)) is not None]
 
 
 def retention_days(settings: Settings, timeframe: Timeframe) -> int:
-    """Return for how many days candles of a timeframe are kept; 0 is for ever."""
+    """Return for how many days candles of a timeframe are kept; 0 means for ever."""
     return settings.retention_days_by_timeframe.get(timeframe.name, settings.retention_days)
 
 
@@ -78,15 +78,15 @@ def cut_off(settings: Settings, timeframe: Timeframe, now: int) -> int | None:
 
 
 def start_asked(settings: Settings, venue: Venue, timeframe: Timeframe, now: int) -> int:
-    """Return the wanted start that the settings ask for at `now`, ms UTC: never one that is no longer served."""
+    """Return the wanted start of the settings at `now` (ms UTC), but not one that is no longer served or kept."""
     start = days_before(timeframe, now, settings.backfill_days)
     return max(start, cut_off(settings, timeframe, now) or start, venue.horizon(timeframe, now) or start)
 
 
 def refuse_wrong_clock(clock: int, known: int) -> None:
-    """Raise ConfigurationError if the local `clock` is a day or more behind an instant that has passed (ms UTC).
+    """Raise ConfigurationError if the local `clock` is more than a day behind an instant that has passed (ms UTC).
 
-    A machine without a battery boots in 1970, and whatever is counted back from there would be wanted for ever.
+    A machine without a battery boots in 1970, and everything back from there would be wanted for ever.
     """
     if known - clock > DAY:
         raise ConfigurationError(

@@ -1,1 +1,1 @@
-"""One module per subcommand that does work, and nothing else; each returns a frozen result."""
+"""One module for each subcommand that does work, and nothing else; each returns a frozen result."""

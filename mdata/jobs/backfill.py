@@ -27,7 +27,7 @@ COMMAND = "backfill"
 def backfill(context: Context, since: int | None = None) -> JobResult:
     """Bring every series of the settings up to date, then extend it back to its configured start.
 
-    `since` (ms UTC) lowers the wanted start of all of them, below what cleanup removed too, though never below
+    `since` (ms UTC) moves the wanted start of all of them back, even into what cleanup has removed, but never beyond
     the retention. The caller holds the command's lock.
     """
     job = Job(COMMAND, context, Priority.BACKFILL)
@@ -49,7 +49,7 @@ def _work(job: Job, since: int | None) -> None:
 
 
 def newest_first(job: Job, served: list[Series]) -> list[Series]:
-    """Return series in the order of their forward passes: the stalest first, those that take many pages last.
+    """Return series in the order of their forward passes: the stalest first, those that need more than a page last.
 
     This way every series gets its newest candles before any is extended backwards.
     """
@@ -63,19 +63,19 @@ def newest_first(job: Job, served: list[Series]) -> list[Series]:
 
 
 def _verdict(job: Job) -> tuple[int, str | None]:
-    """Return the exit code, and the sentence, for ranges in doubt, or unanswered although nothing ended the run."""
+    """Return the exit code and the sentence for ranges in doubt, or unanswered although the run did not end early."""
     code, reason = in_doubt(job)
     return unanswered(job, backlog) if code == OK else (code, reason)
 
 
 def unanswered(job: Job, missing: Callable[[Ledger], int]) -> tuple[int, str | None]:
-    """Return the exit code, and the sentence, for ranges `missing` when the run began and still unanswered.
+    """Return the exit code and the sentence for ranges that were `missing` when the run began and still are.
 
-    Limits and errors have a sentence of their own. A pair that is quiet is asked about once a day.
+    Limits and errors have their own sentences. A quiet pair does not count, because it is requested only once a day.
     """
     if job.problems or job.has_ended_early:
         return OK, None
-    # A local clock that runs ahead asks for more than there is.
+    # A local clock that is ahead asks for more than there is.
     began = min(job.started_at, table.shown_to(job.context.store.connection) or job.started_at)
     names = _missing_in(job, began, missing)
     if not names:
@@ -84,7 +84,7 @@ def unanswered(job: Job, missing: Callable[[Ledger], int]) -> tuple[int, str | N
 
 
 def in_doubt(job: Job) -> tuple[int, str | None]:
-    """Return the exit code, and the sentence, for what one answer has left in doubt at the ends of the series."""
+    """Return the exit code and the sentence for what only one answer has said about the ends of the series."""
     names = _missing_in(job, job.context.clock.now(), doubted_outside)
     if not names:
         return OK, None
@@ -120,12 +120,12 @@ def _want(job: Job, target: Target, series: Series, since: int | None) -> Series
 
 
 def _named_start(settings: Settings, grid: Timeframe, now: int, since: int | None) -> int | None:
-    """Return the open time that `since` names, though never one before the retention."""
+    """Return the open time that `since` names, but not one before the retention."""
     return None if since is None else max(grid.floor(since), cut_off(settings, grid, now) or 0)
 
 
 def plan(settings: Settings, store: Store | None, now: int, since: int | None = None) -> list[Planned]:
-    """Return what a run at `now` (ms UTC) would ask for at most, from this store or from none yet."""
+    """Return the most that a run at `now` (ms UTC) would request; `store` is None if there is none yet."""
     return [_planned(settings, store, target, now, since) for target in targets(settings)]
 
 

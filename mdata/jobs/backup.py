@@ -1,4 +1,4 @@
-"""`backup`: a copy of the store as it is at one instant, on the disk, and compared with its ledger."""
+"""`backup`: a copy of the store as it is at one instant, flushed to disk and compared with its ledger."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from mdata.store.watch import file_status
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """A backup: where it is, of which store, its content, and how many ranges its ledger is wrong about."""
+    """A backup: where it is, its store, its content, and in how many ranges its ledger is wrong."""
 
     path: Path
     bytes: int
@@ -28,8 +28,7 @@ class Copied:
 def backup(store: Store, target: Path, report: copying.Report, *, force: bool) -> Copied:
     """Copy the store into the file `target`, even while jobs write; `force` replaces another backup.
 
-    Raise ConfigurationError if there is a file, StorageError if the copy is not as expected: then none
-    is left.
+    Raise ConfigurationError if the file exists, StorageError if the copy is not as expected; then no copy is left.
     """
     _refuse(store.path, target, force=force)
     copying.want_room(target.parent, store.path.stat().st_size)
@@ -50,7 +49,7 @@ def backup(store: Store, target: Path, report: copying.Report, *, force: bool) -
 
 
 def examined(store: Store, path: Path) -> Copied:
-    """Read all of a copy that is to be at `path`; raise StorageError where it is damaged."""
+    """Read all of a copy that will be at `path`; raise StorageError if it is damaged."""
     audit.check_file(store)
     with store.read() as connection:
         mark = identity.read(connection)

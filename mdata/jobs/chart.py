@@ -15,7 +15,7 @@ from mdata.store.view import CandleView, span, view
 
 
 class ChartWish(NamedTuple):
-    """What to show: from when to when (ms UTC), in which intervals, at most how many; None: whatever fits."""
+    """What to show: from when to when (ms UTC), in which intervals (None: whatever fits), and at most how many."""
 
     since: int | None
     until: int | None
@@ -24,7 +24,7 @@ class ChartWish(NamedTuple):
 
 
 class Chart(NamedTuple):
-    """What was found: from which series, in which intervals, and the range that they make up."""
+    """What was found: the series, its buckets, the range that is shown, and the candles in it."""
 
     series: Series
     bucket: Timeframe
@@ -33,7 +33,7 @@ class Chart(NamedTuple):
 
 
 def look(store: Store, settings: Settings, name: str, wish: ChartWish, now: int) -> Chart | None:
-    """Return what there is of a pair, None where nothing is stored of it in a timeframe that serves.
+    """Return what there is of a pair; None if no stored timeframe of it can be shown in this way.
 
     `name` is the pair as the settings write it.
     """
@@ -47,7 +47,7 @@ def look(store: Store, settings: Settings, name: str, wish: ChartWish, now: int)
 
 
 def _source(connection: Connection, name: str, timeframe: Timeframe | None) -> Series | None:
-    """Return the series that has these candles itself, else the coarsest whose candles add up to them."""
+    """Return the coarsest series whose candles are these, or add up to them."""
     found = [one for one in table.every(connection) if (one.venue, one.symbol) == registry.resolve(name)]
     if timeframe is None:
         return found[0] if found else None
@@ -55,7 +55,7 @@ def _source(connection: Connection, name: str, timeframe: Timeframe | None) -> S
 
 
 def _frame(source: Timeframe, whole: Range, wish: ChartWish) -> tuple[Timeframe, Range]:
-    """Return intervals and range: the newest part of what is asked for that there is room for."""
+    """Return the intervals and the range: the newest part of what is asked for that fits."""
     end = max(whole.start, whole.end if wish.until is None else wish.until)
     grid = wish.timeframe
     if grid is None:

@@ -1,6 +1,6 @@
 """`cleanup`: delete candles past their retention, update the ledger, prune finished records, free disk space.
 
-`cleanup --all` forgets a series, with everything that any table holds of it.
+`cleanup --all` forgets a series, with everything that any table contains about it.
 """
 
 from collections import Counter
@@ -28,13 +28,13 @@ from mdata.store.engine import Store
 
 COMMAND = "cleanup"
 
-# Candles of one transaction: others wait for a few milliseconds only.
+# Candles per transaction, so that others wait only a few milliseconds.
 _SLICE = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """What a run removed, or would remove: rows, and bytes of the file given back."""
+    """What a run removed, or would remove: rows, and bytes by which the file shrinks."""
 
     candles: int = 0
     jobs: int = 0
@@ -59,7 +59,7 @@ def plan(settings: Settings, store: Store, now: int) -> Removed:
 
 def cleanup(context: Context) -> tuple[JobResult, Removed]:
     """Remove what the settings do not keep; the caller holds the command's lock."""
-    # However a run ends, it reports what it has removed.
+    # A run reports what it has removed however it ends.
     removed: Counter[str] = Counter()
     result = run(Job(COMMAND, context, Priority.BACKFILL), lambda job: _work(job, removed), lambda _: 0)
     return result, Removed(**removed)
@@ -85,16 +85,16 @@ def _work(job: Job, removed: Counter[str]) -> None:
 
 
 def _counted_from(connection: Connection, now: int) -> int:
-    """Return the instant from which retention counts back: `now`, though no later than what the exchange has shown.
+    """Return the instant from which retention counts back: `now`, but not later than what the exchange has shown.
 
-    A clock that runs ahead would have everything removed, and nothing of it is ever wanted again.
+    Otherwise a clock that is ahead would remove candles that are never wanted again.
     """
     shown_to = table.shown_to(connection)
     return now if shown_to is None else min(now, shown_to)
 
 
 def _clean(job: Job, series: Series, before: int, removed: Counter[str]) -> None:
-    """Forget the ledger before the cut-off first, then delete the candles, which no longer count, in slices."""
+    """First forget the ledger before the cut-off, then delete the candles, which no longer count, in slices."""
     if (series.cleaned_to or 0) < before and _holds_older(job, series, before):
         with job.write() as connection:
             older = Range(BEGINNING_OF_TIME, before)
@@ -102,7 +102,7 @@ def _clean(job: Job, series: Series, before: int, removed: Counter[str]) -> None
             candles.forget_restored(connection, series.id, older)
             coverage.cut(connection, series.id, older)
             candles.forget_lost(connection, series.id, older)
-            # Unknown ranges before the rest of the hull are backlog now: no answer covers them.
+            # Unknown ranges before the remaining hull are backlog now: no answer covers them.
             gaps.forget_outside(connection, series, coverage.hull(connection, series.id))
             silences.forget(connection, series.id, before)
             digests.forget(connection, series.id, before)
@@ -127,7 +127,7 @@ def _holds_older(job: Job, series: Series, before: int) -> bool:
 
 
 def stored(store: Store, symbols: list[str], timeframes: list[Timeframe]) -> list[Series]:
-    """Return the stored series of these symbols, of these timeframes or (none named) of all."""
+    """Return the stored series of these symbols in these timeframes, or in all if none is named."""
     with store.read() as connection:
         known = table.every(connection)
     known = [one for one in known if qualified(one.exchange, one.symbol) in symbols]
@@ -161,8 +161,8 @@ def still_wanted(settings: Settings, doomed: list[Series]) -> list[str]:
 def forget(context: Context, doomed: list[Series], wait: float) -> tuple[JobResult, Removed]:
     """Remove these series from every table; the caller holds the lock of `cleanup`.
 
-    The locks of all other jobs are taken too, waiting `wait` seconds for all of them: a page that another run stores
-    after its series is gone would belong to nothing.
+    The locks of all other jobs are taken too, waiting at most `wait` seconds for all of them together: another run
+    could otherwise store a page of a series that is gone.
     """
     removed: list[Removed] = []
 

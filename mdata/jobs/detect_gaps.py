@@ -16,10 +16,10 @@ COMMAND = "detect-gaps"
 
 
 def detect_gaps(context: Context) -> JobResult:
-    """Open a gap for every unknown run inside the hull and every lost candle, and close what has been filled.
+    """Open a gap for every unknown stretch inside the hull and every lost candle, and close what has been filled.
 
-    While `GAP_DETECTION_MAX_OPEN_GAPS` (0: no limit) are open, nothing new is opened: outcome skipped, exit 0.
-    The caller holds the command's lock.
+    While `GAP_DETECTION_MAX_OPEN_GAPS` gaps (0: no limit) are open, no new one is opened: the outcome is skipped,
+    exit 0. The caller holds the command's lock.
     """
     job = Job(COMMAND, context, Priority.REPAIR)
     return run(job, _work, lambda job: unknown_in_gaps(job.context))
@@ -46,7 +46,7 @@ def _work(job: Job) -> None:
 
 
 def _differs(context: Context, series: Series) -> bool:
-    """Whether the list of gaps has to change; a run that finds nothing then writes nothing but its own row."""
+    """Whether the list of gaps must change; a run without changes then writes only its own row."""
     with context.store.read() as connection:
         found = find_missing(connection, series)
         known = [gap.range for gap in gaps.unresolved(connection, series.id)]
@@ -58,7 +58,7 @@ def _unlisted(connection: Connection, series: Series, found: list[Range]) -> boo
 
 
 def find_missing(connection: Connection, series: Series) -> list[Range]:
-    """Return the gaps that a series has now: from its coverage and its marks of lost candles alone."""
+    """Return the gaps that a series has now, from its coverage and its lost candles alone."""
     covered = normal(segment.range for segment in coverage.segments(connection, series.id))
     return find_holes(
         series, coverage.hull(connection, series.id), covered, candles.lost(connection, series.id),

@@ -49,10 +49,11 @@ class Patient:
 
 
 def examine(patient: Patient, *, deep: bool) -> list[Finding]:
-    """Look at everything; `deep`: read all that is stored, too. Nothing is changed, one request at most is sent."""
+    """Look at everything; `deep`: also read all that is stored. Nothing is changed; at most one request is sent."""
     return [
         _engine(),
-        # Before the store is opened here: whose locks are on it shows from outside only.
+        # This must run before the store is opened here: only a process that does not have the store open can see who
+        # holds locks on it.
         *checkup.holders_of(patient.database),
         *checkup.files(patient.database),
         *checkup.store(patient.database, patient.clock.now(), deep=deep),
@@ -129,7 +130,7 @@ def _is_usable(path: Path) -> bool:
 
 
 def _exchange(patient: Patient) -> Finding:
-    """Ask the exchange for anything, in turn, and compare the date of its answer with the clock here."""
+    """Send any request to the exchange, in turn, and compare the date of the answer with the local clock."""
     clock, budget, told = patient.clock, patient.budget, list[str]()
     if not _is_usable(patient.settings.rate_limit_state_path):
         return Finding(

@@ -1,4 +1,4 @@
-"""`export`: the candles of a range, and whether they are all that there are."""
+"""`export`: the candles of a range, and whether they are complete."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -24,9 +24,9 @@ _SLICE = 10_000
 
 
 class Selection(NamedTuple):
-    """From when to when candles are asked for at `now`, ms UTC; None: from the wanted start, to the newest answer.
+    """Which candles are asked for at `now` (ms UTC); None: from the wanted start, or to the newest answer.
 
-    They can be aggregated to coarser ones, and flat ones can fill intervals that are proven empty.
+    They can be aggregated to coarser ones, and flat candles can fill intervals that are proven empty.
     """
 
     since: int | None
@@ -38,10 +38,10 @@ class Selection(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What was exported of a series: times are ms UTC, `candles` and `filled` rows, the rest intervals.
+    """What was exported of a series: times are ms UTC; `candles` and `filled` count rows, the rest intervals.
 
-    What is `provisional` may change still, what is `unobtainable` the exchange does not serve any more. Nothing is
-    stored of a series without `start` and `end`.
+    `provisional` intervals may still change; the exchange no longer serves those that are `unobtainable`. If `start`
+    and `end` are None, nothing of the series is stored.
     """
 
     exchange: str
@@ -64,11 +64,11 @@ class Exported:
 
 
 def export(path: Path, wanted: list[Target], asked: Selection, write: Write, told: Hear = unheard) -> list[Exported]:
-    """Hand the candles of these series of the store at `path` to `write`, oldest first, and return what they are.
+    """Pass the candles of these series in the store at `path` to `write`, oldest first; return what was exported.
 
     `told` is called with a message if they are read without locks, or from a copy.
     """
-    tell = cache(told)  # once, and not at every read
+    tell = cache(told)  # once only, not at every read
     with kept():
         return [_export(path, target, asked, write, tell) for target in wanted]
 
@@ -86,7 +86,7 @@ def _export(path: Path, target: Target, asked: Selection, write: Write, told: He
     unknown: list[Range] = []
     for stretch in _stretches(target.timeframe, asked.resample, within):
         part = look(path, partial(_look, target=target, within=stretch), told)
-        # The series may have been deleted meanwhile, and its id may belong to another one.
+        # The series may have been deleted in the meantime, and its id may belong to another one.
         if part is None:
             unknown.append(stretch)
             continue
@@ -132,13 +132,13 @@ def _range(connection: Connection, target: Target, asked: Selection) -> Range | 
     end = cells.floor(closed if usual.end <= start else usual.end)
     if asked.until is not None:
         end = min(cells.ceil(asked.until), cells.floor(closed))
-    # A coarse interval that holds the exchange's first candle is whole: there is nothing before that.
+    # A coarse interval that contains the exchange's first candle is complete: there is nothing before it.
     start = cells.floor(start) if start == series.first_candle else cells.ceil(start)
     return Range(start, max(start, end))
 
 
 def _stretches(grid: Timeframe, coarse: Timeframe | None, within: Range) -> Iterator[Range]:
-    """Yield a range in parts that contain whole coarse intervals, each read at once."""
+    """Yield a range in parts of whole coarse intervals; each part is read at once."""
     start = within.start
     while start < within.end:
         end = grid.shift(start, _SLICE)

@@ -8,7 +8,7 @@ from mdata.domain.publication import Key, Proof, month_name, period_of, state_of
 from mdata.domain.timeframe import TIMEFRAMES, month_index
 from mdata.lake.audit import faults
 from mdata.lake.lake import Lake, Look
-from mdata.lake.vacuum import Vacuumed as Vacuumed  # noqa: PLC0414 - told to whoever shows it
+from mdata.lake.vacuum import Vacuumed as Vacuumed  # noqa: PLC0414 - exported for the code that shows it
 from mdata.lake.vacuum import vacuum as remove
 
 Report = Callable[[int, int], None]
@@ -18,8 +18,8 @@ Report = Callable[[int, int], None]
 class PublishedSeries:
     """What is published of a series.
 
-    Its months are complete, partial, or have a part that cannot be had (`unobtainable`); `missing` are those between
-    the first and the last that are not published. `as_of` is the newest answer, ms UTC.
+    Its months are complete, partial, or contain an `unobtainable` range; `missing` counts the months between the
+    first and the last that are not published. `as_of` is when the newest answer came (ms UTC).
     """
 
     exchange: str
@@ -49,7 +49,7 @@ class DamagedMonth(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What was read of a lake, and what is wrong with it."""
+    """How much of a lake was read, and what is wrong with it."""
 
     series: int
     months: int
@@ -88,7 +88,7 @@ def _standing(lake: Lake, key: Key, proofs: dict[int, list[Proof]]) -> Published
 
 
 def check(url: str, report: Report) -> Checked:
-    """Read everything published, and compare it with the proofs."""
+    """Read everything that is published, and compare it with the proofs."""
     lake = Lake.opened(url)
     every, found = lake.proofs(), list[DamagedMonth]()
     # Candles without a proof may belong to a series that has no proof at all, so those series are checked too.
@@ -108,5 +108,5 @@ def _candles(proofs: Sequence[Proof]) -> int:
 
 
 def vacuum(url: str, hours: int, now: int, *, dry_run: bool) -> list[Vacuumed]:
-    """Remove the files that no version of the last `hours` needs, and older versions with them."""
+    """Remove the files that no version of the last `hours` hours needs, and with them older versions."""
     return remove(Lake.opened(url), hours, now, dry_run=dry_run)

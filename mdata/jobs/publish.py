@@ -1,4 +1,4 @@
-"""`publish`: writes proven whole months into a lake, with the proof, and again when they have changed."""
+"""`publish`: writes proven whole months and their proofs into a lake, and again after they have changed."""
 
 from collections import Counter
 from zlib import crc32
@@ -35,7 +35,8 @@ def publish(context: Context, url: str) -> tuple[JobResult, Published]:
             origin, every = _origin(connection, context.origin.host, context.origin.version), table.every(connection)
         publisher = Publisher(store, url, until, origin)
         publishers.append(publisher)
-        # Hosts that have the same series do not go through them side by side.
+        # Start elsewhere in the list on each host, so that hosts with the same series do not work on the same one at
+        # once.
         first = crc32(origin.store.encode()) % max(1, len(every))
         every = [*every[first:], *every[:first]]
         for number, series in enumerate(every):
@@ -52,7 +53,7 @@ def publish(context: Context, url: str) -> tuple[JobResult, Published]:
 
 
 def plan(store: Store, url: str, until: int) -> Published:
-    """Return what a run would do with the months that are over at `until` (ms UTC); nothing is changed."""
+    """Return what a run would do about the months that are over at `until` (ms UTC); nothing is changed."""
     with store.read() as connection:
         origin, every = _origin(connection, "", ""), table.every(connection)
     publisher = Publisher(store, url, until, origin)

@@ -1,4 +1,4 @@
-"""`repair`: ask again about gaps that are due, newest first, in the fewest requests; close them on proof only."""
+"""`repair`: ask again about gaps that are due, newest first, in as few requests as possible; close only on proof."""
 
 from dataclasses import dataclass
 
@@ -27,7 +27,7 @@ from mdata.store.connection import Connection
 from mdata.store.engine import Store
 
 COMMAND = "repair"
-# What an answer may say of a gap that a second one is needed for.
+# What an answer may say about a gap that needs a second answer.
 _DOUBTED = {"silence", "absent", "changed", "unwitnessed"}
 _NO_WITNESS = "the answer did not contain the stored candles around the gap"
 _TOO_SHORT = "the answer ended before the end of the gap"
@@ -43,10 +43,10 @@ class RepairQuery:
 
 
 def repair(context: Context, *, retry_failed: bool = False) -> JobResult:
-    """Ask about the gaps that are due, then about long silences whose age asks for it.
+    """Ask about the gaps that are due, then about long silences that are due again because of their age.
 
-    At most `GAP_REPAIR_MAX_REPAIRS_PER_RUN` requests; exit 3 while gaps remain. `retry_failed` opens those that
-    were given up first. The caller holds the command's lock.
+    A run sends at most `GAP_REPAIR_MAX_REPAIRS_PER_RUN` requests and exits with 3 while gaps remain. `retry_failed`
+    first reopens the gaps that were given up. The caller holds the command's lock.
     """
 
     def work(job: Job) -> None:
@@ -64,9 +64,9 @@ def repair(context: Context, *, retry_failed: bool = False) -> JobResult:
 def due_gaps(
     connection: Connection, series: Series, now: int, settle: int, *, with_failed: bool = False
 ) -> list[Range]:
-    """Return the settled parts of the gaps that may be asked about at `now` (ms UTC), ascending; `settle` in ms.
+    """Return the settled parts of the gaps that are due at `now` (ms UTC), ascending; `settle` is in ms.
 
-    `with_failed`: of those that were given up, too.
+    `with_failed`: also of those that were given up.
     """
     settled = series.timeframe.closed_end(now, settle)
     found = (
@@ -132,7 +132,7 @@ class _Repair:
             self._attempted(asked, reason, page.asked_at)
 
     def _is_second_opinion_due(self, asked: RepairQuery) -> bool:
-        """Whether what the answer said is asked about again at once."""
+        """Whether a second request about what the answer said is due at once."""
         now = self._context.clock.now()
         with self._context.store.read() as connection:
             found = doubts.of(connection, asked.series.id, asked.query.range)
@@ -144,14 +144,14 @@ class _Repair:
             return [part for part in find_missing(connection, asked.series) if part.overlaps(asked.about)]
 
     def _attempted(self, asked: RepairQuery, reason: str, now: int) -> None:
-        """Count an answer that proved nothing as an attempt at all gaps it was about."""
+        """Count an answer that proved nothing as an attempt at all gaps that it was about."""
         with self._job.write() as connection:
             failed = gaps.attempted(connection, asked.series, asked.about, now, reason)
             self._job.count(gaps_failed=failed)
         self._tried.append((asked.series.id, asked.about))
 
     def _plan(self, venue: Venue | None = None) -> RepairQuery | None:
-        """Return the next request, of one exchange or any: about gaps, then contradictions, then silences."""
+        """Return the next request to this exchange (None: to any): about gaps, then contradictions, then silences."""
         known = stored(self._context.store, self._context.settings)
         known = [series for series in known if venue is None or series.venue == venue]
         with self._context.store.read() as connection:
@@ -175,7 +175,7 @@ class _Repair:
         return [silence for silence in due if self._tries(series, silence) < MOST_TRIES]
 
     def _tries(self, series: Series, about: Range) -> int:
-        """Return how often this run has asked about a range already."""
+        """Return how often this run has already asked about a range."""
         return sum(series_id == series.id and tried.contains(about) for series_id, tried in self._tried)
 
     def _around(self, connection: Connection, series: Series, parts: list[Range]) -> RepairQuery:
@@ -192,7 +192,7 @@ class _Repair:
 
 
 def _what_is_left(job: Job) -> tuple[int, str | None]:
-    """Return the exit code, and the sentence, for the gaps that remain."""
+    """Return the exit code and the sentence for the gaps that remain."""
     context, now = job.context, job.context.clock.now()
     left: list[Gap] = []
     waiting: list[int] = []
@@ -215,7 +215,7 @@ def _what_is_left(job: Job) -> tuple[int, str | None]:
 
 @dataclass(frozen=True, slots=True)
 class RepairPlan:
-    """What a run would do: gaps and long silences that are due, intervals in the gaps, and what asking costs."""
+    """What a run would do: gaps and long silences that are due, intervals in the gaps, and what the requests cost."""
 
     gaps: int
     silences: int
@@ -227,7 +227,7 @@ NOTHING = RepairPlan(0, 0, 0, Estimate(0, 0, 0))
 
 
 def plan(settings: Settings, store: Store, now: int, *, retry_failed: bool = False) -> RepairPlan:
-    """Return what a run at `now` (ms UTC) would ask for, within its limit of requests; nothing is asked."""
+    """Return what a run at `now` (ms UTC) would request, within its limit; nothing is requested."""
     found_gaps = found_silences = intervals = requests = 0
     for series in stored(store, settings):
         with store.read() as connection:

@@ -1,4 +1,4 @@
-"""`restore`: put a backup in the place of the store, which is kept under another name."""
+"""`restore`: replace the store with a backup; the store is kept under another name."""
 
 import os
 import shutil
@@ -28,7 +28,7 @@ from mdata.store.watch import file_status
 
 
 class Offer(NamedTuple):
-    """A backup, and what its place holds now: their marks, None where there is none or it cannot be read."""
+    """A backup, and the store that it would replace: their marks are None if there is none or it cannot be read."""
 
     file: Path
     mark: Mark | None
@@ -37,20 +37,20 @@ class Offer(NamedTuple):
 
     @property
     def is_another_store(self) -> bool:
-        """Whether the backup is of another store than the one in its place."""
+        """Whether the backup is of another store than the one it would replace."""
         return self.replaced is not None and (self.mark is None or self.mark.id != self.replaced.id)
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """The store now in place, and where the previous one is (None: there was none)."""
+    """The store that is now in place, and where the previous one is (None: there was none)."""
 
     found: Copied
     kept: Path | None
 
 
 def offer(settings: Settings, file: Path) -> Offer:
-    """Look at a backup, and at what it would replace; raise an MdataError for a file that can be none."""
+    """Look at a backup and at what it would replace; raise an MdataError for a file that cannot be a backup."""
     database = settings.database_path
     if file_status(file) is None:
         raise ConfigurationError(f"there is no file {file}: give the backup to restore")
@@ -66,10 +66,10 @@ def offer(settings: Settings, file: Path) -> Offer:
 def restore(
     settings: Settings, file: Path, wait: float, clock: Clock, warn: Callable[[str], None], report: copying.Report
 ) -> Restored:
-    """Put a copy of `file` in the place of the store, and keep that as `NAME.before-TIME`.
+    """Replace the store with a copy of `file`, and keep the store as `NAME.before-TIME`.
 
-    Raise NotNowError while a job or another program uses the store, StorageError if the backup is damaged or
-    does not fit: then nothing was changed.
+    Raise NotNowError while a job or another program uses the store, StorageError if the backup is damaged or does not
+    fit. Then nothing has been changed.
     """
     database = settings.database_path
     refuse_remote(database, "DATABASE_PATH")
@@ -132,7 +132,7 @@ def _set_aside(database: Path, clock: Clock) -> Path | None:
 
 
 def _free_name(path: Path) -> Path:
-    """Return an unused name for file and log: a run killed in the same second may have left either."""
+    """Return an unused name for file and log; a run killed in the same second may have left one of them."""
     names = (path if number == 1 else path.with_name(f"{path.name}-{number}") for number in count(1))
     return next(name for name in names if file_status(name) is None and file_status(_log(name)) is None)
 

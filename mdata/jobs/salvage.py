@@ -30,7 +30,7 @@ _SLICE = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Salvaged:
-    """What a fresh store was made from, or would be; `faults` are months that differ from their proof."""
+    """What a fresh store was created from, or would be; `faults` are months that differ from their proof."""
 
     series: int
     months: int
@@ -47,10 +47,10 @@ def plan(settings: Settings, url: str) -> Salvaged:
 
 
 def salvage(settings: Settings, url: str, warn: Callable[[str], None], report: Report) -> Salvaged:
-    """Create a store at DATABASE_PATH from what the lake has proven of the series of the settings.
+    """Create a store at DATABASE_PATH from the proven months of the settings' series.
 
-    Raise ConfigurationError where there is a store, NotThereError where the lake has nothing for one. A run that is
-    killed leaves no store behind.
+    Raise ConfigurationError if there is a store already, NotThereError if the lake has nothing of these series. A run
+    that is killed leaves no store behind.
     """
     _refuse(settings)
     lake, database = Lake.opened(url), settings.database_path
@@ -85,7 +85,7 @@ _Wanted = list[tuple[Key, dict[int, list[Proof]], SeriesRow | None]]
 
 
 def _wanted(settings: Settings, lake: Lake) -> _Wanted:
-    """Return what the lake has of the series of the settings; of several stores the one with the newest answer."""
+    """Return what the lake has of the settings' series, with the row of the store that has the newest answer."""
     every, rows = lake.proofs(), lake.newest_series()
     named = {Key(one.venue.name, one.symbol, one.timeframe.name) for one in targets(settings)}
     found: _Wanted = [(key, proofs, rows.get(key)) for key, proofs in sorted(every.items()) if key in named]
@@ -101,7 +101,7 @@ def _sound(lake: Lake, key: Key, proofs: dict[int, list[Proof]]) -> tuple[dict[i
 
 
 def _fill(store: Store, lake: Lake, key: Key, proofs: dict[int, list[Proof]], row: SeriesRow | None) -> int:
-    """Write a series, its ledger with it, in one transaction; return how many candles it has."""
+    """Write a series and its ledger in one transaction; return how many candles it has."""
     rows = sorted(proof for those in proofs.values() for proof in those)
     if not rows:
         return 0
@@ -151,13 +151,13 @@ def _write(connection: Connection, series: Series, held: Columns) -> int:
 
 
 def _settle(connection: Connection, series: Series, rows: list[Proof], row: SeriesRow | None) -> None:
-    """Store what is known beside the candles: the first one, what was cleaned, and the frontier."""
+    """Store what is known besides the candles: the first one, what cleanup removed, and the frontier."""
     as_of = max(proof.as_of for proof in rows)
     if row is not None:
         asked_at = row.as_of or as_of if row.first_candle is not None else 0
         table.begins_at(connection, series.id, row.first_candle, asked_at)
         if row.cleaned_to is not None:
-            # What the lake has from before that stays: nobody has to be asked for it.
+            # Older candles that the lake has are kept: they need not be requested.
             table.clean_to(connection, series.id, min(row.cleaned_to, rows[0].start))
     proven = normal(Range(proof.start, proof.end) for proof in rows)
     table.move_frontier(connection, series.id, proven[0].end, proven[0].end)

@@ -1,4 +1,4 @@
-"""`status`: what the store holds, what is missing, how the jobs went, and whether that is healthy."""
+"""`status`: what is stored, what is missing, how the jobs went, and whether that is healthy."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -29,7 +29,7 @@ from mdata.timers.owner import Marker
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# How many names a message contains; of the others it gives the number.
+# How many names a message lists; the others are only counted.
 _NAMED = 3
 # How long (s) systemd may take to report when the timers run next.
 _PATIENCE = 2.0
@@ -38,10 +38,10 @@ _PATIENCE = 2.0
 class SeriesState(NamedTuple):
     """One series: what is stored, what is wanted, its gaps, and how far behind it is (seconds).
 
-    `is_retired`: it is no longer in the settings, shown and not judged. `is_quiet`: the exchange has answered for
-    30 days and more without a candle, or has named none at all for a day, so it is asked once a day only, and never
-    called stale. `is_delisted`: the exchange serves nothing of it any more. `is_confirmed`: more than one answer
-    speaks for what is stored.
+    `is_retired`: it is no longer in the settings, so it is shown but not judged. `is_quiet`: the exchange has
+    answered without a candle for more than 30 days, or has had none at all for a day, so it is requested only once a
+    day and never called stale. `is_delisted`: the exchange no longer serves anything of it. `is_confirmed`: more than
+    one answer supports what is stored.
     """
 
     series: Series
@@ -72,8 +72,8 @@ class SeriesState(NamedTuple):
 class Status(NamedTuple):
     """Everything `status` shows, at `now` (ms UTC); `absent` are configured series that nothing is known of.
 
-    `running` tells since when (ISO 8601, None: unknown) each command that is at work now has been; `blocked_until`
-    for how long the rate limit lets nobody ask.
+    `running` maps each command that is running now to when it began (ISO 8601, None: unknown); until `blocked_until`
+    the rate limit allows no requests.
     """
 
     now: int
@@ -99,7 +99,7 @@ def collect(
 ) -> Status:
     """Read the state of the store in one transaction; the store may not exist yet.
 
-    `narrowed`: leave out series that are not in the settings. `silent`: with the silences for a coverage bar.
+    `narrowed` leaves out series that are not in the settings; `silent` adds the silences for a coverage bar.
     """
     path = settings.database_path
     state = Status(
@@ -150,7 +150,7 @@ def _lag(series: Series, counts: Counts, settled: int) -> int:
 
 
 def _is_quiet(series: Series, counts: Counts, doubts: list[Doubt]) -> bool:
-    """Whether the exchange has answered for long without a candle; a series without answers is stale, not quiet."""
+    """Whether the exchange has long answered without a candle; a series without answers is stale, not quiet."""
     if counts.last is None:
         return any(doubt.kind == "silence" and doubt.asked_at - doubt.since >= ABSENT_FOR for doubt in doubts)
     return counts.hull_end is not None and is_quiet(series.timeframe, counts.last, counts.hull_end)
@@ -162,15 +162,15 @@ def _running(path: Path) -> dict[str, str | None]:
 
 
 def outcome(state: Status, command: str) -> str:
-    """Return how the newest run of a command went; one that never ended and is not at work was interrupted."""
+    """Return how the newest run of a command went; a run that never ended and is not running was interrupted."""
     last = state.jobs[command]
     return "interrupted" if last.outcome == "running" and command not in state.running else last.outcome
 
 
 def with_next_runs(state: Status) -> Status:
-    """Return the status with the next run of every timer, where a systemd manager schedules the store.
+    """Return the status with the next run of every timer, if systemd timers use the store.
 
-    Where that does not answer soon, the next runs stay unknown.
+    If systemd does not answer soon, the next runs stay unknown.
     """
     if state.marker is None:
         return state
@@ -203,16 +203,16 @@ def _warnings(state: Status) -> list[str]:
 
 
 def with_advice(state: Status) -> str:
-    """Return how a sentence about configured series without candles goes on: with what to do about them."""
+    """Return the end of a sentence about configured series without candles: what to do about them."""
     last = state.jobs.get("backfill")
     if state.absent and last is not None and last.exit == CONFIGURATION:
-        # Another backfill would end in the same way: the exchange does not know the pair, as its record says.
+        # Another backfill would end in the same way: according to the record, the exchange does not know the pair.
         return f", and the last backfill ended with {last.exit}: see `mdata jobs`, correct SYMBOLS"
     return ": run `mdata backfill`"
 
 
 def named(names: "Iterable[str]") -> str:
-    """Return the first of some names, and how many there are more."""
+    """Return the first few names, and how many more there are."""
     first, rest = list(names)[:_NAMED], list(names)[_NAMED:]
     if rest:
         return f"{', '.join(first)} and {len(rest)} more"

@@ -1,7 +1,7 @@
-"""`stream`: closed candles by WebSocket, for a bounded time, with nothing claimed that was not seen.
+"""`stream`: closed candles by WebSocket, for a limited time; only what was seen is covered.
 
-A thread per connection listens (`feed`), one more asks REST for what snapshots do not reach (`catchup`); the main
-thread stores what is due a few times a second, tells the service manager that there is life, and shows it.
+A thread per connection listens (`feed`), and another one requests by REST what snapshots do not reach (`catch_up`). A
+few times a second the main thread stores what is due, reports activity to the service manager, and shows the state.
 """
 
 import threading
@@ -43,21 +43,21 @@ from mdata.streaming.stream_view import Standing, StreamView
 
 COMMAND = "stream"
 
-# Real seconds between two checks of what is due: the most that a check adds to a candle's delay.
+# Real seconds between two checks of what is due: the most that waiting for a check adds to a candle's delay.
 _LOOK_EVERY = 0.2
-# Seconds until the first connection must be subscribed, and that a run without any data may last.
+# Within how many seconds the first connection must be subscribed, and how long a run may last without any data.
 _READY_SECONDS, _NO_DATA_SECONDS = 45.0, 300.0
-# How often (s) the service manager is told, at most, that the stream is alive, and its state.
+# At most every so many seconds the service manager is told that the stream is alive, and its state.
 _TELL_EVERY = 5.0
-# At most every so often (s) the log says that the database cannot be written to.
+# At most every so many seconds the log says that the database cannot be written to.
 _COMPLAIN_EVERY = 60.0
-# How long (real s) threads have to end; one that waits for an answer is abandoned.
+# How long (real seconds) threads have to end; a thread that still waits for an answer is then abandoned.
 _END_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """What a stream uses besides exchange and store, and `halt`, which wakes all sleeping threads.
+    """What a stream uses besides the exchange and the store, and `halt`, which wakes all sleeping threads.
 
     `connect` opens a connection to the stream of an exchange.
     """
@@ -104,7 +104,7 @@ class _Stream:
             limits, open_stream = venue.stream, registry.adapter(venue).open_stream
             if limits is None or open_stream is None:
                 self._job.context.log.warning(
-                    f"{venue.title} has no stream of candles; `mdata update` asks it instead"
+                    f"{venue.title} has no stream of candles; `mdata update` fetches them by REST"
                 )
                 continue
             spoken, here = open_stream(), [one for one in wanted if one.venue == venue]
@@ -118,7 +118,7 @@ class _Stream:
         return feeds
 
     def work(self, _: Job) -> None:
-        """Listen until the time is over, a signal comes, or there is nothing to be heard."""
+        """Listen until the time is over, a signal comes, or no connection is left."""
         is_storable = True
         try:
             for worker in self._workers:
@@ -138,7 +138,7 @@ class _Stream:
             self._job.has_problem(trouble)
 
     def _look(self) -> None:
-        """Do everything that is due: store, request what is missing before, check for activity, and report."""
+        """Do everything that is due: store, request what is missing before snapshots, check for activity, report."""
         for worker in self._workers:
             if worker.failure is not None:
                 raise worker.failure
@@ -192,7 +192,7 @@ class _Stream:
         return applied.rows
 
     def _complain(self) -> None:
-        """Note the channels that the exchange refuses; the others continue."""
+        """Record the channels that the exchange refuses; the others continue."""
         for feed in self._feeds:
             for key, refusal in feed.refused.items():
                 kind = ConfigurationError if refusal.is_unknown else UnreachableError
@@ -201,16 +201,16 @@ class _Stream:
                 self._problem(feed.targets[key].name, kind, text)
 
     def _problem(self, name: str, kind: type[MdataError], text: str) -> None:
-        """Note the first problem of each kind per series, because a failing stream repeats it all day."""
+        """Record only the first problem of each kind per series, because a failing stream repeats it all day."""
         if f"{name} {kind}" not in self._complained:
             self._complained.add(f"{name} {kind}")
             self._job.has_problem(kind(f"{name}: {text}"))
 
     def _judge(self) -> None:
-        """Say that the service is ready as soon as it is; give up when nothing comes."""
+        """Report the service ready as soon as it is; give up if no data come."""
         now = self._context.clock.boottime()
         is_late = now - self._started_at > _READY_SECONDS
-        # If only some channels are not answered in time, continue for those that are.
+        # If some channels are not answered in time, continue with the others.
         can_begin = any(feed.was_subscribed or (is_late and feed.heard_at is not None) for feed in self._feeds)
         if not self._is_ready and can_begin:
             self._is_ready = True

@@ -42,7 +42,7 @@ def remembered(cache: Path, url: str, now: int) -> PairListing | None:
 
 
 def remember(cache: Path, listing: PairListing) -> None:
-    """Store a listing; where that is not possible it is asked for again next time."""
+    """Store a listing; if that is not possible, it is requested again next time."""
     with suppress(MdataError):
         replace_whole(cache, json.dumps(asdict(listing)))
 
@@ -50,7 +50,7 @@ def remember(cache: Path, listing: PairListing) -> None:
 def ask(
     venue: Venue, url: str, exchange: Callable[[], Exchange], budget: Budget, clock: Clock, log: JobLog
 ) -> PairListing:
-    """Request the list once, in its turn; if that fails, raise an error that says when to retry."""
+    """Request the list once, in turn; if that fails, raise an error that says when to retry."""
 
     def tell(wait: SlotWait) -> None:
         log.info(f"the next request is possible at {iso(wait.until)}")
@@ -71,7 +71,7 @@ def ask(
 
 
 def stored(store: Store | None) -> dict[str, list[str]]:
-    """Return the timeframes that are stored of each symbol."""
+    """Return the stored timeframes of each symbol."""
     found: dict[str, list[str]] = {}
     if store is not None:
         with store.read() as connection:

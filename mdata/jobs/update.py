@@ -1,4 +1,4 @@
-"""`update`: the forward passes alone, for those who want fresh candles by REST more often than `backfill` runs."""
+"""`update`: only the forward passes, for users who want new candles by REST more often than `backfill` runs."""
 
 from mdata.config import Settings
 from mdata.domain import planning
@@ -19,12 +19,12 @@ COMMAND = "update"
 
 
 def update(context: Context) -> JobResult:
-    """Ask for what has closed since the last answer, stalest series first; the caller holds the command's lock."""
+    """Request what has closed since the last answer, stalest series first; the caller holds the command's lock."""
     return run(Job(COMMAND, context, Priority.UPDATE), _work, _remaining, lambda job: unanswered(job, _newer))
 
 
 def plan(settings: Settings, store: Store | None, now: int) -> list[Planned]:
-    """Return what a run at `now` (ms UTC) would ask for at most, from this store or from none yet."""
+    """Return the most that a run at `now` (ms UTC) would request; `store` is None if there is none yet."""
     return [_planned(settings, store, target, now) for target in targets(settings)]
 
 
@@ -45,7 +45,7 @@ def _work(job: Job) -> None:
     passes = Passes(job, expected_requests=len(wanted))
     served = [series for target in wanted if (series := passes.introduce(target))]
     for series in newest_first(job, served):
-        # Contradictions that the run before has left are asked about before this run can find new ones.
+        # Ask about contradictions that the previous run has left before this run can find new ones.
         ask_again(job, series)
         passes.forward(series, confirm=False)
 

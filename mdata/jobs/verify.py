@@ -16,13 +16,13 @@ from mdata.store.engine import Store
 
 COMMAND = "verify"
 
-# Rows that are set aside in one transaction: others wait for a moment only.
+# Rows that are set aside in one transaction, so that others wait only a moment.
 SLICE = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class MismatchRow:
-    """A range that is no longer trusted; times are ms UTC, the rest are numbers of candles and of intervals."""
+    """A range that is no longer trusted; times are ms UTC, the other numbers count intervals and candles."""
 
     symbol: str
     timeframe: str
@@ -39,8 +39,8 @@ class MismatchRow:
 class Verified:
     """What a run has read and found: candles, candles outside coverage, invalid rows, and doubtful ranges.
 
-    `intervals` are unknown by that. `months` have a digest now. `orphans` are numbers of series that somebody has
-    deleted by hand, each with its candles.
+    `intervals` have become unknown by that. `months` now have a digest. `orphans` are ids of series that another
+    program has deleted, each with its number of candles.
     """
 
     candles: int = 0
@@ -79,7 +79,7 @@ def plan(settings: Settings, store: Store) -> Verified:
 
 
 def verify(context: Context) -> tuple[JobResult, Verified]:
-    """Check the file, then every series of the settings; exit 3 where something is unknown by it.
+    """Check the file, then every series of the settings; exit 3 if something has become unknown.
 
     The caller holds the command's lock.
     """
@@ -118,7 +118,7 @@ def _verify(job: Job, series: Series) -> Verified:
 
 
 def _verify_months(job: Job, series: Series) -> Verified:
-    """Compare the months that are wholly final with what they were, and keep a digest of those that are new."""
+    """Compare the months that are completely final with their digests, and record digests of those that are new."""
     store, now = job.context.store, job.context.clock.now()
     with store.read() as connection:
         months, known = list(digests.final_months(connection, series)), digests.of(connection, series.id)

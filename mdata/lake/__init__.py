@@ -1,1 +1,1 @@
-"""The lake: what is published of stores, as Delta tables in a folder or an object store."""
+"""The lake: what stores have published, as Delta tables in a folder or an object store."""

@@ -1,7 +1,7 @@
-"""The numbers of an Arrow column as an array of Python's, through Arrow's C data interface.
+"""The numbers of an Arrow column as a Python array, through Arrow's C data interface.
 
-The library that comes with deltalake hands its columns out to other libraries only, or value by value, which takes
-twenty times as long. What it hands out is laid down in
+The Arrow library of deltalake passes its columns only to other libraries, or returns them value by value, which takes
+twenty times as long. The interface is described in
 https://arrow.apache.org/docs/format/CDataInterface/PyCapsuleInterface.html.
 """
 
@@ -29,7 +29,7 @@ _pointer.restype, _pointer.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes
 
 def numbers(values: Any, code: str) -> "array[Any]":
     """Return a copy of an Arrow array of 64-bit numbers without nulls; `code` is `q` or `d`."""
-    # The capsule owns the memory: it has to live until that is copied.
+    # The capsule owns the memory and must live until it has been copied.
     _, capsule = values.__arrow_c_array__()
     found, copied = _Array.from_address(_pointer(capsule, b"arrow_array")), array(code)
     if found.length:

@@ -1,4 +1,4 @@
-"""The proof from the lake alone: whether a month holds what is vouched for."""
+"""Checks from the lake alone whether its months contain what is vouched for."""
 
 from collections.abc import Iterable, Iterator
 
@@ -10,16 +10,16 @@ from mdata.lake.lake import Lake, Look
 
 
 def damaged_months(lake: Lake, look: Look) -> set[int]:
-    """Return the months that do not hold what is vouched for, of those that somebody else may have changed."""
+    """Return those months that another program may have changed and that do not contain what is vouched for."""
     grid = TIMEFRAMES[look.key.timeframe]
     said = {month for month, proofs in look.proofs.items() if fault_of_coverage(grid, proofs)}
     return said | {month for month, _ in faults(lake, look, lake.suspects(look))}
 
 
 def faults(lake: Lake, look: Look, months: Iterable[int] | None = None) -> Iterator[tuple[int, str]]:
-    """Yield the months of a series that do not hold what is vouched for, and what is wrong with each.
+    """Yield the months of a series that do not contain what is vouched for, and what is wrong with each.
 
-    Without `months` all are read, and what lies where nothing is vouched for, too.
+    Without `months`, all are read, including candles for which there is no proof.
     """
     grid, chosen = TIMEFRAMES[look.key.timeframe], None if months is None else set(months)
     for period in _periods(lake, look, chosen):

@@ -8,12 +8,12 @@ from mdata.domain.times import iso
 
 
 def text(value: str) -> str:
-    """Return a text as SQL writes it."""
+    """Return a text as an SQL literal."""
     return "'" + value.replace("'", "''") + "'"
 
 
 def instant_text(time: int) -> str:
-    """Return an instant (ms UTC) as SQL writes it."""
+    """Return an instant (ms UTC) as an SQL literal."""
     return f"'{iso(time)}'"
 
 
@@ -28,6 +28,6 @@ def in_periods(periods: Iterable[str]) -> str:
 
 
 def in_ranges(ranges: Iterable[Range]) -> str:
-    """Return the condition that picks the rows which open in one of these ranges."""
+    """Return the condition that picks the candles that open in one of these ranges."""
     parts = (f"(time >= {instant_text(start)} AND time < {instant_text(end)})" for start, end in ranges)
     return f"({' OR '.join(parts)})"

@@ -1,4 +1,4 @@
-"""The Delta tables of a lake: opened, made, and changed by one commit at a time."""
+"""The Delta tables of a lake: opened, created, and changed by one commit at a time."""
 
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -11,14 +11,14 @@ from mdata.lake.trouble import library, told
 if TYPE_CHECKING:
     from deltalake import CommitProperties, DeltaTable
 
-# Smaller by a sixth than what is usual (snappy), for half as much time again; higher levels gain next to nothing.
+# A sixth smaller than the usual compression (snappy) and half again as slow; higher levels gain next to nothing.
 _COMPRESSION = ("ZSTD", 3)
-# The log is what tells the versions apart: it goes by `mdata lake vacuum`, and not by itself after 30 days.
+# The log defines the versions, so Delta must not delete its entries after 30 days, as it does by default.
 _CONFIGURATION = {"delta.enableExpiredLogCleanup": "false"}
 
 
 def options_of(url: str) -> dict[str, str] | None:
-    """Return how deltalake is to speak to a lake: credentials and address it takes from the environment."""
+    """Return deltalake's options for a lake; it takes credentials and address from the environment."""
     if is_folder(url):
         return None
     return {
@@ -27,19 +27,20 @@ def options_of(url: str) -> dict[str, str] | None:
 
 
 def open_table(url: str, name: str) -> "DeltaTable":
-    """Return a table of a lake as it is now; the engine raises TableNotFoundError where there is none."""
+    """Return a table of a lake as it is now; deltalake raises TableNotFoundError if there is none."""
     return library("deltalake").DeltaTable(f"{url}/{name}", storage_options=options_of(url))
 
 
 def open_or_make(url: str, name: str, origin: Author) -> "DeltaTable":
-    """Return a table of a lake with its constraints, made where there is none."""
+    """Return a table of a lake with its constraints; it is created if there is none."""
     deltalake, table = library("deltalake"), TABLES[name]
     try:
         found = open_table(url, name)
     except library("deltalake.exceptions").TableNotFoundError:
         found = _make(url, name, origin)
     for constraint, rule in table.constraints.items():
-        # Whoever made the table may have ended before it had its rules, and somebody else may give it them now.
+        # The program that created the table may have ended before adding the constraints; another may be adding them
+        # now.
         while f"delta.constraints.{constraint}" not in found.metadata().configuration:
             with suppress(deltalake.exceptions.DeltaError):
                 found.alter.add_constraint({constraint: rule}, commit_properties=commit_of(origin, None, 0, ""))
@@ -59,12 +60,12 @@ def _make(url: str, name: str, origin: Author) -> "DeltaTable":
             commit_properties=commit_of(origin, None, 0, ""),
         )
     except deltalake.exceptions.DeltaError:
-        # Another publisher was as quick; if it was something else, this says so.
+        # Probably another publisher has just created it; if the reason was another, this raises an error.
         return open_table(url, name)
 
 
 def commit_of(origin: Author, key: Key | None, number: int, months: str) -> "CommitProperties":
-    """Return what a commit says of itself: whose it is and, about a series, its number and its months."""
+    """Return what a commit records about itself: its author and, if it is on a series, its number and its months."""
     deltalake = library("deltalake")
     said = {"mdata": origin.version, "mdata.host": origin.host, "mdata.store": origin.store}
     said |= {"mdata.series": key.name, "mdata.months": months} if key else {}
@@ -73,12 +74,12 @@ def commit_of(origin: Author, key: Key | None, number: int, months: str) -> "Com
 
 
 def application(key: Key) -> str:
-    """Return the name under which the commits about a series are numbered."""
+    """Return the name under which the commits on a series are numbered."""
     return f"mdata/{key.exchange}/{key.symbol}/{key.timeframe}"
 
 
 def replace_rows(url: str, table: "DeltaTable", rows: Any, where: str, commit: "CommitProperties") -> None:
-    """Put `rows` in the place of those that match `where`; raise OvertakenError if a commit has come in between."""
+    """Replace the rows that match `where` with `rows`; raise OvertakenError if another commit has come in between."""
     deltalake = library("deltalake")
     compression, level = _COMPRESSION
     with told(url):

@@ -1,4 +1,4 @@
-"""What the files of a lake hold, as the log names them; no file is read."""
+"""What the files of a lake contain, according to the log; no file is read."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Held(NamedTuple):
-    """What a partition holds: rows (None where they are not to be told), bytes, and when it was last written, ms."""
+    """What a partition contains: rows (None if unknown), bytes, and when it was last written (ms UTC)."""
 
     rows: int | None
     bytes: int
@@ -19,7 +19,7 @@ class Held(NamedTuple):
 
 
 def files_of(table: "DeltaTable") -> Iterable[tuple[str, Key, str, Held]]:
-    """Yield the name of each file that a table has, of which series and period it is, and what it holds."""
+    """Yield the name of each file of a table, its series and period, and what it contains."""
     files = table.get_add_actions(flatten=True)
 
     def column(name: str) -> list[Any]:
@@ -31,7 +31,7 @@ def files_of(table: "DeltaTable") -> Iterable[tuple[str, Key, str, Held]]:
 
 
 def together(one: Held | None, other: Held) -> Held:
-    """Return what two parts of a partition hold."""
+    """Return what two parts of a partition contain together."""
     if one is None:
         return other
     rows = None if one.rows is None or other.rows is None else one.rows + other.rows

@@ -32,10 +32,11 @@ if TYPE_CHECKING:
 
 
 class Look(NamedTuple):
-    """What the lake has of a series at one moment: what is vouched for, by month, and how often it was written.
+    """What the lake has of a series at one moment: its proofs by month, and the numbers of its newest commits.
 
-    Each commit about a series bears its number; `written` is that of its newest candles, `vouched` that of its newest
-    coverage. They differ where a publisher has ended between the two.
+    The commits on a series are numbered: `written` is the number of its newest candles, `vouched` the number of the
+    candles that its newest coverage describes. They differ if a publisher has written candles but not (or not yet)
+    their coverage.
     """
 
     key: Key
@@ -46,7 +47,7 @@ class Look(NamedTuple):
 
 @dataclass(slots=True)
 class Lake:
-    """A lake that is there. `look` is what the next commits rest upon: they are refused where that has changed."""
+    """An existing lake. Commits are based on a `look`; they are refused if the series has changed since."""
 
     url: str
     tables: "dict[str, DeltaTable]"
@@ -55,7 +56,7 @@ class Lake:
 
     @classmethod
     def find(cls, url: str) -> Self | None:
-        """Return the lake at `url` for reading; None where nothing was ever published."""
+        """Return the lake at `url` for reading; None if nothing was ever published there."""
         with told(url):
             try:
                 return cls(url, {name: open_table(url, name) for name in TABLES})
@@ -72,7 +73,7 @@ class Lake:
 
     @classmethod
     def make(cls, url: str, origin: Author) -> Self:
-        """Return the lake at `url` for writing, made where there is none; refuse a place that may lose commits."""
+        """Return the lake at `url` for writing, created if there is none; refuse a place that may lose commits."""
         probe(url)
         with told(url):
             return cls(url, {name: open_or_make(url, name, origin) for name in TABLES})
@@ -80,8 +81,9 @@ class Lake:
     def look(self, key: Key) -> Look:
         """Return what the lake has of a series now."""
         with told(self.url):
-            # Candles are loaded first, as publishers write them first: what the newer coverage vouches for is then
-            # normally in the older candles. If it is not, a commit that is based on this look is refused.
+            # Refresh the candles first and the coverage second, the order in which publishers write them: the candles
+            # that the coverage describes are then normally loaded. If a publisher wrote both between the two
+            # refreshes, they are not, and a commit based on this look is refused.
             for name in ("candles", "coverage"):
                 self.tables[name].update_incremental()
             written, vouched = (
@@ -94,7 +96,7 @@ class Lake:
             return Look(key, proofs, written, vouched)
 
     def proofs(self) -> dict[Key, dict[int, list[Proof]]]:
-        """Return what is vouched for of every series, by month."""
+        """Return the proofs of every series, by month."""
         with told(self.url):
             found: dict[Key, dict[int, list[Proof]]] = {}
             for key, proof in sorted(proofs_of(self._rows("coverage", asked("coverage"), "TRUE"))):
@@ -102,9 +104,9 @@ class Lake:
             return found
 
     def candles(self, key: Key, periods: Sequence[str], within: Range | None = None) -> Columns | None:
-        """Return the candles of these partitions, ascending; None where there are some without a value.
+        """Return the candles of these partitions, ascending; None if one of them lacks a value.
 
-        `within` leaves out those that open elsewhere.
+        With `within`, only those that open in this range.
         """
         where = f"{of_series(key)} AND {in_periods(periods)}"
         where += "" if within is None else f" AND {in_ranges([within])}"
@@ -123,7 +125,7 @@ class Lake:
             return rows.column("time").to_pylist()[0] // 1000, rows.column("close").to_pylist()[0]
 
     def held(self) -> dict[tuple[Key, str], Held]:
-        """Return what each partition of candles holds, by the files that the log names; looked up once."""
+        """Return what each partition of candles contains according to the log; looked up only once."""
         if self._held is None:
             with told(self.url):
                 self._held, there = {}, names(self.url, "candles")
@@ -135,7 +137,7 @@ class Lake:
         return self._held
 
     def suspects(self, look: Look) -> set[int]:
-        """Return the months that may hold something else than is vouched for: somebody else has written there."""
+        """Return the months that may not contain what is vouched for, because something else was written there."""
         if look.written != look.vouched:
             return set(look.proofs)
         held, grid = self.held(), TIMEFRAMES[look.key.timeframe]
@@ -151,9 +153,9 @@ class Lake:
         return {month for month in look.proofs if period_of(grid, month) in strange}
 
     def replace_candles(self, look: Look, months: Sequence[Month], columns: Columns, origin: Author) -> None:
-        """Put these candles in the place of all that the lake holds of whole months.
+        """Replace all candles that the lake has of whole months with these.
 
-        Raise OvertakenError, with nothing changed, where somebody has written to the series since `look`.
+        Raise OvertakenError, with nothing changed, if another program has written to the series since `look`.
         """
         grid = TIMEFRAMES[look.key.timeframe]
         periods = [period_of(grid, month.month) for month in months]
@@ -172,16 +174,16 @@ class Lake:
         replace_rows(self.url, self.tables["candles"], rows, where, commit)
 
     def replace_coverage(self, look: Look, proofs: Iterable[Proof], number: int, origin: Author) -> None:
-        """Put these proofs in the place of all that the lake says of a series; `number` is that of its candles.
+        """Replace all proofs of a series with these; `number` is the number of the candles that they describe.
 
-        Raise OvertakenError, with nothing changed, where somebody has vouched for the series since `look`.
+        Raise OvertakenError, with nothing changed, if another program has written proofs of the series since `look`.
         """
         rows = proof_rows(look.key, sorted(proofs))
         commit = commit_of(origin, look.key, number, "")
         replace_rows(self.url, self.tables["coverage"], rows, of_series(look.key), commit)
 
     def series(self) -> list[SeriesRow]:
-        """Return what each store that publishes knows of its series."""
+        """Return what each publishing store knows of its series."""
         with told(self.url):
             rows = series_of(self._rows("series", asked("series"), "TRUE"))
             return sorted(rows, key=lambda row: (row.key, row.store))
@@ -191,7 +193,7 @@ class Lake:
         return {row.key: row for row in sorted(self.series(), key=lambda row: row.as_of or 0)}
 
     def replace_series(self, rows: Sequence[SeriesRow], origin: Author) -> None:
-        """Put these rows in the place of all that the lake has of this store."""
+        """Replace all rows that the lake has of this store with these."""
         with told(self.url):
             self.tables["series"].update_incremental()
         where, commit = f"store = {text(origin.store)}", commit_of(origin, None, 0, "")

@@ -11,21 +11,21 @@ from mdata.lake.trouble import library, told
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
-# For how long a server that does not answer, or answers with errors, is asked again.
+# How often, and for how long (s), a server that does not answer, or answers with errors, is asked again.
 RETRIES, RETRY_SECONDS = 5, 60
 
 _PROBE = "_mdata_probe_"
 
 
 def is_folder(url: str) -> bool:
-    """Whether a lake is a folder of this machine, and no address."""
+    """Whether a lake is a folder of this machine, not an address."""
     return "://" not in url
 
 
 def probe(url: str) -> None:
-    """Create a key twice, and remove it; raise ConfigurationError where the second one is not refused.
+    """Create a key twice, then remove it; raise ConfigurationError if the second attempt is not refused.
 
-    Delta writers are kept apart by nothing else: of two that commit the same version, one must be told no.
+    Nothing else keeps two Delta writers apart: if both commit the same version, one of them must be refused.
     """
     obstore = library("obstore")
     with told(url):
@@ -45,7 +45,7 @@ def probe(url: str) -> None:
 
 
 def names(url: str, table: str) -> set[str]:
-    """Return the names of all files below a table, as they are stored, relative to it."""
+    """Return the names of all stored files below a table, relative to it."""
     obstore, prefix = library("obstore"), f"{table}/"
     with told(url):
         parts = obstore.list(_store(url), prefix=table)
@@ -57,7 +57,7 @@ def _store(url: str) -> "ObjectStore":
     if is_folder(url):
         if Path(url).is_file():
             raise ConfigurationError(f"{url} is a file, but a lake is a folder: choose another place")
-        # Open to whom the umask lets in: a lake is there to be read.
+        # Readable for whomever the umask allows: a lake is meant to be read by others.
         Path(url).mkdir(parents=True, exist_ok=True)
         return found.LocalStore(url)
     return found.from_url(

@@ -1,4 +1,4 @@
-"""The tables of a lake: their columns, how rows become Arrow, and how they come back."""
+"""The tables of a lake: their columns, and how rows are converted to Arrow and back."""
 
 from array import array
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class LakeTable(NamedTuple):
-    """A table: its columns with their types, and by which of them its files are parted."""
+    """A table: its columns with their types, the columns that its files are partitioned by, and its constraints."""
 
     columns: dict[str, str]
     partition_by: tuple[str, ...]
@@ -49,9 +49,9 @@ TABLES = {
 
 
 class SeriesRow(NamedTuple):
-    """What a store knows of a series, as the table `series` has it; times are ms UTC.
+    """What a store knows of a series, a row of the table `series`; times are ms UTC.
 
-    `as_of` is the newest instant for which the exchange has answered about it.
+    `as_of` is the newest instant up to which the exchange has answered about it.
     """
 
     key: Key
@@ -65,7 +65,7 @@ class SeriesRow(NamedTuple):
 
 
 def schema(table: LakeTable) -> "Schema":
-    """Return the schema of a table as Delta has it."""
+    """Return the Delta schema of a table."""
     deltalake = library("deltalake")
     fields = [deltalake.Field(name, kind) for name, kind in table.columns.items()]
     return deltalake.Schema(fields)
@@ -95,7 +95,7 @@ def _times(arro3: Any, values: Sequence[int | None]) -> Any:
 
 
 def candle_rows(key: Key, periods: Sequence[str], columns: Columns) -> "Arrow":
-    """Return candles as the table `candles` has them; `periods` are those of each of them."""
+    """Return candles as rows of the table `candles`; `periods` has the period of each."""
     kinds, count = TABLES["candles"].columns, len(columns.open_time)
     found: dict[str, Sequence[Any]] = {name: [getattr(key, name)] * count for name in _KEY}
     found |= {"period": periods, "time": columns.open_time, **{name: getattr(columns, name) for name in VALUES}}
@@ -103,7 +103,7 @@ def candle_rows(key: Key, periods: Sequence[str], columns: Columns) -> "Arrow":
 
 
 def candles_of(rows: "Arrow") -> Columns | None:
-    """Return candles from an Arrow table with times as 64-bit µs; None where something is missing in it."""
+    """Return candles from an Arrow table with times as 64-bit µs; None if a value is missing."""
     found = Columns.none()
     if not rows.num_rows:
         return found
@@ -116,7 +116,7 @@ def candles_of(rows: "Arrow") -> Columns | None:
 
 
 def proof_rows(key: Key, proofs: Sequence[Proof]) -> "Arrow":
-    """Return what is proven of a series as the table `coverage` has it."""
+    """Return proofs of a series as rows of the table `coverage`."""
     found: dict[str, Sequence[Any]] = {name: [getattr(key, name)] * len(proofs) for name in _KEY}
     found["month"] = [month_name(proof.month) for proof in proofs]
     for name in Proof._fields[1:]:
@@ -125,13 +125,13 @@ def proof_rows(key: Key, proofs: Sequence[Proof]) -> "Arrow":
 
 
 def asked(table: str) -> str:
-    """Return how the columns of a table are asked for, so that plain numbers (times in µs) and texts come back."""
+    """Return the columns of a table for a query that returns plain numbers (times in µs) and texts."""
     casts = {"timestamp": 'CAST("{0}" AS BIGINT) AS "{0}"', "string": 'CAST("{0}" AS VARCHAR) AS "{0}"'}
     return ", ".join(casts.get(kind, '"{0}"').format(name) for name, kind in TABLES[table].columns.items())
 
 
 def proofs_of(rows: "Arrow") -> list[tuple[Key, Proof]]:
-    """Return what is proven from rows that were asked for so."""
+    """Return proofs from the rows of such a query."""
     found = {name: rows.column(name).to_pylist() for name in TABLES["coverage"].columns}
     keys = map(Key, found["exchange"], found["symbol"], found["timeframe"])
     found |= {name: [time // 1000 for time in found[name]] for name in ("start", "end", "as_of")}
@@ -140,7 +140,7 @@ def proofs_of(rows: "Arrow") -> list[tuple[Key, Proof]]:
 
 
 def series_rows(rows: Sequence[SeriesRow]) -> "Arrow":
-    """Return what is known of series as the table `series` has it."""
+    """Return what is known of series as rows of the table `series`."""
     found: dict[str, Sequence[Any]] = {name: [getattr(row.key, name) for row in rows] for name in _KEY}
     for name in SeriesRow._fields[1:]:
         found[name] = [getattr(row, name) for row in rows]
@@ -148,7 +148,7 @@ def series_rows(rows: Sequence[SeriesRow]) -> "Arrow":
 
 
 def series_of(rows: "Arrow") -> list[SeriesRow]:
-    """Return what is known of series from rows that were asked for so."""
+    """Return what is known of series from the rows of such a query."""
     found = {name: rows.column(name).to_pylist() for name in TABLES["series"].columns}
     keys = map(Key, found["exchange"], found["symbol"], found["timeframe"])
     times = ("first_candle", "wanted_start", "cleaned_to", "as_of")

@@ -1,4 +1,4 @@
-"""What the libraries of the lake report, as one sentence each, with the exit code that it deserves."""
+"""Errors of the lake's libraries, each turned into one sentence and the fitting exit code."""
 
 import errno
 import re
@@ -18,9 +18,9 @@ from mdata.errors import (
 )
 
 _LIBRARIES = {"deltalake", "obstore", "arro3"}
-# Where a cloud machine looks for its credentials: they appear in an error if no others were found.
+# The addresses at which a cloud machine asks for its credentials: they appear in an error if no others were found.
 _OWN_RIGHTS = ("169.254.169.254", "metadata.google.internal")
-# Only the text tells the kinds of errors apart: it contains the HTTP status or the code of S3.
+# Only their text distinguishes the kinds of errors: it contains the HTTP status or the code of S3.
 _REFUSED = re.compile(
     r"\b40[13]\b|AccessDenied|Forbidden|Unauthorized|InvalidAccessKeyId|SignatureDoesNotMatch|ExpiredToken"
     r"|lacks valid authentication|lack the necessary permissions|Permission denied|Operation not permitted"
@@ -38,11 +38,11 @@ _LIMITS = {errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE}
 
 
 class OvertakenError(Exception):
-    """Somebody else has committed to the same series meanwhile: look again, and decide again."""
+    """Another program has committed to the same series in the meantime: look again, and decide again."""
 
 
 def library(name: str) -> Any:
-    """Import a library of the lake; raise MissingExtraError where it is not installed."""
+    """Import a library of the lake; raise MissingExtraError if it is not installed."""
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
@@ -55,13 +55,13 @@ def library(name: str) -> Any:
 
 @contextmanager
 def told(place: str) -> Iterator[None]:
-    """Turn what goes wrong with the lake at `place` into an MdataError, or OvertakenError."""
+    """Turn errors about the lake at `place` into an MdataError, or OvertakenError."""
     try:
         yield
     except (MdataError, OvertakenError):
         raise
     except Exception as error:
-        # What comes from elsewhere is a bug of ours, or the machine's limit.
+        # An error from elsewhere is a bug of ours, or a limit of the machine.
         if not _is_theirs(error):
             raise
         if type(error).__name__ == "CommitFailedError":
@@ -73,7 +73,7 @@ def _is_theirs(error: Exception) -> bool:
     kind = type(error)
     if isinstance(error, OSError):
         return error.errno not in _LIMITS
-    # Its engine for queries raises nothing more special than this.
+    # deltalake's query engine raises only plain exceptions.
     return kind is Exception or kind.__module__.partition(".")[0] in {*_LIBRARIES, "_internal"}
 
 

@@ -1,4 +1,4 @@
-"""Removing what no version of a lake needs any more, and the old versions with it."""
+"""Removing the files that no recent version of a lake needs, and with them the older versions."""
 
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -12,9 +12,9 @@ _MS_PER_HOUR = 3_600_000
 
 
 class Vacuumed(NamedTuple):
-    """What goes of a table: files, and every version before `version`, which was committed at `at` (ms UTC).
+    """What is removed of a table: files, and every version before `version`, which was committed at `at` (ms UTC).
 
-    `version` is None where only what was never committed goes. `parts` say of which partitions the files are.
+    `version` is None if only files that were never committed are removed. `parts` are the partitions of the files.
     """
 
     table: str
@@ -25,15 +25,16 @@ class Vacuumed(NamedTuple):
 
 
 def vacuum(lake: Lake, hours: int, now: int, *, dry_run: bool) -> list[Vacuumed]:
-    """Remove the files that no version of the last so many `hours` needs; `dry_run`: only tell which."""
+    """Remove the files that no version of the last `hours` hours needs; with `dry_run`, only report them."""
     found = []
     for name in TABLES:
         with told(lake.url):
             table = lake.tables[name]
             table.update_incremental()
-            # What ends is told from before: the log gets entries of the removal itself.
+            # Read the history and the list of files before removing anything, because the removal adds its own
+            # entries to the log.
             history, there = table.history(), names(lake.url, name)
-            # The log goes on to name files that an earlier removal has taken.
+            # The log still names files that an earlier removal has deleted.
             listed = table.vacuum(retention_hours=hours, dry_run=dry_run, enforce_retention_duration=False, full=True)
         files = [path for path in listed if path in there]
         ended = [
@@ -50,7 +51,7 @@ def vacuum(lake: Lake, hours: int, now: int, *, dry_run: bool) -> list[Vacuumed]
 
 
 def _part(path: str) -> str:
-    """Return of which partition a file is: `tBTCUSD 1m 2024-03`."""
+    """Return the partition of a file: `tBTCUSD 1m 2024-03`."""
     said = dict(part.split("=", 1) for part in path.split("/")[:-1] if "=" in part)
     names = (said.get(name) for name in ("symbol", "timeframe", "period", "store"))
     return " ".join(unquote(name) for name in names if name is not None)

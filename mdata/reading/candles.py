@@ -40,7 +40,8 @@ class Candles(Sequence[Candle]):
     """The candles that open in `[start, end)`, ascending, and what is known of that range; all times are ms UTC.
 
     `unknown`: the exchange has not answered for these ranges; `provisional`: their candles may still change;
-    `unobtainable`: the exchange no longer serves them. `is_filled` exists after `fill()`: 1 for each filled candle.
+    `unobtainable`: the exchange no longer serves them. `is_filled` is set by `fill()`: it is 1 for each filled
+    candle.
     """
 
     exchange: str
@@ -95,9 +96,9 @@ class Candles(Sequence[Candle]):
         )
 
     def fill(self) -> "Candles":
-        """Return these candles with flat ones, of no volume, for intervals that are proven empty after a known close.
+        """Return these candles and flat ones without volume for intervals that are proven empty after a known close.
 
-        Unknown intervals are not filled, and neither are the empty ones after them until the next candle.
+        Unknown intervals are not filled. Neither are empty intervals between an unknown one and the next candle.
         """
         if self.is_filled is not None:
             return self
@@ -189,5 +190,5 @@ class Candles(Sequence[Candle]):
 
 
 def _whole(grid: Timeframe, ranges: Sequence[Range]) -> list[Range]:
-    """Return the intervals of a grid that overlap with these ranges."""
+    """Return the intervals of a grid that overlap these ranges."""
     return normal(Range(grid.floor(start), grid.ceil(end)) for start, end in ranges if start < end)

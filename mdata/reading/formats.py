@@ -1,4 +1,4 @@
-"""Candles as files: each format is written in parts, so that memory stays flat however many candles there are."""
+"""Candles as files: each format is written in parts, so that memory use does not grow with the number of candles."""
 
 import csv
 import gzip
@@ -18,7 +18,7 @@ from mdata.reading.kinds import Kind
 
 NAMES = ("exchange", "symbol", "timeframe")
 COLUMNS = (*NAMES, "open_time", "time", *VALUES)
-# Rows that are compressed together: with fewer, reading is slower; more need more memory.
+# How many rows are compressed together: with fewer, reading is slower; with more, writing needs more memory.
 _ROWS_OF_A_GROUP = 131_072
 
 
@@ -60,7 +60,7 @@ def writer(kind: Kind, stream: BinaryIO, *, fill: bool) -> Iterator[Writer]:
 @contextmanager
 def _packed(compression: str, stream: BinaryIO) -> Iterator[Any]:
     if compression == "gz":
-        # Without the time, the same candles give the same file.
+        # Without a time stamp, the same candles always give the same file.
         with gzip.GzipFile("", "wb", compresslevel=6, fileobj=stream, mtime=0) as packed:
             yield packed
     elif compression == "zst":
@@ -112,7 +112,7 @@ class _JsonLines:
 
 
 def _texts(candles: Candles) -> Iterator[str]:
-    """Yield the open times in the format of the view `ohlcv`."""
+    """Yield the open times as text, in the format of the view `ohlcv`."""
     days: dict[int, str] = {}
     clocks: dict[int, str] = {}
     for time in candles.columns.open_time:

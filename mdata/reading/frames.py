@@ -8,12 +8,12 @@ from mdata.domain.candle import VALUES
 from mdata.domain.columns import Columns
 from mdata.errors import MissingExtraError
 
-# Library → requirement to install.
+# Library → the requirement to install.
 _WANTED = {"numpy": extras.NUMPY, "pyarrow": extras.PYARROW, "polars": extras.POLARS, "pandas": extras.PANDAS}
 
 
 def library(name: str) -> Any:
-    """Import a library that mdata does not depend on; raise MissingExtraError with the install command without it."""
+    """Import a library that mdata does not depend on; MissingExtraError says how to install a missing one."""
     try:
         return import_module(name)
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""A lake as Python reads it: the same candles, with the same verdict, as a store gives them."""
+"""A lake for Python: it returns candles with the same kind of verdict as a store."""
 
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -24,8 +24,8 @@ from mdata.reading.reader import Asked, Reader, StoredSeries
 class LakeReader(Reader):
     """A lake, read-only, as it was when it was opened; `path` is its place.
 
-    The default start and end are those of what is published. A month that does not contain what its proof says is
-    unknown.
+    The default range is from the first to the last published interval. A month that does not contain what its proof
+    says is unknown.
     """
 
     lake: Lake
@@ -77,7 +77,7 @@ class LakeReader(Reader):
         found = Columns.none()
         for part in clip(normal(Range(one.start, one.end) for one in sound), *within):
             found.take(held, *_positions(held, part))
-        # What the exchange has served, and serves no more, is there.
+        # Candles that the exchange has served but no longer serves are known.
         stored = [
             Range(time, grid.next(time))
             for part in lacking
@@ -123,7 +123,7 @@ class LakeReader(Reader):
 
 
 def _holds(held: Columns, proof: Proof) -> bool:
-    """Whether these candles are those that are vouched for."""
+    """Whether these candles contain what a proof vouches for."""
     first, last = _positions(held, Range(proof.start, proof.end))
     return last - first == proof.candles and digest(held, first, last).hex() == proof.digest
 

@@ -27,9 +27,9 @@ def read(connection: Connection, series: Series, within: Range) -> Candles:
 
 
 def at_hand(connection: Connection, series: Series, now: int) -> Range:
-    """Return the range from the wanted start to the newest answer; without an answer, to the interval of `now`.
+    """Return the range from the wanted start to the end of the newest coverage.
 
-    What has not been fetched *yet* is not included, unless there is nothing else.
+    So what is not fetched *yet* is not included. Only if nothing is covered, the range ends at the interval of `now`.
     """
     hull, wanted = coverage.hull(connection, series.id), series.wanted(now, 0)
     if hull is not None and hull.end > wanted.start:

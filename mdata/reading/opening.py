@@ -8,7 +8,7 @@ from mdata.store.snapshot import look
 
 
 def open(path: str | Path | None = None) -> Reader:  # noqa: A001 - it is called `mdata.open`
-    """Return a reader of the store at `path`, by default of the one in the settings; of a lake where there is one.
+    """Return a reader of the store at `path` (by default the store of the settings), or of the lake at `path`.
 
     Raise NotThereError if there is none, and the same errors as the command line if the file cannot be read.
     """
@@ -22,7 +22,7 @@ def open(path: str | Path | None = None) -> Reader:  # noqa: A001 - it is called
         found = config.load().settings.database_path
     else:
         found = Path(path).expanduser()
-    # The log of a store is beside the file itself, and not beside a link to it.
+    # The log of a store is beside the file itself, not beside a link to it.
     reader = Reader(Path(os.path.realpath(found)))
     look(reader.path, lambda _: None)
     return reader

@@ -52,9 +52,9 @@ class Reader:
     ) -> Candles:
         """Return the candles that open in `[start, end)`, and the verdict on that range.
 
-        A time is text as on the command line (`2024-03`, `-7d`; UTC), an aware datetime, or ms UTC. The default
-        start is the wanted start of the series, the default end is that of the newest answer. A given range is never
-        clipped: beyond the data it is unknown, before the exchange's first candle it is empty.
+        A time is text as on the command line (`2024-03`, `-7d`; UTC), an aware datetime, or ms UTC. The default start
+        is the wanted start of the series; the default end is the end of the newest answer. A given range is never
+        clipped: what is beyond the data is unknown, and what is before the exchange's first candle is empty.
         """
         return self._read(Asked.of(symbol, timeframe, start, end))
 
@@ -67,7 +67,7 @@ class Reader:
         *,
         intervals: int = 100_000,
     ) -> Iterator[Candles]:
-        """Yield a range in parts of `intervals` intervals, in flat memory; each has its own verdict."""
+        """Yield a range in parts of `intervals` intervals, to use little memory; each part has its own verdict."""
         if intervals < 1:
             raise UsageError("a part needs at least one interval")
         asked = Asked.of(symbol, timeframe, start, end)
@@ -105,7 +105,7 @@ class Asked(NamedTuple):
 
     @classmethod
     def of(cls, symbol: str, timeframe: str, start: Instant | None, end: Instant | None) -> Self:
-        """Return what is asked for; raise UsageError for what cannot be."""
+        """Return the request; raise UsageError if an argument is invalid."""
         now = SystemClock().now()
         asked = cls(_symbol(symbol), _timeframe(timeframe), _instant(start, now), _instant(end, now), now)
         if asked.start is not None and asked.end is not None and asked.start > asked.end:
@@ -113,7 +113,7 @@ class Asked(NamedTuple):
         return asked
 
     def find(self, connection: Connection) -> Series:
-        """Return the stored series; raise NotThereError, and say what is near it, if there is none."""
+        """Return the stored series; if there is none, raise NotThereError, which suggests a similar name."""
         venue, symbol = registry.resolve(self.pair)
         series = table.find(connection, venue, symbol, self.timeframe)
         if series is None:
@@ -125,15 +125,15 @@ class Asked(NamedTuple):
         return series
 
     def read(self, connection: Connection, within: Range | None = None) -> Candles:
-        """Return the candles of a range, by default the one that is asked for."""
+        """Return the candles of a range, by default the requested one."""
         return read(connection, self.find(connection), within or self.within(connection))
 
     def within(self, connection: Connection) -> Range:
-        """Return the aligned range that is asked for."""
+        """Return the requested range, aligned."""
         return self.range(at_hand(connection, self.find(connection), self.now))
 
     def range(self, usual: Range) -> Range:
-        """Return the aligned range that is asked for; `usual` is meant where no start or no end is given."""
+        """Return the requested range, aligned; a start or an end that is not given is that of `usual`."""
         grid = self.timeframe
         start = usual.start if self.start is None else grid.ceil(self.start)
         end = max(start, usual.end) if self.end is None else grid.ceil(self.end)

@@ -1,1 +1,1 @@
-"""A run of a job: what it is given, its row in the database, its requests, and its result."""
+"""A run of a job: what it gets, its row in the database, its requests, and its result."""

@@ -3,5 +3,5 @@
 # The subcommands that write to the store and leave rows in `ingestion_jobs`.
 JOBS = ("backfill", "update", "detect-gaps", "repair", "stream", "cleanup", "verify", "publish")
 
-# How a run is noted to have ended, or that it is at work.
+# How a run has ended, or that it is still running, as the store records it.
 RUN_OUTCOMES = ("running", "ok", "partial", "skipped", "failed", "interrupted")

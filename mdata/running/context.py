@@ -1,4 +1,4 @@
-"""What every job is given: the settings, the outside things behind Protocols, and the limits of the run."""
+"""What every job gets: the settings, what is outside of mdata (behind Protocols), and the limits of the run."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,23 +30,23 @@ class Budget(Protocol):
         ...
 
     def sent(self) -> None:
-        """Note that the request leaves now."""
+        """Record that the request leaves now."""
         ...
 
     def refused(self, retry_after: float | None) -> float:
-        """Note a rate-limit refusal; no process sends for the returned seconds."""
+        """Record a rate-limit refusal; no process sends for the returned number of seconds."""
         ...
 
     def answered(self) -> None:
-        """Note any other answer."""
+        """Record any other answer."""
         ...
 
     def failed(self) -> None:
-        """Note that a request failed and is retried one delay later."""
+        """Record that a request failed and is retried one delay later."""
         ...
 
     def connect(self) -> None:
-        """Wait for a WebSocket connect, which has a budget of its own."""
+        """Wait until a WebSocket may connect; connects have their own budget."""
         ...
 
     def peek(self) -> BudgetView:
@@ -71,9 +71,9 @@ class JobLog(Protocol):
 
 
 class Limits(NamedTuple):
-    """How long a run may last (seconds) and how many requests it may send; None: as it needs.
+    """How long a run may last (seconds) and how many requests it may send; None: no limit.
 
-    The time counts from `since` (seconds of boot time); None: from when the job begins.
+    The time counts from `since` (seconds of boot time), or from when the job begins if that is None.
     """
 
     max_runtime: float | None = None
@@ -82,7 +82,7 @@ class Limits(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """How far a run is: requests sent and expected in all, what it is at, and seconds until it may be done."""
+    """How far a run is: requests sent and expected in all, what it works on, and seconds until it may be done."""
 
     done: int
     expected: int

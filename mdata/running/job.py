@@ -35,36 +35,36 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
-# What to do about an answer that was not, or not wholly, stored.
+# What to do about an answer that was not stored, or only in part.
 _ADVICE = {
     ROWS_REFUSED: "rejected rows are kept in the table rejected_rows; "
     "`mdata detect-gaps` and `mdata repair` fetch their intervals again",
     BAD_ANSWER: "run this again later; if it keeps failing, the exchange's API has changed and mdata needs an update",
 }
 
-# Seconds that a run waits for others without a message.
+# How long (s) a run waits for others without a message.
 _LONG_WAIT = 10.0
 
 
 class LimitReachedError(Exception):
-    """The run has used the time or the requests it was given; work remains."""
+    """The run has used up its time or its requests; work remains."""
 
 
 @dataclass(slots=True)
 class _Progress:
-    """How far a run is: what all of its threads have in common, and the guard that they take turns by."""
+    """How far a run is: what all of its threads share, and the lock that makes them take turns."""
 
     tally: Tally = field(default_factory=Tally)
     problems: list[MdataError] = field(default_factory=list)
     id: int | None = None
     blocked_until: int = 0  # the end of the newest block that was logged, ms UTC
     has_said_others: bool = False
-    venues: set[str] = field(default_factory=set)  # those that were to be asked something
+    venues: set[str] = field(default_factory=set)  # exchanges to which the run wanted to send requests
     guard: threading.RLock = field(default_factory=threading.RLock)
 
 
 class Job:
-    """A run of `command`. Its row appears with its first write; one without work writes once, at its end."""
+    """A run of `command`. Its row appears with its first write; a run without work writes once, at its end."""
 
     def __init__(self, command: str, context: Context, priority: Priority) -> None:
         self.command, self.context, self.priority = command, context, priority
@@ -89,12 +89,12 @@ class Job:
 
     @property
     def problems(self) -> list[MdataError]:
-        """Return what went wrong so far."""
+        """Return what has gone wrong so far."""
         return self._progress.problems
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """Give a connection inside a write transaction that stores the job's progress with what is written."""
+        """Give a connection inside a write transaction, which also stores the job's progress."""
         progress = self._progress
         with progress.guard, self.context.store.write() as connection:
             began, tally = progress.id, progress.tally
@@ -116,20 +116,20 @@ class Job:
             )
 
     def has_problem(self, problem: MdataError) -> None:
-        """Note what went wrong with a part of the work; the rest continues."""
+        """Record what went wrong with a part of the work; the rest continues."""
         self.context.log.warning(str(problem))
         self.problems.append(problem)
 
     def skip(self, reason: str) -> None:
-        """Note that a part of the work was left out on purpose: the outcome is skipped, and the exit code 0."""
+        """Record that a part of the work was left out on purpose: the outcome is skipped, and the exit code 0."""
         self._skipped = reason
 
     def of_no_use_before(self, instant: int) -> None:
-        """Note that another run cannot make progress before `instant` (ms UTC)."""
+        """Record that another run cannot make progress before `instant` (ms UTC)."""
         self._not_before = instant
 
     def check_time(self) -> None:
-        """Raise LimitReachedError when the run has lasted for as long as it may."""
+        """Raise LimitReachedError if the run has lasted as long as it may."""
         if self._deadline is not None and self.context.clock.boottime() >= self._deadline:
             raise LimitReachedError(f"the time limit of {self.context.limits.max_runtime:.0f} s was reached")
 
@@ -138,8 +138,8 @@ class Job:
     ) -> R | None:
         """Wait for a slot of an exchange, plan, send, and return the answer, retrying if that may help.
 
-        None when the plan found nothing to ask. Raise LimitReachedError when the run's limit is reached, and
-        the error of the last try when all tries failed.
+        Return None if the plan finds nothing to request. Raise LimitReachedError if the run's limit is reached, and
+        the error of the last try if all tries fail.
         """
         # Imported here: a run with nothing due never needs it.
         from tenacity import Retrying, retry_if_exception, stop_after_attempt
@@ -157,7 +157,7 @@ class Job:
 
     def _say_that_it_is_tried_again(self, state: "RetryCallState") -> None:
         error = state.outcome.exception() if state.outcome else None
-        if not isinstance(error, RateLimitedError):  # of which more was said, to everybody
+        if not isinstance(error, RateLimitedError):  # whose message was logged already
             self.context.log.info(f"{error}; retrying")
 
     def _is_worth_another_try(self, error: BaseException) -> bool:
@@ -212,7 +212,7 @@ class Job:
         """Log once per block until when all processes pause, and once per run that other processes go first."""
         progress, log = self._progress, self.context.log
         if wait.is_blocked:
-            # The same instant comes out a few milliseconds differently each time.
+            # The same instant is calculated a few milliseconds differently each time.
             if wait.until > progress.blocked_until + 1000:
                 log.info(f"the exchange's rate limit blocks all requests until {iso(wait.until)}; waiting")
             progress.blocked_until = max(progress.blocked_until, wait.until)
@@ -250,11 +250,11 @@ class Job:
         return "partial" if code == NOT_NOW and has_done_something else find(code).outcome
 
     def _when(self, now: int) -> str:
-        """Return the sentence that says when the same command may get further."""
+        """Return the words that say when to run the same command again."""
         free = [self.context.budget(venue).peek().next_request_at or 0 for venue in self._asked_of()]
         return next_attempt.at(max(self._not_before, min(free)), now)
 
     def _asked_of(self) -> list[Venue]:
-        """Return the exchanges that this run was to ask; before it came to that, those of its settings."""
+        """Return the exchanges to which this run wanted to send requests; if none, those of its settings."""
         named = dict.fromkeys(registry.resolve(name)[0] for name in self.context.settings.symbols)
         return [venue for venue in named if venue.name in self._progress.venues] or [*named]

@@ -1,4 +1,4 @@
-"""From the beginning of a job's work to its result, whatever happens."""
+"""Runs a job from the beginning of its work to its result, whatever happens."""
 
 from collections.abc import Callable
 

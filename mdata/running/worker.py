@@ -1,4 +1,4 @@
-"""A thread of a run, beside the main one."""
+"""A thread of a run besides the main one."""
 
 import threading
 from abc import ABC, abstractmethod
@@ -7,11 +7,11 @@ from mdata.clock import Halted
 
 
 class Worker(ABC):
-    """Does its work in a thread of its own; what goes wrong there is kept in `failure`, for the main one to raise."""
+    """Works in a thread of its own; an exception there is kept in `failure`, and the main thread raises it."""
 
     def __init__(self) -> None:
         self.failure: BaseException | None = None
-        # A thread that hangs in an answer must not hold up the end of the process.
+        # A thread that hangs while it waits for an answer must not delay the end of the process.
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def start(self) -> None:
@@ -19,13 +19,13 @@ class Worker(ABC):
         self._thread.start()
 
     def join(self, seconds: float) -> None:
-        """Wait until the work has ended, for at most `seconds` of life."""
+        """Wait until the work has ended, for at most `seconds` of real time."""
         if self._thread.ident is not None:
             self._thread.join(seconds)
 
     @abstractmethod
     def work(self) -> None:
-        """Do the work; a sleep that is ended by Halted ends it."""
+        """Do the work; it ends when a sleep raises Halted."""
 
     def _run(self) -> None:
         try:

@@ -1,6 +1,6 @@
-"""The table `answered_months`: when the exchange has last answered for a part of a month.
+"""The table `answered_months`: when the exchange last answered for a part of a month.
 
-Two stores may hold different candles of a month: the exchange has changed its mind between their answers. The later
+Two stores may have different candles of a month if the exchange changed them between the two answers. The later
 answer is the better one.
 """
 
@@ -12,7 +12,7 @@ from mdata.store.connection import Connection
 
 
 def note(connection: Connection, series_id: int, parts: Iterable[Range], now: int) -> None:
-    """Note that the exchange has answered for these ranges at `now` (ms UTC)."""
+    """Record that the exchange has answered for these ranges at `now` (ms UTC)."""
     months = {index for part in parts for index in range(month_index(part.start), month_index(part.end - 1) + 1)}
     connection.executemany(
         f"""INSERT INTO answered_months VALUES ({series_id:d}, ?, {now:d})

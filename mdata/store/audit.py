@@ -1,7 +1,7 @@
-"""The audit: compares the store with its ledger, for damage that no trigger has seen.
+"""The audit: compares the store with its ledger, to find damage that no trigger has noticed.
 
-A flipped byte, a file that was copied while it was written to, a row put in by hand: in these cases the candles
-differ from the counts in `coverage`, or a row cannot be a candle. To see that, everything has to be read.
+After a flipped byte, a copy of a file that was being written to, or a row inserted by hand, the candles differ from
+the counts in `coverage`, or a row cannot be a candle. To find that, everything has to be read.
 """
 
 from json import dumps
@@ -22,15 +22,16 @@ from mdata.store.engine import Store
 from mdata.store.pages import keep_refused
 from mdata.store.sqlite_errors import damaged
 
-# What `domain.candle.fault` accepts, so that only suspects come to it; SQLite reads a NaN as NULL.
+# Accepts what `domain.candle.fault` accepts, so that only suspicious rows are passed to it; SQLite reads a NaN as
+# NULL.
 _SOUND = f"""coalesce(low > 0 AND volume > 0 AND high < {LARGEST} AND volume < {LARGEST}
                       AND open BETWEEN low AND high AND close BETWEEN low AND high, 0)"""
-# What SQLite says of a NaN: a row that breaks a rule of its table, in a file that is whole.
+# What SQLite reports about a NaN: the row breaks a rule of its table, but the file is not damaged.
 _NO_NUMBERS = {f"NULL value in candles.{column}" for column in COLUMNS[1:]}
 
 
 class Mismatch(NamedTuple):
-    """A covered range that cannot be trusted: its candles as the ledger counts them, and as they are."""
+    """A covered range that cannot be trusted: how many candles the ledger records, and how many are stored."""
 
     segment: coverage.Segment
     stored: int
@@ -40,7 +41,7 @@ class Mismatch(NamedTuple):
 class Audit(NamedTuple):
     """What was found in a series: its candles, those outside coverage, mismatches, and invalid rows.
 
-    `refused` are the open times of those, ascending; `lost` of them are in coverage outside the mismatches.
+    `refused` are the open times of the invalid rows, ascending; `lost` of them lie in coverage without a mismatch.
     """
 
     candles: int
@@ -51,9 +52,9 @@ class Audit(NamedTuple):
 
 
 def check_file(store: Store) -> None:
-    """Have SQLite read every page of the file; raise StorageError where one is damaged."""
+    """Let SQLite read every page of the file; raise StorageError if one is damaged."""
     with store.read() as connection:
-        # Its quick check would not notice a key out of order, whose row no statement can find.
+        # The quick check would not notice a key that is out of order, so that no statement finds its row.
         told = [text for (text,) in connection.execute("PRAGMA integrity_check")]
     damages = [text for text in told if text != "ok" and text not in _NO_NUMBERS]
     if damages:
@@ -83,7 +84,7 @@ def audit(connection: Connection, series: Series) -> Audit:
 
 
 def miscounted(connection: Connection, series: Series) -> list[Mismatch]:
-    """Return the covered ranges of a series that do not hold as many candles as were recorded."""
+    """Return the covered ranges of a series that do not contain as many candles as were recorded."""
     counted = count_segments(connection, series.id)
     return [
         Mismatch(segment, stored, reason)
@@ -106,7 +107,7 @@ def _misplaced(segment: coverage.Segment, grid: Timeframe, reached: int) -> str 
 
 
 def count_segments(connection: Connection, series_id: int) -> list[tuple[coverage.Segment, int]]:
-    """Return every segment, ascending, with its candles as they were recorded, and how many there are."""
+    """Return every segment, ascending, with the recorded number of candles, and how many are stored."""
     # Candles that were lost and restored by another program are counted by the next job that checks them.
     _, restored = candles.marks(connection, series_id)
     return [
@@ -145,7 +146,8 @@ def withdraw(connection: Connection, series: Series, mismatches: list[Mismatch],
     """Remove coverage from ranges that do not match: they become gaps, or backlog at an end of the hull.
 
     A segment that another job has lengthened or shortened since loses all its coverage, because its count is still
-    wrong by the same amount. One of the other kind is kept: its count comes from a later answer.
+    wrong by the same amount. A segment of the other kind (final instead of provisional, or the reverse) keeps its
+    coverage, because its count comes from a later answer.
     """
     for mismatch in mismatches:
         for segment in coverage.touching(connection, series.id, mismatch.segment.range):
@@ -159,7 +161,7 @@ def withdraw(connection: Connection, series: Series, mismatches: list[Mismatch],
 
 
 def _note_withdrawn(connection: Connection, series: Series, part: Range, now: int) -> None:
-    """Remember that the coverage of a range was withdrawn, until it is answered for again: unhealthy anywhere."""
+    """Record that the coverage of a range was withdrawn; until it is answered for again, the store is not healthy."""
     table_of_doubts.keep(connection, series.id, [domain.Doubt(part, "withdrawn", "verify", now, now)])
 
 
@@ -171,9 +173,9 @@ def _take_back(connection: Connection, series: Series) -> None:
 
 
 def set_aside(connection: Connection, series: Series, times: list[int], now: int, source: str) -> None:
-    """Move the rows at these open times to `rejected_rows`, unless they are candles by now.
+    """Move the rows at these open times to `rejected_rows`, unless they have become valid candles.
 
-    One inside coverage then counts as a lost candle.
+    A row inside coverage then counts as a lost candle.
     """
     refused = {}
     for row in filter(None, (candles.at(connection, series.id, time) for time in times)):
@@ -189,7 +191,7 @@ def set_aside(connection: Connection, series: Series, times: list[int], now: int
 
 
 def withdraw_months(connection: Connection, series: Series, differing: list[Digest], now: int) -> None:
-    """Remove coverage from months that differ from what was read before, if no job has written there since."""
+    """Remove coverage from months that differ from their digests, if no job has written there since."""
     kept = digests.of(connection, series.id)
     for one in differing:
         if kept.get(one.month) != one:

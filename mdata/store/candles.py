@@ -1,4 +1,4 @@
-"""The table `candles`, and the marks of those that were deleted from under their coverage."""
+"""The table `candles`, and the marks of covered candles that another program deleted."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from mdata.domain.interval import BEGINNING_OF_TIME, END_OF_TIME, Range
 from mdata.domain.series import Series
 from mdata.store.connection import Connection
 
-# Those of the view `ohlcv`.
+# The columns of the view `ohlcv`.
 PUBLIC = ("exchange", "symbol", "timeframe", "open_time", "time", *VALUES)
 _COLUMNS, _VALUES = ", ".join(COLUMNS), ", ".join(VALUES)
 _MARKS = ", ".join("?" for _ in COLUMNS)
@@ -18,7 +18,7 @@ _WITHIN = "series_id = ? AND open_time >= ? AND open_time < ?"
 def upsert(connection: Connection, series_id: int, candles: list[Candle]) -> int:
     """Insert or overwrite ascending candles with one statement; return how many rows are new or different.
 
-    A candle that is stored already with the same values is not touched: a second pass writes nothing.
+    A candle that is already stored with the same values is not touched, so a second pass writes nothing.
     """
     before = connection.total_changes
     connection.executemany(
@@ -65,7 +65,7 @@ def open_times(connection: Connection, series_id: int, within: Range) -> list[in
 
 
 def count(connection: Connection, series_id: int, within: Range) -> int:
-    """Return how many candles a range holds."""
+    """Return how many candles a range contains."""
     rows = connection.execute(f"SELECT count(*) FROM candles WHERE {_WITHIN}", (series_id, *within))
     return int(rows.fetchone()[0])
 
@@ -90,7 +90,7 @@ def first_from(connection: Connection, series_id: int, instant: int, before: int
 
 
 def nth_from(connection: Connection, series_id: int, instant: int, number: int) -> int | None:
-    """Return the open time of the candle `number` places after the first one from `instant` on, if there is one."""
+    """Return the open time of the candle `number` places after the first one at or after `instant`, or None."""
     row = connection.execute(
         "SELECT open_time FROM candles WHERE series_id = ? AND open_time >= ? ORDER BY open_time LIMIT 1 OFFSET ?",
         (series_id, instant, number),
@@ -99,7 +99,7 @@ def nth_from(connection: Connection, series_id: int, instant: int, number: int) 
 
 
 def around(connection: Connection, series_id: int, within: Range, steps: int) -> tuple[int | None, int | None]:
-    """Return the open times of the candles `steps` before and after a range, or of the farthest, if there are any."""
+    """Return the open times of the candles `steps` before and after a range, or of the farthest (None if none)."""
     before, after = connection.execute(
         """SELECT (SELECT min(open_time) FROM (SELECT open_time FROM candles WHERE series_id = ?1 AND open_time < ?2
                                                ORDER BY open_time DESC LIMIT ?4)),
@@ -111,14 +111,14 @@ def around(connection: Connection, series_id: int, within: Range, steps: int) ->
 
 
 def delete(connection: Connection, series_id: int, times: list[int]) -> None:
-    """Delete single candles; one inside coverage counts as lost."""
+    """Delete single candles; those inside coverage count as lost."""
     connection.executemany(
         f"DELETE FROM candles WHERE series_id = {series_id:d} AND open_time = ?", [(time,) for time in times]
     )
 
 
 def mark_lost(connection: Connection, series_id: int, open_time: int) -> None:
-    """Mark a candle that was deleted from under its coverage, where no trigger has done so."""
+    """Mark a deleted candle inside coverage as lost, unless a trigger has done so."""
     covered = connection.execute(
         """SELECT max(start_time) FROM coverage WHERE series_id = ?1 AND start_time <= ?2 AND end_time > ?2
            AND NOT EXISTS (SELECT 1 FROM lost_candles WHERE series_id = ?1 AND open_time = ?2)""",
@@ -132,7 +132,7 @@ def mark_lost(connection: Connection, series_id: int, open_time: int) -> None:
 
 
 def lost(connection: Connection, series_id: int, within: Range | None = None) -> list[int]:
-    """Return the open times of candles that were deleted from under their coverage, ascending."""
+    """Return the open times of covered candles that were deleted, ascending."""
     # The left join leaves out candles that another program has restored since.
     rows = connection.execute(
         """SELECT lost.open_time FROM lost_candles AS lost LEFT JOIN candles USING (series_id, open_time)
@@ -144,7 +144,7 @@ def lost(connection: Connection, series_id: int, within: Range | None = None) ->
 
 
 def marks(connection: Connection, series_id: int) -> tuple[list[int], list[int]]:
-    """Return the open times of candles that were deleted: those still missing, and those put back; ascending.
+    """Return the open times (ascending) of deleted candles: those still missing, and those restored.
 
     Restored candles are not counted in `coverage` until `detect-gaps` removes their marks.
     """
@@ -162,7 +162,7 @@ def marks(connection: Connection, series_id: int) -> tuple[list[int], list[int]]
 
 
 def forget_lost(connection: Connection, series_id: int, within: Range, but: list[int] | None = None) -> None:
-    """Remove the marks of a range, `but` those: it was answered for again, or is no longer wanted."""
+    """Remove the marks of a range except those in `but`: it was answered for again, or is no longer wanted."""
     connection.execute(f"DELETE FROM lost_candles WHERE {_WITHIN}", (series_id, *within))
     connection.executemany(
         f"INSERT OR IGNORE INTO lost_candles VALUES ({series_id:d}, ?)",
@@ -173,7 +173,7 @@ def forget_lost(connection: Connection, series_id: int, within: Range, but: list
 def forget_restored(connection: Connection, series_id: int, within: Range | None = None) -> None:
     """Remove the marks of lost candles that another program has restored, and count those candles again."""
     restored = connection.execute(
-        # Few marks, many candles: a cross join keeps that order.
+        # There are few marks and many candles: a cross join reads the marks first.
         """SELECT lost.open_time FROM lost_candles AS lost CROSS JOIN candles USING (series_id, open_time)
            WHERE lost.series_id = ? AND lost.open_time >= ? AND lost.open_time < ?""",
         (series_id, *(within or (-(2**63), 2**63 - 1))),

@@ -9,7 +9,7 @@ from mdata.domain.columns import Columns
 from mdata.domain.interval import Range
 from mdata.store.connection import Connection
 
-# More are no faster, and take memory.
+# More are not faster, and take more memory.
 _ROWS_AT_A_TIME = 2_000
 _ROW = Struct(f"=q{len(VALUES)}d")
 
@@ -23,7 +23,7 @@ def columns(connection: Connection, series_id: int, within: Range) -> Columns:
     )
     found = Columns.none()
     while part := rows.fetchmany(_ROWS_AT_A_TIME):
-        # Packed and cut into columns as bytes: an eighth faster than value by value.
+        # Packing rows and cutting them into columns as bytes is an eighth faster than going value by value.
         packed = memoryview(b"".join(starmap(_ROW.pack, part)))
         for place, column in enumerate(found):
             code: Any = column.typecode

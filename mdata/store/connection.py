@@ -1,4 +1,4 @@
-"""A connection to a database that waits for other programs so that a signal or a time limit can end that."""
+"""A connection to a database; when it waits for other programs, a signal or a time limit can end the wait."""
 
 from pathlib import Path
 from typing import Any, Self
@@ -17,21 +17,21 @@ _BETWEEN = 0.02
 
 
 class Connection(sqlite3.Connection):
-    """A connection that waits for others in small steps, so that a signal or a time limit can end that.
+    """A connection that waits for others in small steps, so that a signal or a time limit can end the wait.
 
-    `limit` is for how many seconds at most; None waits as `waiting` says.
+    `limit` is the maximum number of seconds; None means the limits of `waiting`.
     """
 
     path: Path
     limit: float | None = None
-    _since: float | None = None  # when waiting began that was in vain
+    _since: float | None = None  # when a wait began that ended in vain
 
     def cursor(self, factory: Any = None) -> Any:
-        """Return a cursor that waits so."""
+        """Return a cursor that waits in this way."""
         return super().cursor(factory or _Cursor)
 
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
-        """Execute a statement, waiting for others where need be."""
+        """Execute a statement, waiting for others if necessary."""
         cursor: sqlite3.Cursor = self.cursor()
         return cursor.execute(sql, parameters)
 
@@ -47,11 +47,11 @@ class Connection(sqlite3.Connection):
         return True
 
     def wait(self) -> Wait:
-        """Begin to wait for those that are in the way."""
+        """Begin to wait for the programs that are in the way."""
         return Wait(self.limit, self._since)
 
     def pause(self, wait: Wait) -> None:
-        """Go on waiting for a moment; raise NotNowError when it is enough."""
+        """Wait a moment longer; raise NotNowError when the limit is reached."""
         log = self.path.with_name(f"{self.path.name}-shm")
         if wait.left > 0:
             wait.tell(str(self.path), lambda: holders(self.path, log))
@@ -71,7 +71,7 @@ class _Cursor(sqlite3.Cursor):
     connection: Connection
 
     def execute(self, sql: str, parameters: Any = (), /) -> Self:
-        """Execute a statement, waiting for others where need be."""
+        """Execute a statement, waiting for others if necessary."""
         wait = None
         while True:
             try:

@@ -10,9 +10,9 @@ from mdata.errors import ConfigurationError, NotPermittedError, StorageError
 from mdata.store.connection import Connection, connect
 from mdata.store.sqlite_errors import storage_errors
 
-# Pages between two reports, and two chances for a signal: some 50 ms.
+# Pages between two reports, and between two chances for a signal: about 50 ms.
 _PAGES = 2_000
-# What a copy leaves free for others.
+# How many bytes a copy leaves free for others.
 _SPARE = 16 * 1024 * 1024
 
 Report = Callable[[int, int], None]
@@ -51,7 +51,7 @@ def want_room(folder: Path, size: int) -> None:
 def copy(source: Connection, path: Path, report: Report) -> None:
     """Copy the database that `source` sees into the empty file at `path`, page by page.
 
-    Inside a transaction of `source` that has read something, it is one state of the database, even while others
+    Inside a transaction of `source` that has read something, the copy is one consistent state, even while others
     write.
     """
     with storage_errors(path):
@@ -63,7 +63,7 @@ def copy(source: Connection, path: Path, report: Report) -> None:
 
 
 def sync(path: Path) -> None:
-    """Sync the file at `path`, or a folder, to disk; must not be used on a database that is open."""
+    """Sync the file or folder at `path` to disk; must not be used on a database that is open."""
     with _explained(path):
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -73,7 +73,7 @@ def sync(path: Path) -> None:
 
 
 def place(path: Path, target: Path, *, over: bool) -> None:
-    """Give a file its name; `over`: in the place of another one. Raise ConfigurationError where there is one."""
+    """Move a file to its name; raise ConfigurationError if that exists, unless it is to be replaced (`over`)."""
     with _explained(target):
         if over:
             path.replace(target)
@@ -96,7 +96,7 @@ def _link(path: Path, target: Path) -> None:
     except FileExistsError as error:
         raise exists(target) from error
     except OSError:
-        # A file system without links: the moment between the look and the move is the price.
+        # On a file system without links, another program may create the file between this check and the move.
         if target.exists():
             raise exists(target) from None
         path.rename(target)

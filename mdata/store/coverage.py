@@ -1,8 +1,7 @@
 """The table `coverage`: the ledger of what the exchange has answered for.
 
-Segments of one series never overlap, whatever their kind; neighbours of the same kind are merged. Each knows
-how many candles it holds, so that counting costs as many rows as there are segments and not as there are
-candles.
+Segments of one series never overlap, whatever their kind; neighbours of the same kind are merged. Each records how
+many candles it contains, so that counting reads one row per segment, not one per candle.
 """
 
 from collections.abc import Iterator
@@ -25,7 +24,7 @@ class Segment(NamedTuple):
 
     @property
     def range(self) -> Range:
-        """Return the range that is covered."""
+        """Return the covered range."""
         return Range(self.start, self.end)
 
 
@@ -52,7 +51,7 @@ def touching(connection: Connection, series_id: int, around: Range) -> list[Segm
 
 
 def hull(connection: Connection, series_id: int) -> Range | None:
-    """Return the range from the oldest to the newest coverage, or None where nothing is covered."""
+    """Return the range from the oldest to the newest coverage, or None if nothing is covered."""
     start, end = connection.execute(
         """SELECT (SELECT min(start_time) FROM coverage WHERE series_id = ?1),
                   (SELECT end_time FROM coverage WHERE series_id = ?1 ORDER BY start_time DESC LIMIT 1)""",
@@ -62,7 +61,7 @@ def hull(connection: Connection, series_id: int) -> Range | None:
 
 
 def beside(connection: Connection, series_id: int, instant: int, *, is_before: bool) -> Iterator[Segment]:
-    """Yield the segments on one side of an instant, the one that contains it included, from the nearest on."""
+    """Yield the segments on one side of an instant, nearest first, beginning with one that contains it."""
     condition = "start_time < ? ORDER BY start_time DESC" if is_before else "end_time > ? ORDER BY start_time"
     rows = connection.execute(
         f"SELECT start_time, end_time, kind, candles FROM coverage WHERE series_id = ? AND {condition}",
@@ -72,7 +71,7 @@ def beside(connection: Connection, series_id: int, instant: int, *, is_before: b
 
 
 def final_end(connection: Connection, series_id: int, instant: int) -> int:
-    """Return the end of the final segment that contains `instant` or ends there; else `instant` itself."""
+    """Return the end of the final segment that contains `instant`, or `instant` itself if there is none."""
     for segment in touching(connection, series_id, Range(instant, instant)):
         if segment.kind == "final" and segment.end > instant:
             return segment.end
@@ -80,21 +79,21 @@ def final_end(connection: Connection, series_id: int, instant: int) -> int:
 
 
 def clipped(connection: Connection, series_id: int, within: Range, kind: CoverageKind | None = None) -> list[Range]:
-    """Return the covered ranges inside `within`, of one kind or (unmerged) of both."""
+    """Return the covered ranges inside `within`, of one kind, or of both (unmerged)."""
     found = touching(connection, series_id, within)
     parts = (segment.range.clip(*within) for segment in found if kind in {None, segment.kind})
     return [part for part in parts if part.end > part.start]
 
 
 def uncovered(connection: Connection, series_id: int, within: Range) -> list[Range]:
-    """Return the parts of `within` that nothing covers."""
+    """Return the parts of `within` that are not covered."""
     if within.end <= within.start:
         return []
     return subtract([within], clipped(connection, series_id, within))
 
 
 def add(connection: Connection, series_id: int, covered: Range, kind: CoverageKind, gained: int) -> None:
-    """Cover a range: merge it with what touches it of the same kind; `gained` candles are new to that kind.
+    """Cover a range, and merge it with segments of the same kind that it touches; it adds `gained` candles to them.
 
     The range must not overlap segments of the other kind: `cut` them first, or leave them out.
     """
@@ -107,16 +106,16 @@ def add(connection: Connection, series_id: int, covered: Range, kind: CoverageKi
 
 
 def cut(connection: Connection, series_id: int, hole: Range, kind: CoverageKind | None = None) -> None:
-    """Forget the coverage (of one kind, or any) inside `hole`; what extends beyond it on either side stays.
+    """Forget the coverage (of one kind, or any) inside `hole`; coverage outside of it stays.
 
-    Candles there that were put back by hand must have been counted (`candles.forget_restored`).
+    Restored candles there must have been counted before (`candles.forget_restored`).
     """
     for segment in touching(connection, series_id, hole):
         if kind not in {None, segment.kind} or not segment.range.overlaps(hole):
             continue
         remove(connection, series_id, segment)
-        # What is cut out is counted and the last part gets the rest: cutting the old end off a long segment,
-        # as cleanup does, must not count the years that stay.
+        # Only what is cut out is counted, and the last part gets the rest: cutting the old end off a long segment, as
+        # cleanup does, must not count the years that stay.
         rest = segment.candles - candles.count(connection, series_id, segment.range.clip(*hole))
         left = subtract([segment.range], [hole])
         for part in left:
@@ -126,7 +125,7 @@ def cut(connection: Connection, series_id: int, hole: Range, kind: CoverageKind 
 
 
 def remove(connection: Connection, series_id: int, segment: Segment) -> None:
-    """Forget a segment as a whole."""
+    """Forget a whole segment."""
     connection.execute("DELETE FROM coverage WHERE series_id = ? AND start_time = ?", (series_id, segment.start))
 
 

@@ -1,7 +1,7 @@
 """The table `digests`: what `verify` has read of a month, to detect changes that were not made by mdata.
 
-A digest is the SHA-256 over the month's rows, ascending by open time: each as a little-endian 64-bit integer (ms UTC)
-and five 64-bit floats (open, high, low, close, volume). Equal digests mean equal candles, in any two stores.
+A digest is the SHA-256 of the month's rows, ascending by open time. Each row is a little-endian 64-bit integer (ms
+UTC) and five 64-bit floats (open, high, low, close, volume). Equal digests mean equal candles, in any two stores.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ _ROWS_AT_A_TIME = 10_000
 
 
 class Digest(NamedTuple):
-    """A month (when it begins, ms UTC), how many candles it holds, and the digest of those; None: being computed."""
+    """A month (its begin, ms UTC), how many candles it contains, and their digest (None: being computed)."""
 
     month: int
     candles: int
@@ -36,7 +36,7 @@ def month_of(series: Series, month: int) -> Range:
 
 
 def final_months(connection: Connection, series: Series, but: Sequence[Range] = ()) -> Iterator[int]:
-    """Yield when the months begin that are wholly final and miss no candle, ascending (ms UTC).
+    """Yield the begin (ms UTC, ascending) of every month that is completely final and has lost no candle.
 
     Segments that overlap one of the ranges `but` are left out.
     """
@@ -73,14 +73,14 @@ def of(connection: Connection, series_id: int) -> dict[int, Digest]:
 
 
 def announce(connection: Connection, series_id: int, months: list[int], now: int) -> None:
-    """Note that digests of these months are being computed (`now`, ms UTC): a job that writes there drops them."""
+    """Record that digests of these months are being computed (`now`, ms UTC); a job that writes there drops them."""
     connection.executemany(
         f"INSERT OR IGNORE INTO digests VALUES ({series_id:d}, ?, 0, NULL, {now:d})", [(month,) for month in months]
     )
 
 
 def keep(connection: Connection, series_id: int, found: list[Digest]) -> None:
-    """Store the announced digests of months to which no job has written meanwhile."""
+    """Store the announced digests of months to which no job has written in the meantime."""
     connection.executemany(
         f"UPDATE digests SET candles = ?, digest = ? "
         f"WHERE series_id = {series_id:d} AND month = ? AND digest IS NULL",
@@ -89,7 +89,7 @@ def keep(connection: Connection, series_id: int, found: list[Digest]) -> None:
 
 
 def drop(connection: Connection, series_id: int, part: Range) -> None:
-    """Drop the digests of the months that a changed range touches; one that is being computed is not kept then."""
+    """Drop the digests of the months that a changed range touches; one that is being computed is then not stored."""
     first, last = month_start(month_index(part.start)), month_start(month_index(part.end - 1))
     connection.execute("DELETE FROM digests WHERE series_id = ? AND month BETWEEN ? AND ?", (series_id, first, last))
 

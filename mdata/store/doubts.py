@@ -1,4 +1,4 @@
-"""The tables `doubts`, what only one answer has said, and `unobtainable`, what the exchange no longer serves."""
+"""The tables `doubts` (what only one answer has said) and `unobtainable` (what the exchange no longer serves)."""
 
 from mdata.domain.candle import VALUES, Candle
 from mdata.domain.doubt import Doubt
@@ -54,7 +54,7 @@ def end(connection: Connection, series_id: int, doubts: list[Doubt]) -> None:
 
 
 def end_answered(connection: Connection, series_id: int, known: list[Range]) -> None:
-    """Remove doubts about silences and withdrawn candles from ranges where the answer is certain now."""
+    """Remove doubts about silences and withdrawn coverage from ranges that are certain now."""
     for doubt in of(connection, series_id):
         if doubt.kind in {"silence", "withdrawn"} and any(doubt.range.overlaps(part) for part in known):
             end(connection, series_id, [doubt])
@@ -83,7 +83,7 @@ def unobtainable(connection: Connection, series_id: int) -> list[Range]:
 
 
 def cannot_be_had(connection: Connection, series_id: int, parts: list[Range], now: int) -> None:
-    """Note that the exchange no longer serves these ranges, as of `now` (ms UTC)."""
+    """Record that the exchange no longer serves these ranges, as of `now` (ms UTC)."""
     for part in parts:
         merged = normal([*(one for one in unobtainable(connection, series_id) if one.overlaps(part)), part])
         served_again(connection, series_id, merged)
@@ -93,7 +93,7 @@ def cannot_be_had(connection: Connection, series_id: int, parts: list[Range], no
 
 
 def served_again(connection: Connection, series_id: int, parts: list[Range]) -> None:
-    """Note that the exchange serves something of these unobtainable ranges again."""
+    """Record that the exchange serves something of these unobtainable ranges again."""
     connection.executemany(
         f"DELETE FROM unobtainable WHERE series_id = {series_id:d} AND start_time < ? AND end_time > ?",
         [(part.end, part.start) for part in parts],

@@ -1,4 +1,4 @@
-"""One process's hold on the store: how it reads one state of it, and how it writes a transaction."""
+"""One process's access to the store: how it reads one consistent state, and how it writes a transaction."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,7 +14,7 @@ from mdata.store.watch import Watch, file_status
 if TYPE_CHECKING:
     from mdata.store.reading import Detour
 
-_PAGES_AT_A_TIME = 2_000  # some 50 ms
+_PAGES_AT_A_TIME = 2_000  # about 50 ms
 
 # Connections that stay open until the process ends: closing them would move their log into a file that it does not
 # belong to, or remove the log of the replacement file.
@@ -29,18 +29,18 @@ class Store:
     ) -> None:
         self.path = path
         self.connection = connection
-        self.detour = detour  # how it is read where its folder may not be written
+        self.detour = detour  # how it is read if its folder is not writable
         self._write_lock = write_lock
         self._watch = Watch(path)
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """Give a connection inside one short write transaction: committed on leaving, rolled back on any error.
+        """Give a connection inside one short write transaction, committed at the end, rolled back on any error.
 
-        The lock file makes writers take turns in order (SQLite's own waiting polls, and starves), and
-        `BEGIN IMMEDIATE` means that nothing read inside can be out of date when it is written.
+        The lock file makes writers take turns in order (SQLite itself only polls, and may let one starve). `BEGIN
+        IMMEDIATE` means that nothing read inside can be out of date when it is written.
 
-        Raise StorageError if `path` is another file by now, or does not contain the last write.
+        Raise StorageError if `path` has become another file, or does not contain the last write.
         """
         if self._write_lock is None:
             raise NotPermittedError(f"{self.path} was opened for reading only")
@@ -71,7 +71,7 @@ class Store:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Keep other writers of ours away for as long as the block lasts."""
+        """Keep other mdata writers away while the block lasts."""
         if self._write_lock is None:
             raise NotPermittedError(f"{self.path} was opened for reading only")
         with self._write_lock:
@@ -80,7 +80,7 @@ class Store:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Give a connection that sees one state of the database for as long as the block lasts."""
+        """Give a connection that sees one consistent state of the database while the block lasts."""
         with storage_errors(self.path):
             self.connection.execute("BEGIN")
             try:
@@ -94,8 +94,8 @@ class Store:
         """Move a write-ahead log of more than `over` bytes into the database, if no reader is in the way."""
         log = self.path.with_name(f"{self.path.name}-wal")
         if self._write_lock is not None and (found := file_status(log)) and found.st_size > over:
-            # SQLite waits only briefly for a long reader, which may take minutes, and other writers wait meanwhile.
-            # Where that is not enough the next run does it.
+            # SQLite waits only briefly for a reader, which may take minutes, because other writers wait in the
+            # meantime. If that is not enough, the next run does it.
             with suppress(NotNowError), self._write_lock, storage_errors(self.path):
                 self._watch.look()
                 self.connection.tries("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -103,12 +103,12 @@ class Store:
     def shrink(self) -> int:
         """Give the database's free pages back to the disk, and empty the log; return the bytes freed.
 
-        Some thousand pages at a time: others get their turn in between, and the log stays small.
+        It frees some thousand pages at a time, so that others get their turn in between and the log stays small.
         """
         if self._write_lock is None:
             return 0
         before, free, left = self.path.stat().st_size, 0, self._free_pages()
-        # A file that was made without `auto_vacuum` keeps its pages.
+        # A file that was created without `auto_vacuum` keeps its pages.
         while left and left != free:
             with self.write() as connection:
                 connection.execute(f"PRAGMA incremental_vacuum({_PAGES_AT_A_TIME})").fetchall()
@@ -128,8 +128,8 @@ class Store:
     def close(self) -> None:
         """Close the connection; raise StorageError if its path no longer names the file that was opened.
 
-        When the last connection with write access closes, SQLite moves the log into the database file, or deletes the
-        log. If another file has taken its place, that would damage it, so the connection is then left open.
+        When the last connection with write access closes, SQLite moves the log into the database file or deletes it.
+        If another file has taken the database's place, that would damage it, so the connection is then left open.
         """
         if self._write_lock is not None:
             with self._write_lock.at_once() as is_held:
@@ -148,7 +148,7 @@ class Store:
         try:
             if error is None or isinstance(error, SQLITE_ERRORS):
                 self._confirm()
-            # Reads outside of `read` and `write` may meet a damaged file too.
+            # Reads outside of `read` and `write` may find a damaged file, too.
             with storage_errors(self.path):
                 if isinstance(error, SQLITE_ERRORS):
                     raise error

@@ -3,7 +3,7 @@
 from mdata.store.connection import Connection
 from mdata.store.series import take_back
 
-# Tables about a series beside its candles; its row in `series` is deleted last.
+# Tables about a series besides its candles; its row in `series` is deleted last.
 _LEDGER = (
     "coverage", "lost_candles", "empty_runs", "doubts", "unobtainable", "digests", "answered_months", "data_gaps",
     "candle_revisions", "rejected_rows",
@@ -11,7 +11,7 @@ _LEDGER = (
 
 
 def count_series(connection: Connection, series_id: int) -> dict[str, int]:
-    """Return how many rows each table holds of a series."""
+    """Return how many rows of a series each table has."""
     return {
         table: int(
             connection.execute(f"SELECT count(*) FROM {table} WHERE series_id = ?", (series_id,)).fetchone()[0]
@@ -21,12 +21,12 @@ def count_series(connection: Connection, series_id: int) -> dict[str, int]:
 
 
 def forget_ledger(connection: Connection, series_id: int) -> None:
-    """Delete all that is known of a series but its candles: they are unknown then."""
+    """Delete all that is known of a series except its candles, which are then unknown."""
     for table in _LEDGER:
         connection.execute(f"DELETE FROM {table} WHERE series_id = ?", (series_id,))
     take_back(connection, series_id, None)
 
 
 def forget_series(connection: Connection, series_id: int) -> None:
-    """Delete the row of a series of which nothing else is left."""
+    """Delete the row of a series, after everything else of it."""
     connection.execute("DELETE FROM series WHERE id = ?", (series_id,))

@@ -7,10 +7,10 @@ from mdata.store.connection import Connection
 
 
 class GapCounts(NamedTuple):
-    """The rows of `data_gaps`, of one series or of all: how many have each status; instants are ms UTC.
+    """How many rows of `data_gaps` have each status, of one series or of all; instants are ms UTC.
 
-    `oldest_at` is when the oldest unresolved one was found, `next_attempt_at` when `repair` may ask next: None
-    where nothing is open, 0 where something is due already.
+    `oldest_at` is when the oldest unresolved gap was found. `next_attempt_at` is when `repair` may ask next: None if
+    nothing is open, 0 if a gap is already due.
     """
 
     open: int = 0
@@ -22,7 +22,7 @@ class GapCounts(NamedTuple):
 
     @property
     def unresolved(self) -> int:
-        """Return how many are open or given up: both count wherever health is judged."""
+        """Return how many are open or given up; both count when health is judged."""
         return self.open + self.failed
 
 

@@ -37,7 +37,7 @@ def unresolved(connection: Connection, series_id: int, within: Range | None = No
 def close_answered(connection: Connection, series: Series, answered: list[Range], now: int) -> Closed:
     """Close every gap, or part of one, that `answered` (normal, aligned) covers; the rest is unchanged.
 
-    A part closes as repaired when it holds candles now, else as empty; call this after they were written.
+    A part is closed as repaired if it now has candles, otherwise as empty; call this after candles are written.
     """
     closed = Closed()
     if not answered:
@@ -50,7 +50,7 @@ def close_answered(connection: Connection, series: Series, answered: list[Range]
 
 
 def _resolve(connection: Connection, series: Series, judgement: Judgement, now: int) -> Closed:
-    """Close the answered parts of a gap; its number goes to the first part that is left, or else was answered."""
+    """Close the answered parts of a gap; the first part that is left (or the first answered one) keeps its id."""
     closed, rows = Closed(), list[tuple[Range, str, int]]()
     for part in judgement.answered:
         found = candles.count(connection, series.id, part)
@@ -81,7 +81,7 @@ def _narrow(connection: Connection, series: Series, identity: int, part: Range) 
 
 
 def _copy(connection: Connection, series: Series, gap: Gap, part: Range) -> int:
-    """Give a part of a gap a row of its own; return its number."""
+    """Give a part of a gap its own row; return the row's id."""
     cursor = connection.execute(
         """INSERT INTO data_gaps (series_id, start_time, end_time, intervals, status, attempts, reason, detected_at,
                                   next_attempt_at)
@@ -115,13 +115,13 @@ def close_filled(connection: Connection, series: Series, missing: list[Range], n
 
 
 def count_open(connection: Connection) -> int:
-    """Return how many gaps are open, of all series."""
+    """Return how many gaps of all series are open."""
     (count,) = connection.execute("SELECT count(*) FROM data_gaps WHERE status = 'open'").fetchone()
     return int(count)
 
 
 def attempted(connection: Connection, series: Series, asked: Range, now: int, reason: str) -> int:
-    """Note that an answer left the open gaps in `asked` unproven; return how many are given up now."""
+    """Record that an answer left the open gaps in `asked` unproven; return how many are now given up."""
     failed = 0
     for gap in unresolved(connection, series.id, asked):
         if gap.status != "open":
@@ -136,7 +136,7 @@ def attempted(connection: Connection, series: Series, asked: Range, now: int, re
 
 
 def excused(connection: Connection, series_id: int, asked: Range, reason: str) -> None:
-    """Note why the open gaps in `asked` could not be asked about; nothing else changes."""
+    """Record why no answer about the open gaps in `asked` was obtained; nothing else changes."""
     connection.execute(
         """UPDATE data_gaps SET reason = ? WHERE series_id = ? AND status = 'open'
            AND end_time > ? AND start_time < ?""",
@@ -145,7 +145,7 @@ def excused(connection: Connection, series_id: int, asked: Range, reason: str) -
 
 
 def retry_failed(connection: Connection, series_id: int) -> None:
-    """Open the gaps of a series that were given up again."""
+    """Reopen the gaps of a series that were given up."""
     connection.execute(
         """UPDATE data_gaps SET status = 'open', attempts = 0, next_attempt_at = NULL
            WHERE series_id = ? AND status = 'failed'""",
@@ -193,7 +193,7 @@ def listed(
     since: int | None,
     limit: int | None = None,
 ) -> list[GapRow]:
-    """Return the gaps that pass the filters, newest first, `limit` at most; `symbols` are exchanges and pairs."""
+    """Return the gaps that pass the filters, newest first, at most `limit`; `symbols` are exchanges and pairs."""
     rows = connection.execute(
         """SELECT data_gaps.id, exchange, symbol, timeframe, start_time, end_time, intervals, status, attempts,
                   reason, detected_at, next_attempt_at, resolved_at

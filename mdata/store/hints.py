@@ -1,7 +1,7 @@
-"""Hints of a coarser candle that has more range or volume than its minutes: something may be missing there.
+"""Hints: coarser candles with more range or volume than their minutes, so that something may be missing there.
 
-Around outages fine and coarse candles were seen to disagree for good, so that a difference proves nothing: it is a
-reason to compare the finer series with the exchange again, once.
+Around outages, fine and coarse candles have been seen to differ permanently. A difference therefore proves nothing:
+it is only a reason to compare the finer series with the exchange once more.
 """
 
 from typing import NamedTuple
@@ -12,12 +12,12 @@ from mdata.store import coverage
 from mdata.store import series as table
 from mdata.store.connection import Connection
 
-# Hints of one run: a store in which everything disagrees is no case for them.
+# The most hints of one run: they are not meant for a store in which everything differs.
 _MOST = 100
 
 
 class Hints(NamedTuple):
-    """What to compare of a series (normal), and up to where (ms UTC) its coarser candles have been looked at."""
+    """The ranges of a series to compare (normal), and up to where (ms UTC) its coarser candles have been checked."""
 
     series: Series
     parts: list[Range]
@@ -26,7 +26,7 @@ class Hints(NamedTuple):
 
 
 def find(connection: Connection, series: Series) -> Hints:
-    """Return what the coarser candles of the same pair say of this series, those that were not looked at before."""
+    """Return what those coarser candles of the same pair that were not checked before say about this series."""
     (looked_from,) = connection.execute(
         "SELECT coalesce(hinted_to, 0) FROM series WHERE id = ?", (series.id,)
     ).fetchone()
@@ -35,7 +35,7 @@ def find(connection: Connection, series: Series) -> Hints:
     parts = []
     for other in table.every(connection):
         if (other.venue, other.symbol) == (series.venue, series.symbol) and _is_made_of(other, series):
-            # One that was not over when its minutes were looked at is looked at again.
+            # A coarse interval that was not over when its minutes were checked is checked again.
             start = other.timeframe.floor(looked_from)
             for part in final:
                 parts += _differing(connection, other, series, part.clip(start, looked_to))
@@ -43,7 +43,7 @@ def find(connection: Connection, series: Series) -> Hints:
 
 
 def followed(connection: Connection, hints: Hints) -> None:
-    """Note that these hints were followed."""
+    """Record that these hints were followed."""
     connection.execute("UPDATE series SET hinted_to = ? WHERE id = ?", (hints.looked_to, hints.series.id))
 
 

@@ -1,4 +1,4 @@
-"""Which store this is, and how often it was written to: the one row of the table `store`."""
+"""Which store this is, and how often it was written to: the only row of the table `store`."""
 
 from mdata.domain.lineage import Mark
 from mdata.store.connection import Connection
@@ -31,12 +31,12 @@ def is_known(connection: Connection) -> bool:
 
 
 def settle(connection: Connection) -> None:
-    """Update the schema cookie, in the transaction that created the table: more was created after it."""
+    """Update the schema cookie in the transaction that created the table, because more was created after it."""
     connection.execute(f"UPDATE store SET cookie = {_COOKIE}")
 
 
 def raise_above(connection: Connection, generation: int) -> None:
-    """Make the store's generation a higher one than `generation`, inside of a transaction that has raised it."""
+    """Make the store's generation higher than `generation`, inside a transaction that has already raised it."""
     connection.execute("UPDATE store SET generation = max(generation, ?)", (generation + 1,))
 
 

@@ -9,7 +9,7 @@ from mdata.store.connection import Connection
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What a run has done so far; the columns of a job's row that count."""
+    """What a run has done so far: the counters of a job's row."""
 
     requests: int = 0
     candles_written: int = 0
@@ -22,7 +22,7 @@ class Tally:
 
 
 class Origin(NamedTuple):
-    """Who runs a job: enough to find its log, and to decide whether it can still be running."""
+    """The process that runs a job: enough to find its log, and to decide whether it may still be running."""
 
     pid: int
     host: str
@@ -69,7 +69,7 @@ def finish(connection: Connection, job_id: int, tally: Tally, finished_at: int, 
 def interrupt_dead(connection: Connection, command: str, now: int) -> int:
     """Close the rows of runs that never finished; return how many there were.
 
-    Call this only with the command's lock held: then the process of such a row is known to have ended.
+    Call this only while holding the command's lock: then the process of such a row must have ended.
     """
     cursor = connection.execute(
         """UPDATE ingestion_jobs SET outcome = 'interrupted', finished_at = ?, error = 'the process ended abruptly'
@@ -109,7 +109,7 @@ class JobRow(NamedTuple):
     boot_id: str
 
 
-# A run that never finished was interrupted, unless its command is at work (`?5`, commands between commas).
+# A run that never finished was interrupted, unless its command is running now (`?5`, commands between commas).
 _OUTCOME = "iif(outcome = 'running' AND instr(?5, ',' || command || ',') = 0, 'interrupted', outcome)"
 _LISTED = ", ".join(_OUTCOME if column == "outcome" else column for column in JobRow._fields)
 
@@ -122,7 +122,7 @@ def listed(
     outcome: str | None = None,
     at_work: Iterable[str] = (),
 ) -> list[JobRow]:
-    """Return the newest runs, of one command or of all, of one outcome or of any; `at_work` are commands that run."""
+    """Return the newest runs, of one command or all, with one outcome or any; `at_work` are the running commands."""
     rows = connection.execute(
         f"""SELECT {_LISTED} FROM ingestion_jobs
             WHERE (?1 IS NULL OR command = ?1) AND (?2 IS NULL OR started_at > ?2)

@@ -1,4 +1,4 @@
-"""Reading what the ledger knows where an answer speaks."""
+"""Reading what the ledger knows about the range of an answer."""
 
 from mdata.domain.interval import BEGINNING_OF_TIME, END_OF_TIME, Range, normal
 from mdata.domain.known import Known
@@ -8,13 +8,13 @@ from mdata.domain.silence import NEARBY, NOTHING_NEARBY, Density
 from mdata.store import candles, coverage, doubts
 from mdata.store.connection import Connection
 
-# An answer whose rows span more stored candles than so many pages leaves out more than any market would: it is not
+# If the rows of an answer span more stored candles than this many pages hold, it leaves out so much that it is not
 # compared.
 _MOST_PAGES = 4
 
 
 def read_known(connection: Connection, series: Series, page: Page, settle: int) -> Known:
-    """Return what an answer is judged by; candles put back by hand must have been counted (`forget_restored`)."""
+    """Return what an answer is judged by; restored candles must have been counted before (`forget_restored`)."""
     asked = page.query.range
     span = page.span or Range(asked.start, asked.start)
     floor = series.wanted(page.asked_at, settle).start
@@ -39,14 +39,14 @@ def read_known(connection: Connection, series: Series, page: Page, settle: int) 
 
 
 def _has_witness(connection: Connection, series: Series, asked: Range) -> bool:
-    """Whether a row is known of the range asked: a candle, or a silence where that is written."""
+    """Whether a row in the requested range is known: a candle, or a silence if the exchange sends rows for those."""
     if candles.first_from(connection, series.id, asked.start, before=asked.end) is not None:
         return True
     return series.venue.writes_silence and bool(coverage.clipped(connection, series.id, asked))
 
 
 def _holds(connection: Connection, series: Series, part: Range) -> bool:
-    """Whether a row is known in some covered part of a range."""
+    """Whether a row is known in a covered part of a range."""
     if series.venue.writes_silence:
         return bool(coverage.clipped(connection, series.id, part))
     return any(

@@ -1,4 +1,4 @@
-"""The newest run of each command, found without walking through the others."""
+"""The newest run of each command, found without reading the others."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -9,7 +9,7 @@ from mdata.store.connection import Connection
 class LastRun(NamedTuple):
     """The newest run of a command, and the newest successful one (ms UTC).
 
-    `exit` is that of the newest run that has ended; `requests` are those of the newest one, so far.
+    `exit` is the exit code of the newest run that has ended; `requests` counts those of the newest run, so far.
     """
 
     started_at: int
@@ -21,7 +21,7 @@ class LastRun(NamedTuple):
 
 
 def last_runs(connection: Connection) -> dict[str, LastRun]:
-    """Return the newest run of every command that has one, without walking through the others."""
+    """Return the newest run of every command that has one, without reading the others."""
     return {command: _last_run(connection, command) for command in _commands(connection)}
 
 

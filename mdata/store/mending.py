@@ -1,4 +1,4 @@
-"""Repairs on opening what other programs may have changed in a store: triggers, journal mode, identity."""
+"""Repairs what other programs may have changed in a store when it is opened: triggers, journal mode, identity."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -9,7 +9,7 @@ from mdata.store.connection import Connection
 if TYPE_CHECKING:
     from mdata.store.engine import Store
 
-# Without these nobody learns of candles that other programs delete; what they do is in `migrations`.
+# Without these triggers, candles that other programs delete go unnoticed; their text is in `migrations_sql`.
 TRIGGERS = frozenset({"candle_deleted", "candle_moved"})
 
 
@@ -20,7 +20,7 @@ def missing_triggers(connection: Connection) -> list[str]:
 
 
 def changed_triggers(connection: Connection) -> list[str]:
-    """Return the names of our triggers that do something else than they should, sorted."""
+    """Return the names of our triggers whose text was changed, sorted."""
     from mdata.store.migrations import triggers
 
     found = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"))
@@ -37,7 +37,9 @@ def mend(store: "Store", told: Callable[[str], None]) -> None:
     if identity.read(store.connection) is None:
         with store.alone():
             identity.renew(store.connection)
-        store.checkpoint()  # a log whose marks start again does not belong to a file that has marks
+        # The new identity starts a new chain of marks, which would not match the old mark in the file: move the log
+        # into the file at once.
+        store.checkpoint()
         told(
             f"{store.path} had lost its identity and has a new one: older backups now count as those of another store"
         )
@@ -56,7 +58,7 @@ def mend(store: "Store", told: Callable[[str], None]) -> None:
 def put_triggers_back(store: "Store") -> str:
     """Restore each of our triggers, and count all candles; return a message about the result.
 
-    Everything deleted meanwhile is unknown from then on.
+    Everything that was deleted in the meantime is then unknown.
     """
     from mdata.store import audit, series
     from mdata.store.migrations import triggers

@@ -1,8 +1,8 @@
 """The schema, as an ordered list of migrations; imported only when a database needs one.
 
-A migration that has been released is never edited: a change of the schema is a new one at the end, with its text in
-`migrations_sql`, and a higher `SCHEMA_VERSION` in `schema`. SQL and triggers keep to SQLite 3.37 without functions of
-ours, so that any SQLite tool may write to the file.
+A migration that has been released is never edited: to change the schema, add a new one at the end, with its text in
+`migrations_sql`, and raise `SCHEMA_VERSION` in `schema`. SQL and triggers use only what SQLite 3.37 has, without
+functions of ours, so that any SQLite tool can write to the file.
 """
 
 from pathlib import Path
@@ -33,13 +33,13 @@ def m001_first_schema(database: "Target") -> None:
 
 @migrations()
 def m002_evidence(database: "Target") -> None:
-    """Keep what is in doubt and what cannot be had, never give a series' number again, renew the triggers."""
+    """Add doubts and unobtainable ranges, never use a series' id twice, renew the triggers."""
     _recount(database)
     _execute(database, "002_evidence")
 
 
 def _recount(database: "Target") -> None:
-    """Count the candles of every segment anew in a store of the first triggers, which counted some of them twice."""
+    """Recount the candles of every segment in a store with the first triggers, which counted some of them twice."""
     (text,) = database.execute(
         "SELECT coalesce(max(sql), '') FROM sqlite_master WHERE name = 'candle_deleted'"
     ).fetchone()
@@ -62,20 +62,20 @@ def m003_store_identity(database: "Target") -> None:
 @migrations()
 def m004_typed_view(database: "Target") -> None:
     """Give the columns of the view `ohlcv` their types in DuckDB."""
-    # DuckDB reads a view's SQL as its own and takes the types of the tables; where it cannot, every column is text.
-    # The one function that it does not share with SQLite therefore stands in a view by itself, of which each row is
-    # looked up by its key, and only where somebody asks for the time as text.
+    # DuckDB parses a view's SQL as its own and takes the types of the tables; if it cannot parse it, every column is
+    # text. The only function that it does not share with SQLite is therefore in a separate view. Rows of that view
+    # are looked up by key, and only if a query asks for the time as text.
     _execute(database, "004_typed_view")
 
 
 @migrations()
 def m005_answered_months(database: "Target") -> None:
-    """Keep when the exchange has last answered about each month."""
+    """Record when the exchange last answered about each month."""
     _execute(database, "005_answered_months")
 
 
 def _execute(database: "Target", name: str) -> None:
-    """Execute the statements of a migration; `;;` is between them, for a trigger has `;` of its own."""
+    """Execute the statements of a migration, separated by `;;`, because triggers contain `;`."""
     for statement in _TEXTS.joinpath(f"{name}.sql").read_text(encoding="utf-8").split(";;"):
         database.execute(statement)
 

@@ -1,7 +1,7 @@
 """How the store is opened: for writing, for reading, and as a backup on its own.
 
-Nothing here opens the database's file but SQLite: closing a descriptor of it drops every POSIX lock that this
-process holds on it, and a process that serves it has several connections.
+Here only SQLite opens the database's file: closing any descriptor of it would drop every POSIX lock that this process
+holds on it, and a process that serves the store has several connections.
 """
 
 import os
@@ -24,7 +24,7 @@ from mdata.store.watch import file_status
 if TYPE_CHECKING:
     from mdata.store.reading import Detour
 
-# How long a reader waits for another program that locks the database.
+# How long (s) a reader waits for another program that locks the database.
 _PATIENCE_OF_READERS = 5.0
 _WAL_SIZE_LIMIT = 64 * 1024 * 1024
 
@@ -38,7 +38,7 @@ def unheard(_: str) -> None:
 
 
 def open_store(path: Path, told: Hear = unheard) -> Store:
-    """Open the database for reading and writing; create or migrate it under the write lock where needed.
+    """Open the database for reading and writing; create or migrate it under the write lock if necessary.
 
     What other programs have changed is repaired, and `told` is called with a message about it.
     Raise ConfigurationError for a foreign file or a newer schema, StorageError for a damaged one,
@@ -78,9 +78,9 @@ def open_store(path: Path, told: Hear = unheard) -> Store:
 
 
 def _close_untouched(path: Path, connection: Connection) -> None:
-    """Close a connection to a file that is not ours, and leave its log as a crash may have left it.
+    """Close a connection to a file that is not ours, and leave its log as it is.
 
-    The last connection that may write moves the log into the database when it closes; a reader cannot.
+    When the last connection closes, it moves the log into the database if it can write, but not if it only reads.
     """
     log = path.with_name(f"{path.name}-wal")
     if not log.exists() or not log.stat().st_size:
@@ -93,11 +93,11 @@ def _close_untouched(path: Path, connection: Connection) -> None:
 
 
 def open_for_reading(path: Path, told: Hear = unheard, *, may_copy: bool = True) -> Store | None:
-    """Open the database for reading only, or return None where there is none yet.
+    """Open the database for reading only, or return None if there is none yet.
 
-    Nothing is created. Raise as `open_store` does, and ConfigurationError for a schema that is older too. Where its
-    folder may not be written it is read as it lies, or from a copy if that may be made (`reading`), and `told` gets
-    a sentence about it.
+    Nothing is created. Raise as `open_store` does, and ConfigurationError for an older schema as well. If the folder
+    is not writable, the database is read in place, or from a copy if one may be made (`reading`), and `told` is
+    called with a message about it.
     """
     found = _refuse_a_folder(path)
     if found is None or found.st_size == 0:
@@ -146,7 +146,7 @@ def _looked_into(path: Path, detour: "Detour | None" = None) -> tuple[Store, int
 def open_lone(path: Path) -> Connection:
     """Open a backup for reading, with its log if it has one; raise like `open_for_reading`, except for an old schema.
 
-    One without a log is read in place, on a read-only disk too.
+    A backup without a log is read in place, even on a read-only disk.
     """
     _refuse_a_folder(path)
     pairing.check(path)
@@ -173,7 +173,7 @@ def _connect(path: Path, mode: str) -> Connection:
 
 
 def _refuse_a_folder(path: Path) -> os.stat_result | None:
-    """Return what the file system says of the file at `path`, None where there is none."""
+    """Return the status of the file at `path`, or None if there is none; raise ConfigurationError for a folder."""
     found = file_status(path)
     if found is not None and stat.S_ISDIR(found.st_mode):
         raise ConfigurationError(f"DATABASE_PATH {path} is a folder; set it to a file in it")

@@ -1,7 +1,7 @@
 """Applies an answer to the store in one transaction: candles, their coverage, doubts, gaps and marks.
 
-Everything here happens inside the caller's transaction, so that a process killed at any instant leaves
-either the whole page or nothing of it. What an answer proves is decided in `domain.evidence`.
+Everything here happens inside the caller's transaction, so that a process killed at any instant leaves either the
+whole page or none of it. What an answer proves is decided in `domain.evidence`.
 """
 
 from collections.abc import Iterable
@@ -23,10 +23,10 @@ from mdata.store.known import read_known
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What an answer changed: rows new or different, final candles that differ or vanished, gaps closed.
+    """What an answer changed: rows that are new or different, final candles that changed or vanished, closed gaps.
 
-    `is_news`: something is known now that was not before. `rows` are the new or different ones themselves, where they
-    came from the stream.
+    `is_news`: something is known now that was not known before. `rows` are the new or different rows themselves, if
+    they came from the stream.
     """
 
     written: int = 0
@@ -42,8 +42,8 @@ class Applied:
 def apply_page(connection: Connection, series: Series, page: Page, settle: int, source: str) -> Applied:
     """Store what a REST answer proves, and what it puts in doubt.
 
-    Candles that had not closed are dropped. What is not wanted, or was removed by cleanup meanwhile (by `series`,
-    which the caller read in this transaction), is not brought back. `settle` is in ms.
+    Candles that had not closed are dropped. What is not wanted, or was removed by cleanup in the meantime (according
+    to `series`, which the caller read in this transaction), is not stored again. `settle` is in ms.
     """
     candles.forget_restored(connection, series.id, page.query.range)
     known = read_known(connection, series, page, settle)
@@ -104,7 +104,7 @@ def _keep_a_witness(connection: Connection, series: Series, page: Page) -> None:
 
 
 def apply_live(connection: Connection, series: Series, claims: list[Claim], now: int) -> Applied:
-    """Store what a channel of the stream has shown to be closed, provisionally, and close the gaps that it covers.
+    """Store closed candles of a channel of the stream, as provisional, and close the gaps that it covers.
 
     What is not wanted (`wanted_start` and `cleaned_to` of `series`, which the caller read in this transaction) is
     left out. `now` is ms UTC.
@@ -127,8 +127,8 @@ def make_provisional(
 ) -> tuple[list[Candle], list[Range]]:
     """Store closed candles that may still change; return the new or different ones, and what is now provisional.
 
-    Whatever is final in the range stays as it is, a lost candle included, and so does a candle of which `rows` hold
-    an earlier state: an answer from a cache, or a message that came late. `rows` are ascending and inside `covered`.
+    Whatever is final in the range stays as it is, lost candles included. So does a candle of which `rows` have an
+    earlier state, from a cache or a late message. `rows` are ascending and inside `covered`.
     """
     candles.forget_restored(connection, series.id, covered)
     parts = subtract([covered], coverage.clipped(connection, series.id, covered, "final"))
@@ -150,7 +150,7 @@ def make_provisional(
 
 
 def _make_final(connection: Connection, series: Series, part: Range, verdict: Verdict, now: int) -> int:
-    """Store a settled range as answered; return how many rows are new or different."""
+    """Store a settled range as final; return how many rows are new or different."""
     rows = within(verdict.candles, part)
     # Without coverage, the triggers do not mark a deleted candle as lost.
     coverage.cut(connection, series.id, part)
@@ -209,5 +209,5 @@ def keep_refused(
 
 
 def _storable(open_time: int | None) -> int | None:
-    """Return an open time that was sent, or None for one that no database could hold."""
+    """Return an open time that was sent, or None if SQLite could not store it."""
     return open_time if open_time is not None and abs(open_time) < 2**63 else None

@@ -1,6 +1,6 @@
 """Whether a database's file and the log beside it belong together; see `domain.lineage` for the rule.
 
-The database's file is read by SQLite alone (as `immutable`, without the log): closing a descriptor of ours would drop
+Only SQLite reads the database's file (as `immutable`, without the log): closing a descriptor of ours would drop
 SQLite's locks on it.
 """
 
@@ -14,7 +14,7 @@ from mdata.store.identity import read
 from mdata.store.sqlite_errors import SQLITE_ERRORS
 from mdata.store.wal_file import read_log, size_of
 
-_PATIENCE = 5.0  # seconds that the two together are waited for
+_PATIENCE = 5.0  # how long (s) to wait for the lock of the two together
 
 # Errors of SQLite for a file that it cannot parse or open.
 _UNREADABLE = (*SQLITE_ERRORS, StorageError, NotPermittedError)
@@ -29,7 +29,7 @@ def check(path: Path) -> Mark | None:
     if not size_of(log_path):
         return None
     if not size_of(path):
-        # SQLite would remove the log for that.
+        # SQLite would remove a log without its database.
         if read_log(log_path) is None:
             return None
         raise StorageError(
@@ -43,7 +43,7 @@ def check(path: Path) -> Mark | None:
     if before != after:
         return None  # another process uses both, and has compared them too
     if log and (before is None or before.mark is None) and _is_whole_with_log(path):
-        # What VACUUM had left in the log was moved into the file in part, by a program that was killed.
+        # A program was killed while it moved what VACUUM had left in the log into the file.
         return log.newest
     raise strangers(path)
 

@@ -1,4 +1,4 @@
-"""What a store knows of a series for publishing: a month's candles and the ledger's verdict, from one transaction."""
+"""What a store knows of a series for publishing."""
 
 from mdata.domain.interval import Range
 from mdata.domain.publication import Publishable

@@ -1,9 +1,9 @@
-"""Reading a store whose folder may not be written: a snapshot, a colleague's store, a read-only file system.
+"""Reading a store whose folder is not writable: a snapshot, a colleague's store, a read-only file system.
 
-SQLite's readers want to write too: beside a write-ahead log lies its index, which whoever opens the database first
-has to make. Where that cannot be, two ways are left. While the log is empty everything is in the database's file,
-which is read in place without a lock; afterwards mdata checks that it has not changed. While the log holds something,
-both files are copied to a private folder, and the copy is read.
+SQLite's readers also need to write: beside a write-ahead log there is its index, which the first program that opens
+the database must create. If it cannot, two ways are left. While the log is empty, everything is in the database's
+file, which is read in place without locks; afterwards mdata checks that it has not changed. While the log is not
+empty, both files are copied to a private folder, and the copy is read.
 """
 
 import os
@@ -22,10 +22,10 @@ from mdata.errors import MdataError, NotNowError, NotPermittedError, StorageErro
 from mdata.store.sqlite_errors import missing_group
 
 _PART = 4 * 1024 * 1024
-# What a copy leaves free, for others and for the index of its log.
+# How many bytes a copy leaves free, for others and for the index of its log.
 _SPARE = 16 * 1024 * 1024
 
-# Device, inode, size and time of change: of the database, and of its log (None where that is missing or empty).
+# Device, inode, size and time of change of the database, and of its log (None for a file that is missing or empty).
 Stamp = tuple[tuple[int, ...] | None, tuple[int, ...] | None]
 
 
@@ -66,24 +66,24 @@ class Detour:
             )
 
     def leave(self) -> None:
-        """Remove the copy, unless it is kept for others; SQLite reads on in what it has open."""
+        """Remove the copy, unless it is kept for others; SQLite continues to read the files that it has open."""
         if self.is_copy and _kept.get(self.path) != self:
             shutil.rmtree(self.file.parent, ignore_errors=True)
 
 
-# The newest copy of each store while copies are kept, and for whom they are.
+# The newest copy of each store while copies are kept, and the blocks that they are kept for.
 _kept: dict[Path, Detour] = {}
 _keepers: set[object] = set()
 _one_at_a_time = threading.Lock()
 
-# Closing any descriptor of a database drops every lock that SQLite holds on it in this process: what was opened here
-# to copy it stays open, one for each file.
+# Closing any descriptor of a database drops every lock that SQLite holds on it in this process. Descriptors opened
+# here for copying therefore stay open, one for each file.
 _sources: dict[tuple[int, int], int] = {}
 
 
 @contextmanager
 def kept() -> Iterator[None]:
-    """Keep a copy until its store changes, for as long as the block lasts, instead of making one for each look."""
+    """While the block lasts, keep a copy until its store changes, instead of making one for each look."""
     keeper = object()
     _keepers.add(keeper)
     try:
@@ -103,7 +103,7 @@ def kept_copy(path: Path) -> Detour | None:
 def detour(path: Path, cause: MdataError, *, may_copy: bool = True) -> Detour:
     """Return how to read the store at `path`, which cannot be opened as usual because of `cause`.
 
-    Raise NotPermittedError where there is no room for a copy, or the files may not be read.
+    Raise NotPermittedError if there is no room for a copy, or the files may not be read.
     """
     now = stamp(path)
     if now[0] is not None and now[1] is None:
@@ -121,7 +121,7 @@ def detour(path: Path, cause: MdataError, *, may_copy: bool = True) -> Detour:
 
 
 def stamp(path: Path) -> Stamp:
-    """Return stamps that show whether the database or its log was written to."""
+    """Return a stamp that shows whether the database or its log was written to."""
     return _stamp(path), _stamp(_log(path))
 
 
@@ -144,7 +144,7 @@ def _forget(path: Path) -> None:
 
 
 def _copied(path: Path, cause: MdataError) -> Detour:
-    """Copy the database and its log to a folder of our own; again if they are written to meanwhile."""
+    """Copy the database and its log to a private folder; start again if they are written to in the meantime."""
     folder = Path(tempfile.mkdtemp(prefix="mdata-"))
     try:
         for _ in range(READ_TRIES):

@@ -1,4 +1,4 @@
-"""Deletes what is past its age: jobs, resolved gaps, revisions, rejected rows."""
+"""Deletes old rows: jobs, resolved gaps, revisions, rejected rows."""
 
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ _OLD = (
 
 
 class Old(NamedTuple):
-    """How many rows of each kind are past their age."""
+    """How many rows of each kind are too old."""
 
     jobs: int = 0
     gaps: int = 0
@@ -23,7 +23,7 @@ class Old(NamedTuple):
 
 
 def count_old(connection: Connection, before: int) -> Old:
-    """Return how many jobs, resolved gaps, revisions and refused rows are older than `before` (ms UTC)."""
+    """Return how many jobs, resolved gaps, revisions and rejected rows are older than `before` (ms UTC)."""
     counts = (
         connection.execute(f"SELECT count(*) FROM {table} WHERE {old}", (before,)).fetchone()[0]
         for table, old in _OLD
@@ -32,5 +32,5 @@ def count_old(connection: Connection, before: int) -> Old:
 
 
 def prune(connection: Connection, before: int) -> Old:
-    """Delete what `count_old` counts, and return how much it was."""
+    """Delete the rows that `count_old` counts, and return how many there were."""
     return Old(*(connection.execute(f"DELETE FROM {table} WHERE {old}", (before,)).rowcount for table, old in _OLD))

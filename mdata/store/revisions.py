@@ -18,7 +18,7 @@ def listed(connection: Connection) -> list[dict[str, Any]]:
 
 
 def listed_of(connection: Connection, series_id: int, limit: int) -> list[dict[str, Any]]:
-    """Return the newest revisions of a series, `limit` at most, with the old values; times are ms UTC."""
+    """Return the newest revisions of a series, at most `limit`, with the old values; times are ms UTC."""
     rows = connection.execute(
         f"""SELECT {", ".join(COLUMNS)} FROM candle_revisions JOIN series ON series.id = series_id
             WHERE series_id = ? ORDER BY candle_revisions.id DESC LIMIT ?""",

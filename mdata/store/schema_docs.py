@@ -10,7 +10,7 @@ _VOLUME = "base currency"
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: what it holds, and in which unit (empty where there is none)."""
+    """One column: what it contains, and in which unit (empty if there is none)."""
 
     meaning: str
     unit: str = ""

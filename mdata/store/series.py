@@ -28,7 +28,7 @@ def every(connection: Connection) -> list[Series]:
 
 
 def introduce(connection: Connection, venue: Venue, symbol: str, timeframe: Timeframe, wanted_start: int) -> None:
-    """Store a series on first sight; one that is stored stays as it is. `wanted_start` is ms UTC."""
+    """Store a new series; one that is stored already stays as it is. `wanted_start` is ms UTC."""
     connection.execute(
         """INSERT INTO series (exchange, symbol, timeframe, first_asked_at, wanted_start) VALUES (?, ?, ?, 0, ?)
            ON CONFLICT DO NOTHING""",
@@ -37,21 +37,21 @@ def introduce(connection: Connection, venue: Venue, symbol: str, timeframe: Time
 
 
 def begins_at(connection: Connection, series_id: int, first_candle: int | None, asked_at: int) -> None:
-    """Note which the exchange's first candle is (None: that is not known), and when it was asked (both ms UTC)."""
+    """Record the exchange's first candle (None: unknown), and when the exchange was asked for it (both ms UTC)."""
     connection.execute(
         "UPDATE series SET first_candle = ?, first_asked_at = ? WHERE id = ?", (first_candle, asked_at, series_id)
     )
 
 
 def answered(connection: Connection, series_id: int, instant: int) -> None:
-    """Note that the exchange has answered about the series for `instant` (ms UTC)."""
+    """Record that the exchange has answered about the series up to `instant` (ms UTC)."""
     connection.execute(
         "UPDATE series SET answered_at = max(coalesce(answered_at, ?2), ?2) WHERE id = ?1", (series_id, instant)
     )
 
 
 def compared(connection: Connection, series_id: int, to: int | None, since: int, *, is_over: bool) -> None:
-    """Note how far a round of comparing with the exchange has come, which began at `since` (ms UTC)."""
+    """Record how far the round of comparing with the exchange that began at `since` (ms UTC) has come."""
     if is_over:
         connection.execute(
             "UPDATE series SET compared_to = NULL, compared_since = NULL, compared_at = ? WHERE id = ?",
@@ -64,7 +64,7 @@ def compared(connection: Connection, series_id: int, to: int | None, since: int,
 
 
 def shown_to(connection: Connection) -> int | None:
-    """Return the newest instant (ms UTC) that the exchange has shown by any answer, or None."""
+    """Return the newest instant (ms UTC) that any answer of the exchange has shown, or None."""
     found: int | None = connection.execute("SELECT max(answered_at) FROM series").fetchone()[0]
     return found
 
@@ -87,7 +87,7 @@ def want_again_from(connection: Connection, series_id: int, start: int) -> None:
 
 
 def move_frontier(connection: Connection, series_id: int, frontier: int | None, asked_to: int | None) -> None:
-    """Move the frontier and what REST has answered for forward; None, or an earlier instant, changes nothing."""
+    """Move `frontier` and `asked_to` forward; None, or an earlier instant, changes nothing."""
     connection.execute(
         """UPDATE series SET frontier = max(coalesce(frontier, ?2), coalesce(?2, frontier)),
                              asked_to = max(coalesce(asked_to, ?3), coalesce(?3, asked_to)) WHERE id = ?1""",
@@ -98,13 +98,13 @@ def move_frontier(connection: Connection, series_id: int, frontier: int | None, 
 def confirm_from(connection: Connection, series_id: int, start: int) -> None:
     """Move a frontier beyond `start` (ms UTC) back to it, so that provisional ranges there are requested by REST.
 
-    Only ranges filled before the frontier need that: the interval of a rejected row, or of deleted candles.
+    Only ranges filled before the frontier need that: intervals of a rejected row, or of deleted candles.
     """
     connection.execute("UPDATE series SET frontier = ?2 WHERE id = ?1 AND frontier > ?2", (series_id, start))
 
 
 def take_back(connection: Connection, series_id: int, hull_end: int | None) -> None:
-    """Take frontier and answers back to the end (ms UTC) of a hull that has become smaller; None: nothing is left."""
+    """Move `frontier` and `asked_to` back to the end (ms UTC) of a hull that has shrunk; None: nothing is left."""
     connection.execute(
         "UPDATE series SET frontier = min(frontier, ?2), asked_to = min(asked_to, ?2) WHERE id = ?1",
         (series_id, hull_end),
@@ -112,7 +112,7 @@ def take_back(connection: Connection, series_id: int, hull_end: int | None) -> N
 
 
 def clean_to(connection: Connection, series_id: int, before: int) -> None:
-    """Note that everything before `before` (ms UTC) was removed on purpose and is not wanted again."""
+    """Record that everything before `before` (ms UTC) was removed on purpose and is not wanted again."""
     connection.execute(
         "UPDATE series SET cleaned_to = max(coalesce(cleaned_to, ?2), ?2) WHERE id = ?1", (series_id, before)
     )

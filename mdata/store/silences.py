@@ -11,9 +11,9 @@ from mdata.store.connection import Connection
 
 
 def remember_outages(connection: Connection, series: Series, answered: Range, rows: list[int], now: int) -> None:
-    """Store which intervals of a final range have no row, where each ought to have one: they are asked about again.
+    """Store the intervals without a row in a final range if each should have one: they are requested again later.
 
-    `rows` are the open times (ascending) of those in the range that have one.
+    `rows` are the open times (ascending) of the intervals in the range that have a row.
     """
     grid = series.timeframe
     edges = [grid.previous(answered.start), *rows, answered.end]
@@ -34,10 +34,10 @@ def remember_outages(connection: Connection, series: Series, answered: Range, ro
 
 
 def remember(connection: Connection, series: Series, answered: Range, open_times: list[int], now: int) -> None:
-    """Store the remarkable silences in and around a final range; call this when it is covered and written.
+    """Store the remarkable silences in and around a final range, after it has been covered and written.
 
-    `open_times` are the candles of the range, ascending. A silence that is already known keeps its `believed_at`. One
-    that extends beyond the range also keeps its `asked_at`, because only a part of it was asked about.
+    `open_times` are the candles of the range, ascending. A silence that is already known keeps its `believed_at`. A
+    silence that extends beyond the range also keeps its `asked_at`, because only a part of it was requested.
     """
     around = _with_silent_edges(connection, series, answered, open_times)
     older = connection.execute(
@@ -63,7 +63,7 @@ def remember(connection: Connection, series: Series, answered: Range, open_times
 
 
 def _beside(connection: Connection, series: Series, around: Range) -> Range:
-    """Return the final range around another from which to judge how busy the market is."""
+    """Return the final range around `around` by which to judge how busy the market is."""
     grid = series.timeframe
     wide = Range(grid.shift(around.start, -NEARBY), grid.shift(around.end, NEARBY))
     parts = coverage.clipped(connection, series.id, wide, "final")
@@ -71,7 +71,7 @@ def _beside(connection: Connection, series: Series, around: Range) -> Range:
 
 
 def due(connection: Connection, series_id: int, now: int) -> list[Range]:
-    """Return the runs that are to be asked about again at `now`, ascending."""
+    """Return the silences that are due again at `now`, ascending."""
     rows = connection.execute(
         "SELECT start_time, end_time, believed_at, asked_at FROM empty_runs WHERE series_id = ? ORDER BY start_time",
         (series_id,),
@@ -93,7 +93,7 @@ def begins_at(connection: Connection, series_id: int, instant: int) -> bool:
 
 
 def at_least(connection: Connection, series_id: int, length: int) -> list[Range]:
-    """Return the runs that last for `length` ms or longer, ascending."""
+    """Return the silences that last for `length` ms or longer, ascending."""
     rows = connection.execute(
         """SELECT start_time, end_time FROM empty_runs WHERE series_id = ? AND end_time - start_time >= ?
            ORDER BY start_time""",
@@ -103,7 +103,7 @@ def at_least(connection: Connection, series_id: int, length: int) -> list[Range]
 
 
 def forget(connection: Connection, series_id: int, before: int) -> None:
-    """Forget the runs, and parts of runs, before `before` (ms UTC)."""
+    """Forget the silences, and parts of silences, before `before` (ms UTC)."""
     connection.execute("DELETE FROM empty_runs WHERE series_id = ? AND end_time <= ?", (series_id, before))
     connection.execute(
         "UPDATE empty_runs SET start_time = ?2 WHERE series_id = ?1 AND start_time < ?2", (series_id, before)

@@ -1,7 +1,7 @@
 """One look at the store: opened, read in one transaction, closed.
 
-Nothing stays open between two looks, so that threads and forked processes have nothing to share, and no reader keeps
-others from emptying the log.
+Nothing stays open between two looks, so that threads and forked processes share nothing, and no reader keeps others
+from emptying the log.
 """
 
 from collections.abc import Callable
@@ -19,8 +19,8 @@ T = TypeVar("T")
 def look(path: Path, read: Callable[[Connection], T], told: Callable[[str], None] = unheard) -> T:
     """Return the result of `read` in one consistent state of the store; raise NotThereError if there is none.
 
-    If that is read without locks (`reading`; `told` gets a message) and another process wrote meanwhile, it is
-    read again.
+    If the store is read without locks (`reading`; `told` is called with a message) and another process has written in
+    the meantime, it is read again.
     """
     looks = 0
     while True:

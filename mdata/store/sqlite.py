@@ -1,8 +1,8 @@
-"""Which SQLite this is, and whether it is one that mdata can work with.
+"""Which SQLite is used, and whether mdata can work with it.
 
-SQLite 3.7.0 to 3.51.2 can lose committed pages when two connections of a WAL database write and checkpoint at
-the same instant (fixed in 3.51.3, and in 3.50.7 and 3.44.6). `pysqlite3` brings a newer engine where it is
-installed; on any other engine the write lock around every transaction keeps the race out of reach.
+SQLite 3.7.0 to 3.51.2 can lose committed pages when two connections of a WAL database write and checkpoint at the
+same instant (fixed in 3.51.3, and in 3.50.7 and 3.44.6). If `pysqlite3` is installed, its newer engine is used; with
+an older engine, the write lock around every transaction prevents this race.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -42,7 +42,7 @@ def has_wal_reset_bug(version: str = SQLITE_VERSION) -> bool:
 
 
 def wal_reset_warning(version: str = SQLITE_VERSION) -> tuple[str, str] | None:
-    """Return what to say of an SQLite with that defect, and what to do about it; None for any other."""
+    """Return a message about an SQLite with that defect, and what to do about it; None for any other."""
     if not has_wal_reset_bug(version):
         return None
     from mdata import extras
@@ -54,7 +54,7 @@ def wal_reset_warning(version: str = SQLITE_VERSION) -> tuple[str, str] | None:
 
 
 def refuse_old_engine() -> None:
-    """Raise ConfigurationError where this interpreter's SQLite is too old; nothing has been opened then."""
+    """Raise ConfigurationError if this interpreter's SQLite is too old; nothing has been opened then."""
     if tuple(map(int, SQLITE_VERSION.split("."))) < _OLDEST:
         from mdata import extras
 

@@ -1,4 +1,4 @@
-"""What SQLite's errors mean to people."""
+"""What SQLite's errors mean for the user."""
 
 import os
 import stat
@@ -10,10 +10,10 @@ from mdata.domain.next_attempt import when
 from mdata.errors import MdataError, NotNowError, NotPermittedError, StorageError
 from mdata.store.sqlite import sqlite3
 
-# How much of SQLite's text about damage a message contains: it may list every page.
+# How many characters of SQLite's text about damage a message contains: it may list every page.
 _LONGEST = 200
 
-# Results that mean a damaged file; SQLite's message about a damaged schema quotes it, which may not even be text.
+# What SQLite raises; its message about a damaged schema quotes the schema, which may not even be text.
 SQLITE_ERRORS = (sqlite3.DatabaseError, UnicodeDecodeError)
 
 # Result codes (https://sqlite.org/rescode.html): the lowest byte is the kind, the rest is the detail.
@@ -30,7 +30,7 @@ def is_busy(error: Exception) -> bool:
 
 
 def _code(error: Exception) -> int:
-    """Return SQLite's extended result code, or 0 if it is not an error of SQLite."""
+    """Return SQLite's extended result code, or 0 for an error that is not SQLite's."""
     return getattr(error, "sqlite_errorcode", 0)
 
 
@@ -97,7 +97,7 @@ def _vetoed(path: Path, text: str) -> MdataError:
 
 
 def damaged(path: Path, text: str) -> StorageError:
-    """Return the error of a file in which SQLite finds damage, as `text` says."""
+    """Return the error for a file in which SQLite finds damage; `text` is SQLite's message."""
     said = " ".join(text.split())
     said = said if len(said) <= _LONGEST else f"{said[:_LONGEST]}…"
     return StorageError(
@@ -106,7 +106,7 @@ def damaged(path: Path, text: str) -> StorageError:
     )
 
 
-# By extended code, else by its lowest byte, the kind: https://sqlite.org/rescode.html
+# By extended code, or else by its lowest byte, the kind: https://sqlite.org/rescode.html
 _OF_CODE: dict[int, Callable[[Path, str], MdataError]] = {
     _PERM: _refused,
     _BUSY: _held,
@@ -123,7 +123,7 @@ _OF_CODE: dict[int, Callable[[Path, str], MdataError]] = {
 
 
 def missing_group(path: Path) -> str:
-    """Return a sentence that names the group which may use `path`, or an empty text if that is not the matter."""
+    """Return a sentence that names the group which may use `path`, or an empty text if that is not the reason."""
     import grp
 
     try:

@@ -1,4 +1,4 @@
-"""What the ledger says about every series, at a cost that grows with its segments and not with its candles."""
+"""What the ledger says about every series; the cost grows with the number of segments, not of candles."""
 
 from typing import NamedTuple
 
@@ -21,19 +21,19 @@ from mdata.store import candles, coverage, doubts, silences
 from mdata.store.connection import Connection
 from mdata.store.coverage import Segment
 
-# Silences shorter than this share of the wanted range fill no cell of any strip, and are not read.
+# Silences shorter than one in this many parts of the wanted range fill no cell of a coverage bar, and are not read.
 _CELLS = 400
 
 
 class Counts(NamedTuple):
     """The state of one series: times are ms UTC, counts are intervals of the wanted range.
 
-    wanted = present + empty + provisional + unknown; final = present + empty. Among the unknown are the `lost` ones,
-    the `doubted` (one answer called them silent), the `unobtainable`, the `backlog` (outside the hull, and to be had)
-    and of that the `newer`, and what `verify` has `withdrawn`. `holes` are the others: unknown inside the hull, as
-    `detect-gaps` would list them.
-    `candles` counts all that are stored; `hull_end` is the end of the newest coverage, `early` how many candles have
-    been provisional for more than a day, `silent_since` since when there has been a remarkable silence, if any.
+    wanted = present + empty + provisional + unknown; final = present + empty. The unknown include the `lost`, the
+    `doubted` (only one answer called them silent), the `unobtainable`, the `backlog` (outside the hull, but
+    obtainable), its part `newer` than the hull, and what `verify` has `withdrawn`. `holes` are the ranges inside the
+    hull that `detect-gaps` would list as gaps. `candles` counts all that are stored. `hull_end` is the end of the
+    newest coverage. `early` is how many candles have been provisional for more than a day. `silent_since` is when the
+    present remarkable silence began, if there is one.
     """
 
     first: int | None
@@ -66,7 +66,7 @@ def look(
 ) -> tuple[Counts, KnownRanges, list[Doubt]]:
     """Return what is known of a series, counted and in ranges, and its doubts.
 
-    `silent`: with its silences, for a coverage bar.
+    `silent` adds its silences, for a coverage bar.
     """
     grid, segments = series.timeframe, coverage.segments(connection, series.id)
     lost, restored = candles.marks(connection, series.id)
@@ -120,7 +120,7 @@ def look(
 def find_holes(
     series: Series, hull: Range | None, covered: list[Range], lost: list[int], gone: list[Range]
 ) -> list[Range]:
-    """Return the gaps that a series has now, by its coverage and its marks of lost candles alone."""
+    """Return the gaps that a series has now, from its coverage and its lost candles alone."""
     if hull is None:
         return []
     kept = Range(series.cleaned_to or 0, END_OF_TIME)
@@ -134,7 +134,7 @@ def _early(connection: Connection, series_id: int, segments: list[Segment], befo
 
 
 def _silent_since(connection: Connection, series: Series, last: int | None, doubted: list[Doubt]) -> int | None:
-    """Return since when (ms UTC) there has been a silence that is remarkable, up to the newest answer."""
+    """Return when (ms UTC) a remarkable silence began that lasts up to the newest answer, or None."""
     if last is None:
         return None
     begins = series.timeframe.next(last)
@@ -149,7 +149,7 @@ def _silences(connection: Connection, series: Series, wanted: Range, segments: l
 
 
 def _held(connection: Connection, series_id: int, segment: Segment, wanted: Range, restored: list[int]) -> int:
-    """Count the candles of a segment in the wanted range: what sticks out is counted, a few minutes' worth."""
+    """Return how many candles of a segment are in the wanted range; only the few outside it are counted."""
     inside = segment.range.clip(*wanted)
     if inside.end <= inside.start:
         return 0

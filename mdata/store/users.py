@@ -1,4 +1,4 @@
-"""Who has a database open: by its descriptors in /proc, if they are readable, and by the locks on it."""
+"""Which processes have a database open: found by descriptors in /proc, if readable, and by the locks on it."""
 
 import os
 from collections.abc import Iterator
@@ -14,9 +14,9 @@ _PROCESSES = Path("/proc")
 
 
 def users(path: Path) -> list[Process]:
-    """Return the other processes that have the database at `path`, its log or its index open, as far as that shows.
+    """Return the other processes that are seen to have the database at `path`, its log or its index open.
 
-    Only for a process that has not opened the database itself: its locks are gone afterwards.
+    Call this only in a process that has not opened the database itself: its locks would be gone afterwards.
     """
     files = set()
     for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
@@ -37,7 +37,7 @@ def _pids() -> Iterator[int]:
 
 
 def _opened(pid: int) -> Iterator[tuple[int, int]]:
-    """Give device and inode of each file that a process has open; nothing where that may not be looked at."""
+    """Yield device and inode of each file that a process has open; nothing if that may not be read."""
     try:
         with os.scandir(_PROCESSES / str(pid) / "fd") as entries:
             names = [entry.path for entry in entries]
@@ -45,7 +45,7 @@ def _opened(pid: int) -> Iterator[tuple[int, int]]:
         return
     for name in names:
         try:
-            status = os.stat(name)  # noqa: PTH116 - a link of the kernel's, by the hundreds
+            status = os.stat(name)  # noqa: PTH116 - links of the kernel, hundreds of them
         except OSError:
             continue
         yield status.st_dev, status.st_ino

@@ -1,4 +1,4 @@
-"""What the ledger says of a range of a series: what is proven, what may still change, what is unknown."""
+"""What the ledger says about a range of a series: what is proven, what may still change, what is unknown."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from mdata.store.connection import Connection
 class RangeParts(NamedTuple):
     """The parts of a range, each ascending and disjoint.
 
-    `proven`, `provisional` and `unknown` add up to the range; `unobtainable` ranges are one of these, too.
+    `proven`, `provisional` and `unknown` together make up the range; `unobtainable` ranges are among them.
     """
 
     proven: list[Range]
@@ -33,7 +33,7 @@ def verdict(connection: Connection, series: Series, within: Range) -> RangeParts
 
 
 def _first(series: Series) -> int:
-    """Return before which instant (ms UTC) the exchange has no candle, as two answers agree."""
+    """Return the instant (ms UTC) before which the exchange has no candle, as confirmed by two answers."""
     return BEGINNING_OF_TIME if series.first_candle is None else series.first_candle
 
 

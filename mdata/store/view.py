@@ -10,7 +10,7 @@ from mdata.domain.view import LedgerRanges, Stretch, stretches
 from mdata.store import candles, coverage
 from mdata.store.connection import Connection
 
-# No chart can show more.
+# A chart cannot show more.
 _MOST_MARKS = 500
 
 
@@ -23,7 +23,7 @@ class CandleView(NamedTuple):
 
 
 def view(connection: Connection, series: Series, expected: Range, shown: Range, bucket: Timeframe) -> CandleView:
-    """Return what there is in `shown`, which is aligned with `bucket`; `expected` is what should be known."""
+    """Return what there is to show in `shown`, aligned with `bucket`; `expected` is what should be known."""
     rows = bucketed(connection, series, shown, bucket)
     known = ledger(connection, series, shown)
     told = stretches(bucket, shown, expected, [row[0] for row in rows], known)
@@ -31,7 +31,7 @@ def view(connection: Connection, series: Series, expected: Range, shown: Range, 
 
 
 def span(connection: Connection, series: Series, wanted: Range) -> Range:
-    """Return the range of which something is stored, or should be."""
+    """Return the range in which something is stored, or should be."""
     hull = coverage.hull(connection, series.id)
     if hull is None:
         return wanted
@@ -43,8 +43,8 @@ def span(connection: Connection, series: Series, wanted: Range) -> Range:
 def bucketed(connection: Connection, series: Series, shown: Range, bucket: Timeframe) -> list[Candle]:
     """Return the candles of a range, added up to those of `bucket`.
 
-    Bucket by bucket: each reads a slice of the key once. Grouping all of them sorts what is sorted already, and takes
-    twice as long.
+    Bucket by bucket, each reads a slice of the key once. Grouping all rows would sort what is already sorted, and
+    take twice as long.
     """
     if bucket == series.timeframe:
         return candles.stored(connection, series.id, shown)
@@ -78,7 +78,7 @@ def ledger(connection: Connection, series: Series, shown: Range) -> LedgerRanges
 
 
 def state(connection: Connection, series: Series) -> tuple[Any, ...]:
-    """Return what differs once candles of a series have come, gone or changed.
+    """Return a value that differs once candles of a series have been added, removed or changed.
 
     A value that another program overwrites is only noticed by `verify`, not here.
     """
@@ -104,7 +104,7 @@ def _revised(connection: Connection, series_id: int, shown: Range) -> list[tuple
 
 
 def _noted(connection: Connection, series_id: int, shown: Range | None, table: str, condition: str) -> list[Range]:
-    """Return ranges of a table that stores made by earlier versions do not have."""
+    """Return ranges from a table; none if the store, created by an earlier version, does not have it."""
     exists = connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (table,))
     if exists.fetchone() is None:
         return []

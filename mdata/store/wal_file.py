@@ -1,7 +1,7 @@
 """A database's write-ahead log as bytes: the marks that transactions have left in it (`identity`).
 
-SQLite cannot be asked, since it would apply the log to whatever file lies beside it. The format is documented at
-https://sqlite.org/fileformat2.html#walformat.
+SQLite cannot be used for this, because it would apply the log to whatever file is beside it. The format is documented
+at https://sqlite.org/fileformat2.html#walformat.
 """
 
 import errno
@@ -17,18 +17,19 @@ _HEADER = Struct(">8I")
 _FRAME = Struct(">2I16x")
 _MAGIC = 0x377F0682  # and the one after it, for checksums in big-endian words
 _PART = 1024 * 1024
-# A leaf page of a table that holds one row.
+# A leaf page of a table, with one row.
 _LEAF, _ONE = 13, b"\0\1"
 _INTEGERS = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8}
 Read = Callable[[int], bytes]
-# What a transaction has left in a log: marks, and numbers of the schema.
+# What a transaction has left in a log: marks, and schema numbers.
 Left = tuple[list[Mark], set[int]]
 
 
 def read_log(path: Path) -> LoggedMarks | None:
-    """Return what the transactions in the log at `path` have left, None for nothing; no checksum is looked at.
+    """Return the marks that the transactions in the log at `path` have left, or None if there are none.
 
-    Behind the last one that SQLite would find there may be one that was not committed, or is overwritten in part.
+    The checksums of frames are not verified, so after the last transaction that SQLite would accept, the result may
+    include one that was not committed or is partly overwritten.
     """
     try:
         with path.open("rb", buffering=0) as stream:
@@ -50,7 +51,7 @@ def read_log(path: Path) -> LoggedMarks | None:
 
 
 def _cookies(first: Mark, found: list[Left]) -> set[int] | None:
-    """Return the numbers that the schema may have in the file; None if the first one cannot be determined."""
+    """Return the schema numbers that the file may have; None if the first one cannot be determined."""
     for marks, cookies in found:
         if cookies - {first.cookie} or (cookies and not marks):
             return None
@@ -60,7 +61,7 @@ def _cookies(first: Mark, found: list[Left]) -> set[int] | None:
 
 
 def _transactions(read: Read, salts: bytes, page: int) -> Iterator[Left]:
-    """Give, for each committed transaction of a log, its marks and the numbers of the schema in its first pages."""
+    """Yield, for each committed transaction of a log, its marks and the schema numbers in its copies of page 1."""
     marks: list[Mark] = []
     cookies: set[int] = set()
     for frame in _frames(read, _FRAME.size + page):
@@ -84,11 +85,11 @@ def _frames(read: Read, size: int) -> Iterator[memoryview]:
         for start in range(0, len(held) - size + 1, size):
             yield view[start : start + size]
         if len(held) < part:
-            return  # whatever is being added to it now
+            return  # what follows is being written right now
 
 
 def _page_size(header: bytes) -> int:
-    """Return the size of the pages of a log with this header, 0 where SQLite would not read it."""
+    """Return the page size of a log with this header, or 0 if SQLite would not read the log."""
     if len(header) < _HEADER.size:
         return 0
     magic, _, page, _, _, _, first, second = _HEADER.unpack(header)
@@ -107,7 +108,7 @@ def _checksum(text: bytes, order: str) -> tuple[int, int]:
 
 
 def parsed(page: "memoryview | bytes") -> Mark | None:
-    """Return the mark in a page of the table `store`, None for a page of anything else."""
+    """Return the mark in a page of the table `store`, or None for any other page."""
     try:
         at = int.from_bytes(page[8:10], "big")
         _, at = _varint(page, at)
@@ -145,7 +146,7 @@ def _varint(page: "memoryview | bytes", at: int) -> tuple[int, int]:
 
 
 def size_of(path: Path) -> int:
-    """Return the bytes of a file, 0 where there is none; raise an MdataError where that cannot be seen."""
+    """Return the size of a file in bytes, 0 if there is none; raise an MdataError if it cannot be determined."""
     try:
         return path.stat().st_size
     except FileNotFoundError:

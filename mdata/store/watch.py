@@ -1,4 +1,4 @@
-"""Watches a store during a run: that its file is still the one that was opened, and contains the last write."""
+"""Checks during a run that the store's file is still the one that was opened, and contains the last write."""
 
 import errno
 import os
@@ -12,7 +12,7 @@ from mdata.store.sqlite_errors import missing_group
 
 
 class Watch:
-    """What a writer of the database at `path` knows of it; used with the write lock held."""
+    """What a writer of the database at `path` knows of it; used while holding the write lock."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -39,9 +39,10 @@ class Watch:
         self._looked_at = ()
 
     def count(self, connection: Connection) -> Mark:
-        """Count the transaction that was begun; raise StorageError where what was written last is not there any more.
+        """Count the transaction that was begun; raise StorageError if the last write is no longer there.
 
-        What SQLite shows is what the log says, or one less: its last transaction may not have been committed.
+        The newest transaction that SQLite shows must be the last one in the log or the one before it, because the
+        last one in the log may not have been committed.
         """
         mark, logged = identity.raise_generation(connection), self._logged
         if mark is None:
@@ -51,7 +52,7 @@ class Watch:
         return mark
 
     def committed(self, mark: Mark) -> None:
-        """Remember the transaction that left `mark`; raise StorageError where the path names another file by now."""
+        """Remember the transaction that left `mark`; raise StorageError if the path now names another file."""
         self._mark = mark
         self._in_place()
 
@@ -66,7 +67,7 @@ class Watch:
 
 
 def file_status(path: Path) -> os.stat_result | None:
-    """Return what the file system says of the file at `path`, None where there is none; raise an MdataError."""
+    """Return the status of the file at `path`, or None if there is none; raise an MdataError on other errors."""
     try:
         return path.stat()
     except FileNotFoundError:

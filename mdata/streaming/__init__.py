@@ -1,1 +1,1 @@
-"""What streams: a connection in a thread of its own, REST beside it, and what a person sees of both."""
+"""Streaming: a connection in a thread of its own, REST in another, and how both are shown to a person."""

@@ -1,6 +1,6 @@
-"""REST beside the stream: introduces new series and fills what a snapshot does not reach, in a thread of its own.
+"""REST beside the stream: adds new series and fetches what a snapshot does not reach, in a thread of its own.
 
-Waiting for a slot of the shared budget may take minutes; the stream goes on meanwhile.
+Waiting for a slot of the shared budget may take minutes; the stream continues in the meantime.
 """
 
 import threading
@@ -22,7 +22,7 @@ class CatchUp(Worker):
     def __init__(self, job: Job, halt: threading.Event) -> None:
         super().__init__()
         self._job, self._context, self._halt = job, job.context, halt
-        # Target → up to where (ms UTC) to fill, and not before which boot time (s).
+        # Target → up to when (ms UTC) to fetch, and the boot time (s) before which not to begin.
         self._wishes: dict[Target, tuple[int, float]] = {}
         self._changed = threading.Condition()
         self.troubles: dict[Target, MdataError] = {}
@@ -35,13 +35,13 @@ class CatchUp(Worker):
             self._changed.notify()
 
     def join(self, seconds: float) -> None:
-        """Wait until the work has ended, for at most `seconds` of life."""
+        """Wait until the work has ended, for at most `seconds` of real time."""
         with self._changed:
             self._changed.notify()
         super().join(seconds)
 
     def work(self) -> None:
-        """Work off the wishes as they come, with a store of its own."""
+        """Fulfil the wishes as they come, with a store of its own."""
         with open_store(self._context.store.path) as store:
             context = replace(self._context, store=store, report=lambda _: None)
             passes = Passes(self._job.beside(context), expected_requests=0)
@@ -49,7 +49,7 @@ class CatchUp(Worker):
                 self._fulfil(passes, context, *wish)
 
     def _next(self) -> tuple[Target, int] | None:
-        """Wait for a wish that is due; None when the run is over."""
+        """Wait for a wish that is due; return None if the run is over."""
         clock = self._context.clock
         with self._changed:
             while not self._halt.is_set():

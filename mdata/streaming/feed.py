@@ -1,7 +1,7 @@
 """One WebSocket connection kept open in a thread of its own: what its channels show, ready to be stored.
 
 The thread only listens: messages go straight into the channels' bounded state, so that a slow disk neither loses nor
-delays one, and no queue can grow. The storing thread takes what is due whenever it has time.
+delays any, and no queue can grow. The storing thread takes what is due when it has time.
 """
 
 import threading
@@ -21,22 +21,22 @@ from mdata.fetching.wanted import Target
 from mdata.running.context import Context
 from mdata.running.worker import Worker
 
-# Connections that have ended wait here for their last claims to be stored; those of a series that cannot be stored
-# yet must not pile up.
+# How many ended connections are kept until their last claims are stored. If a series cannot be stored yet, they must
+# not pile up.
 _MOST_ENDED = 4
 # Clocks this far apart (ms) for this long (s) cause a warning.
 _APART, _APART_SECONDS = 30_000, 60.0
 # A channel without a snapshot for this long (s) will not get one.
 _SNAPSHOT_SECONDS = 15.0
-# At most every so often (s) a lost connection is worth a line of the log.
+# At most every so many seconds a lost connection is logged.
 _SAY_EVERY = 60.0
-# How often (s) a thread that hears nothing looks whether the run is over.
+# How often (s) a thread that receives nothing checks whether the run is over.
 _LOOK_EVERY = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class StreamSource:
-    """An exchange's stream as a run listens to it: its limits, how it is spoken, and how a connection is opened."""
+    """An exchange's stream as a run uses it: its limits, its protocol, and how a connection is opened."""
 
     venue: Venue
     limits: Channels
@@ -45,7 +45,7 @@ class StreamSource:
 
 
 class ExchangeTime:
-    """The exchange's time, ms UTC: the local clock, and how far it was off when the exchange's own was last seen."""
+    """The exchange's time (ms UTC): the local clock, corrected by its last known difference to the exchange's."""
 
     def __init__(self, clock: Clock, warn: Callable[[str], None]) -> None:
         self._clock, self._warn = clock, warn
@@ -58,7 +58,7 @@ class ExchangeTime:
         return self._clock.now() + self._ahead
 
     def seen(self, stamp: int) -> None:
-        """Note what the exchange's clock says now, and warn when the two are apart for a minute."""
+        """Record what the exchange's clock says now, and warn if the two have been far apart for a minute."""
         self._ahead = stamp - self._clock.now()
         boottime = self._clock.boottime()
         if abs(self._ahead) <= _APART:
@@ -77,7 +77,7 @@ class ExchangeTime:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """What one channel has shown and what is not stored yet."""
+    """What one channel has shown that is not stored yet."""
 
     target: Target
     channel: ShownChannel
@@ -87,7 +87,7 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """A series as its channel shows it now: the newest candle, most often the forming one; None: not subscribed."""
+    """A series as its channel shows it now: the newest candle, usually the forming one; None: none was shown."""
 
     target: Target
     newest: Candle | None
@@ -114,7 +114,7 @@ class Feed(Worker):
         self._reached: set[str] = set()
         self._said_at = -_SAY_EVERY
         self._opened_at: float | None = None
-        # For display: read by any thread, written by this one only. Instants are seconds of boot time.
+        # For display: any thread may read these, only this one writes them. Instants are seconds of boot time.
         self.connects = 0
         self.was_subscribed = False
         self.tried_at: float | None = None
@@ -123,7 +123,7 @@ class Feed(Worker):
         self.trouble: MdataError | None = None
 
     def due(self, now: int) -> list[Due]:
-        """Return what to store at `now` (the exchange's time): first of connections that have ended."""
+        """Return what to store at `now` (the exchange's time), first from connections that have ended."""
         with self._guard:
             found = [
                 Due(self.targets[key], channel, channel.due_at_its_end(), list(channel.refused))
@@ -135,7 +135,7 @@ class Feed(Worker):
         return [due for due in found if due.claims or due.refused]
 
     def stored(self, dues: list[Due]) -> None:
-        """Note that this is stored, and forget the connections that have ended and are stored wholly."""
+        """Record that this is stored, and forget the ended connections of which everything is stored."""
         with self._guard:
             for due in dues:
                 due.channel.mark(due.claims)
@@ -143,7 +143,7 @@ class Feed(Worker):
             self._ended = [session for session in self._ended if session.has_more]
 
     def reaches(self) -> list[tuple[Target, int]]:
-        """Return from where on (ms UTC) each channel speaks for its series; each once per connection."""
+        """Return from when on (ms UTC) each channel vouches for its series; each channel once per connection."""
         boottime = self._context.clock.boottime()
         with self._guard:
             if self._session is None:
@@ -158,7 +158,7 @@ class Feed(Worker):
         return [(self.targets[key], start) for key, start in found.items()]
 
     def sights(self) -> list[Sight]:
-        """Return the channels that are subscribed to now, with what they show."""
+        """Return what the channels that are now subscribed to show."""
         with self._guard:
             if self._session is None:
                 return []
@@ -244,6 +244,6 @@ class Feed(Worker):
         if self.trouble is None or now - self._said_at < _SAY_EVERY or self._halt.is_set():
             return
         self._said_at = now
-        # A connection is lost now and then; one that does not come back is worth a look.
+        # A connection is lost now and then; one that cannot be reopened deserves attention.
         say = self._context.log.info if failures < 2 else self._context.log.warning
         say(f"{self.trouble}; reconnecting in {pause:.0f} s")

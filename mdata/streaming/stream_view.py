@@ -10,9 +10,9 @@ from mdata.streaming.feed import Due, Feed
 
 @dataclass(frozen=True, slots=True)
 class SeriesView:
-    """One series as a person sees it: the newest candle shown and the newest one stored, and how far that lags.
+    """One series as a person sees it: the newest candle shown, the newest one stored, and how far that lags.
 
-    `lag_seconds` is for how long the oldest interval that is not stored has been closed; None: nothing is stored.
+    `lag_seconds` is how long the oldest interval that is not stored has been closed; None: nothing is stored.
     """
 
     name: str
@@ -43,7 +43,7 @@ class StreamView:
 
 
 class Standing:
-    """Remembers how far each of the targets is stored in this run."""
+    """Remembers how far each target has been stored in this run."""
 
     def __init__(self, targets: list[Target]) -> None:
         self._targets = targets
@@ -51,7 +51,7 @@ class Standing:
         self._candles: dict[Target, Candle] = {}
 
     def note(self, due: Due) -> None:
-        """Note that this is stored now."""
+        """Record that this is stored now."""
         for part, candles in due.claims:
             self._to[due.target] = max(part.end, self._to.get(due.target, part.end))
             for candle in candles[-1:]:

@@ -78,7 +78,7 @@ FAULTS: dict[str, tuple[Callable[[str], Any], list[tuple[str, str]], str]] = {
     "deleted": (lambda lake: DeltaTable(f"{lake}/candles").delete(ONE), [("15m", "2024-04")], "it holds 2879"),
     "changed": (
         lambda lake: DeltaTable(f"{lake}/candles").update(predicate=ONE, updates={"volume": "volume * 1.0000001"}),
-        [("15m", "2024-04")], "its candles are others",
+        [("15m", "2024-04")], "its candles are not those",
     ),
     "coverage deleted": (
         lambda lake: DeltaTable(f"{lake}/coverage").delete("symbol = 'tBTCUSD' AND month = '2024-04'"),
@@ -88,7 +88,7 @@ FAULTS: dict[str, tuple[Callable[[str], Any], list[tuple[str, str]], str]] = {
         lambda lake: DeltaTable(f"{lake}/coverage").update(
             predicate="symbol = 'tBTCUSD' AND timeframe = '1h' AND month = '2024-04'", updates={"intervals": "719"}
         ),
-        [("1h", "2024-04")], "its coverage counts 719 intervals where 720 are",
+        [("1h", "2024-04")], "its coverage counts 719 intervals instead of 720",
     ),
     "a file is gone": (
         lambda lake: remove(Path(lake, "candles").glob("*/timeframe=15m/*BTC*/period=2024-04/*.parquet")),

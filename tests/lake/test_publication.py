@@ -148,7 +148,7 @@ def test_what_is_damaged_is_mended_by_whoever_can() -> None:
     ("change", "said"),
     [
         (lambda rows, proofs: (rows[1:], proofs), "it holds 719 candles, and 720 are vouched for"),
-        (lambda rows, proofs: ([(*rows[0][:5], 2.0), *rows[1:]], proofs), "its candles are others"),
+        (lambda rows, proofs: ([(*rows[0][:5], 2.0), *rows[1:]], proofs), "its candles are not those"),
         (lambda rows, proofs: ([rows[0], *rows], proofs), "it holds 721 candles"),
         (lambda rows, _: (rows, []), "720 candles that nothing vouches for"),
         (lambda rows, proofs: (rows, [proofs[0]._replace(intervals=719)]), "its coverage counts 719 intervals"),

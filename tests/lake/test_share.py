@@ -43,7 +43,7 @@ def test_what_is_named_is_served_whatever_the_share() -> None:
 
 @pytest.mark.parametrize("text", ["0/5", "6/5", "2", "2/0", "a/b", "-1/2", "2/5/7", "1/99999"])
 def test_what_is_no_share(text: str) -> None:
-    with pytest.raises(ConfigurationError, match="is no share; write 2/5 for the second of five"):
+    with pytest.raises(ConfigurationError, match="is not a share; write 2/5 for the second of five"):
         symbols(SHARE=text)
 
 

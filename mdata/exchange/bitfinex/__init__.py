@@ -1,1 +1,1 @@
-"""Bitfinex's public API: its facts, and all that knows its REST, its WebSocket and its names."""
+"""Bitfinex's public API: its facts, and the code for its REST API, its WebSocket and its names."""

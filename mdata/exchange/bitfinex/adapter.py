@@ -1,4 +1,4 @@
-"""Bitfinex as the rest of the package uses it: nothing that takes long to import is imported before it is needed."""
+"""Bitfinex as the rest of the package uses it; modules that take long to import are imported only when needed."""
 
 from collections.abc import Callable
 

@@ -1,6 +1,6 @@
-"""What ccxt calls the pairs of Bitfinex."""
+"""How ccxt names Bitfinex's pairs."""
 
-# The exchange's name of a currency → ccxt's, where they differ (`commonCurrencies`); a test compares them.
+# The exchange's name of a currency → ccxt's name, if they differ (`commonCurrencies`); a test compares them.
 CURRENCIES = {
     "ALG": "ALGO", "AMP": "AMPL", "ATO": "ATOM", "BCHABC": "XEC", "BCHN": "BCH", "BCHSV": "BSV",
     "DAT": "DATA", "DOG": "MDOGE", "DSH": "DASH", "EDO": "PNT", "EUS": "EURS", "EUT": "EURT",
@@ -15,7 +15,8 @@ CURRENCIES = {
 def ccxt_pair(symbol: str) -> tuple[str, str]:
     """Return base and quote of a trading pair as ccxt writes them: `tBTCUST` → BTC, USDT.
 
-    Raise ValueError, with a sentence fit to be shown, for a derivative: its candles are those of another market.
+    A derivative raises ValueError with a sentence that can be shown to the user: its candles belong to another
+    market.
     """
     pair = symbol.removeprefix("t")
     base, _, quoted = pair.partition(":") if ":" in pair else (pair[:3], "", pair[3:])

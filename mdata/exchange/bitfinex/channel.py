@@ -1,14 +1,14 @@
 """The state of one channel of Bitfinex's WebSocket, and what can be concluded from it.
 
-The exchange never says that a candle is closed, sends nothing for a quiet interval, sends earlier candles again, in
-any order, and may stop sending without closing the connection. Hence:
+The exchange never says that a candle is closed and sends nothing for a quiet interval. It sends earlier candles
+again, in any order, and may stop sending without closing the connection. Hence:
 
 - an interval is known to be closed when a newer candle appears, or when the channel has shown data or a heartbeat
   after its end and a short grace has passed;
-- a channel speaks for every interval from the oldest row of its snapshot on (without one: from the first interval
-  that began under its eyes), but only up to what it has shown to be closed: silence proves nothing;
-- a candle only grows: of two states the one with more volume is the later one, in whatever order they come;
-- a row that cannot be a candle makes its interval unknown until a sound one comes.
+- a channel vouches for every interval from the oldest row of its snapshot on (without a snapshot: from the first
+  interval that began while it was open), but only up to what it has shown to be closed: silence proves nothing;
+- a candle only grows: of two states, the one with more volume is the later one, in whichever order they come;
+- a row that cannot be a candle makes its interval unknown until a valid row comes.
 """
 
 from collections.abc import Iterable
@@ -20,13 +20,13 @@ from mdata.domain.claim import Claim, Faulty
 from mdata.domain.interval import Range, normal, subtract
 from mdata.domain.timeframe import Timeframe
 
-# For how long (ms) after a close the last update may be on its way when no newer candle has appeared.
+# How long (ms) after a close the last update may still be on its way if no newer candle has appeared.
 GRACE = 1_000
 # A row may be this far (ms) ahead of our clock; a row further ahead is invalid.
 TOLERANCE = 5_000
-# Candles kept per channel: as far back an update may still correct one. The next REST answer corrects the others.
+# How many candles are kept per channel. An update can still correct these; the next REST answer corrects older ones.
 KEPT = 60
-# Rejected rows kept per channel for the record; more are not needed.
+# How many rejected rows are kept per channel for the record; more are not needed.
 MOST_REFUSED = 20
 
 
@@ -34,7 +34,7 @@ MOST_REFUSED = 20
 class Channel:
     """The state of one channel, from its subscription to its end; `now` and `at` are the exchange's time, ms UTC.
 
-    It speaks for every interval from `start` on; `refused` are rows that are to be kept for the record.
+    It vouches for every interval from `start` on; `refused` are rejected rows to keep for the record.
     """
 
     timeframe: Timeframe
@@ -49,7 +49,7 @@ class Channel:
     _done: list[Range] = field(default_factory=list)
 
     def beat(self, at: int) -> None:
-        """Note activity: a heartbeat, or data."""
+        """Record activity: a heartbeat, or data."""
         self.seen_at = at if self.seen_at is None else max(self.seen_at, at)
         if self.start is None:
             self.start = self.timeframe.ceil(at)
@@ -78,14 +78,14 @@ class Channel:
                 self._take(candle)
         for faulty in bad:
             self._refuse(faulty)
-            # Without a time it was meant for the forming interval or for the one before.
+            # A row without a time was meant for the forming interval or the one before.
             around = (at, self.timeframe.previous(at)) if faulty.open_time is None else (faulty.open_time,)
             for time in map(self.timeframe.floor, around):
                 if self._is_in_reach(time, at) and not self._is_done(time):
                     self._spoiled.add(time)
 
     def due(self, now: int) -> list[Claim]:
-        """Return what may be stored at `now` and has not been yet: candles that were corrected, and new ranges."""
+        """Return what may be stored at `now` and is not stored yet: candles that were corrected, and new ranges."""
         end = self.closed_to(now)
         if self.start is None or end is None:
             return []
@@ -99,11 +99,11 @@ class Channel:
         return corrected + [Claim(part, self._within(part)) for part in fresh]
 
     def due_at_its_end(self) -> list[Claim]:
-        """Return what may be stored when nothing more comes."""
+        """Return what may be stored if nothing more comes."""
         return [] if self.seen_at is None else self.due(self.seen_at + GRACE)
 
     def mark(self, claims: list[Claim]) -> None:
-        """Note that these claims are stored, and discard intervals too old to be updated."""
+        """Record that these claims are stored, and discard intervals that are too old to be updated."""
         self._done = normal([*self._done, *(claim.range for claim in claims)])
         for claim in claims:
             self._stored.update((candle[0], candle) for candle in claim.candles)
@@ -116,7 +116,7 @@ class Channel:
             self._stored.pop(time, None)
 
     def closed_to(self, now: int) -> int | None:
-        """Return up to where every interval is known to be closed at `now`, or None while nothing was shown."""
+        """Return up to when every interval is known to be closed at `now`, or None if nothing was shown yet."""
         if self.seen_at is None:
             return None
         by_clock = self.timeframe.floor(min(self.seen_at, now - GRACE))
@@ -124,7 +124,7 @@ class Channel:
 
     @property
     def newest(self) -> Candle | None:
-        """Return the newest candle that was shown, most often the forming one."""
+        """Return the newest candle that was shown, usually the forming one."""
         return self._candles[max(self._candles)] if self._candles else None
 
     def _sorted_out(self, rows: Iterable[Candle | Faulty]) -> tuple[list[Candle], list[Faulty]]:
@@ -154,7 +154,7 @@ class Channel:
         return self.timeframe.next(at if row.open_time is None else min(row.open_time, at))
 
     def _is_in_reach(self, time: int, at: int) -> bool:
-        """Whether an update of the interval at `time` is accepted: not before the channel's start, nor too old."""
+        """Whether an update of the interval at `time` is accepted: not if before the channel's start, or too old."""
         return max(self.start or 0, self.timeframe.shift(at, -KEPT)) <= time <= at + TOLERANCE
 
     def _is_done(self, time: int) -> bool:

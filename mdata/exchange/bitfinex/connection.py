@@ -9,7 +9,7 @@ from mdata.exchange.bitfinex.protocol import Frame, Message, Notice, NotSubscrib
 from mdata.exchange.bitfinex.venue import BITFINEX
 
 SILENCE = BITFINEX.stream.dead_after if BITFINEX.stream else 0.0
-# Frames kept that came before the answer to their subscription, which the exchange sends late now and then.
+# How many frames are kept that came before the answer to their subscription, which is sometimes late.
 MOST_EARLY = 64
 # Notices after which all channels must be subscribed again.
 _ANEW = {20051: "announced a restart", 20061: "has ended its maintenance"}
@@ -33,7 +33,7 @@ class Session:
 
     @classmethod
     def of(cls, timeframes: Mapping[str, Timeframe], boottime: float) -> "Session":
-        """Return the state of a connection that is open now and asks for channels of these keys."""
+        """Return the state of a connection that is now open and asks for the channels of these keys."""
         return cls({key: Channel(timeframe) for key, timeframe in timeframes.items()}, boottime)
 
     def take(self, message: Message, at: int, boottime: float) -> None:
@@ -49,7 +49,7 @@ class Session:
                 self.refused[message.key] = message
 
     def fault(self, boottime: float) -> str | None:
-        """Return why the connection is to be given up at this instant, or None as long as it lives."""
+        """Return why the connection should be given up now, or None while it works."""
         if self._notice is not None:
             return f"the exchange {_ANEW[self._notice]} ({self._notice})"
         silent = [key for key, heard in self._heard.items() if boottime - heard > SILENCE]

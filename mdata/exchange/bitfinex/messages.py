@@ -14,7 +14,7 @@ from mdata.exchange.bitfinex.protocol import Frame, Message, Notice, NotSubscrib
 from mdata.exchange.bitfinex.wire import candle_of, shortened, time_of
 
 TIMESTAMP = 32_768
-# The subscription exists already: that is no refusal.
+# The code for a subscription that exists already, which is not a refusal.
 _TWICE = 10_301
 _LONGEST_TEXT = 200
 
@@ -71,7 +71,7 @@ def _row(row: Any) -> Candle | Faulty:
 
 
 def _stamp(tail: list[Any], now: int) -> int | None:
-    # A sequence number, which another flag adds, is no instant of these days.
+    # A sequence number, which another flag adds, is not an instant near now.
     if tail and type(tail[-1]) is int and abs(tail[-1] - now) < DAY:
         return int(tail[-1])
     return None

@@ -1,17 +1,17 @@
-"""What Bitfinex's candles WebSocket says, one message each; rows are checked for their shape, not for their sense."""
+"""The messages of Bitfinex's candles WebSocket; rows are only checked for their shape, not for sane values."""
 
 from dataclasses import dataclass
 
 from mdata.domain.candle import Candle
 from mdata.domain.claim import Faulty
 
-# What the exchange answers to a channel that it does not have: by the wire, and by its documents.
+# The codes for a channel that the exchange does not have: as observed, and as documented.
 UNKNOWN_CODES = {10300, 10302}
 
 
 @dataclass(frozen=True, slots=True)
 class Subscribed:
-    """From now on frames with this number are about the channel of this key."""
+    """From now on, frames with this number belong to the channel of this key."""
 
     key: str
     number: int
@@ -19,7 +19,7 @@ class Subscribed:
 
 @dataclass(frozen=True, slots=True)
 class NotSubscribed:
-    """The exchange refuses a subscription; an empty key: it does not say which."""
+    """The exchange refuses a subscription; the key is empty if it does not say which."""
 
     key: str
     code: int
@@ -33,7 +33,7 @@ class NotSubscribed:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """An info event with a code: 20051 restart, 20060 and 20061 begin and end of maintenance."""
+    """An info event with a code: 20051 is a restart, 20060 and 20061 are begin and end of maintenance."""
 
     code: int
 
@@ -42,7 +42,7 @@ class Notice:
 class Frame:
     """What a channel shows: rows (`None`: a heartbeat), and the exchange's own clock if it was sent (ms UTC).
 
-    A snapshot holds the newest candles without a hole; an update is one whole candle, of any interval.
+    A snapshot has the newest candles without a hole; an update is one whole candle of any interval.
     """
 
     number: int

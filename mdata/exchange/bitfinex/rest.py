@@ -55,7 +55,7 @@ class Rest:
         return page
 
     def pairs(self, on_send: Callable[[], None]) -> set[str]:
-        """Return the symbols of all pairs the exchange lists, as candles name them (`tBTCUSD`)."""
+        """Return the symbols of all pairs that the exchange lists, as in requests for candles (`tBTCUSD`)."""
         labels = "pub:list:pair:exchange,pub:list:pair:futures"
         payload, _ = self._get(f"/conf/{labels}", {}, on_send)
         if not isinstance(payload, list) or not all(isinstance(listed, list) for listed in payload):
@@ -80,7 +80,7 @@ class Rest:
         return page
 
     def _get(self, path: str, parameters: Mapping[str, str | int], on_send: Callable[[], None]) -> tuple[Any, int]:
-        """Return the decoded answer and the instant it speaks for (ms UTC); raise what an error in it means."""
+        """Return the decoded answer and its `asked_at` (ms UTC); raise the fitting exception for an error in it."""
         answer = self._http.get(path, parameters, on_send)
         try:
             payload = wire.decode(answer.body)

@@ -1,7 +1,7 @@
 """One WebSocket connection to Bitfinex: bounded in time and size, never redirected, never reconnected by itself.
 
-What comes through it is decoded to messages; the caller decides when to reconnect. No pings are sent: the exchange's
-own heartbeats tell more, for a connection may answer pings long after its data have stopped.
+Frames are decoded to messages; the caller decides when to reconnect. No pings are sent, because the exchange's own
+heartbeats tell more: a connection may answer pings long after its data have stopped.
 """
 
 import json
@@ -25,15 +25,15 @@ from mdata.exchange.bitfinex.wire import decode
 from mdata.version import __version__
 
 MAX_BYTES = 1024 * 1024  # of one message; a snapshot has 20 KiB
-_MAX_FRAMES = 64  # read ahead; until they are taken, nothing more is read
+_MAX_FRAMES = 64  # read ahead; nothing more is read until they are taken
 _OPEN_SECONDS = 10.0
 _CLOSE_SECONDS = 1.0
-# What the exchange's gateway answers to new connections during maintenance.
+# How the exchange's gateway answers new connections during maintenance.
 _WAIT_STATUSES = {403, 408}
 
 
 def _died(told: threading.ExceptHookArgs) -> None:
-    """Print nothing if the library's thread hits a limit of the machine: its end is reported."""
+    """Print nothing if the library's thread reaches a limit of the machine, because its end is reported anyway."""
     if not isinstance(told.exc_value, OSError | MemoryError):
         threading.__excepthook__(told)
 
@@ -54,12 +54,12 @@ class Socket:
             self._send(subscription(key))
 
     def receive(self, seconds: float) -> Message | None:
-        """Return the next message; None when none comes within `seconds` of life, or one of no interest.
+        """Return the next message, or None if none comes within `seconds` of real time, or an irrelevant one.
 
-        Raise UnreachableError when the connection has ended, BadAnswerError for invalid messages.
+        Raise UnreachableError if the connection has ended, BadAnswerError for invalid messages.
         """
         try:
-            # Undecoded: JSON has an encoding of its own, and a binary frame is read like any other.
+            # Not decoded here: the JSON parser detects the encoding, and reads a binary frame like any other.
             frame = self._connection.recv(seconds, decode=False)
         except TimeoutError:
             return None
@@ -76,7 +76,7 @@ class Socket:
 
 @contextmanager
 def connect(url: str, now: Callable[[], int]) -> Iterator[Socket]:
-    """Give an open connection and close it in the end; raise an MdataError that says why it cannot be opened."""
+    """Give an open connection, and close it at the end; raise an MdataError that says why it cannot be opened."""
     with ExitStack() as stack:
         try:
             connection = stack.enter_context(_opened(url))
@@ -90,7 +90,7 @@ def _opened(url: str) -> ClientConnection:
     address = (parts.hostname or "", parts.port or (443 if parts.scheme == "wss" else 80))
     return open_websocket(
         url,
-        # A socket that is given rules out redirects to another one.
+        # A given socket prevents redirects to another host.
         sock=socket.create_connection(address, timeout=_OPEN_SECONDS),
         ssl=tls.context() if parts.scheme == "wss" else None,
         proxy=None,
@@ -118,7 +118,7 @@ def _explained(url: str, error: Exception) -> MdataError:
         return ConfigurationError(
             f"the certificate of {url} is not trusted ({text}); {tls.advice('BITFINEX_WS_URL')}"
         )
-    # A redirect comes as the library's complaint that it may not follow it.
+    # The library reports a redirect as an error, because it may not follow it.
     answer = error.__cause__ if isinstance(error, ValueError) else error
     if isinstance(answer, InvalidStatus):
         status = answer.response.status_code

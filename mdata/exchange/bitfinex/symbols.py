@@ -1,8 +1,8 @@
 """Symbols: what people write for a trading pair, and what Bitfinex calls it.
 
-Bitfinex writes `t` and the pair in upper case. Pairs of six letters are joined (`tBTCUSD`); in its list of
-pairs every longer one has a colon (`tAVAX:USD`, `tTESTBTC:TESTUSD`, futures `tBTCF0:USTF0`). `f` and a
-currency (`fUSD`) names funding, which has candles of interest rates and not of prices.
+Bitfinex writes `t` and the pair in upper case. Pairs of six letters are joined (`tBTCUSD`); in its list of pairs,
+every longer one has a colon (`tAVAX:USD`, `tTESTBTC:TESTUSD`, futures `tBTCF0:USTF0`). `f` and a currency (`fUSD`)
+name funding, whose candles contain interest rates, not prices.
 """
 
 import re
@@ -11,18 +11,18 @@ from mdata.domain.escape import quote
 
 _PAIR = re.compile(r"([A-Z0-9]{6})|([A-Z0-9]{1,20})[:/]([A-Z0-9]{1,20})")
 _FUNDING = re.compile(r"f[A-Z0-9]{2,}(:.*)?")
-# Pairs that lack their colon are recognised by the currencies that most pairs are quoted in.
+# Pairs without their colon are recognised by the currencies in which most pairs are quoted.
 _UNDIVIDED = re.compile(r"([A-Z0-9]{2,20})(USD|UST|EUR|GBP|JPY|BTC|ETH)")
 
 
 def parse_symbol(text: str) -> str:
     """Return the exchange's form of a trading pair: `BTCUSD`, `BTC/USD`, `btcusd`, `tBTCUSD` → `tBTCUSD`.
 
-    Raise ValueError, with a sentence fit to be shown, for anything that cannot be one.
+    Anything that cannot be a pair raises ValueError with a sentence that can be shown to the user.
     """
     if _FUNDING.fullmatch(text):
         raise ValueError(f"{quote(text)} is a funding symbol; mdata only stores trading pairs (tBTCUSD)")
-    # A small `t` before capitals is the exchange's prefix; in `trxusd` it belongs to the name.
+    # A lower-case `t` before capitals is the exchange's prefix; in `trxusd` it belongs to the name.
     is_prefixed = text.startswith("t") and text[1:] == text[1:].upper()
     found = _PAIR.fullmatch((text[1:] if is_prefixed else text).upper()) if text.isascii() else None
     if not found:

@@ -1,6 +1,6 @@
-"""Bitfinex's facts: from its documents, and measured on recordings of 2013 to 2025 where those are silent.
+"""Bitfinex's facts: from its documents or, if these say nothing, measured on recordings of 2013 to 2025.
 
-It has no 4h, and its 7D candles have been broken since 2016: most hold one day only.
+It has no 4h candles, and its 7D candles have been broken since 2016: most contain only one day.
 """
 
 from mdata.domain.pace import Window
@@ -19,7 +19,7 @@ BITFINEX = Venue(
         ("14d", "Bitfinex's 14D candles cannot be trusted: use 1W or 1D"),
     ),
     page_rows=10_000,
-    # `sort` says which end is kept, and in which order rows come.
+    # `sort` determines which end is kept, and the order of the rows.
     anchor="asked",
     order="asked",
     lower="inclusive",
@@ -29,7 +29,7 @@ BITFINEX = Venue(
     depth=None,
     # Its current documents say 30 a minute for candles, older ones 90; a client that sends more is blocked for 60 s.
     window=Window(seconds=60.0, documented=30, most=27),
-    # It documents 25 channels for a connection in one place and 30 in another; heartbeats come every 15 s on every
-    # channel, busy or quiet, so that one is dead after two missing ones.
+    # It documents 25 channels for a connection in one place and 30 in another. Heartbeats come every 15 s on every
+    # channel, busy or quiet; a channel is dead after two missing ones.
     stream=Channels(per_connection=25, connects=20, spacing=5.0, dead_after=35.0),
 )

@@ -1,4 +1,4 @@
-"""Bitfinex's wire format: from the bytes of an answer to candles, or to the error that it spells.
+"""Bitfinex's wire format: from the bytes of an answer to candles, or to the error that it reports.
 
 Facts restated from the exchange's documents and from recordings of 2013 to 2025: a candle is
 `[MTS, OPEN, CLOSE, HIGH, LOW, VOLUME]` (close comes before high and low) and may gain elements at its end;
@@ -24,7 +24,7 @@ WAIT_CODES = {20060: "in maintenance", 11000: "not ready"}
 
 
 def decode(body: bytes) -> Any:
-    """Return what the JSON `body` says; raise BadAnswerError for NaN and Infinity, GarbledError for no JSON."""
+    """Return the decoded JSON `body`; raise BadAnswerError for NaN and Infinity, GarbledError if it is not JSON."""
 
     def refuse(constant: str) -> NoReturn:
         raise BadAnswerError(
@@ -69,10 +69,10 @@ def _error_of(payload: Any) -> tuple[int | None, str]:
 
 
 def read_page(query: Query, payload: Any, asked_at: int) -> Page:
-    """Return the page that a list of rows is the answer to `query` for.
+    """Return the page of an answer to `query`; `asked_at` is ms UTC.
 
-    Raise BadAnswerError when it cannot be: no list of rows, rows outside the range or the order asked,
-    conflicting duplicates. Single rows that cannot be candles are set aside. `asked_at` is ms UTC.
+    Raise BadAnswerError if it cannot be one: it is not a list of rows, rows are outside the requested range or order,
+    or duplicates conflict. Single rows that cannot be candles are set aside.
     """
     rows = rows_of(query, payload)
     candles = _read_sound(query, rows)
@@ -82,7 +82,7 @@ def read_page(query: Query, payload: Any, asked_at: int) -> Page:
 
 
 def _read_sound(query: Query, rows: list[Any]) -> list[Candle] | None:
-    """Return the candles if every row is one, ascending and in range, else None: the page is judged as a whole."""
+    """Return the candles if every row is a valid one, ascending and in range; otherwise None."""
     if not rows:
         return []
     largest = sanity.LARGEST
@@ -102,7 +102,7 @@ def _read_sound(query: Query, rows: list[Any]) -> list[Candle] | None:
 
 
 def time_of(row: Any) -> int | None:
-    """Return the open time of a row, or None where none can be read."""
+    """Return the open time of a row, or None if it cannot be read."""
     if isinstance(row, list) and row and type(row[0]) is int:
         return row[0]
     return None

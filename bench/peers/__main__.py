@@ -164,7 +164,7 @@ def _start(folder: Path) -> str:
 
 
 def _about() -> str:
-    listed = [f"mdata {version('mdata')}"]
+    listed = [f"mdata {version('mdata-candles')}"]
     for python, packages in ((MODERN, ("ccxt", "pandas", "freqtrade")), (OLD, ("crypto-candlesticks",))):
         code = f"from importlib.metadata import version\nfor one in {packages!r}: print(one, version(one))"
         found = subprocess.run([python / "python", "-c", code], check=True, capture_output=True, text=True)

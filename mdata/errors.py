@@ -23,7 +23,7 @@ from mdata import exit_codes
 
 
 class MdataError(Exception):
-    """Anything mdata reports in one sentence; `next_attempt` ends it where it says when to try again."""
+    """Anything mdata reports in one sentence; `next_attempt`, if given, is appended: when to try again."""
 
     exit_code: ClassVar[int] = exit_codes.BUG
 

@@ -154,7 +154,7 @@ class RateLimit:
             self._not_before = shared.now + self._pace.delay
 
     def connect(self) -> None:
-        """Wait for a WebSocket connect: so many in any 60 s for all processes, in a separate budget."""
+        """Wait for a WebSocket connect; all processes share a limit for any 60 s, in a separate budget."""
         while True:
             with self._file.locked() as shared:
                 recent = shared.state.connects

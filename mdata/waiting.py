@@ -64,8 +64,8 @@ def hurry(signal: int) -> None:
 class Wait:
     """A wait of at most `limit` real seconds for something that other processes hold.
 
-    `since` is the start of an earlier wait for the same that failed: a run that ends because of it does not wait
-    that long again.
+    `since` is the start of an earlier wait for the same thing, which failed: a run that ends because of that does not
+    wait as long again.
     """
 
     __slots__ = ("_limit", "_look_at", "_said", "_start", "since")

@@ -83,7 +83,8 @@ def perform(command: str, options: Options, act: Callable[[StderrLog], Answer], 
     try:
         answer = act(log)
     except MdataError as error:
-        # Another run at work is not an error, so cron must not send mail. Missing data that was demanded is one.
+        # Another run at work is not logged as an error, so that cron sends no mail; missing data is, if it was
+        # demanded.
         log.say("ERROR" if error.exit_code == WORK_REMAINS else find(error.exit_code).level, str(error))
         answer = _failed(log, command, error.exit_code, str(error), is_job=is_job)
     except Stopped as stop:

@@ -8,7 +8,7 @@ from mdata.exit_codes import BUG
 from mdata.logs import StderrLog, harmless
 
 _BUG = "this is a bug in mdata; please report it with the lines above"
-# The interpreter signals it only by this text, which is not translated.
+# The interpreter signals a lack of threads only by this text, which is not translated.
 _NO_THREAD = "can't start new thread"
 _NO_MORE = {
     errno.ENOMEM: "memory (ulimit -v, MemoryMax= of a unit)",

@@ -57,7 +57,7 @@ EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {one.text:<3}  {one.meaning}" for o
 FIRST_STEPS = """\b
 To begin:
   mdata init                  write a settings file; then check SYMBOLS in it
-  mdata backfill --dry-run    show what a first run fetches, and for how long
+  mdata backfill --dry-run    show what a first run fetches, and how long it takes
   mdata backfill              fetch it
   mdata status                show what is stored and what is missing
   mdata timers install        keep it up to date automatically

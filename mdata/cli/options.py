@@ -71,7 +71,7 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print more detai
 
 
 def lake_url(given: str | None) -> str | None:
-    """Return the lake that an argument names, or None where none was given; a usage error for what can be none."""
+    """Return the lake that an argument names, or None if none was given; raise a usage error if it cannot be one."""
     from mdata.config.values import optional_lake
 
     try:

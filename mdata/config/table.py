@@ -223,7 +223,7 @@ CATEGORIES: dict[str, tuple[Setting, ...]] = {
         Setting(
             "LAKE_URL", "", values.optional_lake, "A folder, or s3://bucket/folder, gs:// or az://; empty: none."
         ),
-        Setting("PUBLISH_AFTER_DAYS", "7", values.whole(0, 3650), "Publish months that have been over for so long."),
+        Setting("PUBLISH_AFTER_DAYS", "7", values.whole(0, 3650), "Publish a month this many days after its end."),
     ),
     "Watching": (
         Setting(

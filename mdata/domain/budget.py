@@ -97,7 +97,7 @@ class State(NamedTuple):
         return self._replace(sender="") if self.sender and is_late else self
 
     def head(self) -> Waiter | None:
-        """Return whose turn is next: the highest class, or every fourth time the lowest; in it, the longest wait.
+        """Return whose turn is next: the longest wait in the highest class or, every fourth time, in the lowest.
 
         A recheck of history only gets a turn if no other process waits.
         """

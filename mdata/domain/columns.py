@@ -66,8 +66,8 @@ def filled(
 ) -> tuple[Columns, bytearray]:
     """Return candles with a flat one for every interval of these silent stretches (`runs`), and a flag for each.
 
-    The flag is 1 for a candle that was made up. A stretch is filled with the close of the interval right before it;
-    for a stretch at `start` that is `before`. If it is not known, the stretch stays as it is.
+    The flag is 1 for a candle that was made up. A stretch is filled with the close of the interval right before it,
+    or with `before` if it begins at `start`. If that close is not known, it is not filled.
     """
     found, flags, position = Columns.none(), bytearray(), 0
     for run in runs:

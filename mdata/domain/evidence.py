@@ -138,7 +138,7 @@ def _unfollowed(page: Page, known: Known, settled: int) -> list[Range]:
 
 
 def _repeats(page: Page, known: Known) -> bool:
-    """Whether an independent answer has sent one of the rows before that contradict the store or are new to it."""
+    """Whether an earlier, independent answer has sent one of the rows that contradict the store or are new to it."""
     told = {
         doubt.candle[0]: doubt.candle
         for doubt in known.doubts
@@ -169,7 +169,7 @@ def _without(known: Known, distrusted: list[Range]) -> Known:
 
 
 def _proves_nothing(page: Page, known: Known, settle: int) -> Verdict:
-    """Return the verdict on an answer that contains no stored candle: only what it says about the nearest is kept."""
+    """Return the verdict on an answer without any stored candle: only what it says of the nearest ones is kept."""
     doubts = [raised(page, page.query.range, "unwitnessed", known.doubts)]
     stored = {candle[0]: candle for candle in known.stored if contradiction.is_in(candle[0], known.final)}
     differing = [row for row in page.candles if row[0] in stored]

@@ -40,7 +40,7 @@ class Ledger(NamedTuple):
 
     @property
     def is_quiet(self) -> bool:
-        """Whether the exchange has answered for 30 days without a candle, or for a day that it has none at all."""
+        """Whether the answers have had no candle for 30 days, or have said for a day that there is none at all."""
         if self.last_candle is None:
             absent = self.doubt("silence")
             return absent is not None and absent.asked_at - absent.since >= ABSENT_FOR
@@ -80,7 +80,7 @@ def backlog(ledger: Ledger) -> int:
 
 
 def doubted_outside(ledger: Ledger) -> int:
-    """Return how many wanted intervals outside the hull are in doubt: only one answer has had no candle there."""
+    """Return how many wanted intervals outside the hull are in doubt: one answer had no candle there, unconfirmed."""
     wanted, count = ledger.wanted, ledger.series.timeframe.count
     doubted = normal(doubt.range.clip(*wanted) for doubt in ledger.doubts if doubt.kind == "silence")
     return sum(count(*part) for part in subtract(doubted, [ledger.hull] if ledger.hull else []))

@@ -1,4 +1,4 @@
-"""The shared budget as the text of its file, and back: a damaged file costs the burst, never the limit."""
+"""The shared budget as the text of its file, and back: if the file is damaged, the burst counts as used."""
 
 import json
 from math import isfinite

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from mdata.domain.timeframe import DAY, HOUR, MINUTE
 
 # A request.
-GARBLED_TRIES = 3  # requests whose answer cannot be read at all; after the last, that is what the exchange says
+GARBLED_TRIES = 3  # of a request whose answer cannot be read at all; the last unreadable one counts
 FIRST_BACKOFF, LONGEST_BACKOFF = 2.0, 120.0  # s after the first refusal, doubled with each further one; at most
 BACKOFF_SPREAD = (5.0, 20.0)  # s, random in this range: clients that resume at exactly 60 s are refused again
 LONGEST_BLOCK = 15 * 60.0  # s, whatever the exchange asks for
 # A pass, and a repair.
-MOST_WITHOUT_NEWS = 3  # so many answers in a row without news end a pass: its doubts wait for the next run
+MOST_WITHOUT_NEWS = 3  # answers in a row that end a pass: its doubts wait for the next run
 MOST_TRIES = 3  # requests of one run of `repair` about the same range: a doubt takes at most three answers
 # How long to wait before asking again about a gap, or about a doubt that three answers have not resolved: the nth
 # value after the nth answer that proved nothing, and the last value after every further one.

@@ -74,7 +74,7 @@ def _judge(page: Page, known: Known, tail: Range, nearby: Density, settle: int, 
     # If the exchange names an older first candle, an answer that ends before reaching it is not accepted.
     is_denied = is_old_end and any(one.kind == "first" and one.range.start < tail.end for one in known.doubts)
     agreed = [] if is_denied else clip(_said_before(page, known, tail, settle), tail.start, settled)
-    # This confirms what was accepted before.
+    # A silence that was accepted before is confirmed, too.
     believed = normal([*agreed, *subtract(intersect([tail], known.final), _lost(page, known))])
     rest = subtract([tail], believed)
     told.final.extend(believed)
@@ -109,7 +109,7 @@ def _lost(page: Page, known: Known) -> list[Range]:
 
 
 def _begins_alike(page: Page, doubt: Doubt, part: Range) -> bool:
-    """Whether a doubt is about a silence that begins at the same row; a different one has been answered since."""
+    """Whether a doubt is about a silence that begins at the same row; the answer settles any other doubt."""
     if page.span is None:
         return True
     if part.end <= page.span.start:

@@ -22,7 +22,7 @@ from mdata.store import candles, doubts
 
 Plan = Callable[[Ledger], Wish | None]
 
-# A second request may use one in this many of a page's rows for stored candles on each side.
+# The part of a page's rows (1/4) that a second request may use for stored candles on each side.
 _SHARE_BESIDE = 4
 
 
@@ -49,7 +49,7 @@ class Passes:
         before = self._job.tally.requests
 
         def plan(ledger: Ledger) -> Wish | None:
-            # Only once: if an answer ends before the new part, the next one begins there.
+            # Only the first request reaches back: if its answer ends before the new part, the next one begins there.
             revisit = hours * HOUR if self._job.tally.requests == before else 0
             return planning.forward(ledger, confirm=confirm, revisit=revisit)
 

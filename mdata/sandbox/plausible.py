@@ -13,7 +13,7 @@ Rows = list[list[Any]]
 
 
 def _neighbour(asked: CandleRequest, parameters: FaultParameters, _: Market, __: int) -> CandleRequest:
-    """Answer for a range that starts farther from the end that the request counts from."""
+    """Answer for a range cut short at the end from which rows are counted."""
     grid, intervals = TIMEFRAMES[asked.timeframe], parameters.get("intervals", 60)
     if asked.sort > 0:
         return replace(asked, start=grid.shift(asked.start, intervals))

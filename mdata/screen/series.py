@@ -17,7 +17,7 @@ from mdata.jobs.status import SeriesState
 from mdata.logs import harmless
 from mdata.screen.words import folded, last_seen, short_duration
 
-# A strip beside the figures that is shorter than this shows less than one below them.
+# If a strip beside the figures would be shorter than this, it goes below them.
 _LEAST_STRIP = 24
 _LONGEST_STRIP = 100
 

@@ -54,7 +54,7 @@ class Audit(NamedTuple):
 def check_file(store: Store) -> None:
     """Let SQLite read every page of the file; raise StorageError if one is damaged."""
     with store.read() as connection:
-        # The quick check would not notice a key that is out of order, so that no statement finds its row.
+        # The quick check would miss a key that is out of order, which hides its row from every statement.
         told = [text for (text,) in connection.execute("PRAGMA integrity_check")]
     damages = [text for text in told if text != "ok" and text not in _NO_NUMBERS]
     if damages:

@@ -94,8 +94,8 @@ class Store:
         """Move a write-ahead log of more than `over` bytes into the database, if no reader is in the way."""
         log = self.path.with_name(f"{self.path.name}-wal")
         if self._write_lock is not None and (found := file_status(log)) and found.st_size > over:
-            # SQLite waits only briefly for a reader, which may take minutes, because other writers wait in the
-            # meantime. If that is not enough, the next run does it.
+            # A reader may take minutes, and other writers wait in the meantime, so SQLite waits for it only briefly.
+            # If that is not enough, the next run does it.
             with suppress(NotNowError), self._write_lock, storage_errors(self.path):
                 self._watch.look()
                 self.connection.tries("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -26,7 +26,7 @@ class Hints(NamedTuple):
 
 
 def find(connection: Connection, series: Series) -> Hints:
-    """Return what those coarser candles of the same pair that were not checked before say about this series."""
+    """Return what the coarser candles of the same pair say about this series, as far as they are new."""
     (looked_from,) = connection.execute(
         "SELECT coalesce(hinted_to, 0) FROM series WHERE id = ?", (series.id,)
     ).fetchone()

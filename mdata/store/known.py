@@ -8,8 +8,7 @@ from mdata.domain.silence import NEARBY, NOTHING_NEARBY, Density
 from mdata.store import candles, coverage, doubts
 from mdata.store.connection import Connection
 
-# If the rows of an answer span more stored candles than this many pages hold, it leaves out so much that it is not
-# compared.
+# An answer whose rows span more stored candles than this many pages hold lacks so many that it is not compared.
 _MOST_PAGES = 4
 
 

@@ -14,7 +14,7 @@ from mdata.store.identity import read
 from mdata.store.sqlite_errors import SQLITE_ERRORS
 from mdata.store.wal_file import read_log, size_of
 
-_PATIENCE = 5.0  # how long (s) to wait for the lock of the two together
+_PATIENCE = 5.0  # how long (s) to wait for the lock of file and log
 
 # Errors of SQLite for a file that it cannot parse or open.
 _UNREADABLE = (*SQLITE_ERRORS, StorageError, NotPermittedError)

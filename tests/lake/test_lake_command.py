@@ -276,7 +276,7 @@ def test_what_is_typed(filled: Folder) -> None:
     path.write_bytes(b"")
     damaged: Ended = filled.run("lake", "check", "--json")
     assert (damaged.exit, damaged.json["retryable"], len(damaged.json["checked"]["faults"]) > 0) == (3, True, True)
-    assert "not as vouched for: tBTCUSD 1h 20" in damaged.json["reason"]
+    assert "differ from the proof: tBTCUSD 1h 20" in damaged.json["reason"]
     assert "Traceback" not in damaged.err
     assert filled.run("lake", "vacuum", "--dry-run").out.count("\n") == 3
     ended = filled.run("lake", "vacuum", "--older-than", "1h")

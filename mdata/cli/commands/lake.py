@@ -138,8 +138,8 @@ def _check(kit: Kit, given: str | None) -> Answer:
     if found.faults:
         names = [f"{one.symbol} {one.timeframe} {one.month} ({one.reason})" for one in found.faults[:5]]
         more = f", and {len(found.faults) - 5} more" if found.faults[5:] else ""
-        count = f"{len(found.faults)} months are" if found.faults[1:] else "1 month is"
-        reason = f"{count} not as vouched for: {', '.join(names)}{more}; `mdata publish {url}` mends what it can; "
+        count = "1 month differs" if len(found.faults) == 1 else f"{len(found.faults)} months differ"
+        reason = f"{count} from the proof: {', '.join(names)}{more}; `mdata publish {url}` mends what it can; "
         reason += f"{AT_ONCE}"
         kit.log.warning(reason)
     data: dict[str, Any] = {"series": found.series, "months": found.months, "candles": found.candles}
@@ -198,14 +198,14 @@ def _restore(kit: Kit, given: str | None, *, dry_run: bool) -> Answer:
             )
     reason = None
     if found.faults:
-        reason = f"{len(found.faults)} months of {url} are not as vouched for, and were left to `mdata backfill`; "
+        reason = f"{len(found.faults)} months of {url} differ from their proof and were left to `mdata backfill`; "
         reason += f"{AT_ONCE}"
         kit.log.warning(reason)
     data: dict[str, Any] = {"dry_run": True} if dry_run else {}
     data["restored"] = {"series": found.series, "months": found.months, "candles": found.candles}
     data["restored"]["faults"] = [one._asdict() for one in found.faults]
     text = f"{found.candles:,} candles in {found.months} months of {found.series} series"
-    text = f"would make {settings.database_path} of {text}" if dry_run else f"{settings.database_path}: {text}"
+    text = f"would create {settings.database_path} with {text}" if dry_run else f"{settings.database_path}: {text}"
     return Answer(WORK_REMAINS if reason else OK, reason, data, lambda: _show_line(text))
 
 

@@ -25,8 +25,8 @@ def publish(
     """Publish whole months to a lake that other engines read.
 
     A month (UTC) is published when each of its intervals is final and it has been over for PUBLISH_AFTER_DAYS, and
-    again when it has changed. Of two stores that know a month the later answer wins. `mdata lake` looks after what is
-    published.
+    again when it has changed. If two stores have the same month, the one with the later answer wins. `mdata lake`
+    looks after what is published.
     """
     given = Options(env_file, json=json, quiet=quiet, verbose=verbose)
     url = common.lake_url(lake)

@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -292,7 +291,7 @@ def context(tmp_path: Path, sandbox: Sandbox, clock: SetClock) -> Iterator[Calla
 
 def with_settings(context: Context, **changed: Any) -> Context:
     """Return a context whose settings differ."""
-    return replace(context, settings=context.settings._replace(**changed))
+    return context._replace(settings=context.settings._replace(**changed))
 
 
 @pytest.fixture

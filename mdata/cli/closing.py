@@ -34,10 +34,9 @@ def ending(kit: Kit, store: "Store", result: JobResult, words: str = "") -> str:
 
 def summary(result: JobResult, words: str = "") -> str:
     """Return the final line of a run: `key=value`, for programs and for grep; the reason is quoted as in JSON."""
-    from dataclasses import asdict
     from json import dumps
 
-    counted = " ".join(f"{name}={value}" for name, value in asdict(result.tally).items() if value)
+    counted = " ".join(f"{name}={value}" for name, value in result.tally._asdict().items() if value)
     seconds = (result.finished_at - result.started_at) / 1000
     reason = f"reason={dumps(result.reason, ensure_ascii=False)}" if result.reason else ""
     parts = f"{result.command} outcome={result.outcome} exit={result.exit} took={seconds:.1f}s"

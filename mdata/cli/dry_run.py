@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from mdata.cli.entry import Answer, Kit
@@ -27,13 +26,13 @@ def cost_of(kit: Kit, priority: Priority, plan: "Callable[[Settings, Store | Non
     planned = [one._replace(estimate=cost) for one, cost in zip(found, timed, strict=True)]
     series = [_row(one) for one in planned]
     total = sum((one.estimate for one in planned), Estimate(0, 0, 0))
-    return Answer(data={"dry_run": True, **asdict(total), "series": series}, show=lambda: _show_plan(planned))
+    return Answer(data={"dry_run": True, **total._asdict(), "series": series}, show=lambda: _show_plan(planned))
 
 
 def _row(one: "Planned") -> dict[str, Any]:
     venue, symbol, timeframe = one.target
     named = {"exchange": venue.name, "symbol": symbol, "timeframe": timeframe.name}
-    return {"series": one.target.as_written, "intervals": one.intervals, **asdict(one.estimate), **named}
+    return {"series": one.target.as_written, "intervals": one.intervals, **one.estimate._asdict(), **named}
 
 
 def _show_plan(planned: "list[Planned]") -> None:

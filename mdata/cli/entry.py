@@ -4,7 +4,6 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
@@ -40,13 +39,12 @@ class Options(NamedTuple):
         return {name: ",".join(values) for name, values in found.items() if values}
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """The result of a subcommand: the fields of the envelope, and how to display it."""
 
     exit: int = 0
     reason: str | None = None
-    data: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = {}
     show: Callable[[], None] = lambda: None
 
 
@@ -193,8 +191,6 @@ def job_answer(
     result: "JobResult", more: Mapping[str, Any] = MappingProxyType({}), show: Callable[[], None] = lambda: None
 ) -> Answer:
     """Return the answer of a finished job."""
-    from dataclasses import asdict
-
     from mdata.domain.times import iso
 
     data = {
@@ -202,7 +198,7 @@ def job_answer(
         "job_id": result.job_id,
         "started_at": iso(result.started_at),
         "finished_at": iso(result.finished_at),
-        **asdict(result.tally),
+        **result.tally._asdict(),
         **more,
     }
     return Answer(result.exit, result.reason, data, show)

@@ -13,7 +13,6 @@ from mdata.cli.closing import ending
 from mdata.cli.entry import Answer, Kit, Options, closing_line, conduct, duration, job_answer
 from mdata.domain.venue import Venue
 from mdata.exchange import registry
-from mdata.exchange.adapter import Exchange
 from mdata.locks import command_lock
 from mdata.mounts import refuse_remote
 from mdata.running.context import Context, Limits, Progress
@@ -22,6 +21,7 @@ from mdata.store.jobs import Origin
 from mdata.store.opening import open_store
 
 if TYPE_CHECKING:
+    from mdata.exchange.protocols import Exchange
     from mdata.ratelimit import RateLimit
 
 # A write-ahead log of this size is emptied after a run, so that readers and backups find all data in the file.
@@ -83,7 +83,7 @@ def context(kit: Kit, limits: Limits, *, shows_progress: bool = True) -> Iterato
     refuse_remote(settings.rate_limit_state_path, "RATE_LIMIT_STATE_PATH")
 
     @cache
-    def exchange(venue: Venue) -> Exchange:
+    def exchange(venue: Venue) -> "Exchange":
         return registry.adapter(venue).open_rest(settings.rest_url(venue), kit.clock, kit.log.warning)
 
     @cache

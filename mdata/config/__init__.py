@@ -2,13 +2,11 @@
 
 from mdata.config.files import env_file_text, find_env_file
 from mdata.config.folders import cache_folder
-from mdata.config.init_file import write_env_file
-from mdata.config.listed import Row, listing
 from mdata.config.loading import Loaded, load, text_of
 from mdata.config.table import Settings, rest_setting
 from mdata.config.terminal import invocation_id, is_dumb, is_journal, wants_colour, wants_unicode
 
 __all__ = [
-    "Loaded", "Row", "Settings", "cache_folder", "env_file_text", "find_env_file", "invocation_id", "is_dumb",
-    "is_journal", "listing", "load", "rest_setting", "text_of", "wants_colour", "wants_unicode", "write_env_file",
+    "Loaded", "Settings", "cache_folder", "env_file_text", "find_env_file", "invocation_id", "is_dumb",
+    "is_journal", "load", "rest_setting", "text_of", "wants_colour", "wants_unicode",
 ]  # fmt: skip

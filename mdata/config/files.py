@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -28,13 +27,12 @@ class Entry(NamedTuple):
     line: int
 
 
-@dataclass(frozen=True, slots=True)
-class EnvFile:
+class EnvFile(NamedTuple):
     """The entries of an env file, its faults, and warnings about it."""
 
-    entries: dict[str, Entry] = field(default_factory=dict)
-    faults: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    entries: dict[str, Entry]
+    faults: list[str]
+    warnings: list[str]
 
 
 def find_env_file(explicit: Path | None, environ: Mapping[str, str], cwd: Path) -> Path | None:
@@ -78,7 +76,7 @@ def read_env_file(path: Path) -> EnvFile:
     # python-dotenv skips lines that it cannot read, at most with a log line; its parser reports them.
     from dotenv.parser import parse_stream
 
-    found = EnvFile()
+    found = EnvFile({}, [], [])
     for binding in parse_stream(io.StringIO(_text_of(path))):
         _take(found, binding, path)
     return found

@@ -1,6 +1,5 @@
 """What a stream says about a series: ranges that it covers, and rows that cannot be candles."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from mdata.domain.candle import Candle
@@ -14,8 +13,7 @@ class Claim(NamedTuple):
     candles: list[Candle]
 
 
-@dataclass(frozen=True, slots=True)
-class Faulty:
+class Faulty(NamedTuple):
     """A row that is not a candle: its open time if readable, its text (shortened), and what is wrong."""
 
     open_time: int | None

@@ -5,12 +5,14 @@ in the same place. If an answer contradicts the store, or reports a silence that
 therefore kept as a doubt until another answer agrees or disagrees.
 """
 
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from mdata.domain.candle import Candle
 from mdata.domain.interval import Range
-from mdata.domain.query import Page
 from mdata.domain.retries import INDEPENDENT_AFTER, MOST_ANSWERS, ask_again_after
+
+if TYPE_CHECKING:
+    from mdata.domain.candle import Candle
+    from mdata.domain.query import Page
 
 # silence: no rows came at an end of the answer · absent: stored candles did not come back · changed: one came back
 # with other values · first: the exchange's first candle, as it was named · unconfirmed: the first page of a series,
@@ -31,13 +33,13 @@ class Doubt(NamedTuple):
     since: int
     asked_at: int
     answers: int = 1
-    candle: Candle | None = None
+    candle: "Candle | None" = None
 
     def is_independent_of(self, form: str, asked_at: int) -> bool:
         """Whether an answer to this form of request, sent at `asked_at` (ms UTC), counts as independent."""
         return form != self.form or asked_at - self.asked_at >= INDEPENDENT_AFTER
 
-    def has_second_opinion(self, page: Page) -> bool:
+    def has_second_opinion(self, page: "Page") -> bool:
         """Whether an answer is independent of the one that raised the doubt."""
         return self.is_independent_of(page.query.form, page.asked_at)
 
@@ -55,7 +57,7 @@ class Doubt(NamedTuple):
         return self.form.startswith("desc")
 
 
-def raised(page: Page, about: Range, kind: DoubtKind, known: list[Doubt], candle: Candle | None = None) -> Doubt:
+def raised(page: "Page", about: Range, kind: DoubtKind, known: list[Doubt], candle: "Candle | None" = None) -> Doubt:
     """Return the doubt that an answer raises about a range, merged with those that it overlaps."""
     return merged(Doubt(about, kind, page.query.form, page.asked_at, page.asked_at, candle=candle), known)
 

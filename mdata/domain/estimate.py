@@ -1,21 +1,20 @@
 """What a run may cost at most: requests, time, and bytes on disk."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 # What one candle takes in the database, including its share of the tree, measured on a million candles.
 BYTES_PER_CANDLE = 65
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
+class Estimate(NamedTuple):
     """How much a run may need at most: requests, seconds at the shared rate, bytes on disk."""
 
     requests: int
     seconds: float
     bytes: int
 
-    def __add__(self, other: "Estimate") -> "Estimate":
+    def __add__(self, other: "Estimate") -> "Estimate":  # type: ignore[override]  # adds costs, not a concatenation
         return Estimate(self.requests + other.requests, self.seconds + other.seconds, self.bytes + other.bytes)
 
 
@@ -33,5 +32,5 @@ def in_turn(costs: Iterable[Estimate], seconds: Callable[[int], float]) -> list[
     found, requests = [], 0
     for cost in costs:
         before, requests = seconds(requests), requests + cost.requests
-        found.append(replace(cost, seconds=seconds(requests) - before))
+        found.append(cost._replace(seconds=seconds(requests) - before))
     return found

@@ -5,14 +5,8 @@ from typing import NamedTuple
 from mdata.domain.doubt import Doubt, DoubtKind
 from mdata.domain.evidence import MORE_WITNESSES, WITNESSES
 from mdata.domain.interval import Range, normal, subtract
+from mdata.domain.quiet import ABSENT_FOR, is_quiet
 from mdata.domain.series import Series
-from mdata.domain.timeframe import DAY, Timeframe
-
-# A pair without a candle for this long is requested only once a day.
-QUIET_AFTER = 30 * DAY
-QUIET_EVERY = 1 * DAY
-# A listed pair for which the exchange has had no candle at all for this long is quiet too.
-ABSENT_FOR = 1 * DAY
 
 
 class Ledger(NamedTuple):
@@ -65,11 +59,6 @@ class Ledger(NamedTuple):
     def witnesses(self) -> int:
         """Return how many stored candles the next request includes."""
         return MORE_WITNESSES if self.doubt("unwitnessed") else WITNESSES
-
-
-def is_quiet(timeframe: Timeframe, newest: int, until: int) -> bool:
-    """Whether no interval that closed in the 30 days before `until` has a candle; `newest` is the last open time."""
-    return timeframe.closed_end(until) - timeframe.next(newest) > QUIET_AFTER
 
 
 def backlog(ledger: Ledger) -> int:

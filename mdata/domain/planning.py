@@ -10,7 +10,8 @@ from typing import NamedTuple
 from mdata.domain.doubt import Doubt
 from mdata.domain.evidence import WITNESSES
 from mdata.domain.interval import Range, normal, subtract
-from mdata.domain.ledger import QUIET_EVERY, Ledger
+from mdata.domain.ledger import Ledger
+from mdata.domain.quiet import QUIET_EVERY
 from mdata.domain.retries import FIRST_CANDLE_AGAIN
 from mdata.domain.timeframe import Timeframe
 

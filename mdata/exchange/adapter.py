@@ -1,131 +1,18 @@
-"""What the rest of the package may use of an exchange: its facts, and Protocols for its connections."""
+"""What the rest of the package may use of an exchange: its facts, and how to connect to it.
+
+Every command imports this, so the Protocols of the connections are named here without being imported.
+"""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mdata.clock import Clock
-from mdata.domain.candle import Candle
-from mdata.domain.claim import Claim, Faulty
-from mdata.domain.query import Page, Query
 from mdata.domain.timeframe import Timeframe
 from mdata.domain.venue import Venue
 
-
-class Exchange(Protocol):
-    """What a job may request; each call is one request, and calls `on_send` when the request leaves."""
-
-    def candles(self, query: Query, on_send: Callable[[], None]) -> Page:
-        """Ask for candles."""
-        ...
-
-    def first_candle(self, symbol: str, timeframe: Timeframe, on_send: Callable[[], None]) -> Page:
-        """Ask for the oldest candle: a page of one, or of none."""
-        ...
-
-    def pairs(self, on_send: Callable[[], None]) -> set[str]:
-        """Ask for the symbols of all listed pairs."""
-        ...
-
-    def close(self) -> None:
-        """Close the connection."""
-        ...
-
-
-class Line(Protocol):
-    """An open connection of a stream; only its session knows the form of its messages."""
-
-    def subscribe(self, keys: list[str]) -> None:
-        """Ask for channels."""
-        ...
-
-    def receive(self, seconds: float) -> Any | None:
-        """Return the next message, or None if none comes within `seconds` of real time."""
-        ...
-
-
-class Refusal(Protocol):
-    """Why the exchange refuses a channel; `is_unknown`: it does not have the channel."""
-
-    @property
-    def text(self) -> str:
-        """Return the exchange's message."""
-        ...
-
-    @property
-    def code(self) -> int:
-        """Return the exchange's error code."""
-        ...
-
-    @property
-    def is_unknown(self) -> bool:
-        """Return whether the exchange does not have the channel."""
-        ...
-
-
-class ShownChannel(Protocol):
-    """What one channel has shown; instants are the exchange's time, ms UTC."""
-
-    start: int | None
-    has_snapshot: bool
-    refused: list[Faulty]
-
-    def due(self, now: int) -> list[Claim]:
-        """Return what may be stored at `now` and is not stored yet."""
-        ...
-
-    def due_at_its_end(self) -> list[Claim]:
-        """Return what may be stored if nothing more comes."""
-        ...
-
-    def mark(self, claims: list[Claim]) -> None:
-        """Record that these claims were stored."""
-        ...
-
-    @property
-    def newest(self) -> Candle | None:
-        """Return the newest candle that was shown, usually the forming one."""
-        ...
-
-
-class OpenSession(Protocol):
-    """One connection, from its opening to its end; `opened_at` and `heard_at` are seconds of boot time."""
-
-    opened_at: float
-    heard_at: float | None
-
-    @property
-    def channels(self) -> Mapping[str, ShownChannel]:
-        """Return the channels by their keys."""
-        ...
-
-    @property
-    def refused(self) -> Mapping[str, Refusal]:
-        """Return the subscriptions that the exchange refuses, by their keys."""
-        ...
-
-    @property
-    def subscribed(self) -> list[str]:
-        """Return the keys of the channels that are subscribed to."""
-        ...
-
-    @property
-    def is_answered(self) -> bool:
-        """Whether every subscription has been answered, one way or the other."""
-        ...
-
-    @property
-    def has_more(self) -> bool:
-        """Whether there is still something to store after the connection has ended."""
-        ...
-
-    def take(self, message: Any, at: int, boottime: float) -> None:
-        """Take one message; `at` is the exchange's time, ms UTC."""
-        ...
-
-    def fault(self, boottime: float) -> str | None:
-        """Return why the connection should be given up now, or None while it works."""
-        ...
+if TYPE_CHECKING:
+    from mdata.clock import Clock
+    from mdata.exchange.protocols import Exchange, Line, OpenSession
 
 
 class StreamAdapter(NamedTuple):
@@ -137,8 +24,8 @@ class StreamAdapter(NamedTuple):
     """
 
     key_of: Callable[[str, str], str]
-    connect: Callable[[str, Callable[[], int]], AbstractContextManager[Line]]
-    session: Callable[[Mapping[str, Timeframe], float], OpenSession]
+    connect: "Callable[[str, Callable[[], int]], AbstractContextManager[Line]]"
+    session: "Callable[[Mapping[str, Timeframe], float], OpenSession]"
     stamp_of: Callable[[Any], int | None]
 
 
@@ -155,5 +42,5 @@ class Adapter(NamedTuple):
     parse_symbol: Callable[[str], str]
     pair_of: Callable[[str], str]
     ccxt_pair: Callable[[str], tuple[str, str]]
-    open_rest: Callable[[str, Clock, Callable[[str], None]], Exchange]
+    open_rest: "Callable[[str, Clock, Callable[[str], None]], Exchange]"
     open_stream: Callable[[], StreamAdapter] | None

@@ -13,7 +13,7 @@ from mdata.config import Loaded, Settings, rest_setting
 from mdata.domain.budget import Priority
 from mdata.domain.times import DAY_SECONDS, human_duration, iso
 from mdata.errors import ConfigurationError, MdataError, RateLimitedError, UnreachableError
-from mdata.exchange.adapter import Exchange
+from mdata.exchange.protocols import Exchange
 from mdata.exchange.registry import HOME
 from mdata.mounts import refuse_remote
 from mdata.running.context import Budget

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mdata.config import Settings
 from mdata.domain.coverage_bar import KnownRanges
 from mdata.domain.doubt import Doubt
-from mdata.domain.ledger import ABSENT_FOR, is_quiet
+from mdata.domain.quiet import ABSENT_FOR, is_quiet
 from mdata.domain.series import Series
 from mdata.exit_codes import CONFIGURATION
 from mdata.fetching.wanted import Target, target_of, targets

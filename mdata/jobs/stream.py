@@ -26,7 +26,7 @@ from mdata.errors import (
     UnreachableError,
 )
 from mdata.exchange import registry
-from mdata.exchange.adapter import Line
+from mdata.exchange.protocols import Line
 from mdata.fetching.ledger import covered_before, read_ledger
 from mdata.fetching.wanted import Target, find, stored, targets
 from mdata.running.context import Context

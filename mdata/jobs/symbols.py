@@ -14,7 +14,7 @@ from mdata.domain.times import iso
 from mdata.domain.venue import Venue
 from mdata.errors import BadAnswerError, MdataError, RateLimitedError, UnreachableError
 from mdata.exchange import registry
-from mdata.exchange.adapter import Exchange
+from mdata.exchange.protocols import Exchange
 from mdata.files import replace_whole
 from mdata.ratelimit import SlotWait
 from mdata.running.context import Budget, JobLog

@@ -1,17 +1,18 @@
 """What every job gets: the settings, what is outside of mdata (behind Protocols), and the limits of the run."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from mdata.clock import Clock
 from mdata.config import Settings
 from mdata.domain.budget import Priority
 from mdata.domain.venue import Venue
-from mdata.exchange.adapter import Exchange
 from mdata.ratelimit import BudgetView, SlotWait
 from mdata.store.engine import Store
 from mdata.store.jobs import Origin
+
+if TYPE_CHECKING:
+    from mdata.exchange.protocols import Exchange
 
 T = TypeVar("T")
 
@@ -90,18 +91,17 @@ class Progress(NamedTuple):
     seconds_left: float
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """Everything a job works with; budget and connection are those of an exchange."""
 
     settings: Settings
     clock: Clock
     store: Store
     budget: Callable[[Venue], Budget]
-    exchange: Callable[[Venue], Exchange]
+    exchange: "Callable[[Venue], Exchange]"
     log: JobLog
     origin: Origin
-    limits: Limits = Limits()  # noqa: RUF009 - cannot change
+    limits: Limits = Limits()
     report: Callable[[Progress], None] = lambda _: None
 
     @property

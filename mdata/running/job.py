@@ -4,7 +4,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from mdata.domain import next_attempt
@@ -20,7 +19,6 @@ from mdata.errors import (
     UnreachableError,
 )
 from mdata.exchange import registry
-from mdata.exchange.adapter import Exchange
 from mdata.exit_codes import BAD_ANSWER, NOT_NOW, OK, ROWS_REFUSED, find, worst
 from mdata.ratelimit import SlotWait
 from mdata.running.context import Context
@@ -31,6 +29,8 @@ from mdata.store.jobs import Ending, Tally
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
+
+    from mdata.exchange.protocols import Exchange
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -50,17 +50,17 @@ class LimitReachedError(Exception):
     """The run has used up its time or its requests; work remains."""
 
 
-@dataclass(slots=True)
 class _Progress:
     """How far a run is: what all of its threads share, and the lock that makes them take turns."""
 
-    tally: Tally = field(default_factory=Tally)
-    problems: list[MdataError] = field(default_factory=list)
-    id: int | None = None
-    blocked_until: int = 0  # the end of the newest block that was logged, ms UTC
-    has_said_others: bool = False
-    venues: set[str] = field(default_factory=set)  # exchanges to which the run wanted to send requests
-    guard: threading.RLock = field(default_factory=threading.RLock)
+    def __init__(self) -> None:
+        self.tally = Tally()
+        self.problems: list[MdataError] = []
+        self.id: int | None = None
+        self.blocked_until = 0  # the end of the newest block that was logged, ms UTC
+        self.has_said_others = False
+        self.venues: set[str] = set()  # exchanges to which the run wanted to send requests
+        self.guard = threading.RLock()
 
 
 class Job:
@@ -111,8 +111,8 @@ class Job:
         """Add to the counters."""
         with self._progress.guard:
             tally = self._progress.tally
-            self._progress.tally = replace(
-                tally, **{name: getattr(tally, name) + gain for name, gain in gains.items()}
+            self._progress.tally = tally._replace(
+                **{name: getattr(tally, name) + gain for name, gain in gains.items()}
             )
 
     def has_problem(self, problem: MdataError) -> None:
@@ -134,7 +134,7 @@ class Job:
             raise LimitReachedError(f"the time limit of {self.context.limits.max_runtime:.0f} s was reached")
 
     def ask(
-        self, venue: Venue, plan: Callable[[], T | None], send: Callable[[Exchange, T, Callable[[], None]], R]
+        self, venue: Venue, plan: Callable[[], T | None], send: "Callable[[Exchange, T, Callable[[], None]], R]"
     ) -> R | None:
         """Wait for a slot of an exchange, plan, send, and return the answer, retrying if that may help.
 
@@ -167,7 +167,7 @@ class Job:
         return isinstance(error, UnreachableError | RateLimitedError)
 
     def _try_once(
-        self, venue: Venue, plan: Callable[[], T | None], send: Callable[[Exchange, T, Callable[[], None]], R]
+        self, venue: Venue, plan: Callable[[], T | None], send: "Callable[[Exchange, T, Callable[[], None]], R]"
     ) -> R | None:
         while (request := self._slot(venue, plan)) is not None:
             self.count(requests=1)
@@ -177,7 +177,7 @@ class Job:
                 self.count(requests=-1)
         return None
 
-    def _send(self, venue: Venue, request: T, send: Callable[[Exchange, T, Callable[[], None]], R]) -> R:
+    def _send(self, venue: Venue, request: T, send: "Callable[[Exchange, T, Callable[[], None]], R]") -> R:
         budget = self.context.budget(venue)
         try:
             answer = send(self.context.exchange(venue), request, budget.sent)
@@ -235,7 +235,7 @@ class Job:
         is_said = any(problem.next_attempt for problem in self.problems)
         if (find(code).is_retryable or self._not_before) and not is_said:
             text = "; ".join(filter(None, (text, self._when(finished_at))))
-        self._progress.tally = replace(self.tally, remaining=remaining)
+        self._progress.tally = self.tally._replace(remaining=remaining)
         outcome = self._outcome(code)
         ending = Ending("interrupted" if code > 128 else outcome, code, text)
         with self.write() as connection:

@@ -1,6 +1,5 @@
 """The table `data_gaps`: the work list of `repair` and its history."""
 
-from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
 
@@ -11,14 +10,13 @@ from mdata.store import candles
 from mdata.store.connection import Connection
 
 
-@dataclass(frozen=True, slots=True)
-class Closed:
+class Closed(NamedTuple):
     """How many gaps were closed, by what was found in them."""
 
     repaired: int = 0
     empty: int = 0
 
-    def __add__(self, other: "Closed") -> "Closed":
+    def __add__(self, other: "Closed") -> "Closed":  # type: ignore[override]  # adds two counts, not a concatenation
         return Closed(self.repaired + other.repaired, self.empty + other.empty)
 
 

@@ -1,14 +1,12 @@
 """The table `ingestion_jobs`: one row per run of a subcommand."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from mdata.store.connection import Connection
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
+class Tally(NamedTuple):
     """What a run has done so far: the counters of a job's row."""
 
     requests: int = 0
@@ -39,7 +37,7 @@ class Ending(NamedTuple):
     error: str | None
 
 
-_COUNTED = tuple(Tally.__dataclass_fields__)
+_COUNTED = Tally._fields
 _SET_COUNTED = ", ".join(f"{column} = ?" for column in _COUNTED)
 
 
@@ -55,14 +53,14 @@ def begin(connection: Connection, command: str, started_at: int, origin: Origin)
 
 def progress(connection: Connection, job_id: int, tally: Tally) -> None:
     """Store how far a run has come; part of each page's transaction."""
-    connection.execute(f"UPDATE ingestion_jobs SET {_SET_COUNTED} WHERE id = ?", (*_counts(tally), job_id))
+    connection.execute(f"UPDATE ingestion_jobs SET {_SET_COUNTED} WHERE id = ?", (*tally, job_id))
 
 
 def finish(connection: Connection, job_id: int, tally: Tally, finished_at: int, ending: Ending) -> None:
     """Store how a run ended."""
     connection.execute(
         f"UPDATE ingestion_jobs SET {_SET_COUNTED}, finished_at = ?, outcome = ?, exit = ?, error = ? WHERE id = ?",
-        (*_counts(tally), finished_at, ending.outcome, ending.exit, ending.error, job_id),
+        (*tally, finished_at, ending.outcome, ending.exit, ending.error, job_id),
     )
 
 
@@ -85,10 +83,6 @@ def has_dead(connection: Connection, command: str) -> bool:
         "SELECT 1 FROM ingestion_jobs WHERE command = ? AND finished_at IS NULL LIMIT 1", (command,)
     ).fetchone()
     return row is not None
-
-
-def _counts(tally: Tally) -> tuple[int, ...]:
-    return tuple(getattr(tally, column) for column in _COUNTED)
 
 
 class JobRow(NamedTuple):

@@ -71,11 +71,14 @@ def look(
     grid, segments = series.timeframe, coverage.segments(connection, series.id)
     lost, restored = candles.marks(connection, series.id)
     doubted, gone = doubts.of(connection, series.id), doubts.unobtainable(connection, series.id)
-    covered = normal(segment.range for segment in segments)
+    finals = [segment for segment in segments if segment.kind == "final"]
+    final_ranges = normal(segment.range for segment in finals)
+    provisional_ranges = normal(segment.range for segment in segments if segment.kind == "provisional")
+    covered = normal([*final_ranges, *provisional_ranges]) if provisional_ranges else final_ranges
     uncovered = subtract([wanted] if wanted.start < wanted.end else [], covered)
     known = KnownRanges(
-        normal(segment.range for segment in segments if segment.kind == "final"),
-        normal(segment.range for segment in segments if segment.kind == "provisional"),
+        final_ranges,
+        provisional_ranges,
         _silences(connection, series, wanted, segments) if silent else [],
         lost,
         intersect(uncovered, normal(doubt.range for doubt in doubted if doubt.kind == "silence")),
@@ -85,9 +88,7 @@ def look(
     lost_final, lost_provisional = count_within(lost, final), count_within(lost, provisional)
     finally_known = sum(grid.count(*part) for part in final) - lost_final
     provisionally_known = sum(grid.count(*part) for part in provisional) - lost_provisional
-    held = sum(
-        _held(connection, series.id, segment, wanted, restored) for segment in segments if segment.kind == "final"
-    )
+    held = sum(_held(connection, series.id, segment, wanted, restored) for segment in finals)
     hull = Range(segments[0].start, segments[-1].end) if segments else None
     outside = subtract(subtract(uncovered, [hull] if hull else []), gone)
     last = candles.last_before(connection, series.id, END_OF_TIME)
@@ -150,12 +151,13 @@ def _silences(connection: Connection, series: Series, wanted: Range, segments: l
 
 def _held(connection: Connection, series_id: int, segment: Segment, wanted: Range, restored: list[int]) -> int:
     """Return how many candles of a segment are in the wanted range; only the few outside it are counted."""
+    found = segment.candles + (count_within(restored, [segment.range]) if restored else 0)
+    if wanted.start <= segment.start and segment.end <= wanted.end:
+        return found
     inside = segment.range.clip(*wanted)
     if inside.end <= inside.start:
         return 0
-    outside = subtract([segment.range], [inside]) if inside != segment.range else []
-    sticking_out = sum(candles.count(connection, series_id, part) for part in outside)
-    return segment.candles + count_within(restored, [segment.range]) - sticking_out
+    return found - sum(candles.count(connection, series_id, part) for part in subtract([segment.range], [inside]))
 
 
 def file_size(connection: Connection) -> int:

@@ -4,7 +4,6 @@ Waiting for a slot of the shared budget may take minutes; the stream continues i
 """
 
 import threading
-from dataclasses import replace
 
 from mdata.domain.retries import CATCH_UP_AGAIN
 from mdata.errors import MdataError, StorageError
@@ -43,7 +42,7 @@ class CatchUp(Worker):
     def work(self) -> None:
         """Fulfil the wishes as they come, with a store of its own."""
         with open_store(self._context.store.path) as store:
-            context = replace(self._context, store=store, report=lambda _: None)
+            context = self._context._replace(store=store, report=lambda _: None)
             passes = Passes(self._job.beside(context), expected_requests=0)
             while (wish := self._next()) is not None:
                 self._fulfil(passes, context, *wish)

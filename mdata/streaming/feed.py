@@ -16,7 +16,8 @@ from mdata.domain.claim import Claim, Faulty
 from mdata.domain.retries import TOO_MANY_CONNECTS
 from mdata.domain.venue import Channels, Venue
 from mdata.errors import ConfigurationError, MdataError, RateLimitedError, UnreachableError
-from mdata.exchange.adapter import Line, OpenSession, Refusal, ShownChannel, StreamAdapter
+from mdata.exchange.adapter import StreamAdapter
+from mdata.exchange.protocols import Line, OpenSession, Refusal, ShownChannel
 from mdata.fetching.wanted import Target
 from mdata.running.context import Context
 from mdata.running.worker import Worker

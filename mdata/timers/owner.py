@@ -2,15 +2,14 @@
 
 import json
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from mdata import __version__
 from mdata.files import replace_whole
 
 
-@dataclass(frozen=True, slots=True)
-class Marker:
+class Marker(NamedTuple):
     """Who schedules a store: `manager` is "user" or "system", `version` is that of the mdata that wrote the units."""
 
     manager: str
@@ -48,7 +47,7 @@ def read(database: Path) -> Marker | None:
 
 def write(database: Path, marker: Marker) -> None:
     """Record who schedules the store at `database`."""
-    replace_whole(marker_path(database), json.dumps(asdict(marker), default=str) + "\n")
+    replace_whole(marker_path(database), json.dumps(marker._asdict(), default=str) + "\n")
 
 
 def remove(database: Path) -> None:

@@ -12,7 +12,9 @@ from conftest import MDATA, UNPRIVILEGED
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mdata.config import Loaded, env_file_text, find_env_file, listing, load, write_env_file
+from mdata.config import Loaded, env_file_text, find_env_file, load
+from mdata.config.init_file import write_env_file
+from mdata.config.listed import listing
 from mdata.config.table import ADDRESSES, SETTINGS, Settings
 from mdata.domain.timeframe import TIMEFRAMES
 from mdata.errors import ConfigurationError, NotPermittedError

@@ -9,7 +9,7 @@ from mdata.domain.doubt import Doubt, DoubtKind
 from mdata.domain.estimate import Estimate, estimate
 from mdata.domain.evidence import MORE_WITNESSES, WITNESSES
 from mdata.domain.interval import Range
-from mdata.domain.ledger import Ledger, backlog, doubted_outside, is_quiet
+from mdata.domain.ledger import Ledger, backlog, doubted_outside
 from mdata.domain.planning import (
     Wish,
     around_gap,
@@ -23,6 +23,7 @@ from mdata.domain.planning import (
     second_answer,
     whole_first_page,
 )
+from mdata.domain.quiet import is_quiet
 from mdata.domain.series import Series
 from mdata.domain.timeframe import DAY, HOUR, MINUTE, TIMEFRAMES
 from mdata.exchange.bitfinex.venue import BITFINEX

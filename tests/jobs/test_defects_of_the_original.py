@@ -126,7 +126,7 @@ def test_a_crash_lost_the_whole_backfill(context: MakeContext, sandbox: Sandbox)
     assert len(opens(given)) >= 15_000
     sandbox.faults = []
     before = len(sandbox.requests)
-    backfill(replace(given, limits=Limits()))
+    backfill(given._replace(limits=Limits()))
     assert sum(one.rows for one in sandbox.requests[before:]) <= 30 * 1440 - 15_000
 
 
@@ -249,7 +249,7 @@ def test_a_later_candle_closed_the_gap_of_an_earlier_one(context: MakeContext, s
     delete(given, held[700][0])
     detect_gaps(given)
     sandbox.faults = [Fault("shifted", times=1)]
-    assert repair(replace(given, limits=Limits(max_requests=1))).exit == 3
+    assert repair(given._replace(limits=Limits(max_requests=1))).exit == 3
     assert gap_ranges(given) == [(held[700][0], held[701][0])]
     assert stored(given.store.path, "tBTCUSD", "1m") == [*held[:700], *held[701:]]
 

@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-from dataclasses import replace
 
 import pytest
 from conftest import DAY, NOW, SetClock, stored, truth, with_settings
@@ -139,7 +138,7 @@ def test_a_time_limit_ends_the_detection_between_two_series(context: MakeContext
     backfill(given)
     for symbol in ("tBTCUSD", "tNEWUSD"):
         delete(given, stored(given.store.path, symbol, "1m")[100][0], symbol=symbol)
-    short = replace(given, clock=HastyClock(), limits=Limits(max_runtime=2))
+    short = given._replace(clock=HastyClock(), limits=Limits(max_runtime=2))
     first = detect_gaps(short)
     assert (first.exit, first.outcome, first.tally.gaps_opened) == (3, "partial", 1)
     assert "the time limit of 2 s was reached; run `mdata detect-gaps` again" in (first.reason or "")
@@ -152,7 +151,7 @@ def test_a_time_limit_ends_a_cleanup_and_the_next_one_goes_on(context: MakeConte
     backfill(with_settings(given, retention_days=0))
     held = len(stored(given.store.path, "tBTCUSD", "1m"))
     kept = truth(sandbox, "tBTCUSD", "1m", TODAY - 5 * DAY, NOW)
-    short = replace(given, clock=HastyClock(), limits=Limits(max_runtime=3))
+    short = given._replace(clock=HastyClock(), limits=Limits(max_runtime=3))
     first, removed = cleanup(short)
     assert (first.exit, first.outcome) == (3, "partial")
     assert "the time limit of 3 s was reached; run `mdata cleanup` again" in (first.reason or "")

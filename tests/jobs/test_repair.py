@@ -203,7 +203,7 @@ def test_a_clock_that_was_set_back_closes_no_gap(context: MakeContext, clock: Se
     delete(given, newest)
     assert detect_gaps(given).tally.gaps_opened == 1
     clock.wall -= 3_600_000
-    assert detect_gaps(given).tally == replace(detect_gaps(given).tally, gaps_empty=0, gaps_repaired=0, remaining=1)
+    assert detect_gaps(given).tally == detect_gaps(given).tally._replace(gaps_empty=0, gaps_repaired=0, remaining=1)
     assert gap_ranges(given) == [(newest, newest + MINUTE)]
 
 

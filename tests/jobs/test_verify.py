@@ -3,7 +3,6 @@
 import random
 import struct
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -403,7 +402,7 @@ def test_a_row_that_nobody_vouches_for_leaves_nothing_unknown_when_it_is_moved_a
 def test_a_run_that_may_not_last_ends_with_work_left(context: MakeContext) -> None:
     one = context(BACKFILL_DAYS="3", SYMBOLS="BTCUSD,SPAUSD")
     backfill(one)
-    result, _ = verify(replace(one, limits=Limits(max_runtime=0)))
+    result, _ = verify(one._replace(limits=Limits(max_runtime=0)))
     assert result.exit == 3
     assert "time limit" in (result.reason or "")
 

@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -195,7 +194,7 @@ def test_the_table_of_series_says_what_the_ledger_knows(given: Context, lake: st
 
 
 def test_no_time_is_left_and_the_next_run_goes_on(given: Context, lake: str) -> None:
-    result, _ = publish(replace(given, limits=Limits(max_runtime=0.0)), lake)
+    result, _ = publish(given._replace(limits=Limits(max_runtime=0.0)), lake)
     assert result.exit == 3
     result, found = publish(given, lake)
     assert (result.exit, found.months) == (0, 16)

@@ -8,7 +8,8 @@ from conftest import Folder
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mdata.config import listing, load
+from mdata.config import load
+from mdata.config.listed import listing
 from mdata.domain.share import Share
 from mdata.errors import ConfigurationError
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from mdata import config as settings
 from mdata.cli import options as common
 from mdata.cli.entry import Answer, Kit, Options, conduct
+from mdata.config.listed import listing
 
 
 def config(
@@ -21,7 +21,7 @@ def config(
 def _config(kit: Kit) -> Answer:
 
     loaded = kit.loaded
-    rows = [row._asdict() for row in settings.listing(loaded)]
+    rows = [row._asdict() for row in listing(loaded)]
     data = {"env_file": str(loaded.env_file) if loaded.env_file else None, "settings": rows}
     return Answer(data=data, show=lambda: _show(loaded.env_file, rows))
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mdata.checkup import Finding
-    from mdata.exchange.adapter import Exchange
+    from mdata.exchange.protocols import Exchange
 
 
 def doctor(

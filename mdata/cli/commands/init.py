@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from mdata import config
 from mdata.cli import options as common
 from mdata.cli.entry import Answer, Options, perform
+from mdata.config.init_file import write_env_file
 
 
 def init(
@@ -21,7 +21,7 @@ def init(
 
 
 def _init(*, here: bool) -> Answer:
-    path = config.write_env_file(here=here)
+    path = write_env_file(here=here)
     from mdata import render
 
     return Answer(

@@ -40,7 +40,6 @@ def repair(
 
 
 def _plan(kit: Kit, *, retry_failed: bool) -> Answer:
-    from dataclasses import asdict, replace
 
     from mdata import render
     from mdata.domain.budget import Priority
@@ -53,13 +52,13 @@ def _plan(kit: Kit, *, retry_failed: bool) -> Answer:
         with store:
             found = plan(settings, store, kit.clock.now(), retry_failed=retry_failed)
     cost = found.estimate
-    cost = replace(cost, seconds=budget(settings, kit.clock).seconds_for(cost.requests, Priority.REPAIR))
+    cost = cost._replace(seconds=budget(settings, kit.clock).seconds_for(cost.requests, Priority.REPAIR))
     data = {
         "dry_run": True,
         "gaps_due": found.gaps,
         "silences_due": found.silences,
         "intervals": found.intervals,
-        **asdict(cost),
+        **cost._asdict(),
     }
     text = (
         f"{found.gaps} gaps ({found.intervals} intervals) and {found.silences} long periods without trades are due: "

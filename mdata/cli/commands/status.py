@@ -1,9 +1,8 @@
 """`mdata status`: the screen for people, JSON and tab-separated values for programs, and the health check."""
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -16,8 +15,7 @@ if TYPE_CHECKING:
     from mdata.jobs.status import Status
 
 
-@dataclass(frozen=True, slots=True)
-class StatusWish:
+class StatusWish(NamedTuple):
     """The options besides the common ones."""
 
     check: bool

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from mdata.cli.candle_lines import Lines
     from mdata.domain.venue import Venue
-    from mdata.exchange.adapter import Line
+    from mdata.exchange.protocols import Line
     from mdata.jobs.stream import Outside
     from mdata.streaming.stream_view import StreamView
 

@@ -1,14 +1,18 @@
 """Bitfinex as the rest of the package uses it; modules that take long to import are imported only when needed."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from mdata.clock import Clock
-from mdata.exchange.adapter import Adapter, Exchange, StreamAdapter
+from mdata.exchange.adapter import Adapter, StreamAdapter
 from mdata.exchange.bitfinex.symbols import pair_of, parse_symbol
 from mdata.exchange.bitfinex.venue import BITFINEX
 
+if TYPE_CHECKING:
+    from mdata.clock import Clock
+    from mdata.exchange.protocols import Exchange
 
-def _open_rest(url: str, clock: Clock, warn: Callable[[str], None]) -> Exchange:
+
+def _open_rest(url: str, clock: "Clock", warn: Callable[[str], None]) -> "Exchange":
     from mdata.exchange.bitfinex.rest import Rest
 
     return Rest(url, clock, warn)

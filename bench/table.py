@@ -34,8 +34,7 @@ class Row:
     def _keeps(self, bound: float | None) -> bool:
         if bound is None or self.measured is None:
             return bound is None
-        # Compared as it is shown: a third of a per mille does not matter.
-        value = round(self.measured.median, 3)
+        value, bound = _as_shown(self.measured.median), _as_shown(bound)
         return value >= bound if self.at_least else value <= bound
 
     def cells(self) -> list[str]:
@@ -44,6 +43,11 @@ class Row:
         bounds = ["–" if bound is None else f"{sign} {number(bound)}" for bound in (self.require, self.aim)]
         note = f"{self.measured}; {self.note}" if self.measured and self.note else str(self.measured or self.note)
         return [self.goal, *bounds, note, self.verdict]
+
+
+def _as_shown(value: float) -> float:
+    """Return a number with the three digits that the table shows of it: what nobody can see does not matter."""
+    return float(f"{value:.3g}")
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -45,7 +45,7 @@ def find(page: Page, known: Known, settled: list[Range]) -> Found:
     lost = [time for time in known.lost if time not in rows and is_in(time, settled)]
     if missing or lost:
         _miss(page, known, missing, lost, rows, found)
-    found.candles.extend(rows[time] for time in sorted(rows))
+    found.candles.extend(map(rows.__getitem__, sorted(rows)))
     return found
 
 

@@ -99,10 +99,8 @@ def _brings_stored(page: Page, known: Known) -> bool:
     """
     stored = {candle[0]: candle for candle in known.stored}
     same = differing = provisional = 0
-    for row in page.candles:
-        held = stored.get(row[0])
-        if held is None:
-            continue
+    for row in [row for row in page.candles if row[0] in stored]:
+        held = stored[row[0]]
         if contradiction.is_in(row[0], known.provisional):
             provisional += 1
         elif is_same(held, row):

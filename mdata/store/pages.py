@@ -97,10 +97,10 @@ def _without(answered: list[Range], lost: list[int], series: Series) -> list[Ran
 
 def _keep_a_witness(connection: Connection, series: Series, page: Page) -> None:
     """Store the newest candle even if no candle of the series is wanted: later answers are checked against it."""
-    grid = page.query.timeframe
-    closed = [row for row in page.candles if grid.next(row[0]) <= page.asked_at]
-    if closed and candles.last_before(connection, series.id, END_OF_TIME) is None:
-        candles.upsert(connection, series.id, closed[-1:])
+    end = page.query.timeframe.closed_end(page.asked_at)
+    newest = next((row for row in reversed(page.candles) if row[0] < end), None)
+    if newest is not None and candles.last_before(connection, series.id, END_OF_TIME) is None:
+        candles.upsert(connection, series.id, [newest])
 
 
 def apply_live(connection: Connection, series: Series, claims: list[Claim], now: int) -> Applied:

@@ -66,6 +66,14 @@ def test_a_run_with_nothing_due_imports_nothing_heavy(folder: Folder, arguments:
     assert {name for name in names if f"mdata.cli.commands.{name}" in modules} == {arguments[0].replace("-", "_")}
 
 
+def test_a_new_store_imports_neither_pandas_nor_numpy_where_they_are_installed(folder: Folder) -> None:
+    installed = folder.path / "installed"
+    installed.mkdir()
+    for name in ("pandas", "numpy"):
+        (installed / f"{name}.py").write_text("raise SystemExit(9)")
+    assert folder.run("backfill", BACKFILL_DAYS="1", PYTHONPATH=str(installed)).exit == 0
+
+
 class Meter:
     """What SQLite was asked on a connection, and how many steps its machine took for it (in hundreds)."""
 

@@ -65,7 +65,7 @@ class Reader:
         start: Instant | None = None,
         end: Instant | None = None,
         *,
-        intervals: int = 100_000,
+        intervals: int = 50_000,
     ) -> Iterator[Candles]:
         """Yield a range in parts of `intervals` intervals, to use little memory; each part has its own verdict."""
         if intervals < 1:

@@ -13,7 +13,7 @@ from mdata.clock import Clock
 from mdata.config import Settings
 from mdata.domain.lineage import Mark
 from mdata.domain.next_attempt import when
-from mdata.errors import ConfigurationError, NotNowError
+from mdata.errors import ConfigurationError, NotNowError, StorageError
 from mdata.files import make_folder, shared_mode
 from mdata.flock.lock import FileLock
 from mdata.jobs.backup import Copied, examined
@@ -144,8 +144,16 @@ def _stamp(clock: Clock) -> str:
 
 
 def _remove_log(database: Path) -> None:
+    """Remove the log of the old store, which does not belong to the backup."""
     for name in ("-wal", "-shm"):
-        database.with_name(database.name + name).unlink(missing_ok=True)
+        path = database.with_name(database.name + name)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise StorageError(
+                f"{database} is the backup now, but {path} of the old store cannot be removed: {error.strerror}; "
+                "remove it, and nothing is lost"
+            ) from error
 
 
 def _log(path: Path) -> Path:

@@ -132,7 +132,7 @@ def _log(path: Path) -> Finding:
     log = file_status(path.with_name(f"{path.name}-wal"))
     if log is None or not log.st_size:
         return Finding("store.log", OK, "empty")
-    text = f"{log.st_size / 1e6:,.1f} MB, and belongs to this file"
+    text = f"{log.st_size / 1e6:,.1f} MB; it belongs to {path.name}"
     if log.st_size > _LARGE_LOG:
         return Finding(
             "store.log", NOTE, text, "a program that reads without a pause prevents it from being emptied: see users"

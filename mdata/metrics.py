@@ -97,7 +97,7 @@ def _of_series(judged: list[SeriesState], max_lag: int, absent: list[Target]) ->
     early = _family("mdata_early_candles", "Candles that have been provisional for more than a day", _SERIES)
     compared = _family(
         "mdata_compared_timestamp_seconds",
-        "Since when all of the series has been compared with the exchange",
+        "When the last comparison of the whole series with the exchange began",
         _SERIES,
     )
     lag = _family("mdata_lag_seconds", "Time since the oldest missing interval settled", _SERIES)

@@ -69,7 +69,8 @@ class BudgetView(NamedTuple):
 class RateLimit:
     """The shared budget of an exchange in the file at `path`, for all processes and threads together.
 
-    One request per `delay` seconds on average, `burst` of them at once; each process applies its own.
+    It allows one request per `delay` seconds on average, and `burst` of them at once; each process applies its own
+    settings.
     """
 
     def __init__(

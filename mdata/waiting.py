@@ -64,8 +64,8 @@ def hurry(signal: int) -> None:
 class Wait:
     """A wait of at most `limit` real seconds for something that other processes hold.
 
-    `since` is the start of an earlier wait for the same thing, which failed: a run that ends because of that does not
-    wait as long again.
+    `since` is the start of an earlier, failed wait for the same thing: the limit counts from then, so that a run that
+    is ending because of it does not wait for the full time again.
     """
 
     __slots__ = ("_limit", "_look_at", "_said", "_start", "since")

@@ -224,7 +224,7 @@ def tables() -> Iterator[str]:
     head = "| answer | to | stored then | reported then | corrected | more requests |\n|---|---|---|---|---|---|"
     for symbol, title in (
         (DENSE, "A pair with a candle in every minute"),
-        (SPARSE, "A pair with one in ten minutes"),
+        (SPARSE, "A pair with a candle in one minute of ten"),
     ):
         yield f"\n**{title}**\n\n{head}"
         for lie in LIES:

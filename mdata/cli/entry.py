@@ -81,8 +81,8 @@ def perform(command: str, options: Options, act: Callable[[StderrLog], Answer], 
     try:
         answer = act(log)
     except MdataError as error:
-        # Another run at work is not logged as an error, so that cron sends no mail; missing data is, if it was
-        # demanded.
+        # Another run at work is not logged as an error, so that cron sends no mail. Missing data is logged as an
+        # error if complete data was demanded.
         log.say("ERROR" if error.exit_code == WORK_REMAINS else find(error.exit_code).level, str(error))
         answer = _failed(log, command, error.exit_code, str(error), is_job=is_job)
     except Stopped as stop:

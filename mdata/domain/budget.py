@@ -1,6 +1,6 @@
 """The rate budget: which process may send next, and how long all processes pause after a refusal.
 
-An exchange counts requests per IP and blocks one that exceeds its limit for a while; clients that resume exactly
+An exchange counts requests per IP. If an IP exceeds the limit, it is blocked for a while; clients that resume exactly
 when the block ends were seen to be blocked again.
 """
 

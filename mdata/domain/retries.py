@@ -10,7 +10,7 @@ from collections.abc import Callable
 from mdata.domain.timeframe import DAY, HOUR, MINUTE
 
 # A request.
-GARBLED_TRIES = 3  # of a request whose answer cannot be read at all; the last unreadable one counts
+GARBLED_TRIES = 3  # of a request whose answers cannot be read at all; the last one is raised as an error
 FIRST_BACKOFF, LONGEST_BACKOFF = 2.0, 120.0  # s after the first refusal, doubled with each further one; at most
 BACKOFF_SPREAD = (5.0, 20.0)  # s, random in this range: clients that resume at exactly 60 s are refused again
 LONGEST_BLOCK = 15 * 60.0  # s, whatever the exchange asks for

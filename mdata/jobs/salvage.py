@@ -1,4 +1,4 @@
-"""`lake restore`: a fresh store from a lake's proven months, so that a lost host costs the exchange nothing."""
+"""`lake restore`: a fresh store from a lake's proven months, which then need not be requested again."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

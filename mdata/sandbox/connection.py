@@ -63,7 +63,7 @@ class LoopbackServer(ThreadingHTTPServer):
         super().server_close()
         self.ended.set()
         for connection in list(self._open):
-            # Its own thread closes it, at the end of input that it now sees.
+            # The connection's own thread closes it, because it now sees the end of its input.
             try:
                 connection.shutdown(socket.SHUT_RDWR)
             except OSError:

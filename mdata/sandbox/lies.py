@@ -29,7 +29,7 @@ class Lie:
     """A lie about the candles of [start, end), told from `begins` on (all ms UTC); `every`: only each nth interval.
 
     `late`: they appear `seconds` after they were first left out. `slow`: they appear `seconds` after they closed.
-    `revised`: until then they have other values. `unserved`: they are no longer served.
+    `revised`: they have other values until `seconds` after they closed. `unserved`: they are no longer served.
     """
 
     kind: str

@@ -145,9 +145,9 @@ def _fault(row: Candle, grid: Timeframe) -> str | None:
 def withdraw(connection: Connection, series: Series, mismatches: list[Mismatch], now: int) -> None:
     """Remove coverage from ranges that do not match: they become gaps, or backlog at an end of the hull.
 
-    A segment that another job has lengthened or shortened since loses all its coverage, because its count is still
-    wrong by the same amount. A segment of the other kind (final instead of provisional, or the reverse) keeps its
-    coverage, because its count comes from a later answer.
+    If another job has lengthened or shortened a segment in the meantime, it loses all its coverage, because its count
+    is still wrong by the same amount. A segment of the other kind (final instead of provisional, or the reverse)
+    keeps its coverage, because its count comes from a later answer.
     """
     for mismatch in mismatches:
         for segment in coverage.touching(connection, series.id, mismatch.segment.range):

@@ -8,7 +8,8 @@ from mdata.domain.silence import NEARBY, NOTHING_NEARBY, Density
 from mdata.store import candles, coverage, doubts
 from mdata.store.connection import Connection
 
-# An answer whose rows span more stored candles than this many pages hold lacks so many that it is not compared.
+# If the rows of an answer span more stored candles than fit on this many pages, it lacks so many of them that it is
+# not compared.
 _MOST_PAGES = 4
 
 

@@ -85,4 +85,4 @@ def _journal_mode_put_back(store: "Store", mode: str) -> str:
         connection.tries("PRAGMA journal_mode = WAL")
     if journal_mode(connection) == "wal":
         return f"{was}; it is WAL again"
-    return f"{was}, and one still has it open: until it is closed, readers and writers block each other"
+    return f"{was}, and a program still has it open: until that is closed, readers and writers block each other"

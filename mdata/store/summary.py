@@ -21,7 +21,7 @@ from mdata.store import candles, coverage, doubts, silences
 from mdata.store.connection import Connection
 from mdata.store.coverage import Segment
 
-# Silences shorter than one in this many parts of the wanted range fill no cell of a coverage bar, and are not read.
+# A silence shorter than the wanted range divided by this fills no cell of a coverage bar, and is not read.
 _CELLS = 400
 
 

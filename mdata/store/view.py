@@ -43,8 +43,8 @@ def span(connection: Connection, series: Series, wanted: Range) -> Range:
 def bucketed(connection: Connection, series: Series, shown: Range, bucket: Timeframe) -> list[Candle]:
     """Return the candles of a range, added up to those of `bucket`.
 
-    Bucket by bucket, each reads a slice of the key once. Grouping all rows would sort what is already sorted, and
-    take twice as long.
+    Each bucket is one statement that reads its slice of the key once. Grouping all rows would sort what is already
+    sorted, and take twice as long.
     """
     if bucket == series.timeframe:
         return candles.stored(connection, series.id, shown)

@@ -122,7 +122,7 @@ def test_a_journal_mode_that_cannot_be_put_back_now_stops_no_job(full: Folder) -
     told: list[str] = []
     with open_store(full.database, told.append):
         assert len(told) == 1
-        assert "one still has it open" in told[0]
+        assert "a program still has it open" in told[0]
     reader.execute("ROLLBACK")
     reader.close()
 

@@ -38,7 +38,7 @@ def check(
     quiet: common.Quiet = False,
     verbose: common.Verbose = False,
 ) -> None:
-    """Read the whole lake, and prove anew what it says of itself.
+    """Read the whole lake, and check that each month is what its proof says.
 
     Counts the candles of each month, computes their digest, and looks for holes in the coverage; no store is needed.
     Ends with 3 and names the months that differ; the next `publish` mends them.

@@ -23,7 +23,7 @@ def repair(
     quiet: common.Quiet = False,
     verbose: common.Verbose = False,
 ) -> None:
-    """Fetch gaps that are due again, and close them only on proof.
+    """Fetch the gaps that are due, and close them only on proof.
 
     Goes from the newest gap to the oldest with as few requests as possible, at most GAP_REPAIR_MAX_REPAIRS_PER_RUN. A
     gap that stays unproven is tried again after 1, 6, 24 hours and so on, and given up after 8 attempts.

@@ -35,8 +35,8 @@ def verify(
     Lets SQLite check the file, counts the candles of every range that the exchange has answered for, and looks for
     rows that cannot be candles. What differs from the ledger becomes unknown: `backfill`, `detect-gaps` and `repair`
     fetch it again. Keeps a digest of each month, to detect changes by other programs. Sends no requests, except with
-    --exchange: then it compares a part of the stored history with the exchange, and everything once within
-    RECHECK_DAYS.
+    --exchange: then it compares a part of the stored history with the exchange; daily runs compare everything once
+    within RECHECK_DAYS.
     """
     given = Options(env_file, common.both(symbols, symbol), timeframe, json, quiet, verbose)
     if dry_run:
@@ -70,7 +70,7 @@ def _plan_exchange(kit: Kit) -> Answer:
     if store is not None:
         with store:
             found = plan(kit.loaded.settings, store)
-    text = f"{found.requests} requests compare {found.candles:,} candles, of {found.pages} pages in all"
+    text = f"{found.requests} requests would compare {found.candles:,} candles; all history has {found.pages} pages"
     return Answer(data={"dry_run": True, "compared": asdict(found)}, show=lambda: render.line(text))
 
 

@@ -68,7 +68,7 @@ def test_a_store_that_ignores_conditional_puts_is_refused(filled: Folder, tmp_pa
 def test_what_cannot_be(filled: Folder, port: int) -> None:
     assert filled.run("publish", LAKE, AWS_ENDPOINT_URL="http://127.0.0.1:9").exit == 69
     ended = filled.run("publish", "s3://nobucket/lake")
-    assert (ended.exit, "create the bucket first" in ended.err) == (78, True)
+    assert (ended.exit, "does not exist" in ended.err) == (78, True)
     assert port
 
 

@@ -6,7 +6,6 @@ import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -23,16 +22,16 @@ _MAX_BYTES = 64 * 1024
 _USED = ".used"
 
 
-@dataclass(slots=True)
 class Shared:
     """The state while the file is locked, and the instant (boot time) of locking.
 
     `problem` says why `look` could not read the file.
     """
 
-    state: State
-    now: float
-    problem: str | None = None
+    __slots__ = ("now", "problem", "state")
+
+    def __init__(self, state: State, now: float, problem: str | None = None) -> None:
+        self.state, self.now, self.problem = state, now, problem
 
 
 class RateFile:

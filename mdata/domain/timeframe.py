@@ -9,7 +9,6 @@ about it (`domain/venue.py`).
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
@@ -40,13 +39,27 @@ def month_index(instant: int) -> int:
     return guess
 
 
-@dataclass(frozen=True, slots=True)
 class Timeframe:
     """A grid of intervals: its name at the exchange, and a constant step, or 0 for calendar months."""
 
-    name: str
-    step: int
-    anchor: int = 0
+    # Written out: every start of a command needs this class, and making a dataclass takes a millisecond.
+    __slots__ = ("anchor", "name", "step")
+
+    def __init__(self, name: str, step: int, anchor: int = 0) -> None:
+        self.name, self.step, self.anchor = name, step, anchor
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Timeframe) and (self.name, self.step, self.anchor) == (
+            other.name,
+            other.step,
+            other.anchor,
+        )
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def __repr__(self) -> str:
+        return f"Timeframe({self.name!r}, {self.step}, {self.anchor})"
 
     @property
     def order(self) -> int:

@@ -6,7 +6,7 @@ only on proof. An answer that proves too little is an attempt, and the wait for 
 
 from typing import Literal, NamedTuple, get_args
 
-from mdata.domain.interval import Range, intersect, intervals_of, normal, subtract
+from mdata.domain.interval import Range, clip, intersect, intervals_of, normal, subtract
 from mdata.domain.retries import ASK_AGAIN, MOST_ATTEMPTS, ask_again_after
 from mdata.domain.timeframe import Timeframe
 
@@ -42,7 +42,7 @@ def missing(
         return []
     # A lost candle that was off the grid is not missed itself, but its interval is: it is requested again.
     lost_stretches = intervals_of(timeframe, lost)
-    return intersect(normal([*intersect(uncovered, [hull]), *lost_stretches]), [kept])
+    return clip(normal([*clip(uncovered, *hull), *lost_stretches]), *kept)
 
 
 class Judgement(NamedTuple):

@@ -89,6 +89,8 @@ def count_within(times: list[int], ranges: Iterable[Range]) -> int:
 
 def clip(ranges: list[Range], start: int, end: int) -> list[Range]:
     """Return the parts of `ranges` inside `[start, end)`."""
+    if ranges and start <= ranges[0].start and ranges[-1].end <= end:
+        return list(ranges)
     return intersect(ranges, [Range(start, end)]) if start < end else []
 
 

@@ -125,7 +125,8 @@ def find_holes(
     if hull is None:
         return []
     kept = Range(series.cleaned_to or 0, END_OF_TIME)
-    return missing(series.timeframe, hull, subtract([hull], normal([*covered, *gone])), lost, kept)
+    known = normal([*covered, *gone]) if gone else covered
+    return missing(series.timeframe, hull, subtract([hull], known), lost, kept)
 
 
 def _early(connection: Connection, series_id: int, segments: list[Segment], before: int) -> int:

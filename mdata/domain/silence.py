@@ -44,7 +44,8 @@ def is_remarkable(timeframe: Timeframe, silent: int, nearby: Density) -> bool:
         return False
     if not nearby.intervals or nearby.candles >= nearby.intervals:
         return True
-    return silent * log(1 - nearby.candles / nearby.intervals) < log(IMPROBABLE)
+    # The silent ones are counted, because 1 - 0.9 is a little less than 0.1.
+    return silent * log((nearby.intervals - nearby.candles) / nearby.intervals) < log(IMPROBABLE)
 
 
 def is_improbable(silent: int, nearby: Density) -> bool:
@@ -55,8 +56,8 @@ def is_improbable(silent: int, nearby: Density) -> bool:
     """
     if silent <= 0 or not nearby.intervals:
         return False
-    share = min(nearby.candles / nearby.intervals, 1 - 1 / (nearby.intervals + 1))
-    return silent * log(1 - share) < log(IMPROBABLE)
+    share = max((nearby.intervals - nearby.candles) / nearby.intervals, 1 / (nearby.intervals + 1))
+    return silent * log(share) < log(IMPROBABLE)
 
 
 def density_beside(timeframe: Timeframe, times: list[int], covered: Range, hole: Range) -> Density:

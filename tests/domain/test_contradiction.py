@@ -47,7 +47,7 @@ def test_of_two_absent_candles_only_the_one_that_two_answers_lack_is_withdrawn(o
     assert one.revisions == [("withdrawn", 50, 1.0), ("withdrawn", 51, 1.0)]
 
 
-# --- whether a hole is remarkable: an hour is, if more than a fifth of the intervals around it have candles -------------
+# --- whether a hole is remarkable: an hour is, if more than a fifth of the intervals around it have candles ---------
 
 # Two stretches of ten candles, with the hole of an hour between them.
 BESIDE = (*range(60, 70), *range(130, 140))
@@ -61,7 +61,7 @@ def agree(one: Judge, rows: list[Candle], end: int, *rejected: RefusedRow) -> No
 
 
 def test_the_silence_up_to_the_first_and_the_last_row_of_an_answer_tells_how_busy_the_market_is(one: Judge) -> None:
-    """Of 141 intervals 22 have candles, of which an hour without any is nothing special; without either end: 21 of 81."""
+    """Of 141 intervals 22 have candles, and an hour without any is not special; without either end, 21 of 81 have."""
     one.holds(0, *WHOLE, 200, until=201)
     agree(one, at(0, *BESIDE, 200), 201)
     assert one.unobtainable == []

@@ -54,7 +54,7 @@ def is_improbable(silent: int, nearby: Density) -> bool:
     If every nearby interval has a candle, one further interval without a candle is assumed, so that the probability
     of a silence never becomes zero.
     """
-    if silent <= 0 or not nearby.intervals:
+    if not nearby.intervals:
         return False
     share = max((nearby.intervals - nearby.candles) / nearby.intervals, 1 / (nearby.intervals + 1))
     return silent * log(share) < log(IMPROBABLE)

@@ -64,7 +64,9 @@ def test_what_has_a_probability_of_one_in_a_million_exactly_is_not_remarkable_ye
     assert is_improbable(silent + 1, nearby)
 
 
-@pytest.mark.parametrize(("intervals", "silent"), [(1, 20), (9, 7), (99, 4), (100, 3), (500, 3), (1000, 2)])
+@pytest.mark.parametrize(
+    ("intervals", "silent"), [(1, 20), (9, 7), (99, 4), (100, 3), (500, 3), (1000, 2), (10**6, 1)]
+)
 def test_where_every_interval_around_has_a_candle_one_more_without_is_assumed(intervals: int, silent: int) -> None:
     """Of `silent` intervals in a row the probability is then (1 / (intervals + 1)) ** silent."""
     assert (intervals + 1) ** silent > 10**6 >= (intervals + 1) ** (silent - 1)
@@ -73,9 +75,14 @@ def test_where_every_interval_around_has_a_candle_one_more_without_is_assumed(in
     assert not is_improbable(silent - 1, dense)
 
 
-@pytest.mark.parametrize(("silent", "nearby"), [(1000, NOTHING_NEARBY), (1000, Density(500, 0)), (0, Density(5, 5))])
+@pytest.mark.parametrize(("silent", "nearby"), [(1000, NOTHING_NEARBY), (1000, Density(500, 0))])
 def test_where_nothing_is_known_or_traded_around_no_silence_is_improbable(silent: int, nearby: Density) -> None:
     assert not is_improbable(silent, nearby)
+
+
+@pytest.mark.parametrize("silent", [0, -5])
+def test_no_silence_at_all_is_not_improbable(silent: int) -> None:
+    assert not is_improbable(silent, Density(500, 500))
 
 
 def test_in_a_market_without_any_candle_no_silence_is_remarkable() -> None:
@@ -84,6 +91,7 @@ def test_in_a_market_without_any_candle_no_silence_is_remarkable() -> None:
 
 def test_densities_add_up() -> None:
     assert Density(3, 2) + Density(10, 4) == Density(13, 6)
+    assert NOTHING_NEARBY + Density(3, 2) == Density(3, 2)
 
 
 def nearest(covered: Range, hole: Range) -> list[int]:

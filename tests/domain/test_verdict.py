@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from answers import Judge, answer, at, candle, span
+from answers import Judge, answer, at, candle, minute, refused, span
 
 from mdata.domain.candle import Candle
+from mdata.domain.interval import Range
 
 LATER = 1_000  # an hour at which everything below has settled long ago
 
@@ -55,10 +56,66 @@ def test_a_newest_row_is_final_if_a_newer_candle_is_known(one: Judge) -> None:
 
 
 @pytest.mark.parametrize(("end", "final"), [(17, [span(0, 14)]), (18, [span(0, 13)])])
-def test_an_answer_about_what_has_settled_does_not_reach_up_to_now(one: Judge, end: int, final: list[object]) -> None:
+def test_an_answer_about_what_has_settled_does_not_reach_up_to_now(one: Judge, end: int, final: list[Range]) -> None:
     one.holds(*range(10), until=10)
     one.hears(answer(span(7, end), at(*range(7, 14)), now=20))
     assert one.final == final
+
+
+def test_a_newest_row_that_has_only_just_settled_is_provisional_too(one: Judge) -> None:
+    one.holds(*range(10), until=10)
+    one.hears(answer(span(7, 20), at(*range(7, 14)), now=17))  # has settled up to 14
+    assert (one.final, one.provisional) == ([span(0, 13)], [span(13, 17)])
+
+
+def test_a_newest_row_that_is_the_only_candle_known_is_confirmed_by_it(one: Judge) -> None:
+    one.sees(span(13, 14), at(13))
+    one.hears(answer(span(10, 20), at(13), now=20))
+    assert one.final == [span(13, 14)]
+
+
+def test_a_row_that_a_refused_one_follows_is_not_the_newest(one: Judge) -> None:
+    one.holds(*range(10), until=10)
+    one.hears(answer(span(7, 20), at(*range(7, 13)), refused=(refused(13, 14, minute(13)),), now=20))
+    assert (one.final, one.provisional) == ([span(0, 13)], [span(14, 20)])
+
+
+@pytest.mark.parametrize(("wanted", "provisional"), [(13, span(13, 20)), (14, span(14, 20))])
+def test_a_newest_row_is_covered_if_it_is_wanted(tmp_path: Path, wanted: int, provisional: Range) -> None:
+    one = Judge(tmp_path / "b.db", wanted)
+    one.hears(answer(span(7, 20), at(*range(7, 14)), now=20))
+    assert (one.final, one.provisional) == ([], [provisional])
+    one.store.close()
+
+
+# --- answers that bring no witness, and the first one -------------------------------------------------------------
+
+
+def test_of_the_rows_that_are_new_in_an_answer_without_a_witness_the_newest_that_has_settled_is_remembered(
+    one: Judge,
+) -> None:
+    one.holds(*range(0, 14, 2), until=14)
+    rows = [*at(5, 7, 9), candle(10, 2.0), *at(18)]
+    assert not one.hears(answer(span(0, 20), rows, now=21)).counts  # has settled up to 18
+    assert [(doubt.range, doubt.candle) for doubt in one.doubts("changed")] == [
+        (span(9, 10), candle(9)),
+        (span(10, 11), candle(10, 2.0)),
+    ]
+
+
+def test_a_new_row_at_the_beginning_of_what_is_wanted_is_remembered_and_none_before_it(one: Judge) -> None:
+    one.holds(*range(5, 20), until=20)
+    one.hears(answer(span(-5, 20), at(-1), now=LATER))
+    assert one.doubted("changed") == []
+    one.hears(answer(span(-5, 20), at(-1, 0), now=LATER))
+    assert one.doubted("changed") == [span(0, 1)]
+
+
+def test_a_first_page_is_unconfirmed_from_its_first_to_its_last_row_whatever_was_refused_between(one: Judge) -> None:
+    rows = at(*(number for number in range(20) if number not in {5, 12}))
+    one.hears(answer(span(0, 20), rows, refused=(refused(5, 6), refused(12, 13))))
+    assert one.final == [span(0, 5), span(6, 12), span(13, 20)]
+    assert one.doubted("unconfirmed") == [span(0, 20)]
 
 
 # --- unobtainable history -------------------------------------------------------------------------------------------

@@ -9,7 +9,9 @@ from answers import M1, Judge, answer, at, candle, minute, refused, span
 from mdata.domain.candle import Candle
 from mdata.domain.interval import Range
 from mdata.domain.series import Series
+from mdata.domain.timeframe import month_index, month_start
 from mdata.exchange.bitfinex.venue import BITFINEX
+from mdata.store import digests
 from mdata.store import series as table
 from mdata.store.pages import Applied
 
@@ -145,8 +147,32 @@ def test_an_earlier_state_of_a_candle_does_not_replace_a_later_one(
 
 def test_what_another_program_stored_where_nothing_is_known_goes_unless_an_answer_has_it(one: Judge) -> None:
     one.store.connection.executemany("INSERT INTO candles VALUES (1, ?, ?, ?, ?, ?, ?)", at(1, 2, 3))
-    one.sees(span(0, 3), at(0, 1))
-    assert one.minutes == [0, 1, 3]
+    applied = one.sees(span(0, 3), at(0, 1))
+    assert (one.minutes, applied.rows) == ([0, 1, 3], (candle(0),))
+
+
+# --- the digest of a month ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("told", "before", "is_kept"),
+    [
+        ([0, 2, 4, 6, 8], 0, True), ([0, 2, 3, 4, 6, 8], 0, False), ([0, 2, 3, 4, 6, 8], 1, True),
+        ([0, 2, 6, 8], 0, True), ([0, 2, 6, 8], 1, False), ([0, 2, 6, 8], 2, True),
+    ],
+)  # fmt: skip
+def test_an_answer_that_adds_or_removes_a_final_candle_drops_the_digest_of_the_month(
+    one: Judge, told: list[int], before: int, is_kept: bool
+) -> None:
+    """A candle is added at once, and removed by the second answer that lacks it."""
+    one.holds(0, 2, 4, 6, 8, until=10)
+    for now in range(before):
+        one.hears(answer(span(0, 10), at(*told), now=LATER + now))
+    month = month_start(month_index(minute(0)))
+    with one.store.write() as connection:
+        digests.announce(connection, 1, [month], minute(LATER))
+    one.hears(answer(span(0, 10), at(*told), now=LATER + before))
+    assert [*digests.of(one.store.connection, 1)] == ([month] if is_kept else [])
 
 
 # --- what is kept of old values -------------------------------------------------------------------------------------

@@ -64,7 +64,7 @@ def density_beside(timeframe: Timeframe, times: list[int], covered: Range, hole:
     """Return how busy the market is beside a hole in a covered range; `times` are its (ascending) open times."""
     left, right = timeframe.count(covered.start, hole.start), timeframe.count(hole.end, covered.end)
     before = min(left, max(NEARBY // 2, NEARBY - right))
-    after = min(right, NEARBY - min(before, NEARBY // 2))
+    after = min(right, NEARBY - before)
     start, end = timeframe.shift(hole.start, -before), timeframe.shift(hole.end, after)
     held = bisect_left(times, hole.start) - bisect_left(times, start)
     held += bisect_left(times, end) - bisect_left(times, hole.end)

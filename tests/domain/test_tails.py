@@ -53,3 +53,20 @@ def test_an_older_first_candle_says_nothing_about_a_silence_after_the_rows(one: 
             answer(span(5, 120), at(*range(5, 100)), newest_first=newest_first, is_open=newest_first, now=LATER)
         )
     assert one.final == [span(5, 120)]
+
+
+# --- of the 500 intervals beside a silence, 103 with a candle make an hour remarkable ---------------------------------
+
+
+@pytest.mark.parametrize(("traded", "is_doubted"), [(102, False), (103, True)])
+@pytest.mark.parametrize("is_before", [False, True], ids=["after the rows", "before the rows"])
+def test_only_the_500_intervals_next_to_a_silence_tell_how_busy_the_market_is(
+    one: Judge, traded: int, is_doubted: bool, is_before: bool
+) -> None:
+    """There is one more row, 500 intervals away from the nearest."""
+    away = [*range(0, 4 * traded, 4), 500]
+    rows = at(*(LONG + number for number in away)) if is_before else at(*(500 - number for number in away))
+    tail = span(0, LONG) if is_before else span(501, 501 + LONG)
+    one.hears(answer(span(0, 501 + LONG), rows))
+    assert one.doubted("silence") == [tail]
+    assert one.provisional == ([] if is_doubted else [tail])

@@ -80,6 +80,12 @@ def test_a_row_that_a_refused_one_follows_is_not_the_newest(one: Judge) -> None:
     assert (one.final, one.provisional) == ([span(0, 13)], [span(14, 20)])
 
 
+def test_a_newest_row_where_silence_was_believed_is_stored_at_once(one: Judge) -> None:
+    one.holds(*range(13), until=14)
+    one.hears(answer(span(7, 20), at(*range(7, 14)), now=20))
+    assert (one.minutes, one.final) == ([*range(14)], [span(0, 14)])
+
+
 @pytest.mark.parametrize(("wanted", "provisional"), [(13, span(13, 20)), (14, span(14, 20))])
 def test_a_newest_row_is_covered_if_it_is_wanted(tmp_path: Path, wanted: int, provisional: Range) -> None:
     one = Judge(tmp_path / "b.db", wanted)

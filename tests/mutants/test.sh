@@ -10,6 +10,7 @@ case $(git diff --name-only) in
     *domain/planning.py | *domain/gaps.py) tests="tests/domain/test_planning.py tests/domain/test_gap_rules.py" ;;
     *domain/evidence.py) tests="tests/domain/test_verdict.py tests/domain/test_evidence.py tests/domain/test_written_silence.py tests/domain/test_silence.py tests/domain/test_planning.py" ;;
     *domain/contradiction.py) tests="tests/domain/test_contradiction.py tests/domain/test_evidence.py tests/domain/test_written_silence.py" ;;
+    *domain/tails.py) tests="tests/domain/test_tails.py tests/domain/test_evidence.py tests/domain/test_written_silence.py tests/domain/test_silence.py" ;;
     *domain/silence.py) tests="tests/domain/test_silence.py tests/domain/test_evidence.py" ;;
     *domain/doubt.py) tests="tests/domain/test_doubt.py tests/domain/test_planning.py tests/domain/test_evidence.py" ;;
     *domain/interval.py) tests="tests/domain/test_interval.py tests/domain/test_evidence.py" ;;

@@ -175,6 +175,18 @@ def test_an_answer_that_adds_or_removes_a_final_candle_drops_the_digest_of_the_m
     assert [*digests.of(one.store.connection, 1)] == ([month] if is_kept else [])
 
 
+def test_of_a_wrong_first_page_nothing_is_left_where_the_answer_that_replaces_it_proves_nothing(one: Judge) -> None:
+    one.hears(answer(span(0, 100), at(*range(0, 100, 10), price=9.0), now=LATER))
+    one.lose(80)
+    with one.store.write() as connection:
+        digests.announce(connection, 1, [month_start(month_index(minute(0)))], minute(LATER))
+    rows = at(*range(45, 75))
+    one.hears(answer(span(40, 80), rows, now=LATER))
+    one.hears(answer(span(0, 100), rows, newest_first=True, now=LATER))
+    assert (one.stored, one.final, one.lost) == (rows, [span(45, 75)], [])
+    assert digests.of(one.store.connection, 1) == {}
+
+
 # --- what is kept of old values -------------------------------------------------------------------------------------
 
 

@@ -55,7 +55,7 @@ def test_an_older_first_candle_says_nothing_about_a_silence_after_the_rows(one: 
     assert one.final == [span(5, 120)]
 
 
-# --- of the 500 intervals beside a silence, 103 with a candle make an hour remarkable ---------------------------------
+# --- of the 500 intervals beside a silence, 103 with a candle make an hour remarkable -------------------------------
 
 
 @pytest.mark.parametrize(("traded", "is_doubted"), [(102, False), (103, True)])

@@ -44,7 +44,8 @@ def is_remarkable(timeframe: Timeframe, silent: int, nearby: Density) -> bool:
         return False
     if not nearby.intervals or nearby.candles >= nearby.intervals:
         return True
-    return silent * log(1 - nearby.candles / nearby.intervals) < log(IMPROBABLE)
+    # The silent ones are counted, because 1 - 0.9 is a little less than 0.1.
+    return silent * log((nearby.intervals - nearby.candles) / nearby.intervals) < log(IMPROBABLE)
 
 
 def is_improbable(silent: int, nearby: Density) -> bool:
@@ -53,17 +54,17 @@ def is_improbable(silent: int, nearby: Density) -> bool:
     If every nearby interval has a candle, one further interval without a candle is assumed, so that the probability
     of a silence never becomes zero.
     """
-    if silent <= 0 or not nearby.intervals:
+    if not nearby.intervals:
         return False
-    share = min(nearby.candles / nearby.intervals, 1 - 1 / (nearby.intervals + 1))
-    return silent * log(1 - share) < log(IMPROBABLE)
+    share = max((nearby.intervals - nearby.candles) / nearby.intervals, 1 / (nearby.intervals + 1))
+    return silent * log(share) < log(IMPROBABLE)
 
 
 def density_beside(timeframe: Timeframe, times: list[int], covered: Range, hole: Range) -> Density:
     """Return how busy the market is beside a hole in a covered range; `times` are its (ascending) open times."""
     left, right = timeframe.count(covered.start, hole.start), timeframe.count(hole.end, covered.end)
     before = min(left, max(NEARBY // 2, NEARBY - right))
-    after = min(right, NEARBY - min(before, NEARBY // 2))
+    after = min(right, NEARBY - before)
     start, end = timeframe.shift(hole.start, -before), timeframe.shift(hole.end, after)
     held = bisect_left(times, hole.start) - bisect_left(times, start)
     held += bisect_left(times, end) - bisect_left(times, hole.end)

@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 
 from mdata.domain.interval import Range
 from mdata.domain.retries import SILENCE_AGAIN, silence_again_at
-from mdata.domain.silence import NOTHING_NEARBY, Density, density_beside, is_remarkable, least, silent_stretches
+from mdata.domain.silence import (
+    NOTHING_NEARBY,
+    Density,
+    density_beside,
+    is_improbable,
+    is_remarkable,
+    least,
+    silent_stretches,
+)
 from mdata.domain.timeframe import DAY, HOUR, TIMEFRAMES, Timeframe
 from mdata.store import silences
 
@@ -45,12 +53,45 @@ def test_remarkable_is_what_is_less_probable_than_one_in_a_million(
     assert is_remarkable(TIMEFRAMES[name], silent, Density(intervals, candles)) is expected
 
 
+@pytest.mark.parametrize(("silent", "nearby"), [(3, Density(100, 99)), (6, Density(10, 9)), (6, Density(500, 450))])
+def test_what_has_a_probability_of_one_in_a_million_exactly_is_not_remarkable_yet(
+    silent: int, nearby: Density
+) -> None:
+    day = TIMEFRAMES["1D"]
+    assert not is_remarkable(day, silent, nearby)
+    assert is_remarkable(day, silent + 1, nearby)
+    assert not is_improbable(silent, nearby)
+    assert is_improbable(silent + 1, nearby)
+
+
+@pytest.mark.parametrize(
+    ("intervals", "silent"), [(1, 20), (9, 7), (99, 4), (100, 3), (500, 3), (1000, 2), (10**6, 1)]
+)
+def test_where_every_interval_around_has_a_candle_one_more_without_is_assumed(intervals: int, silent: int) -> None:
+    """Of `silent` intervals in a row the probability is then (1 / (intervals + 1)) ** silent."""
+    assert (intervals + 1) ** silent > 10**6 >= (intervals + 1) ** (silent - 1)
+    dense = Density(intervals, intervals)
+    assert is_improbable(silent, dense)
+    assert not is_improbable(silent - 1, dense)
+
+
+@pytest.mark.parametrize(("silent", "nearby"), [(1000, NOTHING_NEARBY), (1000, Density(500, 0))])
+def test_where_nothing_is_known_or_traded_around_no_silence_is_improbable(silent: int, nearby: Density) -> None:
+    assert not is_improbable(silent, nearby)
+
+
+@pytest.mark.parametrize("silent", [0, -5])
+def test_no_silence_at_all_is_not_improbable(silent: int) -> None:
+    assert not is_improbable(silent, Density(500, 500))
+
+
 def test_in_a_market_without_any_candle_no_silence_is_remarkable() -> None:
     assert not is_remarkable(M1, 100_000, Density(500, 0))
 
 
 def test_densities_add_up() -> None:
     assert Density(3, 2) + Density(10, 4) == Density(13, 6)
+    assert NOTHING_NEARBY + Density(3, 2) == Density(3, 2)
 
 
 def nearest(covered: Range, hole: Range) -> list[int]:

@@ -49,6 +49,11 @@ def test_what_has_not_settled_is_provisional_silence_too(judge: Judge) -> None:
     assert judge.provisional == [span(97, 100)]
 
 
+def test_rows_of_silence_up_to_now_are_proof_without_any_candle(judge: Judge) -> None:
+    judge.hears(told(0, 14)._replace(query=told(0, 20).query, asked_at=minute(20)))  # has settled up to 17
+    assert judge.final == [span(0, 14)]
+
+
 @pytest.mark.parametrize("length", [1, 30, 200])
 def test_a_missing_row_is_unknown_until_a_second_answer_lacks_it_too(judge: Judge, length: int) -> None:
     lacking = tuple(range(300, 300 + length))

@@ -8,12 +8,15 @@ rules="tests/domain/test_evidence.py tests/domain/test_planning.py tests/domain/
     tests/domain/test_interval.py"
 case $(git diff --name-only) in
     *domain/planning.py | *domain/gaps.py) tests="tests/domain/test_planning.py tests/domain/test_gap_rules.py" ;;
+    *domain/evidence.py) tests="tests/domain/test_verdict.py tests/domain/test_evidence.py tests/domain/test_written_silence.py tests/domain/test_silence.py tests/domain/test_planning.py" ;;
+    *domain/contradiction.py) tests="tests/domain/test_contradiction.py tests/domain/test_evidence.py tests/domain/test_written_silence.py" ;;
+    *domain/tails.py) tests="tests/domain/test_tails.py tests/domain/test_evidence.py tests/domain/test_written_silence.py tests/domain/test_silence.py" ;;
     *domain/silence.py) tests="tests/domain/test_silence.py tests/domain/test_evidence.py" ;;
     *domain/doubt.py) tests="tests/domain/test_doubt.py tests/domain/test_planning.py tests/domain/test_evidence.py" ;;
     *domain/interval.py) tests="tests/domain/test_interval.py tests/domain/test_evidence.py" ;;
     *domain/query.py) tests="tests/domain/test_doubt.py tests/domain/test_planning.py tests/domain/test_evidence.py tests/exchange/test_wire.py" ;;
     *domain/budget.py | *domain/pace.py) tests="tests/domain/test_pace.py tests/domain/test_cadence.py tests/test_ratelimit.py" ;;
-    *store/pages.py) tests="tests/domain/test_evidence.py tests/domain/test_silence.py tests/store/test_digests.py" ;;
+    *store/pages.py) tests="tests/store/test_pages.py tests/domain/test_evidence.py tests/domain/test_written_silence.py tests/domain/test_silence.py tests/store/test_digests.py" ;;
     *domain/*) tests="tests/domain/test_evidence.py tests/domain/test_silence.py" ;;
     *) tests="$rules tests/store/test_digests.py tests/exchange/test_wire.py tests/domain/test_pace.py" ;;
 esac

@@ -8,6 +8,8 @@ rules="tests/domain/test_evidence.py tests/domain/test_planning.py tests/domain/
     tests/domain/test_interval.py"
 case $(git diff --name-only) in
     *domain/planning.py | *domain/gaps.py) tests="tests/domain/test_planning.py tests/domain/test_gap_rules.py" ;;
+    *domain/retries.py) tests="tests/domain/test_retries.py" ;;
+    *domain/ledger.py) tests="tests/domain/test_planning.py tests/domain/test_evidence.py" ;;
     *domain/silence.py) tests="tests/domain/test_silence.py tests/domain/test_evidence.py" ;;
     *domain/doubt.py) tests="tests/domain/test_doubt.py tests/domain/test_planning.py tests/domain/test_evidence.py" ;;
     *domain/interval.py) tests="tests/domain/test_interval.py tests/domain/test_evidence.py" ;;

@@ -13,8 +13,9 @@ case $(git diff --name-only) in
     *domain/silence.py) tests="tests/domain/test_silence.py tests/domain/test_evidence.py" ;;
     *domain/doubt.py) tests="tests/domain/test_doubt.py tests/domain/test_planning.py tests/domain/test_evidence.py" ;;
     *domain/interval.py) tests="tests/domain/test_interval.py tests/domain/test_evidence.py" ;;
-    *domain/query.py) tests="tests/domain/test_doubt.py tests/domain/test_planning.py tests/domain/test_evidence.py tests/exchange/test_wire.py" ;;
-    *domain/budget.py | *domain/pace.py) tests="tests/domain/test_pace.py tests/domain/test_cadence.py tests/test_ratelimit.py" ;;
+    *domain/query.py) tests="tests/domain/test_query.py tests/domain/test_doubt.py tests/domain/test_evidence.py tests/exchange/test_wire.py" ;;
+    *domain/budget.py) tests="tests/domain/test_budget.py tests/domain/test_pace.py tests/test_ratelimit.py" ;;
+    *domain/pace.py) tests="tests/domain/test_pace_rules.py tests/domain/test_pace.py tests/test_ratelimit.py" ;;
     *store/pages.py) tests="tests/domain/test_evidence.py tests/domain/test_silence.py tests/store/test_digests.py" ;;
     *domain/*) tests="tests/domain/test_evidence.py tests/domain/test_silence.py" ;;
     *) tests="$rules tests/store/test_digests.py tests/exchange/test_wire.py tests/domain/test_pace.py" ;;

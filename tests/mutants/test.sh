@@ -5,7 +5,7 @@ set -eu
 # Every test has a store of its own: in memory they cost a fifth.
 [ -w /dev/shm ] && export TMPDIR="${TMPDIR:-/dev/shm}"
 rules="tests/domain/test_evidence.py tests/domain/test_planning.py tests/domain/test_doubt.py tests/domain/test_silence.py tests/domain/test_gap_rules.py \
-    tests/domain/test_interval.py"
+    tests/domain/test_interval.py tests/domain/test_query.py tests/domain/test_retries.py tests/domain/test_budget.py tests/domain/test_pace_rules.py"
 case $(git diff --name-only) in
     *domain/planning.py | *domain/gaps.py) tests="tests/domain/test_planning.py tests/domain/test_gap_rules.py" ;;
     *domain/retries.py) tests="tests/domain/test_retries.py" ;;

@@ -79,7 +79,7 @@ def _is_unconfirmed(ledger: Ledger, start: int) -> bool:
     )
     if silences and ledger.last_candle is not None:
         silences = normal([*silences, Range(ledger.last_candle, grid.next(ledger.last_candle))])
-    return start < settled and bool(subtract([Range(start, settled)], silences))
+    return bool(subtract(normal([Range(start, settled)]), silences))
 
 
 def backward(ledger: Ledger) -> Wish | None:
@@ -155,9 +155,7 @@ def behind(ledger: Ledger, covered: list[Range], before: int, lookback: int) -> 
     """
     wanted, grid = ledger.wanted, ledger.series.timeframe
     start = max(wanted.start, grid.ceil(ledger.now - lookback), ledger.confirmed_to or wanted.start)
-    if start >= before:
-        return []
-    return subtract([Range(start, before)], normal([*covered, *ledger.unobtainable]))
+    return subtract(normal([Range(start, before)]), normal([*covered, *ledger.unobtainable]))
 
 
 def catch_up(ledger: Ledger, covered: list[Range], before: int, lookback: int) -> Wish | None:

@@ -122,6 +122,7 @@ def test_after_the_burst_the_next_request_leaves_one_delay_later(level: float, k
 
 def test_all_of_the_burst_is_free_unless_some_is_to_be_kept() -> None:
     assert Past(14.0, NOW).ready_at(DEFAULT) == pytest.approx(NOW + 0.1)
+    assert Past(15.0, NOW).ready_at(DEFAULT) == pytest.approx(NOW + 6.0)
 
 
 @pytest.mark.parametrize(

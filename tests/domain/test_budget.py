@@ -10,7 +10,7 @@ PACE = Pace(6.0, 15, BITFINEX.window)
 EVEN = Pace(6.0, 1, BITFINEX.window)
 NOW = 1000.0
 QUARTER = 900.0  # the longest block
-UPDATE, REPAIR, BACKFILL, RECHECK = Priority
+UPDATE, REPAIR, BACKFILL, RECHECK = Priority.UPDATE, Priority.REPAIR, Priority.BACKFILL, Priority.RECHECK
 
 # All of the burst was spent a while ago, and has become available again.
 RESTED = State(500.0, past=Past(15.0, 500.0))

@@ -64,7 +64,7 @@ class Ledger(NamedTuple):
 def backlog(ledger: Ledger) -> int:
     """Return how many wanted intervals outside the hull are obtainable: the work of `backfill`."""
     wanted, count = ledger.wanted, ledger.series.timeframe.count
-    outside = subtract([wanted] if wanted.start < wanted.end else [], [ledger.hull] if ledger.hull else [])
+    outside = subtract(normal([wanted]), [ledger.hull] if ledger.hull else [])
     return sum(count(*part) for part in subtract(outside, list(ledger.unobtainable)))
 
 

@@ -66,8 +66,6 @@ class Pace(NamedTuple):
 
     def seconds(self, requests: int, free: int) -> float:
         """Return how long it takes to send this many requests, of which `free` can be sent at once."""
-        if requests <= 0:
-            return 0.0
         by_average = (requests - free) * self.delay
         by_windows = (requests - 1) // self.window.most * self.window.seconds if self.counts_windows else 0.0
         return max(requests * self.spacing, by_average, by_windows)

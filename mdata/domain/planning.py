@@ -79,7 +79,7 @@ def _is_unconfirmed(ledger: Ledger, start: int) -> bool:
     )
     if silences and ledger.last_candle is not None:
         silences = normal([*silences, Range(ledger.last_candle, grid.next(ledger.last_candle))])
-    return start < settled and bool(subtract([Range(start, settled)], silences))
+    return bool(subtract(normal([Range(start, settled)]), silences))
 
 
 def backward(ledger: Ledger) -> Wish | None:
@@ -89,7 +89,7 @@ def backward(ledger: Ledger) -> Wish | None:
     for its first candle (`asks_first`); if that candle is older, the backward request is repeated.
     """
     wanted, hull = ledger.wanted, ledger.hull
-    if hull is None or not _has_older(ledger):
+    if hull is None or not _has_older(ledger, hull):
         return None
     silence, first = ledger.doubt("silence", until=hull.start), ledger.doubt("first")
     if silence is not None and not (first and first.range.start < hull.start and silence.is_due(ledger.now)):
@@ -97,12 +97,10 @@ def backward(ledger: Ledger) -> Wish | None:
     return Wish(Range(wanted.start, hull.start), newest_first=True, is_open=True, witnesses=ledger.witnesses)
 
 
-def _has_older(ledger: Ledger) -> bool:
-    """Whether something before the hull is wanted and obtainable."""
-    if ledger.hull is None:
-        return False
-    left = subtract([Range(ledger.wanted.start, ledger.hull.start)], list(ledger.unobtainable))
-    return bool(left) and left[0].start < left[-1].end == ledger.hull.start
+def _has_older(ledger: Ledger, hull: Range) -> bool:
+    """Whether what lies directly before the hull is wanted and obtainable."""
+    left = subtract(normal([Range(ledger.wanted.start, hull.start)]), list(ledger.unobtainable))
+    return bool(left) and left[-1].end == hull.start
 
 
 def asks_first(ledger: Ledger) -> bool:
@@ -121,9 +119,10 @@ def asks_first(ledger: Ledger) -> bool:
     first = ledger.doubt("first")
     if ledger.last_candle is None:
         return ledger.doubt("silence") is not None and (first is None or first.is_due(ledger.now))
-    if ledger.hull is None or not _has_older(ledger) or not ledger.doubt("silence", until=ledger.hull.start):
+    hull = ledger.hull
+    if hull is None or not _has_older(ledger, hull) or not ledger.doubt("silence", until=hull.start):
         return False
-    return first is None or (first.range.start >= ledger.hull.start and first.is_due(ledger.now))
+    return first is None or (first.range.start >= hull.start and first.is_due(ledger.now))
 
 
 def whole_first_page(ledger: Ledger) -> Wish | None:
@@ -156,9 +155,7 @@ def behind(ledger: Ledger, covered: list[Range], before: int, lookback: int) -> 
     """
     wanted, grid = ledger.wanted, ledger.series.timeframe
     start = max(wanted.start, grid.ceil(ledger.now - lookback), ledger.confirmed_to or wanted.start)
-    if start >= before:
-        return []
-    return subtract([Range(start, before)], normal([*covered, *ledger.unobtainable]))
+    return subtract(normal([Range(start, before)]), normal([*covered, *ledger.unobtainable]))
 
 
 def catch_up(ledger: Ledger, covered: list[Range], before: int, lookback: int) -> Wish | None:

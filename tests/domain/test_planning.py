@@ -95,6 +95,28 @@ def test_a_merely_provisional_silence_is_never_a_reason_to_ask() -> None:
     assert forward(ledger(partly, to=950, last=949, reaches=940), confirm=True) is not None
 
 
+def test_the_newest_candle_waits_for_its_confirmation_only_if_a_silence_after_it_was_told() -> None:
+    silence = doubt(950, 1000, form=asc(940))
+    assert forward(ledger(silence, to=949, last=949, reaches=940), confirm=True) is None
+    assert forward(ledger(to=996, last=996), confirm=True) == Wish(span(996, 1001), newest_first=False)
+
+
+def test_what_is_final_up_to_now_is_not_asked_again() -> None:
+    assert forward(ledger(to=1000, asked_to=minute(990)), confirm=True) is None
+    assert forward(ledger(to=1000, asked_to=None), confirm=True) is None
+
+
+def test_only_a_first_page_and_the_backward_pass_name_no_start() -> None:
+    unconfirmed = doubt(100, 1000, "unconfirmed")
+    given = ledger(unconfirmed, doubt(990, 1000, "unwitnessed"), to=900, now=NOW + 1)
+    bounded = [
+        forward(given, confirm=True), second_answer(given), whole_first_page(given),
+        catch_up(given, [], minute(990), DAY), around_gap(given, span(5, 9), has_older=True, has_newer=True, tries=0),
+    ]  # fmt: skip
+    assert [wish and wish.is_open for wish in bounded] == [False] * 5
+    assert [wish and wish.is_open for wish in (backward(given), first_page(M1, minute(0), minute(9)))] == [True] * 2
+
+
 def test_a_silence_that_had_not_settled_when_it_was_told_is_asked_about_when_it_has() -> None:
     silence = doubt(950, 1000, form=asc(940), at=990)
     assert forward(ledger(silence, to=950, last=949, reaches=940), confirm=True) is not None
@@ -168,7 +190,7 @@ def test_a_pair_is_quiet_only_where_the_exchange_has_answered() -> None:
 
 
 def test_a_pair_that_is_not_served_any_more_is_asked_once_a_day() -> None:
-    gone = (Range(minute(1000), 2**53),)
+    gone = (span(200, 300), Range(minute(1000), 2**53))
     given = ledger(unobtainable=gone, now=NOW + 60)
     assert given.is_delisted
     assert given.is_quiet
@@ -218,7 +240,8 @@ def test_nothing_is_asked_before_the_hull_where_nothing_can_be_had(given: Ledger
 
 
 def test_what_lies_between_unobtainable_history_and_the_hull_is_asked() -> None:
-    assert backward(ledger(unobtainable=(span(0, 50),))) == Wish(span(0, 100), newest_first=True, is_open=True)
+    for gone in (span(0, 50), span(20, 50)):
+        assert backward(ledger(unobtainable=(gone,))) == Wish(span(0, 100), newest_first=True, is_open=True)
 
 
 def test_where_history_seems_to_begin_the_first_candle_is_asked_for_before_anything_else() -> None:
@@ -227,6 +250,11 @@ def test_where_history_seems_to_begin_the_first_candle_is_asked_for_before_anyth
     assert asks_first(ledger(silence))
     assert not asks_first(ledger())
     assert not asks_first(ledger(doubt(0, 90)))  # of what does not border on the hull an answer told before
+
+
+@pytest.mark.parametrize("more", [{"wanted_start": minute(100)}, {"unobtainable": (span(0, 100),)}])
+def test_the_first_candle_is_not_asked_for_if_nothing_older_can_be_had(more: dict[str, Any]) -> None:
+    assert not asks_first(ledger(doubt(50, 100), **more))
 
 
 def test_an_older_first_candle_than_the_hull_has_the_silence_asked_about_once_more() -> None:

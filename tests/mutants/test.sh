@@ -4,21 +4,28 @@
 set -eu
 # Every test has a store of its own: in memory they cost a fifth.
 [ -w /dev/shm ] && export TMPDIR="${TMPDIR:-/dev/shm}"
-rules="tests/domain/test_evidence.py tests/domain/test_planning.py tests/domain/test_doubt.py tests/domain/test_silence.py tests/domain/test_gap_rules.py \
-    tests/domain/test_interval.py"
 case $(git diff --name-only) in
-    *domain/planning.py | *domain/gaps.py) tests="tests/domain/test_planning.py tests/domain/test_gap_rules.py" ;;
-    *domain/evidence.py) tests="tests/domain/test_verdict.py tests/domain/test_evidence.py tests/domain/test_written_silence.py tests/domain/test_silence.py tests/domain/test_planning.py" ;;
-    *domain/contradiction.py) tests="tests/domain/test_contradiction.py tests/domain/test_evidence.py tests/domain/test_written_silence.py" ;;
-    *domain/tails.py) tests="tests/domain/test_tails.py tests/domain/test_evidence.py tests/domain/test_written_silence.py tests/domain/test_silence.py" ;;
-    *domain/silence.py) tests="tests/domain/test_silence.py tests/domain/test_evidence.py" ;;
-    *domain/doubt.py) tests="tests/domain/test_doubt.py tests/domain/test_planning.py tests/domain/test_evidence.py" ;;
-    *domain/interval.py) tests="tests/domain/test_interval.py tests/domain/test_evidence.py" ;;
-    *domain/query.py) tests="tests/domain/test_doubt.py tests/domain/test_planning.py tests/domain/test_evidence.py tests/exchange/test_wire.py" ;;
-    *domain/budget.py | *domain/pace.py) tests="tests/domain/test_pace.py tests/domain/test_cadence.py tests/test_ratelimit.py" ;;
-    *store/pages.py) tests="tests/store/test_pages.py tests/domain/test_evidence.py tests/domain/test_written_silence.py tests/domain/test_silence.py tests/store/test_digests.py" ;;
-    *domain/*) tests="tests/domain/test_evidence.py tests/domain/test_silence.py" ;;
-    *) tests="$rules tests/store/test_digests.py tests/exchange/test_wire.py tests/domain/test_pace.py" ;;
+    *domain/planning.py | *domain/gaps.py) about="domain/test_planning domain/test_gap_rules" ;;
+    *domain/evidence.py)
+        about="domain/test_verdict domain/test_evidence domain/test_written_silence domain/test_silence domain/test_planning" ;;
+    *domain/contradiction.py) about="domain/test_contradiction domain/test_evidence domain/test_written_silence" ;;
+    *domain/tails.py) about="domain/test_tails domain/test_evidence domain/test_written_silence domain/test_silence" ;;
+    *domain/silence.py) about="domain/test_silence domain/test_evidence" ;;
+    *domain/doubt.py) about="domain/test_doubt domain/test_planning domain/test_evidence" ;;
+    *domain/interval.py) about="domain/test_interval domain/test_evidence" ;;
+    *domain/query.py) about="domain/test_query domain/test_doubt domain/test_evidence exchange/test_wire" ;;
+    *domain/retries.py) about="domain/test_retries" ;;
+    *domain/ledger.py) about="domain/test_planning domain/test_evidence" ;;
+    *domain/budget.py) about="domain/test_budget domain/test_pace test_ratelimit" ;;
+    *domain/pace.py) about="domain/test_pace_rules domain/test_pace test_ratelimit" ;;
+    *store/pages.py)
+        about="store/test_pages domain/test_evidence domain/test_written_silence domain/test_silence store/test_digests" ;;
+    *)  # without a mutant: all of them
+        about="domain/test_verdict domain/test_evidence domain/test_contradiction domain/test_tails domain/test_silence \
+            domain/test_written_silence domain/test_doubt domain/test_planning domain/test_gap_rules domain/test_interval \
+            domain/test_query domain/test_retries domain/test_budget domain/test_pace_rules domain/test_pace \
+            store/test_pages store/test_digests exchange/test_wire" ;;
 esac
+tests=$(for one in $about; do echo "tests/$one.py"; done)
 PYTHONPATH=$(pwd) PYTHONDONTWRITEBYTECODE=1 exec "${MUTANTS_PYTHON:-.venv/bin/python}" -m pytest -x -q -n 0 --tb=no \
     -p no:cacheprovider --no-header --hypothesis-profile=few ${MUTANTS_TESTS:-$tests}

@@ -112,7 +112,7 @@ def test_a_command_that_waits_for_a_lock_can_be_stopped(shell: Shell, folder: Fo
         wait(lambda: is_stopped(pid), 1)
         holder.send_signal(signal.SIGCONT)
         holder.communicate("")
-        assert folder.run("detect-gaps", "--max-runtime", "5s").exit == 0, "it stands in no line while it is stopped"
+        assert folder.run("detect-gaps", "--max-runtime", "30s").exit == 0, "it stands in no line while it is stopped"
         shell.type("fg; echo ended $?\n")
     wait(lambda: shell.shows("\nended 0"), 60)
     assert_sound(folder)

@@ -6,7 +6,8 @@ because every command imports this package first.
 
 from mdata.version import __version__
 
-# Type checkers treat this name as true; importing the real one from `typing` would cost more than everything else.
+# Type checkers treat this name as true; importing `TYPE_CHECKING` from `typing` would take longer than all other
+# imports here.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mdata.domain.interval import Range

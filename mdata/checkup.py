@@ -20,7 +20,7 @@ from mdata.store.watch import file_status
 
 OK, NOTE, PROBLEM = "ok", "note", "problem"
 
-# A log of this size cannot be emptied, because a program reads without a pause.
+# If the log has grown to this size, it cannot be emptied, because a program reads without a pause.
 _LARGE_LOG = 64 * 1024 * 1024
 
 
@@ -34,7 +34,7 @@ class Finding(NamedTuple):
 
 
 def holders_of(database: Path) -> Iterator[Finding]:
-    """Check which processes hold locks or have the store open; only before this process opens it."""
+    """Check which processes hold locks or have the store open; call this before this process opens the store."""
     held = 0
     for name in (*JOBS, "write"):
         for process in holders(database.with_name(f"{database.name}.{name}.lock")):
@@ -83,7 +83,7 @@ _OWNERS = "change their owner to the user of the jobs, or run this as that user"
 
 
 def store(path: Path, now: int, *, deep: bool) -> Iterator[Finding]:
-    """Check the content of the store; `deep`: every row."""
+    """Check the content of the store; with `deep`, read every row."""
     try:
         opened = open_for_reading(path)
         if opened is None:

@@ -1,7 +1,8 @@
 """The only place that reads a clock or sleeps.
 
-Three readings, because each is unreliable in its own way: wall time (integer ms UTC) jumps when the clock is set;
-boot time (seconds) does not, keeps counting during suspend, and restarts at each boot, which the boot id identifies.
+Three readings, because each is unreliable in its own way: wall time (integer ms UTC) jumps when the clock is set.
+Boot time (seconds) does not jump and keeps counting during suspend, but restarts at each boot. The boot id tells one
+boot from another.
 """
 
 import threading

@@ -19,7 +19,7 @@ def commit() -> str:
 
 
 def of_checkout(root: Path) -> str | None:
-    """Return the commit that is checked out at `root`, or None if that is not a checkout; works without git."""
+    """Return the commit that is checked out at `root`, or None if `root` is no checkout; works without git."""
     with suppress(OSError, ValueError):
         folder = _git_folder(root / ".git")
         head = (folder / "HEAD").read_text(encoding="ascii").strip()

@@ -32,7 +32,8 @@ class MdataError(Exception):
         self.next_attempt = next_attempt
 
     def __init_subclass__(cls) -> None:
-        # Only bugs end with 1: a kind of error without a code of its own could not be told from one.
+        # Each kind of error needs a code of its own: only bugs end with 1, and an error without a code would look
+        # like a bug.
         if cls.exit_code == exit_codes.BUG or not exit_codes.is_known(cls.exit_code):
             raise TypeError(f"{cls.__name__} has no exit code of the table in mdata/exit_codes.py")
 
@@ -106,7 +107,7 @@ class MissingExtraError(ConfigurationError):
 
 
 class RateLimitedError(NotNowError):
-    """The exchange refused a request because there were too many; `retry_after` is its own wish in seconds."""
+    """The exchange refused a request because there were too many; `retry_after` (s) is the wait it asks for."""
 
     def __init__(self, message: str, retry_after: float | None = None, *, next_attempt: str | None = None) -> None:
         super().__init__(message, next_attempt=next_attempt)
@@ -118,7 +119,7 @@ class SlotLostError(NotNowError):
 
 
 class GarbledError(BadAnswerError):
-    """An answer could not be read at all: cut short, or not JSON; a second one may be better."""
+    """An answer could not be read at all: cut short, or not JSON; a second answer may be better."""
 
 
 class Stopped(BaseException):

@@ -23,7 +23,7 @@ class Tolerance(NamedTuple):
 
 
 class Complaint(NamedTuple):
-    """Why a store is not healthy, and what to do; this can help from `not_before` (ms UTC) on."""
+    """Why a store is not healthy, and what to do about it; doing this can help from `not_before` (ms UTC) on."""
 
     text: str
     not_before: int = 0
@@ -103,7 +103,7 @@ def _holes(state: Status, judged: list[SeriesState], limits: Tolerance) -> list[
 
 
 def _counts_as_gap(one: SeriesState, hole: Range, before: int) -> bool:
-    """Whether a hole is old enough to be a gap (`before`, ms UTC), or contains a lost candle."""
+    """Whether a hole counts as a gap: its first interval was over at `before` (ms UTC), or it has a lost candle."""
     is_old = one.series.timeframe.next(hole.start) <= before
     return is_old or any(hole.start <= time < hole.end for time in one.known.lost)
 
@@ -129,7 +129,7 @@ def _early(judged: list[SeriesState]) -> list[Complaint]:
 
 
 def _incomplete(judged: list[SeriesState]) -> list[Complaint]:
-    """Report a backlog, except what is newer than the newest answer, and intervals that are not obtainable."""
+    """Report unobtainable intervals, and the backlog without what is newer than the newest answer."""
     found = []
     for one in judged:
         missing = one.counts.backlog - one.counts.newer + one.counts.unobtainable

@@ -23,7 +23,10 @@ _NOTE_BYTES = 128
 
 
 class Holder(NamedTuple):
-    """The process that holds a command's lock; `since` is ISO 8601. None if the note in the file cannot be read."""
+    """The process that holds a command's lock; `since` is ISO 8601.
+
+    Both are None if the note in the file cannot be read.
+    """
 
     pid: int | None
     since: str | None

@@ -25,7 +25,8 @@ def harmless(text: str) -> str:
 class StderrLog:
     """Writes one line per message of at least `level`; with `priorities`, in the form for the journal.
 
-    Without a `stream` it writes to the current stderr: while a progress bar is shown, that is above the bar.
+    Without a `stream` it writes to the current stderr: while a progress bar is shown, its lines therefore appear
+    above the bar.
     """
 
     def __init__(self, stream: TextIO | None, level: str, *, priorities: bool) -> None:

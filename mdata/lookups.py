@@ -69,7 +69,7 @@ def find_jobs(
     with _opened(settings.database_path, told) as store:
         if store is None:
             return None
-        # Before the rows are read, so that the row of a run that ends meanwhile has its result.
+        # Check this before the rows are read: the row of a run that ends in between then has its result.
         at_work = [name for name in JOBS if holder(store.path, name) is not None]
         with store.read() as connection:
             return json_views.jobs(listed(connection, command, since, limit, outcome, at_work))
@@ -84,7 +84,7 @@ def _opened(path: Path, told: Hear) -> Iterator[Store | None]:
 def budget(settings: Settings, clock: Clock) -> BudgetView:
     """Return the current shared rate budget without locking or changing anything.
 
-    Each exchange has its own: this is that of the first one that the settings name.
+    Each exchange has its own budget: this is the budget of the exchange of the first symbol in the settings.
     """
     venue, _ = registry.resolve(settings.symbols[0])
     return RateLimit(

@@ -1,6 +1,7 @@
 """Reports the result of a health check to a monitor, as healthchecks.io and similar services expect it.
 
-An error here is only a warning, and no warning contains the address: whoever knows it can keep the monitor quiet.
+An error here is only a warning, and no warning contains the address: whoever knows the address can keep the monitor
+quiet.
 """
 
 from collections.abc import Callable

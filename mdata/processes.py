@@ -25,7 +25,7 @@ class Process(NamedTuple):
     is_stopped: bool = False
 
     def __str__(self) -> str:
-        """Return it for a message: its name, its pid, and what to do if it is stopped."""
+        """Return the process for a message: its name, its pid, and what to do if it is stopped."""
         name = f"`{self.command}`" if self.command else "another process"
         since = "" if self.since is None else f", running since {iso(self.since)}"
         stopped = f", stopped: `kill -CONT {self.pid}` resumes it" if self.is_stopped else ""

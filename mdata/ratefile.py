@@ -132,7 +132,10 @@ def own_name(rng: random.Random) -> str:
 
 
 def is_dead(waiter: str) -> bool:
-    """Whether the process of this waiter has ended; False for one of another container, which is not visible."""
+    """Whether the process of this waiter has ended.
+
+    False for a process in another container, which is not visible here.
+    """
     pid, _, rest = waiter.partition("-")
     if rest.partition("-")[0] != _namespace() or not pid.isdecimal() or not _namespace():
         return False

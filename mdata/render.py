@@ -39,7 +39,7 @@ def table(columns: list[str], rows: list[list[Any]]) -> None:
     from rich.text import Text
 
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    # An empty column only takes room, unless the table has no rows.
+    # Columns without any value are left out to save room, unless the table has no rows.
     shown = [position for position in range(len(columns)) if not rows or any(row[position] for row in texts)]
     for position in shown:
         is_number = bool(rows) and all(isinstance(row[position], int | float) for row in rows)

@@ -7,7 +7,7 @@ from pathlib import Path
 def context() -> ssl.SSLContext:
     """Return an SSL context that trusts the machine's authorities, or those of SSL_CERT_FILE and SSL_CERT_DIR.
 
-    A machine without any uses Mozilla's, from `certifi`.
+    On a machine without any authorities, Mozilla's are used, from `certifi`.
     """
     places = ssl.get_default_verify_paths()
     if not places.cafile and not (places.capath and any(Path(places.capath).iterdir())):

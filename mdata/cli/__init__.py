@@ -1,4 +1,4 @@
-"""The terminal: options become a job, its result a table or JSON and an exit code."""
+"""The command line: turns options into a job, and its result into a table or JSON and an exit code."""
 
 import gc
 import os

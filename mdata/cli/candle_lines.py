@@ -73,7 +73,7 @@ class Lines:
                 return
 
     def _leave_off(self, why: str) -> None:
-        """Warn, and redirect all further output to nowhere, because it would wait for the same reader."""
+        """Warn, and discard all further output, which would otherwise wait for the same reader."""
         with self._changed:
             if self._has_left_off:
                 return

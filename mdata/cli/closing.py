@@ -62,7 +62,7 @@ def _done(result: JobResult, words: str) -> str:
 
 
 def _complete(states: "list[SeriesState]", now: int) -> str:
-    """Return how many of the series are complete; if all are, since when."""
+    """Return how many of the series are complete, and if all of them are, since when."""
     if not states:
         return ""
     unknown = sum(one.counts.unknown for one in states)

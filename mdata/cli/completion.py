@@ -36,7 +36,11 @@ def _offer(words: Sequence[str]) -> Callable[[str], list[str]]:
 
 
 def complete_symbol(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Complete symbols, in the notation that was begun: stored, else configured, else cached by `mdata symbols`."""
+    """Complete symbols in the notation that the user has begun to type.
+
+    These are stored symbols; if none fits, configured ones; and if none of these fits, those cached by `mdata
+    symbols`.
+    """
     for source in (_stored_symbols, _configured_symbols, _listed_symbols):
         with suppress(Exception):
             if found := [form for symbol in sorted(source(ctx)) if (form := _form(symbol, incomplete))]:

@@ -81,8 +81,8 @@ def perform(command: str, options: Options, act: Callable[[StderrLog], Answer], 
     try:
         answer = act(log)
     except MdataError as error:
-        # Another run at work is not logged as an error, so that cron sends no mail. Missing data is logged as an
-        # error if complete data was demanded.
+        # If another run is at work, this is not logged as an error, so that cron sends no mail. Missing data is
+        # logged as an error if complete data was demanded.
         log.say("ERROR" if error.exit_code == WORK_REMAINS else find(error.exit_code).level, str(error))
         answer = _failed(log, command, error.exit_code, str(error), is_job=is_job)
     except Stopped as stop:
@@ -102,7 +102,7 @@ def perform(command: str, options: Options, act: Callable[[StderrLog], Answer], 
         _print(command, options, answer)
         sys.stdout.flush()
     except OSError as error:
-        # Python must not report it again at exit.
+        # Python must not report the same error again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(_unheard(log, answer.exit, error)) from None
     raise typer.Exit(answer.exit)
@@ -138,7 +138,7 @@ def _failed(log: StderrLog, command: str, exit_code: int, reason: str, *, is_job
 
 
 def closing_line(log: StderrLog, exit_code: int, line: str) -> None:
-    """Log how a run ended, at the level of its exit code: what is not a failure must not look like one."""
+    """Log how a run ended, at the level of its exit code: a run that has not failed must not look as if it had."""
     log.say(find(exit_code).level, line)
 
 

@@ -90,8 +90,8 @@ def context(kit: Kit, limits: Limits, *, shows_progress: bool = True) -> Iterato
     def budget(venue: Venue) -> "RateLimit":
         return rate_limit(kit, venue)
 
-    # Commands typed in a terminal that systemd started inherit its invocation id, so it only counts if stderr is the
-    # journal.
+    # Commands typed in a terminal that systemd started inherit its invocation id, so the id only counts if stderr is
+    # the journal.
     run_id = config.invocation_id() if config.is_journal(sys.stderr) else None
     origin = Origin(os.getpid(), os.uname().nodename, kit.clock.boot_id(), run_id, __version__)
     with open_store(settings.database_path, kit.log.warning) as store, progress(wanted=shows_progress) as report:

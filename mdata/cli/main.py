@@ -18,7 +18,8 @@ from mdata.logs import StderrLog
 if TYPE_CHECKING:
     from typer._click import Command, Context
 
-# Each has a module of its name in `mdata.cli.commands`, which holds a function of its name; with `_` for `-`.
+# Each subcommand has a module of the same name in `mdata.cli.commands` (with `_` for `-`), and this module has a
+# function of the same name.
 COMMANDS = (
     "backfill",
     "update",
@@ -138,14 +139,17 @@ def run() -> NoReturn:
 
 
 def _open_closed_streams() -> None:
-    """Reopen streams that the caller closed (`>&-`): no file may get their numbers; writing to stdout must fail."""
+    """Reopen streams that the caller closed (`>&-`), so that no file gets their numbers.
+
+    Writing to a reopened stdout must fail.
+    """
     for name, flags, mode in (
         ("stdin", os.O_RDONLY, "r"),
         ("stdout", os.O_RDONLY, "w"),
         ("stderr", os.O_WRONLY, "w"),
     ):
         if getattr(sys, name) is None:
-            # The lowest free number is the one that was closed.
+            # `open` returns the lowest free number, which is that of the closed stream.
             setattr(sys, name, os.fdopen(os.open(os.devnull, flags), mode, encoding="utf-8"))
 
 

@@ -71,7 +71,10 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print more detai
 
 
 def lake_url(given: str | None) -> str | None:
-    """Return the lake that an argument names, or None if none was given; raise a usage error if it cannot be one."""
+    """Return the lake that an argument names, or None if none was given.
+
+    Raise a usage error if the argument cannot be a lake.
+    """
     from mdata.config.values import optional_lake
 
     try:

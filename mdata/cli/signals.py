@@ -2,8 +2,8 @@
 
 Python runs a handler only between two steps of the main thread, and one step can take long: a host name lookup, or an
 SQLite statement. The interpreter also writes the number of each signal into a pipe as it arrives. A thread that reads
-this pipe therefore ends the process on the second signal, whatever the main thread does; what was committed is safe,
-and what was not has not happened.
+this pipe therefore ends the process on the second signal, whatever the main thread does. Committed work is safe; a
+transaction that was not committed has no effect.
 """
 
 import os

@@ -18,7 +18,9 @@ def current_folder() -> Path:
 
 
 def user_folder(environ: Mapping[str, str], variable: str, below_home: str) -> Path:
-    """Return mdata's folder in that of `variable` (XDG_..._HOME), or else in `below_home` of the home folder.
+    """Return mdata's folder inside the folder that `variable` (XDG_..._HOME) names.
+
+    If the variable names none, return mdata's folder inside the folder `below_home` of the home folder.
 
     Raise ValueError, with a message for the user, if the user has no home folder.
     """

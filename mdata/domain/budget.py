@@ -40,10 +40,10 @@ class State(NamedTuple):
     """What all processes share; instants are seconds of boot time, of the boot that the file names.
 
     `last` is when the newest request left. While a slot is granted but not used, `sender` names its owner and `last`
-    is when it was granted. `passed` counts the slots since the lowest waiting class had one. `offered_to` is whose
-    turn it has been since `offered_at`; a process that does not take its turn in time is taken for dead. `past` are
-    the requests already sent, and until `calm_until` no process sends bursts. (Versions older than `past` and
-    `calm_until` drop these two when they write the file.)
+    is when it was granted. `passed` counts the slots since the lowest waiting class had one. `offered_to` names the
+    waiter whose turn it has been since `offered_at`; a process that does not take its turn in time is taken for dead.
+    `past` are the requests already sent, and until `calm_until` no process sends bursts. (Versions older than `past`
+    and `calm_until` drop these two when they write the file.)
     """
 
     last: float
@@ -92,7 +92,7 @@ class State(NamedTuple):
         )
 
     def without_late_sender(self, pace: Pace, now: float) -> "State":
-        """Return the state without a slot that its owner has not used in time: it is free again, and not counted."""
+        """Return the state without a slot that its owner has not used in time: the slot is free and not counted."""
         is_late = now - self.last >= patience(pace)
         return self._replace(sender="") if self.sender and is_late else self
 
@@ -119,7 +119,7 @@ class State(NamedTuple):
         return self._replace(waiters=tuple(waiter for waiter in self.waiters if waiter.id != waiter_id))
 
     def offered(self, now: float) -> "State":
-        """Return the state with the slot offered to the next waiter, from now if that waiter is new."""
+        """Return the state with the slot offered to the next waiter; `offered_at` is `now` if the offer is new."""
         head = self.head()
         if head is None or head.id == self.offered_to:
             return self
@@ -135,7 +135,7 @@ class State(NamedTuple):
     def may_send(self, waiter: Waiter, pace: Pace, now: float) -> bool:
         """Whether the request of this waiter, who got a slot, may still leave at `now`.
 
-        It may not if a block has begun, or if it took so long that another process got the slot.
+        It may not if a block has begun, or if the waiter took so long that another process got the slot.
         """
         state = self._replace(sender="") if self.sender == waiter.id else self.without_late_sender(pace, now)
         return not state.sender and now >= state.ready_at(pace, waiter.priority, now)

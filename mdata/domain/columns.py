@@ -64,10 +64,10 @@ def silent(grid: Timeframe, within: Range, open_times: Column) -> list[Range]:
 def filled(
     grid: Timeframe, columns: Columns, start: int, before: float | None, runs: list[Range]
 ) -> tuple[Columns, bytearray]:
-    """Return candles with a flat one for every interval of these silent stretches (`runs`), and a flag for each.
+    """Return these candles, with a flat one in each interval of the silent stretches `runs`, and a flag per candle.
 
     The flag is 1 for a candle that was made up. A stretch is filled with the close of the interval right before it,
-    or with `before` if it begins at `start`. If that close is not known, it is not filled.
+    or with `before` if the stretch begins at `start`. If this close is not known, the stretch is not filled.
     """
     found, flags, position = Columns.none(), bytearray(), 0
     for run in runs:

@@ -88,8 +88,8 @@ def _compare(page: Page, known: Known, held: list[Candle], rows: dict[int, Candl
             rows[time] = candle
     back = [candle[0] for candle in held]
     came_back = set(back)
-    # If no candle was stored at the doubted time, the answer's row is stored now, whether it equals the doubted one
-    # or not: the doubt is over.
+    # If no candle was stored at the doubted time, the answer's row is stored now, whether or not it equals the
+    # doubted row. The doubt is over in either case.
     found.ended.extend(doubt for time, doubt in told.items() if time in rows and time not in came_back)
     found.ended.extend(
         doubt
@@ -105,7 +105,7 @@ def _agrees(page: Page, doubt: Doubt) -> bool:
 def _miss(
     page: Page, known: Known, missing: dict[int, Candle], lost: list[int], rows: dict[int, Candle], found: Found
 ) -> None:
-    """Judge stored candles that the answer lacks, by the holes between its rows in which they lie."""
+    """Judge the stored candles that the answer lacks, each by the hole between the answer's rows that contains it."""
     grid, times = page.query.timeframe, _edges(page)
     absent, covered = sorted({*missing, *lost}), normal([*known.final, *known.provisional])
     for index, group in groupby(absent, key=lambda time: bisect_left(times, time)):
@@ -132,9 +132,10 @@ def _miss(
 
 
 def _edges(page: Page) -> list[int]:
-    """Return the open times between which an answer has no candle.
+    """Return the open times (ascending) that bound an answer's holes: it has no candle between two neighbours.
 
-    If some of its rows report silence, the answer vouches for its whole span, not only from candle to candle.
+    If some of its rows report silence, the answer vouches for its whole span and not only from its first candle to
+    its last; the ends of the span are then included.
     """
     times = [row[0] for row in page.candles]
     if not (page.silent and page.span):
@@ -156,7 +157,7 @@ def _is_remarkable(page: Page, known: Known, hole: Range) -> bool:
     """Whether the hole is unusually long.
 
     This is judged by the density of candles in the answer and, if the answer is short, also by the density of the
-    stored candles on both sides of it.
+    stored candles on both sides of the answer.
     """
     grid, times = page.query.timeframe, [row[0] for row in page.candles]
     span = page.span if page.silent and page.span else Range(times[0], grid.next(times[-1]))

@@ -17,8 +17,8 @@ Cell = Literal["present", "empty", "provisional", "in doubt", "unobtainable", "p
 class KnownRanges(NamedTuple):
     """What the ledger says about a series: lists of ranges are normal, `lost` are open times, all in ms UTC.
 
-    `silent` are the final ranges without a candle. Of what is unknown, `doubted` is what only one answer has called
-    silent, and `unobtainable` what the exchange no longer serves.
+    `silent` are the final ranges without a candle. Two kinds of unknown ranges are listed: `doubted` ranges, which
+    only one answer has called silent, and `unobtainable` ranges, which the exchange no longer serves.
     """
 
     final: list[Range]

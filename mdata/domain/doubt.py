@@ -1,8 +1,8 @@
 """Doubts: what one answer said and no second, independent answer has confirmed.
 
-A wrong answer looks like a right one; two that were asked in different ways, or at different times, are rarely wrong
-in the same place. If an answer contradicts the store, or reports a silence that it does not enclose, this is
-therefore kept as a doubt until another answer agrees or disagrees.
+A wrong answer looks like a right one. Two answers to requests of different forms, or from different times, are rarely
+wrong in the same place. If an answer contradicts the store, or reports a silence that no rows enclose, its statement
+is therefore kept as a doubt until another answer agrees or disagrees.
 """
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from mdata.domain.query import Page
 
 # silence: no rows came at an end of the answer · absent: stored candles did not come back · changed: one came back
-# with other values · first: the exchange's first candle, as it was named · unconfirmed: the first page of a series,
-# of which no other answer has contained a row yet · unwitnessed: no stored candle came back · withdrawn: what is
-# stored differs from what the answers contained, so that they are requested again.
+# with other values · first: the exchange's first candle, as one answer named it · unconfirmed: the first page of a
+# series, while no other answer has contained any of its rows · unwitnessed: no stored candle came back · withdrawn:
+# the stored candles differ from what the answers contained, so that the range is requested again.
 DoubtKind = Literal["silence", "absent", "changed", "first", "unconfirmed", "unwitnessed", "withdrawn"]
 
 
 class Doubt(NamedTuple):
-    """A statement about a range (ms UTC): the form of the request, when it was first and last made, and how often.
+    """A statement about a range (ms UTC): how it was requested, when it was first and last made, and how often.
 
     `candle` is the candle that was sent, if there was one (`changed`, `first`).
     """
@@ -44,7 +44,7 @@ class Doubt(NamedTuple):
         return self.is_independent_of(page.query.form, page.asked_at)
 
     def is_due(self, now: int) -> bool:
-        """Whether the exchange may be asked about it at `now` (ms UTC)."""
+        """Whether the exchange may be asked about the doubted range at `now` (ms UTC)."""
         if self.answers < MOST_ANSWERS:
             return True
         wait = ask_again_after(self.answers - MOST_ANSWERS + 1)
@@ -58,18 +58,21 @@ class Doubt(NamedTuple):
 
 
 def raised(page: "Page", about: Range, kind: DoubtKind, known: list[Doubt], candle: "Candle | None" = None) -> Doubt:
-    """Return the doubt that an answer raises about a range, merged with those that it overlaps."""
+    """Return the doubt that an answer raises about a range, merged with the known doubts that it overlaps."""
     return merged(Doubt(about, kind, page.query.form, page.asked_at, page.asked_at, candle=candle), known)
 
 
 def merged(doubt: Doubt, known: list[Doubt]) -> Doubt:
-    """Return a doubt merged with those of its kind that it overlaps: the earliest time, and the number of answers."""
+    """Return a doubt merged with those of its kind that it overlaps.
+
+    The result has the earliest `since` of them all, and counts one answer more than any of the overlapped doubts.
+    """
     older = [one for one in known if one.kind == doubt.kind and one.range.overlaps(doubt.range)]
     if not older:
         return doubt
     last = max(older, key=lambda one: one.asked_at)
     answers = max(one.answers for one in older) + 1
-    # An answer that only repeats the last one must not postpone the second request.
+    # An answer that only repeats the previous answer must not postpone the second request.
     is_repeated = not last.is_independent_of(doubt.form, doubt.asked_at)
     is_repeated = is_repeated and last.range.contains(doubt.range) and last.candle == doubt.candle
     asked_at = last.asked_at if is_repeated else doubt.asked_at

@@ -25,9 +25,10 @@ def estimate(intervals: int, delay: float, page_rows: int, *, is_new: bool = Fal
 
 
 def in_turn(costs: Iterable[Estimate], seconds: Callable[[int], float]) -> list[Estimate]:
-    """Return the estimates, each with the time it takes after the ones before it.
+    """Return the estimates, each with the time that it adds to the ones before it.
 
-    `seconds` returns how long a number of requests takes in total: the first can be sent at once, later ones wait.
+    `seconds` returns how long a number of requests takes in total: the first requests can be sent at once, later ones
+    wait.
     """
     found, requests = [], 0
     for cost in costs:

@@ -6,8 +6,8 @@ without volume for such an interval (`Venue.silence`). Hence:
 
 - *witnesses*: one of the candles stored in the requested range must come back, or else nothing is proven;
 - *enclosure*: an answer proves what lies between its oldest and its newest row; on an exchange that sends a row for
-  each silent interval, it proves only the intervals that have a row, and an interval without a row is treated like a
-  silence at an end;
+  each silent interval, an answer proves only the intervals that have a row, and an interval without a row is treated
+  like a silence at an end;
 - a *silence* at an end of an answer is provisional, or in doubt if it is remarkable, until an answer encloses it or a
   second, independent one says the same (`domain/tails.py`);
 - a *contradiction* (a stored candle is absent, or has other values) changes nothing until a second, independent
@@ -25,7 +25,7 @@ from mdata.domain.interval import Range, clip, normal, subtract
 from mdata.domain.known import Known
 from mdata.domain.query import Page, is_same
 
-# How many of the nearest stored candles a request includes, and how many once an answer has contained none of them.
+# How many of the nearest stored candles a request includes: usually, and after an answer that contained none of them.
 WITNESSES, MORE_WITNESSES = 3, 500
 
 
@@ -33,11 +33,11 @@ class Verdict(NamedTuple):
     """The changes that an answer makes to the ledger; `counts` is False if it proves nothing.
 
     It covers the ranges `final` and `provisional` (normal). `candles` (ascending) are those of the final ranges, as
-    they are to be stored. `changed` are the old values of candles that now have others, `withdrawn` the candles that
-    are gone, `lost` the times of lost candles that stay lost. The ranges `unknown` lose their provisional coverage,
-    and `distrusted` lose all coverage except what this answer proves. `doubts` replace those of their kind that they
-    overlap; the doubts in `ended` are removed. The ranges `served` are no longer unobtainable. `silent` are the times
-    (ascending) of rows that say that nothing was traded.
+    they are to be stored. `changed` are the old values of candles that now have new values, `withdrawn` the candles
+    that are gone, `lost` the times of lost candles that stay lost. The ranges `unknown` lose their provisional
+    coverage, and `distrusted` lose all coverage except what this answer proves. `doubts` replace those of their kind
+    that they overlap; the doubts in `ended` are removed. The ranges `served` are no longer unobtainable. `silent` are
+    the times (ascending) of rows that say that nothing was traded.
     """
 
     counts: bool
@@ -94,8 +94,9 @@ def judge(page: Page, known: Known, settle: int) -> Verdict:
 def _brings_stored(page: Page, known: Known) -> bool:
     """Whether the answer contains stored candles unchanged.
 
-    One equal final candle is enough, unless more than `WITNESSES` have other values: then at least half must be
-    equal. If only provisional candles are among them, the same open time is enough.
+    One final candle that comes back unchanged is enough, unless more than `WITNESSES` final candles come back with
+    other values; then at least half must be unchanged. If all stored candles that come back are provisional, the same
+    open time is enough.
     """
     stored = {candle[0]: candle for candle in known.stored}
     same = differing = provisional = 0
@@ -113,17 +114,17 @@ def _brings_stored(page: Page, known: Known) -> bool:
 
 
 def _brings_silence(page: Page, known: Known, stored: Mapping[int, Candle]) -> bool:
-    """Whether rows that report silence come back for covered intervals, and none for one with a final candle."""
+    """Whether a row reports silence for a covered interval, and none does so for an interval with a final candle."""
     if any(time in stored and contradiction.is_in(time, known.final) for time in page.silent):
         return False
     return any(contradiction.is_in(time, [*known.final, *known.provisional]) for time in page.silent)
 
 
 def _unfollowed(page: Page, known: Known, settled: int) -> list[Range]:
-    """For an answer up to the present, return the interval of its newest row, unless a stored candle confirms that.
+    """For an answer up to the present, return the interval of its newest row, unless the store confirms the row.
 
     If the answer came from a cache, the row may be the candle that was still forming when the cache was filled. The
-    next answer settles it: there the row has a newer one after it, or is repeated.
+    next answer settles the question: in it, a newer row follows this row, or this row is repeated.
     """
     if page.span is None or known.held_after or page.query.range.end <= settled:
         return []
@@ -146,7 +147,7 @@ def _repeats(page: Page, known: Known) -> bool:
 
 
 def _of_first_page(known: Known) -> list[Doubt]:
-    """Return the doubt about a first page, and those about silences that the same request raised."""
+    """Return the doubt about a first page, and the doubts about silences that the same request raised."""
     forms = {doubt.form for doubt in known.doubts if doubt.kind == "unconfirmed"}
     return [doubt for doubt in known.doubts if doubt.kind in {"unconfirmed", "silence"} and doubt.form in forms]
 
@@ -167,13 +168,16 @@ def _without(known: Known, distrusted: list[Range]) -> Known:
 
 
 def _proves_nothing(page: Page, known: Known, settle: int) -> Verdict:
-    """Return the verdict on an answer without any stored candle: only what it says of the nearest ones is kept."""
+    """Return the verdict on an answer without any stored candle.
+
+    Only what the answer says of the nearest candles is kept.
+    """
     doubts = [raised(page, page.query.range, "unwitnessed", known.doubts)]
     stored = {candle[0]: candle for candle in known.stored if contradiction.is_in(candle[0], known.final)}
     differing = [row for row in page.candles if row[0] in stored]
     nearest = differing[:WITNESSES] if page.query.newest_first else differing[-WITNESSES:]
     grid = page.query.timeframe
-    # Keep one of the new rows, too: an independent answer that also contains it counts.
+    # Keep one of the new rows, too: an independent answer counts if it also contains this row.
     settled = grid.closed_end(page.asked_at, settle)
     nearest += [row for row in page.candles if row[0] not in stored and known.floor <= row[0] < settled][-1:]
     doubts += [contradiction.changed(page, known, row, Range(row[0], grid.next(row[0]))) for row in nearest]
@@ -184,14 +188,14 @@ def _proves_nothing(page: Page, known: Known, settle: int) -> Verdict:
 
 
 def _unconfirmed(page: Page, known: Known, enclosed: list[Range]) -> list[Doubt]:
-    """Return the doubt about a first page: no candle was stored yet that the page could have confirmed."""
+    """Return the doubt about a first page, which came when no candle was stored yet that could have confirmed it."""
     if known.has_witness or not enclosed:
         return []
     return [raised(page, Range(enclosed[0].start, enclosed[-1].end), "unconfirmed", known.doubts)]
 
 
 def _confirmed(known: Known, *, is_witnessed: bool) -> list[Doubt]:
-    """Return the doubts about whole answers that this one, which counts, has ended."""
+    """Return the doubts about whole answers that this answer ends; call this only for an answer that counts."""
     ended = [doubt for doubt in known.doubts if doubt.kind == "unwitnessed"]
     if not known.has_witness:
         return ended

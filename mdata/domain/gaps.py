@@ -26,7 +26,8 @@ class Gap(NamedTuple):
 
     def is_due(self, now: int) -> bool:
         """Whether `repair` may ask about this gap at `now`."""
-        # A remaining wait longer than the longest possible one was recorded by a clock that was ahead; it is ignored.
+        # If the remaining wait is longer than the longest possible wait, it was recorded by a clock that was ahead,
+        # and is ignored.
         wait = (self.next_attempt_at or now) - now
         return self.status == "open" and not 0 < wait <= ASK_AGAIN[-1]
 
@@ -40,7 +41,7 @@ def missing(
     """
     if hull is None:
         return []
-    # A lost candle that was off the grid is not missed itself, but its interval is: it is requested again.
+    # A lost candle that was off the grid is not missing itself, but its interval is, and is requested again.
     lost_stretches = intervals_of(timeframe, lost)
     return clip(normal([*clip(uncovered, *hull), *lost_stretches]), *kept)
 

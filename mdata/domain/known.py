@@ -14,7 +14,7 @@ class Known(NamedTuple):
     `stored` holds the candles within the span of the answer's rows; `lost`, `final` and `provisional` cover the
     requested range, `unobtainable` and `doubts` the whole series. `has_witness`: a candle is stored in the requested
     range. `held_before` and `held_after`: a covered candle is stored in the part of the requested range before, or
-    after, the span. `before` and `after` tell how busy the market is beside the span. What lies before `floor` is not
+    after, the span. `before` and `after` tell how busy the market is beside the span. No interval before `floor` is
     wanted.
     """
 

@@ -13,8 +13,8 @@ class Ledger(NamedTuple):
     """What a plan needs to know of a series at `now` (ms UTC); `settle` in ms.
 
     `confirmed_to` is the end of the final coverage that contains the frontier (the frontier itself if there is none).
-    `reaches_from` is where a request that continues from there starts: a few stored candles earlier, if there are
-    any. `doubts` are ascending; `unobtainable` (normal) is what the exchange no longer serves.
+    `reaches_from` is where a request that continues from `confirmed_to` starts: a few stored candles earlier, if
+    there are any. `doubts` are ascending; `unobtainable` (normal) is what the exchange no longer serves.
     """
 
     series: Series
@@ -34,7 +34,7 @@ class Ledger(NamedTuple):
 
     @property
     def is_quiet(self) -> bool:
-        """Whether the answers have had no candle for 30 days, or have said for a day that there is none at all."""
+        """Whether the answers have had no candle for 30 days, or have shown no candle at all for a day."""
         if self.last_candle is None:
             absent = self.doubt("silence")
             return absent is not None and absent.asked_at - absent.since >= ABSENT_FOR
@@ -47,7 +47,7 @@ class Ledger(NamedTuple):
         return bool(self.unobtainable) and self.unobtainable[-1].end > self.now
 
     def doubt(self, kind: DoubtKind, *, since: int | None = None, until: int | None = None) -> Doubt | None:
-        """Return the newest doubt of this kind, or the one whose range begins, or ends, at an instant."""
+        """Return the newest doubt of this kind whose range begins at `since` and ends at `until` (None: anywhere)."""
         found = (
             doubt
             for doubt in reversed(self.doubts)
@@ -69,7 +69,7 @@ def backlog(ledger: Ledger) -> int:
 
 
 def doubted_outside(ledger: Ledger) -> int:
-    """Return how many wanted intervals outside the hull are in doubt: one answer had no candle there, unconfirmed."""
+    """Return how many wanted intervals outside the hull are in doubt: only one answer has called them silent."""
     wanted, count = ledger.wanted, ledger.series.timeframe.count
     doubted = normal(doubt.range.clip(*wanted) for doubt in ledger.doubts if doubt.kind == "silence")
     return sum(count(*part) for part in subtract(doubted, [ledger.hull] if ledger.hull else []))

@@ -2,9 +2,9 @@
 
 Every write transaction raises the store's generation, draws a new random mark, and notes the mark before it. SQLite
 begins a log only when everything older is in the database file. At that moment the file contains the mark that the
-log's first mark names as its predecessor. Later it contains that mark or one of the log's own, depending on how much
-of the log has been moved into the file. A copy that has taken the file's place contains a different mark, whatever
-its generation is.
+log's first mark names as its predecessor. Later the file contains either this mark or one of the log's own marks,
+depending on how much of the log has been moved into the file. A copy that has taken the file's place contains a
+different mark, whatever its generation is.
 """
 
 from collections.abc import Set as AbstractSet

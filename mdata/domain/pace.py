@@ -14,13 +14,13 @@ SPACING = 0.1  # seconds between two requests of a burst, at least
 # A request is assumed to have reached the exchange this many seconds after it was sent, until its answer shows when
 # it did.
 FLIGHT = 2.0
-# After a refusal the exchange's true limit is lower than ours: requests are then evenly spaced, and a tenth further
-# apart.
+# After a refusal the exchange's true limit is lower than ours: requests are then evenly spaced, with a tenth more
+# time between them.
 _CALMED = 1.1
 
 
 class Window(NamedTuple):
-    """The rate limit of an exchange: in any `seconds` it allows `documented` requests, of which we send `most`.
+    """The rate limit of an exchange: in any period of `seconds` it allows `documented` requests; we send `most`.
 
     `most` is smaller because the exchange's window is not exactly ours.
     """
@@ -39,7 +39,10 @@ class Window(NamedTuple):
 
 
 class Pace(NamedTuple):
-    """One request every `delay` seconds on average, and `burst` at once after a pause; 1 means even spacing."""
+    """One request every `delay` seconds on average, and `burst` at once after a pause.
+
+    A `burst` of 1 means even spacing.
+    """
 
     delay: float
     burst: int
@@ -73,8 +76,8 @@ class Pace(NamedTuple):
     def fullest(self, at: float) -> "Past":
         """Return the maximum that can have been sent up to `at` at this pace; used if the real past is unknown.
 
-        Every period that ends at `at` contains as many requests as the two rules allow. Whatever was really sent,
-        requests that the rules allow afterwards therefore cannot break them.
+        Every period that ends at `at` contains as many requests as the two rules allow. Requests that the rules allow
+        after this past therefore never break the rules, whatever was really sent.
         """
         before = [at - number * self.delay for number in range(1, self.window.most - self.burst + 1)]
         times = [*reversed(before), *[at] * self.burst]
@@ -84,7 +87,7 @@ class Pace(NamedTuple):
 class Past(NamedTuple):
     """The requests already sent: how much of the burst was spent when the newest one left, and when they arrived.
 
-    `level` counts requests; it falls by one in each delay after `at` (seconds of boot time). `arrivals` (ascending,
+    `level` counts requests; after `at` (seconds of boot time), it falls by one in each delay. `arrivals` (ascending,
     at most as many as a window allows) are the instants by which the requests of the last window had reached the
     exchange. They are whole ms of boot time, rounded up, because they are written and read each time the budget is
     looked at.
@@ -117,12 +120,12 @@ class Past(NamedTuple):
         return Past(level, min(self.at, now), tuple(kept[-window.most :]))
 
     def ready_at(self, pace: Pace, kept: int = 0) -> float:
-        """Return when the next request may leave if it must leave `kept` of the burst to others.
+        """Return when the next request may leave if `kept` requests of the burst are reserved for others.
 
         The average rule never makes anyone wait longer than one delay after the newest request, however much of the
-        burst is spent: each slot that becomes free goes to the next in the queue. So while processes are waiting, the
-        burst is not refilled, neither the part that `kept` reserves nor what a process with a larger burst has
-        overspent.
+        burst is spent: each slot that becomes free goes to the next in the queue. While processes are waiting, the
+        burst is therefore not refilled: neither the part that `kept` reserves, nor the part that a process with a
+        larger burst has overspent.
         """
         burst = max(1, pace.burst - kept)
         ready = max(self.at + min(1.0, self.level + 1 - burst) * pace.delay, self.at + pace.spacing)

@@ -142,7 +142,7 @@ def second_answer(ledger: Ledger) -> Wish | None:
 
 
 def contradicted(ledger: Ledger) -> tuple[list[Range], bool]:
-    """Return the ranges (normal) that answers contradict and that are due, and whether to count from the newest."""
+    """Return the due ranges (normal) that answers contradict, and whether to count rows from the newest."""
     due = [one for one in ledger.doubts if one.kind in {"absent", "changed"} and one.is_due(ledger.now)]
     last = max(due, key=lambda doubt: doubt.range.end, default=None)
     return normal(doubt.range for doubt in due), last is not None and not last.was_newest_first

@@ -15,9 +15,9 @@ from mdata.domain.interval import Range, intersect, subtract
 from mdata.domain.timeframe import HOUR, Timeframe, month_index, month_start
 
 Kind = Literal["final", "unobtainable"]
-# publish: the lake has nothing of it that is sound · compare: there is a later answer, which may have changed nothing
-# · unchanged: the lake has it from the same answer · older: the lake has it from a later answer · narrower: the lake
-# has more of it · cleaned: cleanup has removed a part of it here
+# publish: the lake has no sound data of the month · compare: this store has a later answer, which may have changed
+# nothing · unchanged: the lake has the month from the same answer · older: the lake has the month from a later answer
+# · narrower: the lake has more of the month · cleaned: cleanup has removed a part of the month from this store
 Step = Literal["publish", "compare", "unchanged", "older", "narrower", "cleaned"]
 State = Literal["complete", "partial", "unobtainable"]
 
@@ -145,7 +145,8 @@ def ready(known: Publishable, until: int) -> tuple[list[Month], list[int]]:
         lacking = intersect(known.unobtainable, [cells])
         parts = [Part(part, "final") for part in subtract([cells], lacking)]
         parts += [Part(part, "unobtainable") for part in lacking]
-        # If the store has not recorded when the exchange answered, it was at least after the month's end.
+        # If the store has not recorded when the exchange answered, the answer is known to have come after the month's
+        # end.
         found.append(Month(month, tuple(sorted(parts)), max(cells.end, known.answered_at.get(month, 0))))
     return found, waiting
 
@@ -154,7 +155,8 @@ def decide(mine: Month, published: Sequence[Proof], known: Publishable, *, is_da
     """Return what to do about a month; `published` are its proofs in the lake, which are wrong if `is_damaged`."""
     is_cleaned = cells_of(known.grid, mine.month).start < (known.cleaned_to or 0)
     if not published:
-        # If a part were published, a store that has the whole month from older answers could not replace it.
+        # If a part of the month were published, a store that has the whole month from older answers could not replace
+        # that part.
         return "cleaned" if is_cleaned else "publish"
     as_of = max(proof.as_of for proof in published)
     if mine.as_of <= as_of and not is_damaged:
@@ -234,7 +236,7 @@ def state_of(grid: Timeframe, proofs: Sequence[Proof]) -> State:
 
 
 def batches(months: Iterable[Month], grid: Timeframe, most: int) -> Iterable[list[Month]]:
-    """Yield months in groups of at most `most` intervals, or of one month; a group is read and written at once."""
+    """Yield months in groups of at most `most` intervals, or of one larger month; a group is processed at once."""
     group: list[Month] = []
     for month in months:
         size = sum(grid.count(*one.range) for one in (*group, month))

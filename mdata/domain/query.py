@@ -103,7 +103,7 @@ class Page(NamedTuple):
 
     @property
     def holes(self) -> list[Range]:
-        """Return the ranges between rows without a row (ascending), if every interval should have one."""
+        """Return the ranges (ascending) between two rows where rows are missing, if each interval should have one."""
         if not self.query.venue.writes_silence:
             return []
         grid, times = self.query.timeframe, self.times
@@ -120,7 +120,7 @@ class Page(NamedTuple):
 def is_same(candle: Candle, other: Candle) -> bool:
     """Whether two candles are equal.
 
-    The exchange adds up volumes as floats, whose last digits may differ from one answer to the next: that is no
-    change.
+    The exchange adds up volumes as floats, whose last digits may differ from one answer to the next; such a
+    difference is no change.
     """
     return candle == other or (candle[:5] == other[:5] and isclose(candle[5], other[5], rel_tol=1e-9))

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from mdata.domain.budget import CALM_SECONDS, State, Waiter
 from mdata.domain.pace import Pace, Past
 
-# What parsing damaged, foreign or hostile text may raise.
+# The exceptions that the parsing of damaged, foreign or hostile text may raise.
 _DAMAGED = (ValueError, KeyError, TypeError, OverflowError, RecursionError, AttributeError)
 _ENCODER = json.JSONEncoder(separators=(",", ":"), check_circular=False)
 
@@ -34,7 +34,7 @@ class Instant(NamedTuple):
 
 
 def encode(state: State, here: Instant) -> bytes:
-    """Return the text of a state; the keys of the previous version stay, because its programs read the file too."""
+    """Return the text of a state, with the keys of the previous version, whose programs read the file too."""
     kept = {
         "boot_id": here.boot_id,
         "booted_at_utc_s": here.booted_at,
@@ -48,7 +48,7 @@ def encode(state: State, here: Instant) -> bytes:
 
 
 def decode(text: bytes, here: Instant, pace: Pace, longest_block: float) -> State:
-    """Parse a state and clamp it; if the text does not contain what was sent, assume the maximum at `pace`."""
+    """Parse a state and clamp it; if it does not contain the requests sent, assume the maximum at `pace`."""
     try:
         found = json.loads(text)
         if found["boot_id"] != here.boot_id:

@@ -11,7 +11,7 @@ from mdata.domain.timeframe import DAY, HOUR, MINUTE
 
 # A request.
 GARBLED_TRIES = 3  # of a request whose answers cannot be read at all; the last one is raised as an error
-FIRST_BACKOFF, LONGEST_BACKOFF = 2.0, 120.0  # s after the first refusal, doubled with each further one; at most
+FIRST_BACKOFF, LONGEST_BACKOFF = 2.0, 120.0  # s after the first refusal, doubled after each further one; the longest
 BACKOFF_SPREAD = (5.0, 20.0)  # s, random in this range: clients that resume at exactly 60 s are refused again
 LONGEST_BLOCK = 15 * 60.0  # s, whatever the exchange asks for
 # A pass, and a repair.
@@ -23,7 +23,7 @@ ASK_AGAIN = (1 * HOUR, 6 * HOUR, 24 * HOUR)
 MOST_ATTEMPTS = 8  # then a gap is given up
 # A second answer to the same request is a second opinion if it comes this much later (ms).
 INDEPENDENT_AFTER = 1 * MINUTE
-MOST_ANSWERS = 3  # about one doubt without waiting in between; before further ones it waits like a gap
+MOST_ANSWERS = 3  # about one doubt without waiting in between; before further answers, it waits like a gap
 # When an accepted, unusually long silence is checked again. Around outages the exchange has been seen to fill in
 # candles later (2021-06-30 and 2022-10-12: the daily candle has more volume than the hourly ones that had been
 # downloaded before).
@@ -43,7 +43,10 @@ def ask_again_after(answers: int) -> int:
 
 
 def silence_again_at(believed_at: int, asked_at: int) -> int | None:
-    """Return when a silence believed at `believed_at` and last asked about at `asked_at` (ms UTC) is due again."""
+    """Return when a silence is due again that was believed at `believed_at`, and last asked about at `asked_at`.
+
+    All times are ms UTC.
+    """
     age = asked_at - believed_at
     return next((believed_at + after for after in SILENCE_AGAIN if after > age), None)
 

@@ -52,7 +52,7 @@ class Series(NamedTuple):
     def wanting(self, start: int, named: int | None) -> "Series":
         """Return the series with its wanted range extended back to `start`, and to `named` if the user named a start.
 
-        Only an explicit start extends the range to what cleanup removed, or before the exchange's first candle.
+        Only `named` extends the range to what cleanup removed, or before the exchange's first candle.
         """
         if named is None:
             return self._replace(wanted_start=min(self.wanted_start, start))

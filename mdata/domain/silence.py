@@ -44,7 +44,8 @@ def is_remarkable(timeframe: Timeframe, silent: int, nearby: Density) -> bool:
         return False
     if not nearby.intervals or nearby.candles >= nearby.intervals:
         return True
-    # The silent ones are counted, because 1 - 0.9 is a little less than 0.1.
+    # The share of silent intervals is computed from their number, because as floats, 1 - 0.9 is a little less than
+    # 0.1.
     return silent * log((nearby.intervals - nearby.candles) / nearby.intervals) < log(IMPROBABLE)
 
 
@@ -61,7 +62,7 @@ def is_improbable(silent: int, nearby: Density) -> bool:
 
 
 def density_beside(timeframe: Timeframe, times: list[int], covered: Range, hole: Range) -> Density:
-    """Return how busy the market is beside a hole in a covered range; `times` are its (ascending) open times."""
+    """Return how busy the market is beside a hole in a covered range; `times` are the range's candles."""
     left, right = timeframe.count(covered.start, hole.start), timeframe.count(hole.end, covered.end)
     before = min(left, max(NEARBY // 2, NEARBY - right))
     after = min(right, NEARBY - before)
@@ -72,7 +73,7 @@ def density_beside(timeframe: Timeframe, times: list[int], covered: Range, hole:
 
 
 def silent_stretches(timeframe: Timeframe, within: Range, open_times: list[int]) -> list[Range]:
-    """Return the stretches of `within` without these (ascending) candles that are long enough to be remarkable."""
+    """Return the remarkably long stretches of `within` without a candle; `open_times` are the candles there."""
     shortest = least(timeframe)
     if timeframe.count(*within) - len(open_times) < shortest:
         return []

@@ -1,9 +1,10 @@
 """Tails: silences at an end of an answer, which no row encloses.
 
-An answer that was cut looks just like one of a market that fell silent. A silence at its end is therefore only
-believed when a second, independent answer says the same (the stream counts as one). Until then it is provisional, or,
-if it is remarkable, not covered at all, so that it is requested again. On an exchange that sends a row for every
-silent interval, a missing row, at an end or between two rows, is no silence: only a second answer makes it believed.
+An answer that was cut short looks just like an answer about a market that fell silent. A silence at its end is
+therefore only believed when a second, independent answer says the same (what the stream has shown counts as an
+answer). Until then the silence is provisional, or, if it is remarkable, not covered at all, so that its range is
+requested again. On an exchange that sends a row for every silent interval, a missing row, at an end or between two
+rows, only counts as a silence when a second answer confirms it.
 """
 
 from bisect import bisect_left
@@ -54,7 +55,8 @@ def _tails(page: Page, known: Known) -> list[tuple[Range, Density]]:
 def _beside(page: Page, span: Range, beyond: Density, *, is_before: bool) -> Density:
     """Return how busy the market is at one end of the rows.
 
-    If they span fewer than `NEARBY` intervals, `beyond` is added: the density past their other end.
+    If the rows span fewer than `NEARBY` intervals, `beyond` is added, which is the density past the other end of the
+    rows.
     """
     grid = page.query.timeframe
     count = min(NEARBY, grid.count(*span))
@@ -127,12 +129,13 @@ def _said_before(page: Page, known: Known, tail: Range, settle: int) -> list[Ran
     """Return the parts of a silence that an independent answer or the stream has reported before."""
     grid = page.query.timeframe
     if page.span is None:
-        return []  # a series without any answer is absent, not silent
+        return []  # without rows, the series may be absent instead of silent
     silences = [doubt for doubt in known.doubts if doubt.kind == "silence"]
     answered = [
         doubt.range.clip(tail.start, min(tail.end, grid.closed_end(doubt.asked_at, settle)))
         for doubt in silences
-        # An answer contradicted by a stored row was truncated and confirms nothing.
+        # If this answer has a row where an earlier one reported silence, the earlier one was truncated and confirms
+        # nothing.
         if doubt.has_second_opinion(page) and not _has_row(page, doubt.range)
     ]
     by_rest = (doubt.range for doubt in silences)

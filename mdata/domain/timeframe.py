@@ -42,7 +42,7 @@ def month_index(instant: int) -> int:
 class Timeframe:
     """A grid of intervals: its name at the exchange, and a constant step, or 0 for calendar months."""
 
-    # Written out: every start of a command needs this class, and making a dataclass takes a millisecond.
+    # Not a dataclass: every start of a command needs this class, and creating a dataclass takes a millisecond.
     __slots__ = ("anchor", "name", "step")
 
     def __init__(self, name: str, step: int, anchor: int = 0) -> None:

@@ -10,13 +10,13 @@ from mdata.domain.interval import Range
 from mdata.domain.pace import Window
 from mdata.domain.timeframe import Timeframe
 
-# Which end of the requested range a full answer keeps: the one that the request names, or always the same one.
+# Which end of the requested range a full answer keeps: the end that the request names, or always the same end.
 # `refuses`: a range with more intervals than fit is refused.
 Anchor = Literal["asked", "newest", "oldest", "refuses"]
 # In which order the rows of an answer come: as the request names it, or always the same.
 Order = Literal["asked", "ascending", "descending"]
-# Whether a candle at the start, or at the end, that a request names is part of the answer. `containing`: so is the
-# candle before the start, whose interval contains that instant.
+# Whether a candle at the start, or at the end, that a request names is part of the answer. `containing`: the candle
+# whose interval contains the start is part of the answer, too, even if it opens before the start.
 Lower = Literal["inclusive", "exclusive", "containing"]
 Upper = Literal["inclusive", "exclusive"]
 # How an answer shows an interval without a trade: not at all, or as a row without volume.

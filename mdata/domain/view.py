@@ -25,8 +25,8 @@ class Stretch(NamedTuple):
 class LedgerRanges(NamedTuple):
     """What the ledger says about a range of a series: normal lists of ranges, ms UTC.
 
-    Of what is not covered, `doubted` is what only one answer has found silent, and `unobtainable` what the exchange
-    no longer serves.
+    Two kinds of uncovered ranges are listed: `doubted` ranges, which only one answer has found silent, and
+    `unobtainable` ranges, which the exchange no longer serves.
     """
 
     final: list[Range]

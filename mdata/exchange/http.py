@@ -18,8 +18,9 @@ from mdata.clock import Clock
 from mdata.errors import BadAnswerError, ConfigurationError, GarbledError, UnreachableError
 from mdata.version import __version__
 
-# If click and rich are installed, httpx imports them with its own command line, which is never used here: a third of
-# its start-up time. This makes httpx use its documented fallback for a missing command line instead.
+# If click and rich are installed, httpx imports its own command line, and these two with it. That takes a third of
+# httpx's start-up time, and the command line is never used here. This line makes httpx use its documented fallback
+# for a missing command line instead.
 sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
 
 import httpx  # noqa: E402 - after the line above
@@ -27,8 +28,8 @@ import httpx  # noqa: E402 - after the line above
 if TYPE_CHECKING:
     from httpx import Response
 
-# Three times a full page. Nested lists take fifty times as much memory as their text, which must fit into a service
-# with 256 MB.
+# Three times a full page. Nested lists take fifty times as much memory as their text, and this memory must fit into a
+# service with 256 MB.
 MAX_BYTES = 3 * 1024 * 1024
 _CONNECT_SECONDS = 10.0
 # Keep idle connections longer than the usual wait for a slot, to avoid handshakes.
@@ -141,7 +142,7 @@ class Http:
             return max(0.0, float(text))
         except ValueError:
             date = _instant(text)
-        # Such a date refers to the exchange's clock, which the answer's own date shows.
+        # A date in Retry-After refers to the exchange's clock, which the answer's own date shows.
         now = _instant(answer.headers.get("date", "")) or self._clock.now()
         return None if date is None else max(0.0, (date - now) / 1000)
 

@@ -119,7 +119,7 @@ def _refuse_misplaced(query: Query, times: list[int]) -> None:
 
 
 def _unknown(query: Query, time: int | None, before: int | None, after: int | None) -> Range | None:
-    """Return the range that a rejected row may belong to: its interval, or all between its valid neighbours."""
+    """Return the range that a rejected row may belong to: its interval, or all between the nearest valid rows."""
     grid = query.timeframe
     if time is not None and grid.is_aligned(time):
         return Range(time, grid.next(time))

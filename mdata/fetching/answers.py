@@ -52,7 +52,8 @@ def _move_frontier(connection: Connection, series: Series, page: Page, settle: i
     base = max(series.frontier if series.frontier is not None else (hull.start if hull else wanted), wanted)
     frontier = coverage.final_end(connection, series.id, base)
     if page.span is not None and page.query.range.start <= base:
-        # The range in between was requested too. It is a gap: a row was rejected, or the history is no longer served.
+        # The answer was also about the range between the old and the new frontier. What is not final there is a gap:
+        # a row was rejected, or the history is no longer served.
         frontier = max([frontier, *(part.end for part in _enclosed(connection, series, page, settle))])
     asked_to = min(page.query.range.end, grid.closed_end(asked_at))
     if page.is_full and page.span is not None and not page.query.newest_first:
@@ -69,9 +70,10 @@ def _enclosed(connection: Connection, series: Series, page: Page, settle: int) -
 
 
 def note_first(connection: Connection, series: Series, page: Page, settle: int) -> None:
-    """Record the first candle that the exchange names; it is believed if it has settled and is the oldest known one.
+    """Record the first candle that the exchange names.
 
-    On an exchange that sends rows for silence, the first row need not be a candle.
+    The candle is believed if it has settled and is the oldest known one. On an exchange that sends rows for silence,
+    the first row need not be a candle.
     """
     grid, asked_at = series.timeframe, page.asked_at
     told = page.times[0] if page.times else None

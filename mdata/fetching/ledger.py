@@ -75,7 +75,7 @@ def reaching(connection: Connection, series: Series, wish: Wish) -> Query:
         if _rows_in(connection, series, old) + grid.count(*part) < venue.page_rows:
             start = _first_row_from(connection, series, wish.revisit_from, before=start)
     if wish.witnesses and _around(connection, series, Range(start, start), 1)[0] is None:
-        # Nothing older is stored: begin earlier, so that a row from before encloses the beginning.
+        # Nothing older is stored: begin earlier, so that a row from before the part encloses its beginning.
         start = grid.shift(start, -min(NEARBY, _reach(venue)))
     return fitted(Query(venue, series.symbol, grid, Range(start, end), wish.newest_first, venue.page_rows))
 
@@ -88,9 +88,9 @@ def _reach(venue: Venue) -> int:
 def _around(connection: Connection, series: Series, part: Range, steps: int) -> tuple[int | None, int | None]:
     """Return the open times of the known rows `steps` before and `steps` after a part; an answer must contain them.
 
-    If there are fewer, the farthest one is returned. Normally these rows are stored candles. On an exchange that
-    sends a row for every silent interval, every covered interval has a row (outages aside); the nearest candle is
-    then included too, unless it is too far away.
+    If there are fewer rows on a side, the farthest one is returned. Normally these rows are stored candles. On an
+    exchange that sends a row for every silent interval, every covered interval has a row (outages aside); the nearest
+    candle is then included too, unless it is too far away.
     """
     steps = min(steps, _reach(series.venue))
     if not series.venue.writes_silence:

@@ -49,7 +49,8 @@ class Passes:
         before = self._job.tally.requests
 
         def plan(ledger: Ledger) -> Wish | None:
-            # Only the first request reaches back: if its answer ends before the new part, the next one begins there.
+            # Only the first request reaches back: if its answer ends before the new part, the next request begins
+            # where the answer ends.
             revisit = hours * HOUR if self._job.tally.requests == before else 0
             return planning.forward(ledger, confirm=confirm, revisit=revisit)
 
@@ -105,7 +106,7 @@ class Passes:
     def _go(self, series: Series, plan: Plan, *, is_forward: bool = False, most: int | None = None) -> None:
         """Request page after page until nothing is left to request, or nothing new arrives.
 
-        `most` is the maximum number of requests; those with full pages do not count.
+        `most` is the maximum number of requests; requests that return full pages do not count.
         """
         last: Query | None = None
         without_news = asked = 0

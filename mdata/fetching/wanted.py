@@ -78,7 +78,7 @@ def cut_off(settings: Settings, timeframe: Timeframe, now: int) -> int | None:
 
 
 def start_asked(settings: Settings, venue: Venue, timeframe: Timeframe, now: int) -> int:
-    """Return the wanted start of the settings at `now` (ms UTC), but not one that is no longer served or kept."""
+    """Return the wanted start of the settings at `now` (ms UTC), moved past what is no longer served or kept."""
     start = days_before(timeframe, now, settings.backfill_days)
     return max(start, cut_off(settings, timeframe, now) or start, venue.horizon(timeframe, now) or start)
 

@@ -176,9 +176,9 @@ class FileLock:
 def _turn(descriptor: int) -> threading.Event:
     """Wait in the kernel's queue for the lock, in a thread; return an event that is set when the lock is granted.
 
-    The kernel's queue is fair and wakes at once, while polling can starve; but only a signal can end a call that
-    waits in it. The thread has its own descriptor of the same open file: it takes the lock for the owner of the
-    other descriptor, and if that has been closed, the lock ends with the thread.
+    The kernel's queue is fair and wakes at once, while polling can starve; but a call that waits in this queue can
+    only be ended by a signal. The thread has its own descriptor of the same open file, and therefore takes the lock
+    for the owner of the other descriptor. If the other descriptor has been closed, the lock ends with the thread.
     """
     turn, own = threading.Event(), os.dup(descriptor)
 

@@ -23,7 +23,7 @@ class Suspension:
             self._held += 1
 
     def free(self) -> None:
-        """Stop holding it, and resend a signal that arrived meanwhile."""
+        """Stop holding a lock, and resend a signal that arrived meanwhile."""
         with self.guard:
             self._held -= 1
             is_due = self.is_wanted and not self._held

@@ -120,7 +120,7 @@ def _want(job: Job, target: Target, series: Series, since: int | None) -> Series
 
 
 def _named_start(settings: Settings, grid: Timeframe, now: int, since: int | None) -> int | None:
-    """Return the open time that `since` names, but not one before the retention."""
+    """Return the open time that `since` names, or the start of the retention if that is later."""
     return None if since is None else max(grid.floor(since), cut_off(settings, grid, now) or 0)
 
 

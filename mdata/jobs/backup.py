@@ -41,7 +41,7 @@ def backup(store: Store, target: Path, report: copying.Report, *, force: bool) -
                 raise StorageError(f"the copy of {store.path} does not show the expected state; run this again")
             found = examined(copied, target)
             with copied.write():
-                pass  # gives the copy a mark of its own: beside the store's log, it is not mistaken for the store
+                pass  # gives the copy a mark of its own, so that the store's log does not seem to belong to it
         path.chmod(shared_mode(target.parent))
         copying.sync(path)
         copying.place(path, target, over=force)

@@ -59,7 +59,7 @@ def plan(settings: Settings, store: Store, now: int) -> Removed:
 
 def cleanup(context: Context) -> tuple[JobResult, Removed]:
     """Remove what the settings do not keep; the caller holds the command's lock."""
-    # A run reports what it has removed however it ends.
+    # However a run ends, it reports what it has removed.
     removed: Counter[str] = Counter()
     result = run(Job(COMMAND, context, Priority.BACKFILL), lambda job: _work(job, removed), lambda _: 0)
     return result, Removed(**removed)

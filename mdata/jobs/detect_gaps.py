@@ -46,7 +46,7 @@ def _work(job: Job) -> None:
 
 
 def _differs(context: Context, series: Series) -> bool:
-    """Whether the list of gaps must change; a run without changes then writes only its own row."""
+    """Whether the list of gaps must change; if it need not, a run writes only its own row."""
     with context.store.read() as connection:
         found = find_missing(connection, series)
         known = [gap.range for gap in gaps.unresolved(connection, series.id)]

@@ -24,9 +24,10 @@ _SLICE = 10_000
 
 
 class Selection(NamedTuple):
-    """Which candles are asked for at `now` (ms UTC); None: from the wanted start, or to the newest answer.
+    """Which candles are asked for at `now` (ms UTC).
 
-    They can be aggregated to coarser ones, and flat candles can fill intervals that are proven empty.
+    If `since` is None, they begin at the wanted start; if `until` is None, they end at the newest answer. The candles
+    can be aggregated to coarser ones, and flat candles can fill intervals that are proven empty.
     """
 
     since: int | None
@@ -127,7 +128,7 @@ def _range(connection: Connection, target: Target, asked: Selection) -> Range | 
     cells, start = asked.resample or grid, usual.start
     if asked.since is not None:
         start = max(grid.ceil(asked.since), series.first_candle or 0)
-    # A local clock that is behind does not undo what was already fetched.
+    # What was already fetched counts as closed, even if the local clock is behind.
     closed = max(grid.closed_end(asked.now), usual.end)
     end = cells.floor(closed if usual.end <= start else usual.end)
     if asked.until is not None:

@@ -18,8 +18,8 @@ Report = Callable[[int, int], None]
 class PublishedSeries:
     """What is published of a series.
 
-    Its months are complete, partial, or contain an `unobtainable` range; `missing` counts the months between the
-    first and the last that are not published. `as_of` is when the newest answer came (ms UTC).
+    Its months are complete, partial, or contain an `unobtainable` range; `missing` counts the unpublished months
+    between the first and the last published one. `as_of` is when the newest answer came (ms UTC).
     """
 
     exchange: str

@@ -27,7 +27,7 @@ from mdata.store.connection import Connection
 from mdata.store.engine import Store
 
 COMMAND = "repair"
-# What an answer may say about a gap that needs a second answer.
+# The kinds of doubt about a gap for which a second answer is needed.
 _DOUBTED = {"silence", "absent", "changed", "unwitnessed"}
 _NO_WITNESS = "the answer did not contain the stored candles around the gap"
 _TOO_SHORT = "the answer ended before the end of the gap"

@@ -28,7 +28,10 @@ from mdata.store.watch import file_status
 
 
 class Offer(NamedTuple):
-    """A backup, and the store that it would replace: their marks are None if there is none or it cannot be read."""
+    """A backup, and the store that it would replace.
+
+    A mark is None if there is none, or if it cannot be read.
+    """
 
     file: Path
     mark: Mark | None
@@ -170,7 +173,7 @@ def _refuse_users(database: Path) -> None:
 
 
 def standing(settings: Settings, now: int) -> Status:
-    """Return what is stored, and what is unknown, after it."""
+    """Return what is stored, and what is unknown, after the restore."""
     store = open_for_reading(settings.database_path)
     if store is None:
         return collect(settings, None, now)

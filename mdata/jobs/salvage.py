@@ -24,7 +24,7 @@ from mdata.store.engine import Store
 from mdata.store.opening import open_store
 from mdata.store.watch import file_status
 
-# Rows of one statement.
+# Rows per SQL statement.
 _SLICE = 20_000
 
 

@@ -65,7 +65,7 @@ class SeriesState(NamedTuple):
         return self.counts.hull_end is None and self.counts.wanted.end > self.counts.wanted.start
 
     def is_stale(self, max_lag: int) -> bool:
-        """Whether it lags by more than `max_lag` seconds, and should not."""
+        """Whether it lags by more than `max_lag` seconds, and is neither quiet nor delisted nor without data."""
         return self.lag_seconds > max_lag and not (self.is_quiet or self.is_delisted or self.has_no_data)
 
 

@@ -43,7 +43,7 @@ from mdata.streaming.stream_view import Standing, StreamView
 
 COMMAND = "stream"
 
-# Real seconds between two checks of what is due: the most that waiting for a check adds to a candle's delay.
+# Real seconds between two checks of what is due. A candle waits at most this long for a check.
 _LOOK_EVERY = 0.2
 # Within how many seconds the first connection must be subscribed, and how long a run may last without any data.
 _READY_SECONDS, _NO_DATA_SECONDS = 45.0, 300.0

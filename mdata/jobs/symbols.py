@@ -42,7 +42,7 @@ def remembered(cache: Path, url: str, now: int) -> PairListing | None:
 
 
 def remember(cache: Path, listing: PairListing) -> None:
-    """Store a listing; if that is not possible, it is requested again next time."""
+    """Store a listing; if it cannot be stored, the list is requested again next time."""
     with suppress(MdataError):
         replace_whole(cache, json.dumps(asdict(listing)))
 

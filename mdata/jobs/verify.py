@@ -39,8 +39,8 @@ class MismatchRow:
 class Verified:
     """What a run has read and found: candles, candles outside coverage, invalid rows, and doubtful ranges.
 
-    `intervals` have become unknown by that. `months` now have a digest. `orphans` are ids of series that another
-    program has deleted, each with its number of candles.
+    `intervals` counts those that have become unknown as a result, `months` those that now have a digest. `orphans`
+    are ids of series that another program has deleted, each with its number of candles.
     """
 
     candles: int = 0

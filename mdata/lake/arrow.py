@@ -29,7 +29,7 @@ _pointer.restype, _pointer.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes
 
 def numbers(values: Any, code: str) -> "array[Any]":
     """Return a copy of an Arrow array of 64-bit numbers without nulls; `code` is `q` or `d`."""
-    # The capsule owns the memory and must live until it has been copied.
+    # The capsule owns the memory and must live until the numbers have been copied.
     _, capsule = values.__arrow_c_array__()
     found, copied = _Array.from_address(_pointer(capsule, b"arrow_array")), array(code)
     if found.length:

@@ -11,7 +11,8 @@ from mdata.lake.trouble import library, told
 if TYPE_CHECKING:
     from deltalake import CommitProperties, DeltaTable
 
-# A sixth smaller than the usual compression (snappy) and half again as slow; higher levels gain next to nothing.
+# Files are a sixth smaller than with the usual compression (snappy), and take 1.5 times as long; higher levels gain
+# next to nothing.
 _COMPRESSION = ("ZSTD", 3)
 # The log defines the versions, so Delta must not delete its entries after 30 days, as it does by default.
 _CONFIGURATION = {"delta.enableExpiredLogCleanup": "false"}
@@ -60,12 +61,13 @@ def _make(url: str, name: str, origin: Author) -> "DeltaTable":
             commit_properties=commit_of(origin, None, 0, ""),
         )
     except deltalake.exceptions.DeltaError:
-        # Probably another publisher has just created it; if the reason was another, this raises an error.
+        # Probably another publisher has just created it; if the reason was a different one, opening the table raises
+        # an error.
         return open_table(url, name)
 
 
 def commit_of(origin: Author, key: Key | None, number: int, months: str) -> "CommitProperties":
-    """Return what a commit records about itself: its author and, if it is on a series, its number and its months."""
+    """Return what a commit records about itself: its author, and for a series (`key`) its number and its months."""
     deltalake = library("deltalake")
     said = {"mdata": origin.version, "mdata.host": origin.host, "mdata.store": origin.store}
     said |= {"mdata.series": key.name, "mdata.months": months} if key else {}

@@ -82,8 +82,8 @@ class Lake:
         """Return what the lake has of a series now."""
         with told(self.url):
             # Refresh the candles first and the coverage second, the order in which publishers write them: the candles
-            # that the coverage describes are then normally loaded. If a publisher wrote both between the two
-            # refreshes, they are not, and a commit based on this look is refused.
+            # that the coverage describes are then normally loaded. If a publisher writes both between the two
+            # refreshes, these candles are missing, and a commit based on this look is refused.
             for name in ("candles", "coverage"):
                 self.tables[name].update_incremental()
             written, vouched = (
@@ -104,7 +104,7 @@ class Lake:
             return found
 
     def candles(self, key: Key, periods: Sequence[str], within: Range | None = None) -> Columns | None:
-        """Return the candles of these partitions, ascending; None if one of them lacks a value.
+        """Return the candles of these partitions, ascending; None if a candle lacks a value.
 
         With `within`, only those that open in this range.
         """

@@ -131,7 +131,7 @@ def asked(table: str) -> str:
 
 
 def proofs_of(rows: "Arrow") -> list[tuple[Key, Proof]]:
-    """Return proofs from the rows of such a query."""
+    """Return proofs from the rows of a query of the columns that `asked` returns."""
     found = {name: rows.column(name).to_pylist() for name in TABLES["coverage"].columns}
     keys = map(Key, found["exchange"], found["symbol"], found["timeframe"])
     found |= {name: [time // 1000 for time in found[name]] for name in ("start", "end", "as_of")}
@@ -148,7 +148,7 @@ def series_rows(rows: Sequence[SeriesRow]) -> "Arrow":
 
 
 def series_of(rows: "Arrow") -> list[SeriesRow]:
-    """Return what is known of series from the rows of such a query."""
+    """Return what is known of series from the rows of a query of the columns that `asked` returns."""
     found = {name: rows.column(name).to_pylist() for name in TABLES["series"].columns}
     keys = map(Key, found["exchange"], found["symbol"], found["timeframe"])
     times = ("first_candle", "wanted_start", "cleaned_to", "as_of")

@@ -18,9 +18,10 @@ from mdata.errors import (
 )
 
 _LIBRARIES = {"deltalake", "obstore", "arro3"}
-# The addresses at which a cloud machine asks for its credentials: they appear in an error if no others were found.
+# The addresses at which a cloud machine asks for its credentials: they appear in an error if no credentials were
+# found elsewhere.
 _OWN_RIGHTS = ("169.254.169.254", "metadata.google.internal")
-# Only their text distinguishes the kinds of errors: it contains the HTTP status or the code of S3.
+# Only the text of an error shows of which kind it is: it contains the HTTP status or the code of S3.
 _REFUSED = re.compile(
     r"\b40[13]\b|AccessDenied|Forbidden|Unauthorized|InvalidAccessKeyId|SignatureDoesNotMatch|ExpiredToken"
     r"|lacks valid authentication|lack the necessary permissions|Permission denied|Operation not permitted"

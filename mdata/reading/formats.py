@@ -73,7 +73,8 @@ def _packed(compression: str, stream: BinaryIO) -> Iterator[Any]:
 class _Csv:
     def __init__(self, stream: TextIO, *, fill: bool) -> None:
         self._rows = csv.writer(stream, lineterminator="\n").writerows
-        # Written with the first row, or at the end: if the store cannot be read, nothing is written.
+        # The heading is written with the first row, or at the end, so that nothing is written if the store cannot be
+        # read.
         self._head = [(*COLUMNS, "is_filled") if fill else COLUMNS]
 
     def write(self, candles: Candles) -> None:

@@ -32,7 +32,7 @@ class Kind(NamedTuple):
 def kind_of(name: str, given: str | None) -> Kind:
     """Return the kind of the file `name`; raise ValueError with a message for the user if there is none.
 
-    Its suffix and the `given` format must not contradict each other; without either, it is CSV.
+    Its suffix and the `given` format must not contradict each other; without either, the kind is CSV.
     """
     suffixes = [suffix.removeprefix(".") for suffix in PurePath(name).suffixes[-2:]]
     compression = suffixes.pop() if suffixes and suffixes[-1] in _COMPRESSIONS else ""

@@ -133,7 +133,7 @@ class Asked(NamedTuple):
         return self.range(at_hand(connection, self.find(connection), self.now))
 
     def range(self, usual: Range) -> Range:
-        """Return the requested range, aligned; a start or an end that is not given is that of `usual`."""
+        """Return the requested range, aligned; a start or an end that is not given is taken from `usual`."""
         grid = self.timeframe
         start = usual.start if self.start is None else grid.ceil(self.start)
         end = max(start, usual.end) if self.end is None else grid.ceil(self.end)

@@ -27,7 +27,7 @@ class Budget(Protocol):
         deadline: float | None = None,
         on_wait: Callable[[SlotWait], None] | None = None,
     ) -> T | None:
-        """Wait for a slot, then return the request of `plan`; None gives the slot back."""
+        """Wait for a slot, then return the request of `plan`; if that is None, the slot is given back."""
         ...
 
     def sent(self) -> None:
@@ -74,7 +74,7 @@ class JobLog(Protocol):
 class Limits(NamedTuple):
     """How long a run may last (seconds) and how many requests it may send; None: no limit.
 
-    The time counts from `since` (seconds of boot time), or from when the job begins if that is None.
+    The time counts from `since` (seconds of boot time), or from when the job begins if `since` is None.
     """
 
     max_runtime: float | None = None

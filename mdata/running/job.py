@@ -157,7 +157,7 @@ class Job:
 
     def _say_that_it_is_tried_again(self, state: "RetryCallState") -> None:
         error = state.outcome.exception() if state.outcome else None
-        if not isinstance(error, RateLimitedError):  # whose message was logged already
+        if not isinstance(error, RateLimitedError):  # a rate limit was logged already
             self.context.log.info(f"{error}; retrying")
 
     def _is_worth_another_try(self, error: BaseException) -> bool:
@@ -209,7 +209,7 @@ class Job:
             ) from error
 
     def _say_why(self, wait: SlotWait) -> None:
-        """Log once per block until when all processes pause, and once per run that other processes go first."""
+        """Log until when all processes pause (once per block), and that other processes go first (once per run)."""
         progress, log = self._progress, self.context.log
         if wait.is_blocked:
             # The same instant is calculated a few milliseconds differently each time.

@@ -68,7 +68,7 @@ class MarketFeed:
         """Yield when (ms UTC, later than `after`) a channel sends something, and the open time of the candle.
 
         Every trade sends the candle that it changes; the first trade of an interval also sends the previous candle
-        again, a little later. Without an open time, a heartbeat is due. It never ends.
+        again, a little later. If the open time is None, a heartbeat is due. The moments never end.
         """
         grid = TIMEFRAMES[subject.timeframe]
         latest = self.newest(subject, after) or 0

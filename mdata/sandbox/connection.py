@@ -63,7 +63,7 @@ class LoopbackServer(ThreadingHTTPServer):
         super().server_close()
         self.ended.set()
         for connection in list(self._open):
-            # The connection's own thread closes it, because it now sees the end of its input.
+            # Each connection is closed by its own thread, which now sees the end of the input.
             try:
                 connection.shutdown(socket.SHUT_RDWR)
             except OSError:

@@ -1,7 +1,7 @@
 """Faults of the sandbox on demand; each kind has been seen in practice, or must be survived anyway.
 
 A fault is a small JSON object: `{"kind": "rate-limit-429", "times": 3, "symbol": "tBTCUSD"}`. `times` limits how
-often it applies, `after` lets that many matching requests pass first, `share` makes it random (seeded); `symbol`,
+often it applies, `after` is how many matching requests pass first, `share` makes it random (seeded); `symbol`,
 `timeframe`, `asks` (the form of the request) and `over` (a time in the requested range) limit the requests that it
 applies to. Further keys are parameters of the kind.
 """

@@ -29,9 +29,9 @@ _FINER = {"3h": "1h", "6h": "1h", "12h": "1h", "1D": "1h", "1W": "1D", "1M": "1D
 class Pair:
     """A pair of the simulated exchange.
 
-    `listed`: since when it trades (ms UTC); `delisted`: from when on it does not, and the exchange does not know it;
-    `density`: the share of minutes with trades; `holes`: ranges without trades; `price`: its approximate price (0:
-    something between 1,000 and 3,000).
+    `listed`: since when it trades (ms UTC); `delisted`: from when on it no longer trades, and the exchange no longer
+    knows it; `density`: the share of minutes with trades; `holes`: ranges without trades; `price`: its approximate
+    price (0: something between 1,000 and 3,000).
     """
 
     symbol: str

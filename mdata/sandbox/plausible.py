@@ -57,7 +57,7 @@ def _off_grid(rows: Rows, parameters: FaultParameters, _: CandleRequest) -> Rows
 
 
 def place(rows: Rows, parameters: FaultParameters) -> int | None:
-    """Return the index of the row with the open time `at` or the number `row`; by default the middle."""
+    """Return the index of the row with the open time `at` or the number `row`; by default, of the middle row."""
     if "at" in parameters:
         return next((number for number, row in enumerate(rows) if row[0] == parameters["at"]), None)
     position: int = parameters.get("row", len(rows) // 2)

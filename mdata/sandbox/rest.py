@@ -43,7 +43,7 @@ class CandleRequest:
 
     @property
     def form(self) -> str:
-        """Which of `FORMS` it has."""
+        """Return which of `FORMS` this request has."""
         if self.sort < 0:
             return "backward"
         return "forward" if self.start > 0 else "first"

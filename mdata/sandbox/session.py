@@ -226,7 +226,7 @@ class Conversation:
             self.send(channel, one)
 
     def _is_muted(self, channel: Subscription, at: int) -> bool:
-        """Whether a stall silences the channel; it affects channels that were open when it began, or all."""
+        """Whether a stall silences the channel; a stall affects channels that were open when it began, or all."""
         found = self._stream.lasting("ws-silence", channel.subject, at)
         return found is not None and (found[0].parameters["later"] or channel.opened <= found[1])
 

@@ -44,7 +44,7 @@ class Schedule:
     times: int = 1
 
     def latest(self, at: int) -> int | None:
-        """Return the last of them that is not after `at`."""
+        """Return the last of these times that is not after `at`."""
         if at < self.first:
             return None
         return self.first + (
@@ -52,7 +52,7 @@ class Schedule:
         )
 
     def following(self, at: int) -> int | None:
-        """Return the first of them after `at`."""
+        """Return the first of these times after `at`."""
         if at < self.first:
             return self.first
         number = (at - self.first) // self.period + 1 if self.period else self.times
@@ -87,16 +87,16 @@ class StreamFault:
         return cls(kind, schedule, own, given["symbol"], given["timeframe"])
 
     def concerns(self, subject: Subject) -> bool:
-        """Whether it affects this channel."""
+        """Whether the fault affects this channel."""
         return self.symbol in {"", subject.symbol} and self.timeframe in {"", subject.timeframe}
 
     def begun(self, at: int) -> int | None:
-        """Return since when (ms UTC) it is active at this instant; None if it is not."""
+        """Return since when (ms UTC) the fault has been active at this instant; None if it is not active."""
         start = self.schedule.latest(at)
         return start if start is not None and at < start + self._ms("for") else None
 
     def is_closed(self, at: int) -> bool:
-        """Whether it keeps the exchange closed for maintenance at this instant."""
+        """Whether the fault keeps the exchange closed for maintenance at this instant."""
         return self._is_between(at, self._ms("notice"), self._ms("notice") + self._ms("for"))
 
     def is_resuming(self, at: int) -> bool:
@@ -105,7 +105,7 @@ class StreamFault:
         return self._is_between(at, opened, opened + self._ms("resume"))
 
     def next_acts(self, later_than: int) -> tuple[int, list[str]] | None:
-        """Return when (ms UTC, later than `later_than`) it next acts on open connections, and how, in order."""
+        """Return when (ms UTC, after `later_than`) the fault next acts on open connections, and how, in order."""
         found = [
             (start + offset, act)
             for act, offset in self._acts()
@@ -115,7 +115,7 @@ class StreamFault:
         return None if soonest is None else (soonest, [act for at, act in found if at == soonest])
 
     def _acts(self) -> list[tuple[str, int]]:
-        """Return its actions on open connections, each with its offset (ms) from the scheduled time."""
+        """Return the fault's actions on open connections, each with its offset (ms) from the scheduled time."""
         notice = self._ms("notice")
         if self.kind == "ws-restart":
             return [("20051", 0), ("ws-drop", notice)]

@@ -22,7 +22,7 @@ _LEAST_STRIP = 24
 _LONGEST_STRIP = 100
 
 _GLYPHS: dict[Cell, tuple[str, str, str]] = {
-    # The sign of a cell in Unicode and ASCII, and its colour, which only repeats the sign.
+    # The sign of a cell in Unicode and ASCII, and its colour, which says the same as the sign.
     "present": ("█", "#", "green"),
     "empty": ("▁", "_", "cyan"),
     "provisional": ("▄", "~", "yellow"),

@@ -22,8 +22,8 @@ from mdata.store.engine import Store
 from mdata.store.pages import keep_refused
 from mdata.store.sqlite_errors import damaged
 
-# Accepts what `domain.candle.fault` accepts, so that only suspicious rows are passed to it; SQLite reads a NaN as
-# NULL.
+# This condition accepts what `domain.candle.fault` accepts, so that only suspicious rows are passed to that function;
+# SQLite reads a NaN as NULL.
 _SOUND = f"""coalesce(low > 0 AND volume > 0 AND high < {LARGEST} AND volume < {LARGEST}
                       AND open BETWEEN low AND high AND close BETWEEN low AND high, 0)"""
 # What SQLite reports about a NaN: the row breaks a rule of its table, but the file is not damaged.
@@ -145,9 +145,9 @@ def _fault(row: Candle, grid: Timeframe) -> str | None:
 def withdraw(connection: Connection, series: Series, mismatches: list[Mismatch], now: int) -> None:
     """Remove coverage from ranges that do not match: they become gaps, or backlog at an end of the hull.
 
-    If another job has lengthened or shortened a segment in the meantime, it loses all its coverage, because its count
-    is still wrong by the same amount. A segment of the other kind (final instead of provisional, or the reverse)
-    keeps its coverage, because its count comes from a later answer.
+    If another job has lengthened or shortened a segment in the meantime, the segment loses all its coverage, because
+    its count is still wrong by the same amount. A segment of the other kind (final instead of provisional, or the
+    reverse) keeps its coverage, because its count comes from a later answer.
     """
     for mismatch in mismatches:
         for segment in coverage.touching(connection, series.id, mismatch.segment.range):
@@ -161,12 +161,15 @@ def withdraw(connection: Connection, series: Series, mismatches: list[Mismatch],
 
 
 def _note_withdrawn(connection: Connection, series: Series, part: Range, now: int) -> None:
-    """Record that the coverage of a range was withdrawn; until it is answered for again, the store is not healthy."""
+    """Record that the coverage of a range was withdrawn.
+
+    Until the exchange has answered for the range again, the store is not healthy.
+    """
     table_of_doubts.keep(connection, series.id, [domain.Doubt(part, "withdrawn", "verify", now, now)])
 
 
 def _take_back(connection: Connection, series: Series) -> None:
-    """Reset marks beyond a hull that has become smaller."""
+    """Move the frontier back into a hull that has become smaller, and forget gaps outside of it."""
     hull = coverage.hull(connection, series.id)
     gaps.forget_outside(connection, series, hull)
     table.take_back(connection, series.id, hull.end if hull else None)

@@ -99,7 +99,10 @@ def nth_from(connection: Connection, series_id: int, instant: int, number: int) 
 
 
 def around(connection: Connection, series_id: int, within: Range, steps: int) -> tuple[int | None, int | None]:
-    """Return the open times of the candles `steps` before and after a range, or of the farthest (None if none)."""
+    """Return the open times of the candle `steps` places before a range, and of the one `steps` places after it.
+
+    If there are fewer candles on a side, return that of the farthest; None if there is none.
+    """
     before, after = connection.execute(
         """SELECT (SELECT min(open_time) FROM (SELECT open_time FROM candles WHERE series_id = ?1 AND open_time < ?2
                                                ORDER BY open_time DESC LIMIT ?4)),
@@ -162,7 +165,10 @@ def marks(connection: Connection, series_id: int) -> tuple[list[int], list[int]]
 
 
 def forget_lost(connection: Connection, series_id: int, within: Range, but: list[int] | None = None) -> None:
-    """Remove the marks of a range except those in `but`: it was answered for again, or is no longer wanted."""
+    """Remove the marks of a range, except those in `but`.
+
+    Call this if the range was answered for again, or is no longer wanted.
+    """
     connection.execute(f"DELETE FROM lost_candles WHERE {_WITHIN}", (series_id, *within))
     connection.executemany(
         f"INSERT OR IGNORE INTO lost_candles VALUES ({series_id:d}, ?)",

@@ -9,7 +9,7 @@ from mdata.domain.columns import Columns
 from mdata.domain.interval import Range
 from mdata.store.connection import Connection
 
-# More are not faster, and take more memory.
+# More rows at a time are not faster, and take more memory.
 _ROWS_AT_A_TIME = 2_000
 _ROW = Struct(f"=q{len(VALUES)}d")
 

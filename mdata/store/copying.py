@@ -103,7 +103,7 @@ def _link(path: Path, target: Path) -> None:
 
 
 def exists(path: Path) -> ConfigurationError:
-    """Return the error of a file that is in the way."""
+    """Return the error that reports a file in the way."""
     return ConfigurationError(f"{path} exists already and was not changed: choose another name, or add --force")
 
 

@@ -1,7 +1,7 @@
 """The table `coverage`: the ledger of what the exchange has answered for.
 
-Segments of one series never overlap, whatever their kind; neighbours of the same kind are merged. Each records how
-many candles it contains, so that counting reads one row per segment, not one per candle.
+Segments of one series never overlap, whatever their kind; neighbours of the same kind are merged. Each segment
+records how many candles it contains, so that counting reads one row per segment, not one per candle.
 """
 
 from collections.abc import Iterator
@@ -61,7 +61,7 @@ def hull(connection: Connection, series_id: int) -> Range | None:
 
 
 def beside(connection: Connection, series_id: int, instant: int, *, is_before: bool) -> Iterator[Segment]:
-    """Yield the segments on one side of an instant, nearest first, beginning with one that contains it."""
+    """Yield the segments on one side of an instant, nearest first; a segment that contains it comes first."""
     condition = "start_time < ? ORDER BY start_time DESC" if is_before else "end_time > ? ORDER BY start_time"
     rows = connection.execute(
         f"SELECT start_time, end_time, kind, candles FROM coverage WHERE series_id = ? AND {condition}",
@@ -93,9 +93,9 @@ def uncovered(connection: Connection, series_id: int, within: Range) -> list[Ran
 
 
 def add(connection: Connection, series_id: int, covered: Range, kind: CoverageKind, gained: int) -> None:
-    """Cover a range, and merge it with segments of the same kind that it touches; it adds `gained` candles to them.
+    """Cover a range that contains `gained` candles, and merge it with segments of the same kind that it touches.
 
-    The range must not overlap segments of the other kind: `cut` them first, or leave them out.
+    The range must not overlap segments of the other kind: `cut` these first, or leave their parts out of the range.
     """
     start, end, count = *covered, gained
     for segment in touching(connection, series_id, covered):

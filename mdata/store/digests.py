@@ -89,7 +89,10 @@ def keep(connection: Connection, series_id: int, found: list[Digest]) -> None:
 
 
 def drop(connection: Connection, series_id: int, part: Range) -> None:
-    """Drop the digests of the months that a changed range touches; one that is being computed is then not stored."""
+    """Drop the digests of the months that a changed range touches.
+
+    A digest that is being computed is then not stored.
+    """
     first, last = month_start(month_index(part.start)), month_start(month_index(part.end - 1))
     connection.execute("DELETE FROM digests WHERE series_id = ? AND month BETWEEN ? AND ?", (series_id, first, last))
 

@@ -38,7 +38,7 @@ class Store:
         """Give a connection inside one short write transaction, committed at the end, rolled back on any error.
 
         The lock file makes writers take turns in order (SQLite itself only polls, and may let one starve). `BEGIN
-        IMMEDIATE` means that nothing read inside can be out of date when it is written.
+        IMMEDIATE` ensures that what the transaction reads is still up to date when the transaction writes.
 
         Raise StorageError if `path` has become another file, or does not contain the last write.
         """
@@ -62,7 +62,7 @@ class Store:
                         yield
                         return
                 finally:
-                    # A full disk rolls back by itself; a second ROLLBACK would hide the cause.
+                    # If the disk is full, SQLite rolls back by itself; a second ROLLBACK would hide the cause.
                     if self.connection.in_transaction:
                         self.connection.execute("ROLLBACK")
             self._watch.forget()
@@ -129,7 +129,8 @@ class Store:
         """Close the connection; raise StorageError if its path no longer names the file that was opened.
 
         When the last connection with write access closes, SQLite moves the log into the database file or deletes it.
-        If another file has taken the database's place, that would damage it, so the connection is then left open.
+        If another file has taken the database's place, this would damage the new file, so the connection is left
+        open.
         """
         if self._write_lock is not None:
             with self._write_lock.at_once() as is_held:

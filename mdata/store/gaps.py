@@ -48,7 +48,7 @@ def close_answered(connection: Connection, series: Series, answered: list[Range]
 
 
 def _resolve(connection: Connection, series: Series, judgement: Judgement, now: int) -> Closed:
-    """Close the answered parts of a gap; the first part that is left (or the first answered one) keeps its id."""
+    """Close the answered parts of a gap; the first part that is left (or the first answered one) keeps the id."""
     closed, rows = Closed(), list[tuple[Range, str, int]]()
     for part in judgement.answered:
         found = candles.count(connection, series.id, part)

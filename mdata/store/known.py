@@ -8,8 +8,8 @@ from mdata.domain.silence import NEARBY, NOTHING_NEARBY, Density
 from mdata.store import candles, coverage, doubts
 from mdata.store.connection import Connection
 
-# If the rows of an answer span more stored candles than fit on this many pages, it lacks so many of them that it is
-# not compared.
+# If the rows of an answer span more stored candles than fit on this many pages, the answer lacks so many of them that
+# it is not compared.
 _MOST_PAGES = 4
 
 
@@ -39,7 +39,7 @@ def read_known(connection: Connection, series: Series, page: Page, settle: int) 
 
 
 def _has_witness(connection: Connection, series: Series, asked: Range) -> bool:
-    """Whether a row in the requested range is known: a candle, or a silence if the exchange sends rows for those."""
+    """Whether a row in the requested range is known: a candle, or a silence that the exchange reports by a row."""
     if candles.first_from(connection, series.id, asked.start, before=asked.end) is not None:
         return True
     return series.venue.writes_silence and bool(coverage.clipped(connection, series.id, asked))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def _without(*names: str) -> Iterator[None]:
     """Make the import of these modules fail, as if they were not installed, unless they are loaded already."""
     absent = [name for name in names if name not in sys.modules]
-    # This is what None means there.
+    # A None in `sys.modules` makes the import of that name fail.
     sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type]
     try:
         yield
@@ -34,7 +34,8 @@ def _without(*names: str) -> Iterator[None]:
             del sys.modules[name]
 
 
-# sqlite-utils imports both wherever they are installed, and uses neither here: a third of a second and 80 MiB.
+# sqlite-utils imports both modules if they are installed, which takes a third of a second and 80 MiB; neither is used
+# here.
 with _without("pandas", "numpy"):
     from sqlite_utils import Database
     from sqlite_utils.migrations import Migrations
@@ -102,7 +103,8 @@ def _execute(database: "Target", name: str) -> None:
 def migrate(path: Path, connection: Connection) -> None:
     """Bring the database up to `SCHEMA_VERSION`, in one transaction; the caller holds the write lock."""
     with storage_errors(path):
-        # Both are written into the file's header and take effect only before the first table exists.
+        # The first two settings are written into the file's header; they take effect only before the first table
+        # exists.
         connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
         connection.execute("PRAGMA journal_mode=WAL").fetchall()
         connection.execute("PRAGMA synchronous=FULL")

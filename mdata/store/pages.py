@@ -127,8 +127,8 @@ def make_provisional(
 ) -> tuple[list[Candle], list[Range]]:
     """Store closed candles that may still change; return the new or different ones, and what is now provisional.
 
-    Whatever is final in the range stays as it is, lost candles included. So does a candle if `rows` contain only an
-    earlier state of it, from a cache or a late message. `rows` are ascending and inside `covered`.
+    Whatever is final in the range stays as it is, lost candles included. A candle also stays as it is if `rows`
+    contain only an earlier state of it, from a cache or a late message. `rows` are ascending and inside `covered`.
     """
     candles.forget_restored(connection, series.id, covered)
     parts = subtract([covered], coverage.clipped(connection, series.id, covered, "final"))

@@ -43,7 +43,7 @@ def check(path: Path) -> Mark | None:
     if before != after:
         return None  # another process uses both, and has compared them too
     if log and (before is None or before.mark is None) and _is_whole_with_log(path):
-        # A program was killed while it moved what VACUUM had left in the log into the file.
+        # A program was killed while it moved the result of VACUUM from the log into the file.
         return log.newest
     raise strangers(path)
 

@@ -49,7 +49,7 @@ class Detour:
 
     @property
     def sentence(self) -> str:
-        """Return the message about it."""
+        """Return the message about this way of reading."""
         group = missing_group(self.path)
         why = f"{self.path.parent} is not writable{f' ({group})' if group else ''}"
         if self.is_copy:
@@ -71,7 +71,7 @@ class Detour:
             shutil.rmtree(self.file.parent, ignore_errors=True)
 
 
-# The newest copy of each store while copies are kept, and the blocks that they are kept for.
+# While copies are kept: the newest copy of each store, and the `kept` blocks for which they are kept.
 _kept: dict[Path, Detour] = {}
 _keepers: set[object] = set()
 _one_at_a_time = threading.Lock()

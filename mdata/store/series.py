@@ -96,9 +96,9 @@ def move_frontier(connection: Connection, series_id: int, frontier: int | None, 
 
 
 def confirm_from(connection: Connection, series_id: int, start: int) -> None:
-    """Move a frontier beyond `start` (ms UTC) back to it, so that provisional ranges there are requested by REST.
+    """Move the frontier back to `start` (ms UTC) if it is later, so that provisional ranges there are requested.
 
-    Only ranges filled before the frontier need that: intervals of a rejected row, or of deleted candles.
+    Only ranges that were filled before the frontier need this: intervals of a rejected row, or of deleted candles.
     """
     connection.execute("UPDATE series SET frontier = ?2 WHERE id = ?1 AND frontier > ?2", (series_id, start))
 

@@ -42,7 +42,7 @@ def has_wal_reset_bug(version: str = SQLITE_VERSION) -> bool:
 
 
 def wal_reset_warning(version: str = SQLITE_VERSION) -> tuple[str, str] | None:
-    """Return a message about an SQLite with that defect, and what to do about it; None for any other."""
+    """Return a message about an SQLite that can lose pages, and what to do about it; None for any other."""
     if not has_wal_reset_bug(version):
         return None
     from mdata import extras

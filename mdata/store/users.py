@@ -16,7 +16,8 @@ _PROCESSES = Path("/proc")
 def users(path: Path) -> list[Process]:
     """Return the other processes that are seen to have the database at `path`, its log or its index open.
 
-    Call this only in a process that has not opened the database itself: its locks would be gone afterwards.
+    Call this only in a process that has not opened the database itself: otherwise the process would lose its locks on
+    the database.
     """
     files = set()
     for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):

@@ -59,7 +59,7 @@ class ExchangeTime:
         return self._clock.now() + self._ahead
 
     def seen(self, stamp: int) -> None:
-        """Record what the exchange's clock says now, and warn if the two have been far apart for a minute."""
+        """Record what the exchange's clock says now, and warn if the two clocks have been far apart for a minute."""
         self._ahead = stamp - self._clock.now()
         boottime = self._clock.boottime()
         if abs(self._ahead) <= _APART:

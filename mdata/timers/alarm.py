@@ -1,8 +1,8 @@
 """The alarm of a failed unit: reported when the state changes, at most once in six hours.
 
 A note per unit in mdata's state folder records how the last run failed and when that was reported. Runs under systemd
-write their reason into it, and mark the failure as recovered when they succeed. This needs no settings, because
-invalid settings are when an alarm matters most.
+write their reason into it, and mark the failure as recovered when they succeed. This needs no settings, because an
+alarm matters most when settings are invalid.
 """
 
 import json

@@ -81,7 +81,7 @@ def _apply(
     if changes.disabled:
         systemctl(manager, "disable", "--now", *changes.disabled)
         if "mdata-stream.timer" in changes.disabled:
-            # The other jobs soon end by themselves.
+            # Only the stream has to be stopped; the other jobs soon end by themselves.
             systemctl(manager, "stop", "mdata-stream.service")
     touched = {path.name.removesuffix(".d") for path in (one.parent for one in changes.written)}
     touched |= {path.name for path in changes.written}
@@ -107,7 +107,7 @@ def uninstall(manager: str, folder: Path) -> Changes:
         changes.disabled = present
         quiet_systemctl(manager, "disable", "--now", *present, SERVE)
         quiet_systemctl(manager, "stop", "mdata-*.service")
-        # Not `systemctl clean`, which needs a message bus that small machines lack.
+        # `systemctl clean` is not used, because it needs a message bus that small machines lack.
         _remove(stamp_folder(manager).glob("stamp-mdata-*.timer"))
         _remove(changes.removed)
         for wants in (folder / "timers.target.wants", folder / "default.target.wants"):
@@ -144,7 +144,7 @@ def _refuse_second_manager(place: Installation, folder: Path) -> None:
         return
     try:
         if not (found.unit_folder / TIMERS[0]).exists():
-            # Its units were removed without `mdata timers uninstall`.
+            # The units of the other manager were removed without `mdata timers uninstall`.
             return
     except PermissionError:
         pass

@@ -21,7 +21,7 @@ _SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Elapse:
-    """When the timer of a job elapses next and did last, ms UTC; None: never."""
+    """When the timer of a job elapses next, and when it last did, ms UTC; None: never."""
 
     job: str
     next_at: int | None
@@ -31,7 +31,7 @@ class Elapse:
 def elapses(marker: Marker, seconds: float = 5.0) -> list[Elapse] | None:
     """Return the next and the last elapse of every mdata timer, or None if its manager does not answer.
 
-    That includes the manager of another user, because only that user may query it.
+    The manager of another user never answers, because only that user may query it.
     """
     if marker.manager == "user" and marker.user != current_user():
         return None
@@ -50,7 +50,7 @@ def _elapse(row: dict[str, Any]) -> Elapse:
 
 
 def _instant(microseconds: int | None) -> int | None:
-    # "Never" is the largest number or zero.
+    # systemd writes "never" as the largest number or zero.
     return microseconds // 1000 if microseconds and microseconds < 2**62 else None
 
 
@@ -63,7 +63,7 @@ def journal(manager: str | None, *jobs: str) -> list[str]:
 def journal_of_run(manager: str | None, invocation_id: str) -> list[str]:
     """Return the command that shows the log of one run, and what its manager logged about it.
 
-    None: the units are not mdata's; then the manager of this user is assumed.
+    If `manager` is None, the units are not mdata's, and the manager of this user is assumed.
     """
     manager = manager or ("system" if os.getuid() == 0 else "user")
     said_by_manager = "USER_INVOCATION_ID" if manager == "user" else "INVOCATION_ID"
@@ -73,7 +73,7 @@ def journal_of_run(manager: str | None, invocation_id: str) -> list[str]:
 
 def open_journal(call: list[str]) -> NoReturn:
     """Become journalctl, with its pager at a terminal; raise an MdataError if it cannot show anything."""
-    # Its exit codes are not mdata's: check first whether it would fail.
+    # The exit codes of journalctl are not mdata's: check first whether it would fail.
     lines_of([*call, "--lines=1"])
     try:
         os.execvp(call[0], call)  # noqa: S606 - no shell is meant
@@ -82,7 +82,10 @@ def open_journal(call: list[str]) -> NoReturn:
 
 
 def lines_of(call: list[str]) -> list[str]:
-    """Return what journalctl shows; raise NotPermittedError if it may not, ConfigurationError if it cannot."""
+    """Return what journalctl shows.
+
+    Raise NotPermittedError if this user may not read the journal, ConfigurationError if journalctl fails.
+    """
     try:
         finished = _run(*call, "--no-pager", "--output=short-iso", "--quiet", seconds=_SECONDS)
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -62,7 +62,7 @@ def timetable(settings: Settings) -> list[Scheduled]:
     if not is_even(update):
         if settings.rest_update_enabled:
             faults.append(_uneven("UPDATE_INTERVAL_SECONDS", update, 1))
-        # It has no timer then; its unit can still be started by hand.
+        # `update` has no timer then; its unit can still be started by hand.
         update = MINUTE_SECONDS
     if faults:
         raise ConfigurationError("; ".join(faults) + "; change it in the env file and run this again")

@@ -21,7 +21,8 @@ from mdata.web.guard import Receive, Scope, Send
 _REQUEST_SECONDS = 10.0
 _TAKING_SECONDS = 20.0
 
-# Of all visitors, and of one: an address, an IPv6 network, or a user at the other end of a socket file.
+# The most connections of all visitors together, and of a single visitor: an address, an IPv6 network, or a user at
+# the other end of a socket file.
 MOST = 2000
 _MOST_OF_ONE = 128
 

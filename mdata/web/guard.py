@@ -144,7 +144,7 @@ class _ReaderHasLeft(BaseException):
 
 
 async def _left(receive: Receive) -> None:
-    """Return when the visitor has disconnected."""
+    """Wait until the visitor has disconnected."""
     while (await receive())["type"] != "http.disconnect":
         pass
 

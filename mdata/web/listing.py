@@ -54,7 +54,7 @@ class SeriesPage(NamedTuple):
 
     @property
     def near(self) -> list[int]:
-        """Return the numbers of the linked pages: the ends, and those around this one."""
+        """Return the numbers of the linked pages: the first, the last, and those around this one."""
         page = self.wish.page
         return sorted({number for number in (1, page - 1, page, page + 1, self.pages) if 1 <= number <= self.pages})
 

@@ -131,7 +131,7 @@ class Plugin:
         if isinstance(exception, Base400):
             return exception.status, str(exception.args[0] if exception.args else "Not found")
         if isinstance(exception, DatasetteError):
-            # Its 500 means, for example, that the column to sort by does not exist.
+            # A 500 from Datasette means, for example, that the column to sort by does not exist.
             return exception.status if exception.status != 500 else 400, str(exception.message)
         if isinstance(exception, MdataError):
             return 503, str(exception)

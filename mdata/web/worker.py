@@ -83,7 +83,7 @@ class QueryReader:
             try:
                 return self._read(question)
             except NotNowError:
-                # It was read without locks while another process wrote, which may be done by now.
+                # The store was read without locks while another process wrote; by now, that process may be done.
                 return self._read(question)
         except MdataError as error:
             return {"error": "MdataError", "text": str(error), "exit": error.exit_code}
@@ -113,7 +113,7 @@ def _ready(connection: Connection) -> None:
 def _asked(connection: Connection, question: Question) -> WorkerReply:
     clock, seconds, most = SystemClock(), question["ms"] / 1000, question["most"]
     until = clock.boottime() + seconds
-    signal.setitimer(signal.ITIMER_REAL, seconds + _GRACE_SECONDS)  # nothing handles its signal: it kills
+    signal.setitimer(signal.ITIMER_REAL, seconds + _GRACE_SECONDS)  # its signal, without a handler, kills the process
     connection.set_progress_handler(lambda: clock.boottime() > until, _STEPS_BETWEEN_LOOKS)
     cursor = connection.cursor()
     try:

@@ -22,14 +22,14 @@ from mdata.running.context import JobLog
 from mdata.web.worker import packed, unpacked
 
 _HOW_MANY = 4
-# How many of them one visitor can occupy with one kind of request.
+# How many workers one visitor can occupy with one kind of request.
 _OF_ONE_LANE = _HOW_MANY - 1
 _MOST_SECONDS_OF_WAITING = 20.0
 # A worker ends itself when its time is over; this is for one that cannot, because it is stopped.
 _PATIENCE = 5.0
 _PAUSE_AFTER_A_FAILURE = 1.0
 
-# It uses the server's import path, and no modules from the current folder.
+# A worker uses the server's import path, and no modules from the current folder.
 _PROGRAM = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from mdata.web.worker import main; main(sys.argv[2])"
 )
@@ -114,7 +114,8 @@ class Workers:
                 try:
                     found = await _conversed(worker, packed(question.told(copy)))
                 except (asyncio.IncompleteReadError, ConnectionError):
-                    # It must not be killed any more: that would overwrite the exit code that is awaited here.
+                    # The worker must not be killed any more: a kill would overwrite the exit code that is awaited
+                    # here.
                     raise _ended(await worker.wait()) from None
             is_sound = True
         except TimeoutError:
@@ -162,7 +163,7 @@ class Workers:
 
 @contextlib.contextmanager
 def _released_unless_taken(turn: asyncio.Semaphore) -> Iterator[None]:
-    """Release the turn if the block fails: there was no worker."""
+    """Release the turn if the block fails, because no worker took the query then."""
     try:
         yield
     except BaseException:

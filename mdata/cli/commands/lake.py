@@ -10,7 +10,7 @@ from mdata.cli.entry import Answer, Kit, Options, conduct, duration
 if TYPE_CHECKING:
     from mdata.jobs.lake import Checked, PublishedSeries, Vacuumed
 
-# Younger files may be those that a publisher is about to commit.
+# A file younger than this may be one that a publisher is about to commit.
 _LEAST_AGE = 86_400
 
 lake = typer.Typer(

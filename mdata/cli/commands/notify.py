@@ -36,7 +36,7 @@ def _notify(log: "StderrLog", unit: str, env_file: Path | None) -> Answer:
         log.info(f"{unit} failed again ({failure.told}); this was already reported")
         return Answer()
     log.error(sentence)
-    # Other settings may be invalid: that may be the very failure to report.
+    # Other settings may be invalid; an invalid setting may be the very failure to report.
     command = config.text_of("NOTIFY_COMMAND", env_file)
     problem = alarm.run_command(command, unit, failure, sentence) if command else None
     if problem:

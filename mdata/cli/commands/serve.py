@@ -34,7 +34,7 @@ class ListenAddress(NamedTuple):
         return self.socket is None and is_loopback(self.host)
 
     def whom(self, token: str | None) -> str:
-        """Say who can read there."""
+        """Say who can read the store at this address."""
         if token is not None:
             return "everyone who has the token"
         if self.socket is not None:
@@ -113,7 +113,8 @@ def _serve(kit: Kit, place: ListenAddress, names: list[str], token_file: Path | 
         # Host names are checked if any were given, and always on a loopback address (see `Access`).
         known = frozenset(name.lower() for name in names) if names or place.is_loopback else None
         try:
-            # What libraries write to stderr goes into the log as well: this must not recurse.
+            # The server sends text that libraries write to stderr to the log. The log must therefore keep this
+            # stderr, or it would write to itself.
             log = kit.log.to(sys.stderr)
             run(Site(listening, Access(known, token), ready), kit.loaded.settings, kit.clock, log)
         except Stopped:
@@ -153,7 +154,7 @@ def _want_server() -> None:
 
 
 def _look(kit: Kit) -> None:
-    """Reject a store that cannot be read; a missing one is fine, it is served once it exists."""
+    """Reject a store that cannot be read; a store that does not exist yet is accepted, and served once it exists."""
     from mdata.store.opening import open_for_reading
 
     path = kit.loaded.settings.database_path

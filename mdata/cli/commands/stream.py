@@ -119,7 +119,7 @@ def _table(kit: Kit, *, wanted: bool) -> "Iterator[tuple[Kit, Callable[[StreamVi
     from mdata.logs import StderrLog
 
     with live_table() as show:
-        # The table moves what is written to stderr above itself.
+        # Text that is written to stderr appears above the table.
         yield kit._replace(log=StderrLog(sys.stderr, "WARNING", priorities=False)), show
 
 

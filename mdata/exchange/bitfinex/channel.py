@@ -7,7 +7,7 @@ again, in any order, and may stop sending without closing the connection. Hence:
   after its end and a short grace has passed;
 - a channel vouches for every interval from the oldest row of its snapshot on (without a snapshot: from the first
   interval that began while it was open), but only up to what it has shown to be closed: silence proves nothing;
-- a candle only grows: of two states, the one with more volume is the later one, in whichever order they come;
+- a candle only grows, so two states can come in either order: the one with more volume is the later one;
 - a row that cannot be a candle makes its interval unknown until a valid row comes.
 """
 
@@ -154,7 +154,7 @@ class Channel:
         return self.timeframe.next(at if row.open_time is None else min(row.open_time, at))
 
     def _is_in_reach(self, time: int, at: int) -> bool:
-        """Whether an update of the interval at `time` is accepted: not if before the channel's start, or too old."""
+        """Whether an update may change the interval at `time`: one from `start` on, and among the newest `KEPT`."""
         return max(self.start or 0, self.timeframe.shift(at, -KEPT)) <= time <= at + TOLERANCE
 
     def _is_done(self, time: int) -> bool:

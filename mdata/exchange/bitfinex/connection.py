@@ -9,7 +9,7 @@ from mdata.exchange.bitfinex.protocol import Frame, Message, Notice, NotSubscrib
 from mdata.exchange.bitfinex.venue import BITFINEX
 
 SILENCE = BITFINEX.stream.dead_after if BITFINEX.stream else 0.0
-# How many frames are kept that came before the answer to their subscription, which is sometimes late.
+# How many frames are kept that came before the answer to their subscription; this answer is sometimes late.
 MOST_EARLY = 64
 # Notices after which all channels must be subscribed again.
 _ANEW = {20051: "announced a restart", 20061: "has ended its maintenance"}

@@ -54,12 +54,13 @@ class Socket:
             self._send(subscription(key))
 
     def receive(self, seconds: float) -> Message | None:
-        """Return the next message, or None if none comes within `seconds` of real time, or an irrelevant one.
+        """Return the next message; None if it is irrelevant, or if none comes within `seconds` of real time.
 
         Raise UnreachableError if the connection has ended, BadAnswerError for invalid messages.
         """
         try:
-            # Not decoded here: the JSON parser detects the encoding, and reads a binary frame like any other.
+            # The frame is not decoded here: the JSON parser detects the encoding, and reads a binary frame like any
+            # other.
             frame = self._connection.recv(seconds, decode=False)
         except TimeoutError:
             return None

@@ -22,7 +22,7 @@ def parse_symbol(text: str) -> str:
     """
     if _FUNDING.fullmatch(text):
         raise ValueError(f"{quote(text)} is a funding symbol; mdata only stores trading pairs (tBTCUSD)")
-    # A lower-case `t` before capitals is the exchange's prefix; in `trxusd` it belongs to the name.
+    # A lower-case `t` before capitals is the exchange's prefix; in `trxusd` the `t` belongs to the name.
     is_prefixed = text.startswith("t") and text[1:] == text[1:].upper()
     found = _PAIR.fullmatch((text[1:] if is_prefixed else text).upper()) if text.isascii() else None
     if not found:

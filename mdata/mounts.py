@@ -6,7 +6,8 @@ from pathlib import Path
 from mdata.errors import ConfigurationError
 
 _TABLE = Path("/proc/self/mountinfo")
-# On these, the shared memory of SQLite's log is not shared between machines, and a lock may hold on one only.
+# On these file systems, machines do not share the shared memory of SQLite's log, and a lock may hold on one machine
+# only.
 _REMOTE = frozenset({
     "9p", "afs", "beegfs", "ceph", "cifs", "fuse.ceph", "fuse.glusterfs", "fuse.rclone", "fuse.s3fs", "fuse.sshfs",
     "gpfs", "lustre", "nfs", "nfs4", "smb3", "smbfs",

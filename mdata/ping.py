@@ -10,7 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from mdata import __version__, tls
 
-# For everything: the name lookup, the connection, and the first line of the answer.
+# The limit for everything together: the name lookup, the connection, and the first line of the answer.
 SECONDS = 10.0
 
 

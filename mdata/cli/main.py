@@ -54,7 +54,7 @@ HELP = {"help_option_names": ["-h", "--help"]}
 
 EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {one.text:<3}  {one.meaning}" for one in EXIT_CODES)
 
-# The first line (\b) keeps the formatting of the others.
+# The first line (\b) keeps the formatting of the other lines.
 FIRST_STEPS = """\b
 To begin:
   mdata init                  write a settings file; then check SYMBOLS in it
@@ -130,7 +130,7 @@ def run() -> NoReturn:
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else BUG
     except OSError as error:
-        # This concerns help and version; `perform` handles the output of commands.
+        # The output that failed was help or the version; `perform` handles the output of commands.
         StderrLog(None, "ERROR", priorities=False).error(f"could not write to stdout: {error.strerror}")
         code = STORAGE
     except Exception as error:  # noqa: BLE001 - what goes wrong outside of `perform`

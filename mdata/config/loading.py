@@ -112,7 +112,7 @@ def _is_local(url: str) -> bool:
 
 
 def _unserved(symbols: Sequence[str], timeframes: Sequence[Timeframe], origins: Mapping[str, str]) -> list[str]:
-    """Return a sentence for each timeframe of the settings that one of their exchanges does not serve."""
+    """Return a sentence for each configured timeframe that one of the configured exchanges does not serve."""
     named = dict.fromkeys(registry.resolve(name)[0] for name in symbols)
     return [
         f"{origins['TIMEFRAMES']}: TIMEFRAMES is wrong: {venue.title} has no {grid.name} candles; there are "

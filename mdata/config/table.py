@@ -71,7 +71,10 @@ class Settings(NamedTuple):
         return self.addresses.get(stream_setting(venue), venue.ws_url)
 
     def rate_state(self, venue: Venue) -> Path:
-        """Return the file of an exchange's rate budget: each exchange has its own, because each counts separately."""
+        """Return the file of an exchange's rate budget.
+
+        Each exchange has a file of its own, because exchanges count requests separately.
+        """
         path = self.rate_limit_state_path
         return path if venue == HOME else path.with_name(f"{path.stem}-{venue.name}{path.suffix}")
 

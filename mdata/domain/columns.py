@@ -12,7 +12,7 @@ from mdata.domain.candle import Candle
 from mdata.domain.interval import Range
 from mdata.domain.timeframe import Timeframe
 
-# Of integers or of floats.
+# Arrays of integers or of floats.
 Column: TypeAlias = "array[Any]"
 
 

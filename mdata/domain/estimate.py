@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-# What one candle takes in the database, including its share of the tree, measured on a million candles.
+# Bytes that one candle takes in the database, including its share of the tree, measured on a million candles.
 BYTES_PER_CANDLE = 65
 
 

@@ -30,14 +30,14 @@ WITNESSES, MORE_WITNESSES = 3, 500
 
 
 class Verdict(NamedTuple):
-    """The changes that an answer makes to the ledger; `counts` is False if it proves nothing.
+    """The changes that an answer makes to the ledger; `counts` is False if the answer proves nothing.
 
-    It covers the ranges `final` and `provisional` (normal). `candles` (ascending) are those of the final ranges, as
-    they are to be stored. `changed` are the old values of candles that now have new values, `withdrawn` the candles
-    that are gone, `lost` the times of lost candles that stay lost. The ranges `unknown` lose their provisional
-    coverage, and `distrusted` lose all coverage except what this answer proves. `doubts` replace those of their kind
-    that they overlap; the doubts in `ended` are removed. The ranges `served` are no longer unobtainable. `silent` are
-    the times (ascending) of rows that say that nothing was traded.
+    The answer covers the ranges `final` and `provisional` (normal). `candles` (ascending) are those of the final
+    ranges, as they are to be stored. `changed` are the old values of candles that now have new values, `withdrawn`
+    the candles that are gone, `lost` the times of lost candles that stay lost. The ranges `unknown` lose their
+    provisional coverage, and `distrusted` lose all coverage except what this answer proves. `doubts` replace those of
+    their kind that they overlap; the doubts in `ended` are removed. The ranges `served` are no longer unobtainable.
+    `silent` are the times (ascending) of rows that say that nothing was traded.
     """
 
     counts: bool

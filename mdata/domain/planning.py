@@ -1,6 +1,6 @@
 """What to request next: the forward pass, the backward pass, a stream's catch-up, doubts, and what that costs.
 
-Every plan is made from the ledger as it is now, so that nothing is requested again that another job has obtained in
+Every plan is made from the ledger as it is now, so that a job does not request again what another job has obtained in
 the meantime; None means that there is nothing to request. A plan only says which part it is about; the code that
 sends it looks up which stored candles to include, so that one of them comes back.
 """
@@ -172,8 +172,8 @@ def catch_up(ledger: Ledger, covered: list[Range], before: int, lookback: int) -
 def around_gap(ledger: Ledger, part: Range, *, has_older: bool, has_newer: bool, tries: int) -> Wish:
     """Return the request that can prove what is missing in `part`; `tries` is how often it was made before.
 
-    If candles are stored on one side only, rows are counted from there; every other time they are counted from the
-    other end.
+    If candles are stored on one side only, rows are counted from that side; on every second try, they are counted
+    from the other end.
     """
     from_newest = has_newer or not has_older
     return Wish(part, from_newest if tries % 2 == 0 else not from_newest, witnesses=ledger.witnesses)

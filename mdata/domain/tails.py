@@ -101,7 +101,7 @@ def _is_surprising(page: Page, tail: Range, nearby: Density, settled: int) -> bo
     if is_remarkable(grid, grid.count(*tail), nearby):
         return True
     is_long = grid.count(*page.query.range) > least(grid)
-    # What has only just closed may not have been published yet.
+    # Intervals that have only just closed may not have been published yet.
     return is_long and is_improbable(grid.count(tail.start, min(tail.end, settled)), nearby)
 
 

@@ -13,7 +13,7 @@ from mdata.domain.timeframe import Timeframe
 # Which end of the requested range a full answer keeps: the end that the request names, or always the same end.
 # `refuses`: a range with more intervals than fit is refused.
 Anchor = Literal["asked", "newest", "oldest", "refuses"]
-# In which order the rows of an answer come: as the request names it, or always the same.
+# In which order the rows of an answer come: the order that the request names, or always the same order.
 Order = Literal["asked", "ascending", "descending"]
 # Whether a candle at the start, or at the end, that a request names is part of the answer. `containing`: the candle
 # whose interval contains the start is part of the answer, too, even if it opens before the start.
@@ -39,8 +39,8 @@ class Channels(NamedTuple):
 class Venue(NamedTuple):
     """An exchange: `name` is how the store and `SYMBOLS` write it, `title` how people write it.
 
-    `timeframes` are those that it serves, from fine to coarse; `refused` are the names of others in lower case, each
-    with the reason why it is not used. An answer has at most `page_rows` rows. Candles may change for
+    `timeframes` are those that it serves, from fine to coarse; `refused` are the names of other timeframes in lower
+    case, each with the reason why it is not used. An answer has at most `page_rows` rows. Candles may change for
     `settle_seconds` after they close. `depth` is how many of the newest intervals are still served (None: all).
     `stream` is None if there is no stream of candles.
     """

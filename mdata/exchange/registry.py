@@ -1,8 +1,8 @@
 """Which exchanges there are, and what a name means: the only place where a new exchange is registered.
 
-A symbol may name its exchange before a colon (`bitfinex:BTCUSD`). What is before a colon only counts as an exchange
-if one of that name is registered: `AVAX:USD` has a colon of its own. A symbol without an exchange is one of the home
-exchange.
+A symbol may name its exchange before a colon (`bitfinex:BTCUSD`). The text before a colon only counts as an exchange
+if an exchange of that name is registered, because a pair such as `AVAX:USD` contains a colon, too. A symbol without
+an exchange belongs to the home exchange.
 """
 
 from mdata.domain.escape import quote

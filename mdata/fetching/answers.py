@@ -52,8 +52,8 @@ def _move_frontier(connection: Connection, series: Series, page: Page, settle: i
     base = max(series.frontier if series.frontier is not None else (hull.start if hull else wanted), wanted)
     frontier = coverage.final_end(connection, series.id, base)
     if page.span is not None and page.query.range.start <= base:
-        # The answer was also about the range between the old and the new frontier. What is not final there is a gap:
-        # a row was rejected, or the history is no longer served.
+        # The answer was also about the range between the old and the new frontier. Any part of that range that is not
+        # final is a gap: a row was rejected, or the history is no longer served.
         frontier = max([frontier, *(part.end for part in _enclosed(connection, series, page, settle))])
     asked_to = min(page.query.range.end, grid.closed_end(asked_at))
     if page.is_full and page.span is not None and not page.query.newest_first:

@@ -26,8 +26,8 @@ class NewSeries:
     def introduce(self, target: Target) -> Series | None:
         """Return the stored series of a target; for a new one, its newest page is requested first.
 
-        Return None if the exchange does not know the symbol, or sends a bad answer about a new one. This is recorded
-        as a problem, and nothing is stored.
+        Return None if the exchange does not know the symbol, or sends a bad answer about a new series. This is
+        recorded as a problem, and nothing is stored.
         """
         known = find(self._context.store, target)
         if known is not None:

@@ -23,11 +23,12 @@ POLL = 0.05
 class FileLock:
     """An exclusive lock on the file at `path`; `with FileLock(path):` is for short work that others wait for.
 
-    It waits as `waiting` says, raises NotNowError if that fails, and delays Ctrl-Z while the lock is held.
-    Two objects exclude each other, even in one process; one object is for one thread. Taking a lock that the object
-    already holds succeeds at once, so that clean-up after a signal cannot block on itself. The descriptor stays open
-    between uses, so that the next use costs only two system calls; `close`, or the end of the object, closes it.
-    The file is never removed: a process that waited for it would then hold a lock that nobody else sees.
+    The `with` statement waits as `waiting` says, raises NotNowError if it does not get the lock, and delays Ctrl-Z
+    while the lock is held. Two objects exclude each other, even in one process; one object is for one thread. Taking
+    a lock that the object already holds succeeds at once, so that clean-up after a signal cannot block on itself. The
+    descriptor stays open between uses, so that the next use costs only two system calls; `close`, or the end of the
+    object, closes it. The file is never removed: a process that waited for it would then hold a lock that nobody else
+    sees.
     """
 
     __slots__ = ("_identity", "_since", "fd", "path")

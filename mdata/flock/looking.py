@@ -24,7 +24,7 @@ def is_locked(path: Path) -> bool:
     return False
 
 
-# What fcntl(2) fills in: type, whence, start, length, pid.
+# The fields that fcntl(2) fills in: type, whence, start, length, pid.
 _RECORD_LOCK = Struct("hhqqi4x")
 
 

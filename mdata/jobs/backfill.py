@@ -49,9 +49,9 @@ def _work(job: Job, since: int | None) -> None:
 
 
 def newest_first(job: Job, served: list[Series]) -> list[Series]:
-    """Return series in the order of their forward passes: the stalest first, those that need more than a page last.
+    """Return series in the order of their forward passes: the stalest first.
 
-    This way every series gets its newest candles before any is extended backwards.
+    In this order, every series gets its newest candles before any series is extended backwards.
     """
     now = job.context.clock.now()
 

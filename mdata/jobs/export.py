@@ -128,7 +128,7 @@ def _range(connection: Connection, target: Target, asked: Selection) -> Range | 
     cells, start = asked.resample or grid, usual.start
     if asked.since is not None:
         start = max(grid.ceil(asked.since), series.first_candle or 0)
-    # What was already fetched counts as closed, even if the local clock is behind.
+    # Intervals that were already fetched count as closed, even if the local clock is behind.
     closed = max(grid.closed_end(asked.now), usual.end)
     end = cells.floor(closed if usual.end <= start else usual.end)
     if asked.until is not None:

@@ -108,9 +108,9 @@ class Candles(Sequence[Candle]):
     def resample(self, timeframe: str) -> "Candles":
         """Return these candles aggregated to a coarser timeframe: `4h`, `1D`, `1W`, `1M`, or any divisor of a day.
 
-        Each has the time of its start; weeks start on Monday. Intervals with an unknown part are `unknown`, also at
-        the ends of the range, and those with a provisional part are `provisional`. Filled candles are left out and
-        filled again afterwards, because a flat candle has no first traded price.
+        Each coarse candle has the time of its start; weeks start on Monday. Intervals with an unknown part are
+        `unknown`, also at the ends of the range, and those with a provisional part are `provisional`. Filled candles
+        are left out and filled again afterwards, because a flat candle has no first traded price.
         """
         if self.is_filled is not None:
             return self._unfilled().resample(timeframe).fill()

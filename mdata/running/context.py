@@ -92,7 +92,10 @@ class Progress(NamedTuple):
 
 
 class Context(NamedTuple):
-    """Everything a job works with; budget and connection are those of an exchange."""
+    """Everything a job works with.
+
+    `budget` returns the rate budget of an exchange, and `exchange` a connection to it.
+    """
 
     settings: Settings
     clock: Clock

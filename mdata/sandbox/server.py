@@ -176,7 +176,7 @@ class Sandbox:
                 self.revise(symbol, timeframe, open_time, candle)
             return _told(len(self.market.revised))
         if name == "shutdown" and body is not None:
-            # In its own thread: the server stops only after this answer.
+            # `shutdown` runs in a thread of its own, because the server stops only after this answer.
             threading.Thread(target=self._server.shutdown, daemon=True).start()
             return _told("ending")
         return None

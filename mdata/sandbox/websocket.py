@@ -153,7 +153,7 @@ def _talk(stream: Stream, number: int, ours: ServerSocket, woken: socket.socket)
     while True:
         now = clock.now()
         _do_what_is_due(now, session, unkind, ours)
-        # What was due before a message arrived is sent before its answer.
+        # Messages that were due before the client's message arrived are sent before the answer to it.
         if texts and min(session.due(), unkind.due()) > now:
             session.receive(texts.popleft(), now)
         ours.flush()

@@ -26,7 +26,7 @@ from mdata.store.sqlite_errors import damaged
 # SQLite reads a NaN as NULL.
 _SOUND = f"""coalesce(low > 0 AND volume > 0 AND high < {LARGEST} AND volume < {LARGEST}
                       AND open BETWEEN low AND high AND close BETWEEN low AND high, 0)"""
-# What SQLite reports about a NaN: the row breaks a rule of its table, but the file is not damaged.
+# SQLite's reports about a NaN: the row breaks a rule of its table, but the file is not damaged.
 _NO_NUMBERS = {f"NULL value in candles.{column}" for column in COLUMNS[1:]}
 
 

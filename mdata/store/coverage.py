@@ -79,7 +79,7 @@ def final_end(connection: Connection, series_id: int, instant: int) -> int:
 
 
 def clipped(connection: Connection, series_id: int, within: Range, kind: CoverageKind | None = None) -> list[Range]:
-    """Return the covered ranges inside `within`, of one kind, or of both (unmerged)."""
+    """Return the covered ranges inside `within`, of one kind, or of both kinds (then not merged)."""
     found = touching(connection, series_id, within)
     parts = (segment.range.clip(*within) for segment in found if kind in {None, segment.kind})
     return [part for part in parts if part.end > part.start]

@@ -22,7 +22,7 @@ class GapCounts(NamedTuple):
 
     @property
     def unresolved(self) -> int:
-        """Return how many are open or given up; both count when health is judged."""
+        """Return how many gaps are open or given up: the gaps that count when health is judged."""
         return self.open + self.failed
 
 

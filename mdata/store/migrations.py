@@ -82,9 +82,9 @@ def m003_store_identity(database: "Target") -> None:
 @migrations()
 def m004_typed_view(database: "Target") -> None:
     """Give the columns of the view `ohlcv` their types in DuckDB."""
-    # DuckDB parses a view's SQL as its own and takes the types of the tables; if it cannot parse it, every column is
-    # text. The only function that it does not share with SQLite is therefore in a separate view. Rows of that view
-    # are looked up by key, and only if a query asks for the time as text.
+    # DuckDB parses a view's SQL as its own and takes the types of the tables; if it cannot parse the SQL, every
+    # column is text. The only function that DuckDB does not share with SQLite is therefore in a separate view. Rows
+    # of that view are looked up by key, and only if a query asks for the time as text.
     _execute(database, "004_typed_view")
 
 

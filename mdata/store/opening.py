@@ -40,9 +40,9 @@ def unheard(_: str) -> None:
 def open_store(path: Path, told: Hear = unheard) -> Store:
     """Open the database for reading and writing; create or migrate it under the write lock if necessary.
 
-    What other programs have changed is repaired, and `told` is called with a message about it.
-    Raise ConfigurationError for a foreign file or a newer schema, StorageError for a damaged one,
-    NotPermittedError if the file is not writable. A rejected file is left untouched.
+    Changes by other programs are repaired, and `told` is called with a message about them. Raise ConfigurationError
+    for a foreign file or a newer schema, StorageError for a damaged one, NotPermittedError if the file is not
+    writable. A rejected file is left untouched.
     """
     found = _refuse_a_folder(path)
     write_lock = FileLock(path.with_name(f"{path.name}.write.lock"))

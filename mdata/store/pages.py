@@ -42,8 +42,8 @@ class Applied:
 def apply_page(connection: Connection, series: Series, page: Page, settle: int, source: str) -> Applied:
     """Store what a REST answer proves, and what it puts in doubt.
 
-    Candles that had not closed are dropped. What is not wanted, or was removed by cleanup in the meantime (according
-    to `series`, which the caller read in this transaction), is not stored again. `settle` is in ms.
+    Candles that had not closed are dropped. Candles that are not wanted, or that cleanup has removed in the meantime
+    (according to `series`, which the caller read in this transaction), are not stored. `settle` is in ms.
     """
     candles.forget_restored(connection, series.id, page.query.range)
     known = read_known(connection, series, page, settle)
@@ -106,8 +106,8 @@ def _keep_a_witness(connection: Connection, series: Series, page: Page) -> None:
 def apply_live(connection: Connection, series: Series, claims: list[Claim], now: int) -> Applied:
     """Store closed candles of a channel of the stream, as provisional, and close the gaps that it covers.
 
-    What is not wanted (`wanted_start` and `cleaned_to` of `series`, which the caller read in this transaction) is
-    left out. `now` is ms UTC.
+    Everything that is not wanted (according to `wanted_start` and `cleaned_to` of `series`, which the caller read in
+    this transaction) is left out. `now` is ms UTC.
     """
     floor = max(series.wanted_start, series.cleaned_to or series.wanted_start)
     covered: list[Range] = []

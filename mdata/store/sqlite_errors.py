@@ -13,7 +13,7 @@ from mdata.store.sqlite import sqlite3
 # How many characters of SQLite's text about damage a message contains: it may list every page.
 _LONGEST = 200
 
-# What SQLite raises; its message about a damaged schema quotes the schema, which may not even be text.
+# The exceptions that SQLite raises; a message about a damaged schema quotes the schema, which may not even be text.
 SQLITE_ERRORS = (sqlite3.DatabaseError, UnicodeDecodeError)
 
 # Result codes (https://sqlite.org/rescode.html): the lowest byte is the kind, the rest is the detail.
@@ -106,7 +106,7 @@ def damaged(path: Path, text: str) -> StorageError:
     )
 
 
-# By extended code, or else by its lowest byte, the kind: https://sqlite.org/rescode.html
+# Found by the extended code, or else by the kind, which is its lowest byte: https://sqlite.org/rescode.html
 _OF_CODE: dict[int, Callable[[Path, str], MdataError]] = {
     _PERM: _refused,
     _BUSY: _held,

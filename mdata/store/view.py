@@ -15,7 +15,7 @@ _MOST_MARKS = 500
 
 
 class CandleView(NamedTuple):
-    """Candles in buckets, ascending, the verdicts on the others, and the open times that were revised."""
+    """Candles in buckets, ascending, all verdicts but "final candles", and the open times that were revised."""
 
     rows: list[Candle]
     stretches: list[Stretch]

@@ -115,7 +115,8 @@ class Feed(Worker):
         self._reached: set[str] = set()
         self._said_at = -_SAY_EVERY
         self._opened_at: float | None = None
-        # For display: any thread may read these, only this one writes them. Instants are seconds of boot time.
+        # For display: any thread may read these values, but only the thread of this feed writes them. Instants are
+        # seconds of boot time.
         self.connects = 0
         self.was_subscribed = False
         self.tried_at: float | None = None

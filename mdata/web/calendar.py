@@ -83,7 +83,7 @@ def _names(monday: int, year: int) -> list[Markup]:
 
 
 def _day(day: Day, monday: int, *, is_reached: bool) -> Markup:
-    """Return a day as a link to it in the chart; the Tab key reaches one day, the arrow keys the others."""
+    """Return a day as a link to it in the chart; the Tab key reaches one day, the arrow keys the other days."""
     cell: Cell | str = day.cell or ""
     week, weekday = divmod((day.start - monday) // DAY, 7)
     x, y = _LEFT + week * _SIZE, _TOP + weekday * _SIZE

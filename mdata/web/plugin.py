@@ -30,7 +30,7 @@ from mdata.web.parameters import Parameters
 from mdata.web.queries import QUERIES
 from mdata.web.series_page import series_page
 
-# What Datasette's pages raise for parameters that they do not check.
+# The exceptions that Datasette's pages raise for parameters that they do not check.
 _NONSENSE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError)
 
 _NOT_CACHED = {"Cache-Control": "no-store", "Vary": "Accept"}
@@ -58,7 +58,7 @@ class Plugin:
 
     @hookimpl
     def register_routes(self) -> list[tuple[str, Callable[..., Awaitable[Response]]]]:
-        """Return our addresses; they win over those of a database."""
+        """Return our addresses; they take precedence over Datasette's addresses of databases."""
         return [
             ("^/$", self._home),
             (f"^{re.escape(CANDLES)}$", self._candles_of),

@@ -31,7 +31,7 @@ from mdata.web.workers import Workers
 _OTHER_FILES = 200
 _FOLDER = Path(__file__).parent
 
-# What a single request may cost at most; a facet that takes longer is left out of its page.
+# The most that a single request may cost; a facet that takes longer is left out of its page.
 _LIMITS = {
     "sql_time_limit_ms": 1000,
     "max_returned_rows": 1000,

@@ -23,7 +23,7 @@ from mdata.store.connection import Connection
 from mdata.store.sqlite import sqlite3
 from mdata.web.source import Source
 
-# What a query may use: SQLite's memory, one row, all rows, the whole process, its temporary files.
+# The limits of a query: SQLite's memory, one row, all rows, the whole process, its temporary files.
 _MOST_MEMORY = 32 * 1024 * 1024
 _MOST_ROW = 256 * 1024
 _MOST_ANSWER = 8 * 1024 * 1024
@@ -129,7 +129,7 @@ def _asked(connection: Connection, question: Question) -> WorkerReply:
 
 
 def _taken(cursor: Any, most: int | None) -> list[tuple[Any, ...]]:
-    """Return at most `most` rows; raise TooLongError if one of them, or all together, are too long."""
+    """Return at most `most` rows; raise TooLongError if one row, or all rows together, are too long."""
     rows: list[tuple[Any, ...]] = []
     taken = 0
     for row in cursor:

@@ -27,9 +27,10 @@ BITFINEX = Venue(
     silence="omitted",
     settle_seconds=120,
     depth=None,
-    # Its current documents say 30 a minute for candles, older ones 90; a client that sends more is blocked for 60 s.
+    # Bitfinex's current documents say 30 a minute for candles, older ones 90; a client that sends more is blocked for
+    # 60 s.
     window=Window(seconds=60.0, documented=30, most=27),
-    # It documents 25 channels for a connection in one place and 30 in another. Heartbeats come every 15 s on every
-    # channel, busy or quiet; a channel is dead after two missing ones.
+    # Bitfinex documents 25 channels for a connection in one place and 30 in another. Heartbeats come every 15 s on
+    # every channel, busy or quiet; a channel is dead after two missing ones.
     stream=Channels(per_connection=25, connects=20, spacing=5.0, dead_after=35.0),
 )

@@ -37,7 +37,7 @@ def fault(candle: Candle, timeframe: Timeframe) -> str | None:
 
 
 def is_older(candle: Candle, other: Candle) -> bool:
-    """Whether `candle` is an earlier state of its interval than `other`: its volume grows with every trade."""
+    """Whether `candle` is an earlier state of its interval than `other`: the volume grows with every trade."""
     return candle[5] < other[5]
 
 

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from mdata.domain.candle import Candle
     from mdata.domain.query import Page
 
-# silence: no rows came at an end of the answer · absent: stored candles did not come back · changed: one came back
-# with other values · first: the exchange's first candle, as one answer named it · unconfirmed: the first page of a
-# series, while no other answer has contained any of its rows · unwitnessed: no stored candle came back · withdrawn:
-# the stored candles differ from what the answers contained, so that the range is requested again.
+# silence: no rows came at an end of the answer · absent: stored candles did not come back · changed: a stored candle
+# came back with other values · first: the exchange's first candle, as one answer named it · unconfirmed: the first
+# page of a series, while no other answer has contained any of its rows · unwitnessed: no stored candle came back ·
+# withdrawn: the stored candles differ from what the answers contained, so that the range is requested again.
 DoubtKind = Literal["silence", "absent", "changed", "first", "unconfirmed", "unwitnessed", "withdrawn"]
 
 

@@ -85,7 +85,7 @@ class Pace(NamedTuple):
 
 
 class Past(NamedTuple):
-    """The requests already sent: how much of the burst was spent when the newest one left, and when they arrived.
+    """The requests already sent: how much of the burst was spent when the newest left, and when each arrived.
 
     `level` counts requests; after `at` (seconds of boot time), it falls by one in each delay. `arrivals` (ascending,
     at most as many as a window allows) are the instants by which the requests of the last window had reached the

@@ -72,7 +72,7 @@ class Month(NamedTuple):
 
 
 class Proof(NamedTuple):
-    """What the lake says about a range of a month, and who proved it; one row of its table `coverage`.
+    """What the lake says about a range of a month, and who proved it; one row of the lake's table `coverage`.
 
     `digest` is the digest of the range's candles, `as_of` the newest answer that has changed or confirmed the month.
     """

@@ -67,8 +67,8 @@ class RefusedRow(NamedTuple):
 class Page(NamedTuple):
     """One parsed answer: its candles (ascending, inside the requested range), its refused rows, its number of rows.
 
-    `asked_at` (ms UTC) is the earlier of the local clock when the request was sent and the answer's own date.
-    `silent` (ascending) are the open times of rows that say that nothing was traded.
+    `asked_at` (ms UTC) is the earlier of two times: when the request was sent by the local clock, and the answer's
+    own date. `silent` (ascending) are the open times of rows that say that nothing was traded.
     """
 
     query: Query

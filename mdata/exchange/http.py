@@ -38,7 +38,7 @@ _CHUNK = 64 * 1024
 
 
 class HttpAnswer(NamedTuple):
-    """An answer; `asked_at` (ms UTC) is the earlier of the time of sending and the answer's date.
+    """An answer; `asked_at` (ms UTC) is the time of sending or the answer's date, if that is earlier.
 
     `retry_after` is how many seconds the answer asks to wait; None if it does not ask.
     """

@@ -51,7 +51,8 @@ def _work(job: Job, since: int | None) -> None:
 def newest_first(job: Job, served: list[Series]) -> list[Series]:
     """Return series in the order of their forward passes: the stalest first.
 
-    In this order, every series gets its newest candles before any series is extended backwards.
+    Series that need more than one page come last. In this order, every series gets its newest candles before any
+    series is extended backwards.
     """
     now = job.context.clock.now()
 

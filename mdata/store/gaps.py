@@ -152,7 +152,7 @@ def retry_failed(connection: Connection, series_id: int) -> None:
 
 
 def forget_outside(connection: Connection, series: Series, hull: Range | None) -> None:
-    """Remove the parts of unresolved gaps outside the hull: they were deleted on purpose or are backlog now."""
+    """Remove the parts of unresolved gaps outside the hull: these were deleted on purpose or are backlog now."""
     kept = hull or Range(0, 0)
     for gap in unresolved(connection, series.id):
         left = gap.range.clip(*kept)

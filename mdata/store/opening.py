@@ -80,7 +80,8 @@ def open_store(path: Path, told: Hear = unheard) -> Store:
 def _close_untouched(path: Path, connection: Connection) -> None:
     """Close a connection to a file that is not ours, and leave its log as it is.
 
-    When the last connection closes, it moves the log into the database if it can write, but not if it only reads.
+    The last connection that closes moves the log into the database if this connection can write, but not if it only
+    reads.
     """
     log = path.with_name(f"{path.name}-wal")
     if not log.exists() or not log.stat().st_size:

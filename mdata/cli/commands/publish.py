@@ -73,7 +73,7 @@ def _show(found: "Published") -> None:
     from mdata import render
 
     if not sys.stdout.isatty():
-        # When cron runs it, it prints nothing.
+        # When cron runs this command, it prints nothing.
         return
     if found.remaining:
         render.line(f"{found.remaining} months are to be published, or compared with what the lake has")

@@ -140,7 +140,7 @@ def _show(kit: Kit, state: "Status", wish: StatusWish) -> None:
     from mdata.cli.status_screen import paint
 
     if wish.prometheus is not None:
-        # When cron runs it, it prints nothing.
+        # When cron runs this command, it prints nothing.
         if sys.stdout.isatty():
             render.note(f"wrote the metrics to {wish.prometheus}")
     elif sys.stdout.isatty():

@@ -119,7 +119,7 @@ def _show(found: "Verified") -> None:
 
     doubts = _doubts(found)
     if not sys.stdout.isatty():
-        # When cron runs it, it prints nothing about a sound store.
+        # When cron runs this command, it prints nothing about a sound store.
         if doubts:
             render.table([*doubts[0]], [[*doubt.values()] for doubt in doubts])
         return

@@ -15,7 +15,7 @@ def is_journal(stream: TextIO) -> bool:
 
 
 def invocation_id() -> str | None:
-    """Return systemd's id of this run, or None if it does not run under systemd or the value cannot be an id."""
+    """Return systemd's id of this run, or None if this run is not under systemd or the value cannot be an id."""
     found = os.environ.get("INVOCATION_ID", "")
     return found if found.isascii() and found.isalnum() else None
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 SPACING = 0.1  # seconds between two requests of a burst, at least
 # A request is assumed to have reached the exchange this many seconds after it was sent, until its answer shows when
-# it did.
+# it arrived.
 FLIGHT = 2.0
 # After a refusal the exchange's true limit is lower than ours: requests are then evenly spaced, with a tenth more
 # time between them.

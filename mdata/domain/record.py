@@ -48,7 +48,7 @@ def encode(state: State, here: Instant) -> bytes:
 
 
 def decode(text: bytes, here: Instant, pace: Pace, longest_block: float) -> State:
-    """Parse a state and clamp it; if it does not contain the requests sent, assume the maximum at `pace`."""
+    """Parse a state and clamp it; if the sent requests are not in it, assume the maximum at `pace`."""
     try:
         found = json.loads(text)
         if found["boot_id"] != here.boot_id:

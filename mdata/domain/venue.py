@@ -13,7 +13,7 @@ from mdata.domain.timeframe import Timeframe
 # Which end of the requested range a full answer keeps: the end that the request names, or always the same end.
 # `refuses`: a range with more intervals than fit is refused.
 Anchor = Literal["asked", "newest", "oldest", "refuses"]
-# In which order the rows of an answer come: the order that the request names, or always the same order.
+# The order in which the rows of an answer come: the one that the request names, or always the same one.
 Order = Literal["asked", "ascending", "descending"]
 # Whether a candle at the start, or at the end, that a request names is part of the answer. `containing`: the candle
 # whose interval contains the start is part of the answer, too, even if it opens before the start.

@@ -236,7 +236,10 @@ def state_of(grid: Timeframe, proofs: Sequence[Proof]) -> State:
 
 
 def batches(months: Iterable[Month], grid: Timeframe, most: int) -> Iterable[list[Month]]:
-    """Yield months in groups of at most `most` intervals, or of one larger month; a group is processed at once."""
+    """Yield months in groups of at most `most` intervals, or of one larger month.
+
+    A group is read and written at once.
+    """
     group: list[Month] = []
     for month in months:
         size = sum(grid.count(*one.range) for one in (*group, month))

@@ -135,7 +135,7 @@ def _log(path: Path) -> Finding:
     text = f"{log.st_size / 1e6:,.1f} MB; it belongs to {path.name}"
     if log.st_size > _LARGE_LOG:
         return Finding(
-            "store.log", NOTE, text, "a program that reads without a pause prevents it from being emptied: see users"
+            "store.log", NOTE, text, "a program that reads without a pause keeps it from being emptied: see `users`"
         )
     return Finding("store.log", OK, text)
 

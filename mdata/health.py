@@ -11,7 +11,7 @@ from mdata.store import gap_counts
 
 
 class Tolerance(NamedTuple):
-    """What a healthy store may have: seconds of lag, gaps (and their unknown intervals); `complete`: nothing missing.
+    """Limits of a healthy store: seconds of lag, and gaps with their intervals; `complete`: nothing may be missing.
 
     `delay` is the average number of seconds per request, from which the duration of a backfill is estimated.
     """

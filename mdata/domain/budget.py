@@ -42,8 +42,8 @@ class State(NamedTuple):
     `last` is when the newest request left. While a slot is granted but not used, `sender` names its owner and `last`
     is when it was granted. `passed` counts the slots since the lowest waiting class had one. `offered_to` names the
     waiter whose turn it has been since `offered_at`; a process that does not take its turn in time is taken for dead.
-    `past` are the requests already sent, and until `calm_until` no process sends bursts. (Versions older than `past`
-    and `calm_until` drop these two when they write the file.)
+    `past` are the requests already sent, and until `calm_until` no process sends bursts. (Versions of mdata that do
+    not know `past` and `calm_until` drop both when they write the file.)
     """
 
     last: float

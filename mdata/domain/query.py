@@ -103,7 +103,7 @@ class Page(NamedTuple):
 
     @property
     def holes(self) -> list[Range]:
-        """Return the ranges (ascending) between two rows where rows are missing, if each interval should have one."""
+        """Return the ranges (ascending) without rows, on an exchange that sends one for every interval."""
         if not self.query.venue.writes_silence:
             return []
         grid, times = self.query.timeframe, self.times

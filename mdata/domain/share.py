@@ -1,4 +1,4 @@
-"""Which symbols belong to a host if several keep one lake: chosen by name, so that a new pair moves no other."""
+"""Which symbols belong to which host of several: by their names alone, so that a new pair moves no other."""
 
 from collections.abc import Iterable
 from typing import NamedTuple

@@ -113,7 +113,7 @@ class Http:
         finally:
             watch.cancel()
         if self._is_late:
-            raise self._late()  # a body without a known length seemed to end
+            raise self._late()  # cut by the timer: a body of unknown length looks whole then
         if 300 <= answer.status_code < 400:
             raise BadAnswerError(
                 f"the exchange answered with a redirect (HTTP status {answer.status_code}); "

@@ -155,7 +155,7 @@ def _remove_log(database: Path) -> None:
         except OSError as error:
             raise StorageError(
                 f"{database} is the backup now, but {path} of the old store cannot be removed: {error.strerror}; "
-                "remove it, and nothing is lost"
+                "remove that file; nothing is lost, because the old store has another name too"
             ) from error
 
 

@@ -47,9 +47,9 @@ COMMAND = "stream"
 _LOOK_EVERY = 0.2
 # Within how many seconds the first connection must be subscribed, and how long a run may last without any data.
 _READY_SECONDS, _NO_DATA_SECONDS = 45.0, 300.0
-# How many seconds pass at least until the service manager is told again that the stream is alive.
+# Seconds, at least, between two reports to the service manager that the stream is alive.
 _TELL_EVERY = 5.0
-# How many seconds pass at least until the log says again that the database cannot be written to.
+# Seconds, at least, between two log lines that the database cannot be written to.
 _COMPLAIN_EVERY = 60.0
 # How long (real seconds) threads have to end; a thread that still waits for an answer is then abandoned.
 _END_SECONDS = 3.0

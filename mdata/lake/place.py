@@ -1,4 +1,4 @@
-"""Where a lake is, and whether it can be one: a store that cannot refuse a second writer loses commits silently."""
+"""Where a lake is, and whether a place can hold one: where two writers can create the same key, commits are lost."""
 
 import os
 from datetime import timedelta

@@ -2,7 +2,8 @@
 
 A fault is a small JSON object: `{"kind": "ws-drop", "after": 60, "every": 300}`. Seconds are those of the sandbox's
 clock: `after` is counted from when the fault was set, `every` repeats it, and `times` limits the repetitions. Kinds
-that last have `for`, their duration in seconds. `symbol` and `timeframe` limit faults of single channels.
+of faults that last for a while also have the key `for`: their duration in seconds. `symbol` and `timeframe` limit
+faults of single channels.
 """
 
 from dataclasses import dataclass

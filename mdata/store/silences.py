@@ -11,7 +11,7 @@ from mdata.store.connection import Connection
 
 
 def remember_outages(connection: Connection, series: Series, answered: Range, rows: list[int], now: int) -> None:
-    """Store intervals of a final range that have no row, if each should have one: they are requested again later.
+    """Store intervals without a row, where an exchange sends one for each: they are requested again later.
 
     `rows` are the open times (ascending) of the intervals in the range that have a row.
     """

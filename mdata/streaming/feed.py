@@ -29,7 +29,7 @@ _MOST_ENDED = 4
 _APART, _APART_SECONDS = 30_000, 60.0
 # A channel without a snapshot for this long (s) will not get one.
 _SNAPSHOT_SECONDS = 15.0
-# How many seconds pass at least until a lost connection is logged again.
+# Seconds, at least, between two log lines about a lost connection.
 _SAY_EVERY = 60.0
 # How often (s) a thread that receives nothing checks whether the run is over.
 _LOOK_EVERY = 1.0

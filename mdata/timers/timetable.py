@@ -94,7 +94,7 @@ def warnings(settings: Settings) -> list[str]:
 
 
 def _most_of(cadence: int) -> int:
-    """Return how long a run may last: one that ended at its next turn would start again at once."""
+    """Return how long (s) a run may last: less than the cadence, or it would start again at once."""
     return cadence - max(30, cadence // 10)
 
 

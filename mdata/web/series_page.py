@@ -87,7 +87,7 @@ def _told(connection: Connection, series: Series, wanted: Range, year: int | Non
 
 
 def _days_of(whole: Range, wanted: Range) -> Range:
-    """Return the range whose days are shown: stored candles that are no longer wanted have no verdict."""
+    """Return the range whose days are shown: the wanted one, because what is no longer wanted has no verdict."""
     return wanted if wanted.start < wanted.end else whole
 
 

@@ -25,7 +25,7 @@ PROMISES = [
     ("ASK_AGAIN", (1 * HOUR, 6 * HOUR, 24 * HOUR), "SCHEDULING", "again after 1 h, 6 h, 24 h and so on"),
     ("MOST_ATTEMPTS", 8, "design", "given up after eight attempts"),
     ("MOST_ATTEMPTS", 8, "SCHEDULING", "given up after eight attempts"),
-    ("INDEPENDENT_AFTER", 1 * MINUTE, "design", "a second opinion a minute after the first"),
+    ("INDEPENDENT_AFTER", 1 * MINUTE, "design", "is independent of the first if it is sent at least a minute later"),
     ("INDEPENDENT_AFTER", 1 * MINUTE, "reference", "to different requests or a minute apart"),
     ("MOST_ANSWERS", 3, "design", "a doubt | up to three answers without a wait"),
     ("SILENCE_AGAIN", (1 * DAY, 7 * DAY, 30 * DAY), "design", "a day, a week and a month (30 days) after"),
@@ -33,7 +33,12 @@ PROMISES = [
     ("FIRST_CANDLE_AGAIN", 30 * DAY, "design", "first candle of a series | again every month (30 days)"),
     ("LONGEST_RECONNECT", 60.0, "design", "doubled by each further failure up to 60 s"),
     ("TOO_MANY_CONNECTS", 60.0, "design", 'after "too many connections" a minute more'),
-    ("TOO_MANY_CONNECTS", 60.0, "stream", 'After "too many connections" (429) it waits for at least a minute'),
+    (
+        "TOO_MANY_CONNECTS",
+        60.0,
+        "stream",
+        'After "too many connections" (429), the stream waits for at least a minute',
+    ),
     ("CATCH_UP_AGAIN", 60.0, "design", "catch-up that has failed | again a minute later"),
     ("READ_TRIES", 3, "design", "without locks, or copied | is read three times"),
 ]

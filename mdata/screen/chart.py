@@ -108,10 +108,19 @@ def _prices(columns: list[_Column], candles: list[Candle], rows: int, *, unicode
         for column in columns:
             line.append(*_cell(column.candle, top - 2 * row * scale, scale, unicode=unicode))
         if row % 4 == 0 or row == rows - 1:
-            price = f"{top - (2 * row + 1) * scale:,.7g}"
+            price = price_text(top - (2 * row + 1) * scale)
             line.append(f" {'┤' if unicode else '|'} {price}", style="dim")
         lines.append(line)
     return lines
+
+
+def price_text(value: float) -> str:
+    """Return a price with as many of seven digits as there is room for beside the chart."""
+    room = AXIS - 3
+    texts = [f"{value:,.{digits}g}" for digits in range(7, 1, -1)]
+    if value >= 1e6:
+        texts.insert(0, f"{value:.0f}")
+    return next((text for text in texts if len(text) <= room), texts[-1])
 
 
 def _cell(candle: Candle | None, top: float, scale: float, *, unicode: bool) -> tuple[str, str]:

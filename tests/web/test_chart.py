@@ -20,6 +20,7 @@ from mdata.domain.coverage_bar import KnownRanges
 from mdata.domain.interval import Range, normal, subtract
 from mdata.domain.timeframe import DAY, HOUR, MINUTE, TIMEFRAMES
 from mdata.domain.view import MOST, VERDICTS, LedgerRanges, buckets, choose, count, stretches
+from mdata.screen import chart as screen_chart
 from mdata.store import coverage
 from mdata.store.opening import open_store
 from mdata.store.sqlite import sqlite3
@@ -276,6 +277,13 @@ def test_the_terminal_shows_the_same(folder_with_gaps: Folder) -> None:
     assert len(ledger) == len(chart["candles"]) + sum(
         (one[2] == "unknown") for one in chart["stretches"] if one[0] not in {row[0] for row in chart["candles"]}
     )
+
+
+@pytest.mark.parametrize("price", [1316.437, 123_456.7, 1_234_567.0, 15_234_560.0, 99.5, 0.001234567, 1.234567e-05])
+def test_a_price_fits_beside_the_chart(price: float) -> None:
+    text = screen_chart.price_text(price)
+    assert len(text) <= screen_chart.AXIS - 3
+    assert float(text.replace(",", "")) == pytest.approx(price, rel=0.005)
 
 
 def test_a_chart_in_colours_and_without(folder_with_gaps: Folder) -> None:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import Phase, settings
@@ -30,6 +30,9 @@ from mdata.store.opening import open_store
 
 # The engine that mdata itself uses: two copies of SQLite in one process undo each other's file locks.
 from mdata.store.sqlite import sqlite3
+
+if TYPE_CHECKING:
+    from answers import Judge
 
 # What they assert is told as in a test.
 pytest.register_assert_rewrite(*(path.stem for path in Path(__file__).parent.joinpath("helpers").glob("*.py")))
@@ -206,6 +209,16 @@ def stored(database: Path, symbol: str, timeframe: str) -> list[tuple[Any, ...]]
 def truth(sandbox: Sandbox, symbol: str, timeframe: str, start: int, now: int) -> list[tuple[Any, ...]]:
     """Return what the exchange's ledger holds of a series from `start` on, closed at `now`."""
     return sandbox.market.candles(symbol, TIMEFRAMES[timeframe], Range(start, now), now)
+
+
+@pytest.fixture
+def one(tmp_path: Path) -> "Iterator[Judge]":
+    """A store with one series, to which answers are told."""
+    from answers import Judge
+
+    found = Judge(tmp_path / "a.db")
+    yield found
+    found.store.close()
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ class Answer(NamedTuple):
 
     exit: int = 0
     reason: str | None = None
-    data: Mapping[str, Any] = {}
+    data: Mapping[str, Any] = MappingProxyType({})
     show: Callable[[], None] = lambda: None
 
 

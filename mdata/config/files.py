@@ -34,6 +34,11 @@ class EnvFile(NamedTuple):
     faults: list[str]
     warnings: list[str]
 
+    @classmethod
+    def none(cls) -> "EnvFile":
+        """Return a file without any entry, to which entries, faults and warnings are added."""
+        return cls({}, [], [])
+
 
 def find_env_file(explicit: Path | None, environ: Mapping[str, str], cwd: Path) -> Path | None:
     """Return the env file to use: the given one, or else the first that exists; None if there is none."""
@@ -76,7 +81,7 @@ def read_env_file(path: Path) -> EnvFile:
     # python-dotenv skips lines that it cannot read, at most with a log line; its parser reports them.
     from dotenv.parser import parse_stream
 
-    found = EnvFile({}, [], [])
+    found = EnvFile.none()
     for binding in parse_stream(io.StringIO(_text_of(path))):
         _take(found, binding, path)
     return found

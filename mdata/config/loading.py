@@ -39,7 +39,7 @@ def load(
     """Return the effective settings; raise ConfigurationError with all faults and their places."""
     environment = os.environ if environ is None else environ
     path = find_env_file(env_file, environment, current_folder())
-    file = EnvFile({}, [], []) if path is None else read_env_file(path)
+    file = EnvFile.none() if path is None else read_env_file(path)
     found, origins, faults = {}, {}, list(file.faults)
     for setting in SETTINGS:
         text, origin = _source(setting, overrides or {}, environment, file)
@@ -69,9 +69,9 @@ def text_of(name: str, env_file: Path | None = None) -> str:
     (setting,) = (one for one in SETTINGS if one.name == name)
     try:
         path = find_env_file(env_file, os.environ, current_folder())
-        file = EnvFile({}, [], []) if path is None else read_env_file(path)
+        file = EnvFile.none() if path is None else read_env_file(path)
     except MdataError:
-        file = EnvFile({}, [], [])
+        file = EnvFile.none()
     return _source(setting, {}, os.environ, file)[0]
 
 

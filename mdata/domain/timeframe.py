@@ -42,7 +42,7 @@ def month_index(instant: int) -> int:
 class Timeframe:
     """A grid of intervals: its name at the exchange, and a constant step, or 0 for calendar months."""
 
-    # Not a dataclass: every start of a command needs this class, and creating a dataclass takes a millisecond.
+    # Not a dataclass: every start of a command needs this class, and a dataclass takes almost a millisecond.
     __slots__ = ("anchor", "name", "step")
 
     def __init__(self, name: str, step: int, anchor: int = 0) -> None:

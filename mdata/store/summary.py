@@ -152,7 +152,7 @@ def _silences(connection: Connection, series: Series, wanted: Range, segments: l
 
 def _held(connection: Connection, series_id: int, segment: Segment, wanted: Range, restored: list[int]) -> int:
     """Return how many candles of a segment are in the wanted range; only the few outside that range are counted."""
-    found = segment.candles + (count_within(restored, [segment.range]) if restored else 0)
+    found = segment.candles + count_within(restored, [segment.range])
     if wanted.start <= segment.start and segment.end <= wanted.end:
         return found
     inside = segment.range.clip(*wanted)

@@ -1,6 +1,5 @@
 """Contradictions in detail: which doubts an answer ends, and how it tells whether a hole is remarkable."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,13 +12,6 @@ from mdata.exchange import registry
 
 DENSE = range(100)
 LATER = 1_000  # an hour at which everything below has settled long ago
-
-
-@pytest.fixture
-def one(tmp_path: Path) -> Iterator[Judge]:
-    found = Judge(tmp_path / "a.db")
-    yield found
-    found.store.close()
 
 
 def without(start: int, end: int, *gone: int, now: int = LATER) -> Page:

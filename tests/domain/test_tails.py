@@ -1,8 +1,5 @@
 """Silences at an end of an answer in detail: when one that has grown, or is short, is in doubt."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from answers import LONG, Judge, answer, at, candle, span
 
@@ -12,13 +9,6 @@ from mdata.store import doubts
 DENSE = range(100)
 WITNESSES = at(97, 98, 99)
 LATER = 1_000  # an hour at which everything below has settled long ago
-
-
-@pytest.fixture
-def one(tmp_path: Path) -> Iterator[Judge]:
-    found = Judge(tmp_path / "a.db")
-    yield found
-    found.store.close()
 
 
 @pytest.mark.parametrize(

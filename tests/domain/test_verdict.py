@@ -1,6 +1,5 @@
 """The verdict on an answer in detail: its newest row, what is served again, what a wrong first page leaves behind."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,13 +9,6 @@ from mdata.domain.candle import Candle
 from mdata.domain.interval import Range
 
 LATER = 1_000  # an hour at which everything below has settled long ago
-
-
-@pytest.fixture
-def one(tmp_path: Path) -> Iterator[Judge]:
-    found = Judge(tmp_path / "a.db")
-    yield found
-    found.store.close()
 
 
 # --- the newest row of an answer that reaches up to now -------------------------------------------------------------

@@ -1,6 +1,6 @@
 """How an answer changes the store: what is told of it, what the stream may write, and what is kept of old values."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,13 +17,6 @@ from mdata.store.pages import Applied
 
 DENSE = range(100)
 LATER = 1_000  # an hour at which everything below has settled long ago
-
-
-@pytest.fixture
-def one(tmp_path: Path) -> Iterator[Judge]:
-    found = Judge(tmp_path / "a.db")
-    yield found
-    found.store.close()
 
 
 def series_of(one: Judge) -> Series:

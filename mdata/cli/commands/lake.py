@@ -138,20 +138,23 @@ def _check(kit: Kit, given: str | None) -> Answer:
     if found.faults:
         names = [f"{one.symbol} {one.timeframe} {one.month} ({one.reason})" for one in found.faults[:5]]
         more = f", and {len(found.faults) - 5} more" if found.faults[5:] else ""
-        count = "1 month differs" if len(found.faults) == 1 else f"{len(found.faults)} months differ"
-        reason = f"{count} from the proof: {', '.join(names)}{more}; `mdata publish {url}` mends what it can; "
-        reason += f"{AT_ONCE}"
+        reason = f"{_differing(len(found.faults))} from the proof: {', '.join(names)}{more}; "
+        reason += f"`mdata publish {url}` mends what it can; {AT_ONCE}"
         kit.log.warning(reason)
     data: dict[str, Any] = {"series": found.series, "months": found.months, "candles": found.candles}
     data["faults"] = [one._asdict() for one in found.faults]
     return Answer(WORK_REMAINS if reason else OK, reason, {"checked": data}, lambda: _show_check(found))
 
 
+def _differing(months: int) -> str:
+    return "1 month differs" if months == 1 else f"{months} months differ"
+
+
 def _show_check(found: "Checked") -> None:
     from mdata import render
 
     text = f"{found.candles:,} candles in {found.months} months of {found.series} series"
-    render.line(f"{text}; {len(found.faults)} months differ")
+    render.line(f"{text}; {_differing(len(found.faults))}")
     if found.faults:
         render.table(["symbol", "timeframe", "month", "reason"], [[*one] for one in found.faults])
 
@@ -198,8 +201,8 @@ def _restore(kit: Kit, given: str | None, *, dry_run: bool) -> Answer:
             )
     reason = None
     if found.faults:
-        reason = f"{len(found.faults)} months of {url} differ from their proof and were left to `mdata backfill`; "
-        reason += f"{AT_ONCE}"
+        reason = f"{_differing(len(found.faults))} from the proof in {url}; "
+        reason += f"`mdata backfill` fetches what was left out; {AT_ONCE}"
         kit.log.warning(reason)
     data: dict[str, Any] = {"dry_run": True} if dry_run else {}
     data["restored"] = {"series": found.series, "months": found.months, "candles": found.candles}

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from mdata.domain import silence
 from mdata.domain.candle import Candle
 from mdata.domain.doubt import Doubt, raised
-from mdata.domain.interval import Range, normal, subtract
+from mdata.domain.interval import Range, intersect, normal, subtract
 from mdata.domain.known import Known
 from mdata.domain.query import Page, is_same
 
@@ -37,8 +37,8 @@ class Found(NamedTuple):
 def find(page: Page, known: Known, settled: list[Range]) -> Found:
     """Compare an answer with the store in its settled part (`settled`, normal)."""
     rows = {row[0]: row for part in settled for row in within(page.candles, part)}
-    covered = [*known.final, *known.provisional]
-    held = [candle for part in settled for candle in within(known.stored, part) if is_in(candle[0], covered)]
+    covered = intersect(settled, normal([*known.final, *known.provisional]))
+    held = [candle for part in covered for candle in within(known.stored, part)]
     found = Found([], [], [], [], [], [], [], [], [])
     _compare(page, known, [candle for candle in held if candle[0] in rows], rows, found)
     missing = {candle[0]: candle for candle in held if candle[0] not in rows}
@@ -74,6 +74,8 @@ def _compare(page: Page, known: Known, held: list[Candle], rows: dict[int, Candl
     for candle in held:
         time, row = candle[0], rows[candle[0]]
         doubt = told.get(time)
+        if candle == row and doubt is None:
+            continue
         if not is_in(time, known.final):
             continue  # candles of the stream are simply replaced
         if is_same(candle, row):

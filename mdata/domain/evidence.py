@@ -99,17 +99,14 @@ def _brings_stored(page: Page, known: Known) -> bool:
     open time is enough.
     """
     stored = {candle[0]: candle for candle in known.stored}
-    same = differing = provisional = 0
-    for row in [row for row in page.candles if row[0] in stored]:
-        held = stored[row[0]]
-        if contradiction.is_in(row[0], known.provisional):
-            provisional += 1
-        elif is_same(held, row):
-            same += 1
-        else:
-            differing += 1
-    if not same and not differing:
-        return provisional > 0 or _brings_silence(page, known, stored)
+    back = [(stored[row[0]], row) for row in page.candles if row[0] in stored]
+    final = back
+    if known.provisional:
+        final = [(held, row) for held, row in back if not contradiction.is_in(row[0], known.provisional)]
+    if not final:
+        return bool(back) or _brings_silence(page, known, stored)
+    same = sum(is_same(held, row) for held, row in final)
+    differing = len(final) - same
     return same > 0 and (differing <= WITNESSES or same >= differing)
 
 

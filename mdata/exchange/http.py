@@ -73,7 +73,8 @@ class Http:
         self._client = httpx.Client(
             follow_redirects=False,
             trust_env=False,
-            verify=tls.context(),
+            # Authorities are loaded only where they are needed: that takes as long as a small request.
+            verify=tls.context() if httpx.URL(url).scheme == "https" else False,
             timeout=httpx.Timeout(silent_seconds, connect=_CONNECT_SECONDS),
             limits=httpx.Limits(keepalive_expiry=_KEPT_SECONDS),
             headers={"User-Agent": f"mdata/{__version__}", "Accept-Encoding": "gzip"},

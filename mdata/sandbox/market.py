@@ -178,11 +178,11 @@ def _added_up(seed: int, pair: Pair, timeframe: Timeframe, start: int, now: int)
 
 def _minutes(seed: int, pair: Pair, minutes: Iterable[int], now: int) -> Iterator[Candle]:
     """Yield the candles of those minutes (counted since 1970) in which the pair was traded until `now`."""
-    forming = now // MINUTE * MINUTE
+    forming, scale = now // MINUTE * MINUTE, _scale(pair)
     for start, noise in _traded(seed, pair, minutes):
         if start < forming:
-            yield _candle(pair, start, noise)
-        elif start == forming and (candle := _so_far(_candle(pair, start, noise), noise, now - start)) is not None:
+            yield _candle(*scale, start, noise)
+        elif start == forming and (candle := _so_far(_candle(*scale, start, noise), noise, now - start)) is not None:
             yield candle
 
 
@@ -203,8 +203,8 @@ def _traded(seed: int, pair: Pair, minutes: Iterable[int]) -> Iterator[tuple[int
         yield start, noise
 
 
-def _candle(pair: Pair, start: int, noise: int) -> Candle:
-    base, digits = _scale(pair)
+@lru_cache(maxsize=131_072)
+def _candle(base: float, digits: int, start: int, noise: int) -> Candle:
     level = 1 + 0.2 * math.sin(start / (3 * DAY)) + 0.02 * math.sin(start / (DAY / 7))
     first, last = noise >> 20 & 0xFF, noise >> 28 & 0xFF
     highest = max(first, last) + (noise >> 36 & 0x3F)

@@ -25,7 +25,7 @@ def rows(folder: Path, duration: float) -> list[Row]:
 
 
 def _budget(path: Path, delay: float) -> RateLimit:
-    return RateLimit(path, delay, 60.0, SystemClock(), random.Random())
+    return RateLimit(path, delay, 60.0, SystemClock(), random.Random().uniform)
 
 
 def _acquire(folder: Path) -> Row:

@@ -53,7 +53,7 @@ def start_up(env: dict[str, str], rounds: int) -> None:
 
 
 def shared_state(folder: Path, rounds: int) -> None:
-    limit = RateLimit(folder / "state.json", 0.0, 60.0, SystemClock(), random.Random(1))
+    limit = RateLimit(folder / "state.json", 0.0, 60.0, SystemClock(), random.Random(1).uniform)
     began = time.monotonic()
     for _ in range(rounds):
         limit.acquire(Priority.UPDATE, lambda: True)

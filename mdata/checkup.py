@@ -20,7 +20,7 @@ from mdata.store.watch import file_status
 
 OK, NOTE, PROBLEM = "ok", "note", "problem"
 
-# If the log has grown to this size, it cannot be emptied, because a program reads without a pause.
+# A write-ahead log larger than this shows that a program reads without a pause, which keeps it from being emptied.
 _LARGE_LOG = 64 * 1024 * 1024
 
 

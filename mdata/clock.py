@@ -32,7 +32,7 @@ class Clock(Protocol):
         ...
 
     def real(self, seconds: float) -> float:
-        """Return how many real seconds `seconds` of this clock last: for waits that something else can end."""
+        """Convert `seconds` of this clock to real seconds, for waits that an event, a lock or input can end early."""
         ...
 
 

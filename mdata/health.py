@@ -11,9 +11,10 @@ from mdata.store import gap_counts
 
 
 class Tolerance(NamedTuple):
-    """Limits of a healthy store: seconds of lag, and gaps with their intervals; `complete`: nothing may be missing.
+    """Limits of a healthy store: at most `max_lag` seconds of lag, and `max_gaps` gaps.
 
-    `delay` is the average number of seconds per request, from which the duration of a backfill is estimated.
+    With `complete`, nothing may be missing, not even what `backfill` has not fetched yet. `delay` is the average
+    number of seconds per request, from which the duration of a backfill is estimated.
     """
 
     max_lag: int
@@ -129,7 +130,7 @@ def _early(judged: list[SeriesState]) -> list[Complaint]:
 
 
 def _incomplete(judged: list[SeriesState]) -> list[Complaint]:
-    """Report unobtainable intervals, and the backlog without what is newer than the newest answer."""
+    """Report series with unobtainable intervals, or with a backlog that is older than the newest answer."""
     found = []
     for one in judged:
         missing = one.counts.backlog - one.counts.newer + one.counts.unobtainable

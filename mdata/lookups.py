@@ -3,13 +3,13 @@
 `told` is called with a message if the store had to be read in another way (see `mdata.store.reading`).
 """
 
-import random
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from mdata import json_views
+from mdata.chance import uniform
 from mdata.clock import Clock
 from mdata.config import Settings
 from mdata.exchange import registry
@@ -69,7 +69,7 @@ def find_jobs(
     with _opened(settings.database_path, told) as store:
         if store is None:
             return None
-        # Check this before the rows are read: the row of a run that ends in between then has its result.
+        # Before the rows are read: a run that is found at work here and ends in between has its result in its row.
         at_work = [name for name in JOBS if holder(store.path, name) is not None]
         with store.read() as connection:
             return json_views.jobs(listed(connection, command, since, limit, outcome, at_work))
@@ -92,7 +92,7 @@ def budget(settings: Settings, clock: Clock) -> BudgetView:
         settings.rate_limit_delay,
         settings.rate_limit_min_backoff_seconds,
         clock,
-        random.Random(),  # noqa: S311 - not used by peek
+        uniform,
         settings.rate_limit_burst,
         venue,
     ).peek()

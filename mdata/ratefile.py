@@ -1,10 +1,9 @@
 """The file of the shared rate budget: locked while it is changed, shown without a lock, and never trusted."""
 
 import os
-import random
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -126,9 +125,9 @@ class RateFile:
         return self._path.with_name(self._path.name + _USED)
 
 
-def own_name(rng: random.Random) -> str:
+def own_name(uniform: Callable[[float, float], float]) -> str:
     """Return a name for a waiter of this process, from which others can tell whether it is still alive."""
-    return f"{os.getpid()}-{_namespace()}-{rng.getrandbits(48):x}"
+    return f"{os.getpid()}-{_namespace()}-{int(uniform(0, 2**48)):x}"
 
 
 def is_dead(waiter: str) -> bool:

@@ -6,7 +6,6 @@ turn; only one slot is given out at a time, so a process that dies costs at most
 the instant of sending: a process that was too slow, or that meets a block, has lost it.
 """
 
-import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -70,7 +69,7 @@ class RateLimit:
     """The shared budget of an exchange in the file at `path`, for all processes and threads together.
 
     It allows one request per `delay` seconds on average, and `burst` of them at once; each process applies its own
-    settings.
+    settings. `uniform` draws a random number between two others.
     """
 
     def __init__(
@@ -79,12 +78,12 @@ class RateLimit:
         delay: float,
         min_backoff: float,
         clock: Clock,
-        rng: random.Random,
+        uniform: Callable[[float, float], float],
         burst: int = 1,
         venue: Venue = HOME,
     ) -> None:
         self._pace, self._min_backoff, self._clock = Pace(delay, burst, venue.window), min_backoff, clock
-        self._rng, self._connects = rng, venue.stream.connects if venue.stream else 1
+        self._uniform, self._connects = uniform, venue.stream.connects if venue.stream else 1
         self._file = RateFile(path, self._pace, longest_block(min_backoff), clock)
         self._granted = NOBODY
         self._left_at = 0.0
@@ -103,7 +102,7 @@ class RateLimit:
         NotNowError if a block lasts longer, TimeoutError if the turn comes too late. `on_wait` is called before
         each sleep with the reason.
         """
-        me = Waiter(own_name(self._rng), int(priority), self._clock.boottime())
+        me = Waiter(own_name(self._uniform), int(priority), self._clock.boottime())
         try:
             while True:
                 wait = self._try_turn(me, deadline)
@@ -136,7 +135,7 @@ class RateLimit:
             # Requests in flight during a refusal belong to the same event and do not count as another refusal.
             is_news = shared.now >= shared.state.blocked_until
             refusals = max(1, shared.state.refusals + is_news)
-            seconds = backoff(refusals, retry_after, self._min_backoff, self._rng.uniform)
+            seconds = backoff(refusals, retry_after, self._min_backoff, self._uniform)
             state = shared.state.blocked(seconds, shared.now)
             past = state.past.arrived(self._left_at, shared.now)
             shared.state = state._replace(refusals=refusals, past=past)

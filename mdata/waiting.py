@@ -1,8 +1,8 @@
 """How long this process waits for others, and what it reports meanwhile: one rule for locks and for SQLite.
 
 It waits up to a minute for a lock; `--max-runtime` and a signal limit all waits of the run together. After two
-seconds of waiting, it reports for whom it waits. When the time is over, one last second remains, so that a run can
-still record how it ended.
+seconds of waiting, it reports for whom it waits. When the time is over, a new wait may still take 0.8 s, so that the
+run can record how it ended.
 """
 
 from collections.abc import Callable, Iterable

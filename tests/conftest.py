@@ -292,7 +292,7 @@ def context(tmp_path: Path, sandbox: Sandbox, clock: SetClock) -> Iterator[Calla
         opened.extend((store, rest))
         budget = RateLimit(
             loaded.settings.rate_limit_state_path, loaded.settings.rate_limit_delay,
-            loaded.settings.rate_limit_min_backoff_seconds, clock, random.Random(1),
+            loaded.settings.rate_limit_min_backoff_seconds, clock, random.Random(1).uniform,
         )  # fmt: skip
         origin = Origin(os.getpid(), "here", "test", None, "0")
         return Context(loaded.settings, clock, store, lambda _: budget, lambda _: rest, log, origin, limits)

@@ -22,7 +22,7 @@ SECOND = 1.0
 
 
 def limit_at(path: Path, clock: SystemClock | SetClock | None = None) -> RateLimit:
-    return RateLimit(path, 6.0, 60.0, clock or SystemClock(), random.Random(1), 15)
+    return RateLimit(path, 6.0, 60.0, clock or SystemClock(), random.Random(1).uniform, 15)
 
 
 def pipe(path: Path) -> Path:
@@ -87,7 +87,7 @@ import random, re, sys
 from pathlib import Path
 from mdata.clock import SystemClock
 from mdata.ratelimit import RateLimit
-limit = RateLimit(Path(sys.argv[1]), 6.0, 60.0, SystemClock(), random.Random(1), 15)
+limit = RateLimit(Path(sys.argv[1]), 6.0, 60.0, SystemClock(), random.Random(1).uniform, 15)
 limit.peek(), limit.answered(), limit.peek()
 print(re.search("VmHWM:.*?([0-9]+) kB", Path("/proc/self/status").read_text())[1])  # of this program alone
 """
@@ -111,7 +111,7 @@ def test_dead_waiters_cost_nothing(tmp_path: Path, is_buried: bool) -> None:
     path.write_text(json.dumps({**found, "waiters": ghosts, "sender": ghosts[0]["id"]}))
     assert limit_at(path).peek().waiting == ()
     began = time.monotonic()
-    limit = RateLimit(path, 0.05, 60.0, SystemClock(), random.Random(1))
+    limit = RateLimit(path, 0.05, 60.0, SystemClock(), random.Random(1).uniform)
     limit.acquire(Priority.BACKFILL, lambda: 1)
     assert time.monotonic() - began < SECOND, "two hundred ghosts cost less than one second"
     assert json.loads(path.read_text())["waiters"] == []
@@ -132,7 +132,7 @@ def test_a_waiter_of_another_container_is_given_its_second(tmp_path: Path) -> No
 
 def test_a_block_is_waited_out_with_one_line(folder: Folder) -> None:
     folder.settings.update(BACKFILL_DAYS="1", RATE_LIMIT_MIN_BACKOFF_SECONDS="3")
-    RateLimit(folder.path / "rate-limit.json", 0.0, 3.0, SystemClock(), random.Random(1)).refused(3.0)
+    RateLimit(folder.path / "rate-limit.json", 0.0, 3.0, SystemClock(), random.Random(1).uniform).refused(3.0)
     ended = folder.run("backfill")
     assert ended.exit == 0
     lines = [line for line in ended.err.splitlines() if "blocks all requests until 20" in line]

@@ -67,7 +67,7 @@ from mdata.clock import SystemClock
 from mdata.domain.budget import Priority
 from mdata.errors import SlotLostError
 from mdata.ratelimit import RateLimit
-limit = RateLimit(Path(sys.argv[1]), 2.0, 60.0, SystemClock(), random.Random(), 15)
+limit = RateLimit(Path(sys.argv[1]), 2.0, 60.0, SystemClock(), random.Random().uniform, 15)
 limit.acquire(Priority.UPDATE, lambda: 1)
 os.kill(os.getpid(), signal.SIGSTOP)
 try:
@@ -83,7 +83,7 @@ def test_who_is_stopped_with_a_slot_costs_a_second_and_gets_another_later(tmp_pa
     path, clock = tmp_path / "state.json", SystemClock()
     stopped = subprocess.Popen([sys.executable, "-c", STOPPED, str(path)], stdout=subprocess.PIPE, text=True)
     os.waitid(os.P_PID, stopped.pid, os.WSTOPPED | os.WNOWAIT)
-    limit = RateLimit(path, 2.0, 60.0, clock, random.Random(1), 15)
+    limit = RateLimit(path, 2.0, 60.0, clock, random.Random(1).uniform, 15)
     began = clock.boottime()
     for _ in range(3):
         limit.acquire(Priority.UPDATE, lambda: 1)
@@ -99,7 +99,7 @@ def test_who_is_stopped_with_a_slot_costs_a_second_and_gets_another_later(tmp_pa
 
 def test_a_block_holds_for_processes_started_later(tmp_path: Path) -> None:
     path, clock = tmp_path / "state.json", SystemClock()
-    seconds = RateLimit(path, 0.01, 1.0, clock, random.Random(1)).refused(None)
+    seconds = RateLimit(path, 0.01, 1.0, clock, random.Random(1).uniform).refused(None)
     assert seconds > 1
     until = clock.boottime() + seconds
     (sent,) = sendings(workers(path, 0.01, [0], seconds + 1.5))
@@ -110,7 +110,7 @@ def test_a_block_holds_for_processes_started_later(tmp_path: Path) -> None:
 @pytest.mark.parametrize("hours", [-1, 1, 24 * 365])
 def test_a_set_clock_stalls_nobody_and_buys_no_burst(tmp_path: Path, hours: int) -> None:
     clock = SetClock()
-    limit = RateLimit(tmp_path / "state.json", 6.0, 60.0, clock, random.Random(1))
+    limit = RateLimit(tmp_path / "state.json", 6.0, 60.0, clock, random.Random(1).uniform)
     limit.acquire(Priority.BACKFILL, lambda: 1)
     limit.sent()
     clock.wall += hours * 3_600_000
@@ -123,11 +123,11 @@ def test_a_set_clock_stalls_nobody_and_buys_no_burst(tmp_path: Path, hours: int)
 def test_a_block_lasts_over_a_reboot_within_its_cap(tmp_path: Path, hours: float) -> None:
     clock = SetClock()
     path = tmp_path / "state.json"
-    seconds = RateLimit(path, 6.0, 60.0, clock, random.Random(1)).refused(120.0)
+    seconds = RateLimit(path, 6.0, 60.0, clock, random.Random(1).uniform).refused(120.0)
     rebooted = SetClock(clock.wall + int(hours * 3_600_000))
     rebooted.boot = 5.0
     rebooted.boot_id = lambda: "another boot"  # type: ignore[method-assign]
-    RateLimit(path, 6.0, 60.0, rebooted, random.Random(1)).acquire(Priority.UPDATE, lambda: 1)
+    RateLimit(path, 6.0, 60.0, rebooted, random.Random(1).uniform).acquire(Priority.UPDATE, lambda: 1)
     waited = rebooted.boot - 5.0
     assert waited <= longest_block(60.0) + 6
     if hours >= 0:
@@ -145,7 +145,7 @@ def test_a_damaged_file_costs_one_delay_or_a_capped_block(tmp_path_factory: pyte
     path = tmp_path_factory.mktemp("state") / "state.json"
     path.write_bytes(content)
     clock = SetClock()
-    limit = RateLimit(path, 6.0, 60.0, clock, random.Random(1))
+    limit = RateLimit(path, 6.0, 60.0, clock, random.Random(1).uniform)
     before = clock.boot
     limit.acquire(Priority.BACKFILL, lambda: 1)
     limit.sent()
@@ -157,7 +157,7 @@ def test_a_damaged_file_costs_one_delay_or_a_capped_block(tmp_path_factory: pyte
 
 def test_a_plan_that_finds_nothing_leaves_the_slot(tmp_path: Path) -> None:
     clock = SetClock()
-    limit = RateLimit(tmp_path / "state.json", 6.0, 60.0, clock, random.Random(1))
+    limit = RateLimit(tmp_path / "state.json", 6.0, 60.0, clock, random.Random(1).uniform)
     assert limit.acquire(Priority.UPDATE, lambda: None) is None
     at = clock.boot
     assert limit.acquire(Priority.UPDATE, lambda: "now") == "now"
@@ -166,7 +166,9 @@ def test_a_plan_that_finds_nothing_leaves_the_slot(tmp_path: Path) -> None:
 
 def test_a_process_that_dies_between_slot_and_request_costs_one_slot(tmp_path: Path) -> None:
     clock = SetClock()
-    dead, alive = (RateLimit(tmp_path / "state.json", 6.0, 60.0, clock, random.Random(seed)) for seed in (1, 2))
+    dead, alive = (
+        RateLimit(tmp_path / "state.json", 6.0, 60.0, clock, random.Random(seed).uniform) for seed in (1, 2)
+    )
     dead.acquire(Priority.UPDATE, lambda: 1)
     at = clock.boot
     alive.acquire(Priority.UPDATE, lambda: 1)
@@ -175,7 +177,9 @@ def test_a_process_that_dies_between_slot_and_request_costs_one_slot(tmp_path: P
 
 def test_who_is_not_ready_in_time_has_lost_the_slot(tmp_path: Path) -> None:
     clock = SetClock()
-    slow, other = (RateLimit(tmp_path / "state.json", 6.0, 60.0, clock, random.Random(seed)) for seed in (1, 2))
+    slow, other = (
+        RateLimit(tmp_path / "state.json", 6.0, 60.0, clock, random.Random(seed).uniform) for seed in (1, 2)
+    )
     slow.acquire(Priority.UPDATE, lambda: 1)
     other.acquire(Priority.UPDATE, lambda: 1)
     with pytest.raises(SlotLostError):
@@ -197,7 +201,9 @@ def test_who_is_not_ready_in_time_has_lost_the_slot(tmp_path: Path) -> None:
 
 def test_a_block_holds_back_who_has_a_slot_already(tmp_path: Path) -> None:
     clock = SetClock()
-    ready, refused = (RateLimit(tmp_path / "state.json", 0.0, 60.0, clock, random.Random(seed)) for seed in (1, 2))
+    ready, refused = (
+        RateLimit(tmp_path / "state.json", 0.0, 60.0, clock, random.Random(seed).uniform) for seed in (1, 2)
+    )
     refused.acquire(Priority.UPDATE, lambda: 1)
     refused.sent()
     ready.acquire(Priority.UPDATE, lambda: 1)
@@ -211,7 +217,7 @@ def test_a_block_holds_back_who_has_a_slot_already(tmp_path: Path) -> None:
 
 def test_refusals_of_requests_that_were_under_way_are_one_event(tmp_path: Path) -> None:
     clock = SetClock()
-    limit = RateLimit(tmp_path / "state.json", 0.0, 60.0, clock, random.Random(1))
+    limit = RateLimit(tmp_path / "state.json", 0.0, 60.0, clock, random.Random(1).uniform)
     for _ in range(5):
         limit.refused(None)
     assert limit.peek().refusals == 1
@@ -224,7 +230,9 @@ def test_refusals_of_requests_that_were_under_way_are_one_event(tmp_path: Path) 
 
 def test_processes_with_different_delays_each_keep_their_own(tmp_path: Path) -> None:
     clock = SetClock()
-    short, long = (RateLimit(tmp_path / "state.json", delay, 60.0, clock, random.Random(1)) for delay in (1.0, 6.0))
+    short, long = (
+        RateLimit(tmp_path / "state.json", delay, 60.0, clock, random.Random(1).uniform) for delay in (1.0, 6.0)
+    )
     at = []
     for limit in (short, long, short, long):
         limit.acquire(Priority.UPDATE, lambda: 1)
@@ -235,8 +243,8 @@ def test_processes_with_different_delays_each_keep_their_own(tmp_path: Path) -> 
 
 def test_a_block_from_the_far_future_runs_out_for_short_runs_too(tmp_path: Path) -> None:
     clock = SetClock()
-    RateLimit(tmp_path / "state.json", 6.0, 86_400.0, clock, random.Random(1)).refused(None)
-    limit = RateLimit(tmp_path / "state.json", 6.0, 60.0, clock, random.Random(1))
+    RateLimit(tmp_path / "state.json", 6.0, 86_400.0, clock, random.Random(1).uniform).refused(None)
+    limit = RateLimit(tmp_path / "state.json", 6.0, 60.0, clock, random.Random(1).uniform)
     began = clock.boot
     for _ in range(10_000):
         try:
@@ -251,7 +259,7 @@ def test_a_block_from_the_far_future_runs_out_for_short_runs_too(tmp_path: Path)
 def test_the_file_never_gets_shorter(tmp_path: Path) -> None:
     """A text that is cut to length after it was written is damaged in between, and a block would be forgotten."""
     clock, path = SetClock(), tmp_path / "state.json"
-    limit = RateLimit(path, 6.0, 60.0, clock, random.Random(1))
+    limit = RateLimit(path, 6.0, 60.0, clock, random.Random(1).uniform)
     for _ in range(30):
         limit.connect()
     longest = path.stat().st_size
@@ -266,7 +274,7 @@ def test_the_file_never_gets_shorter(tmp_path: Path) -> None:
 def test_who_failed_tries_again_a_delay_later_and_others_do_not_wait_for_that(tmp_path: Path, is_sent: bool) -> None:
     clock = SetClock()
     unlucky, other = (
-        RateLimit(tmp_path / "state.json", 6.0, 60.0, clock, random.Random(seed), 15) for seed in (1, 2)
+        RateLimit(tmp_path / "state.json", 6.0, 60.0, clock, random.Random(seed).uniform, 15) for seed in (1, 2)
     )
     began = clock.boot
     for number in range(3):
@@ -284,7 +292,7 @@ def test_who_failed_tries_again_a_delay_later_and_others_do_not_wait_for_that(tm
 
 def test_deadlines(tmp_path: Path) -> None:
     clock = SetClock()
-    limit = RateLimit(tmp_path / "state.json", 6.0, 60.0, clock, random.Random(1))
+    limit = RateLimit(tmp_path / "state.json", 6.0, 60.0, clock, random.Random(1).uniform)
     limit.acquire(Priority.UPDATE, lambda: 1)
     with pytest.raises(TimeoutError):
         limit.acquire(Priority.UPDATE, lambda: 1, clock.boot + 1)
@@ -298,13 +306,13 @@ def test_a_path_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
     for name in ("folder", "link"):
-        limit = RateLimit(tmp_path / name, 6.0, 60.0, SetClock(), random.Random(1))
+        limit = RateLimit(tmp_path / name, 6.0, 60.0, SetClock(), random.Random(1).uniform)
         with pytest.raises(NotPermittedError, match=name):
             limit.acquire(Priority.UPDATE, lambda: 1)
 
 
 def test_threads_of_one_process_share_one_object(tmp_path: Path) -> None:
-    limit = RateLimit(tmp_path / "state.json", 0.0, 60.0, SystemClock(), random.Random(1))
+    limit = RateLimit(tmp_path / "state.json", 0.0, 60.0, SystemClock(), random.Random(1).uniform)
     for _ in range(20):
         threads = [threading.Thread(target=limit.refused, args=(None,)) for _ in range(2)]
         threads += [threading.Thread(target=limit.connect)]
@@ -318,7 +326,7 @@ def test_threads_of_one_process_share_one_object(tmp_path: Path) -> None:
 
 def test_connects_are_twenty_a_minute(tmp_path: Path) -> None:
     clock = SetClock()
-    limit = RateLimit(tmp_path / "state.json", 0.0, 60.0, clock, random.Random(1))
+    limit = RateLimit(tmp_path / "state.json", 0.0, 60.0, clock, random.Random(1).uniform)
     at = []
     for _ in range(50):
         limit.connect()

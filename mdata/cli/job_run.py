@@ -101,8 +101,7 @@ def context(kit: Kit, limits: Limits, *, shows_progress: bool = True) -> Iterato
 
 def rate_limit(kit: Kit, venue: Venue) -> "RateLimit":
     """Return the shared rate budget of an exchange that the settings name."""
-    import random
-
+    from mdata.chance import uniform
     from mdata.ratelimit import RateLimit
 
     settings = kit.loaded.settings
@@ -111,7 +110,7 @@ def rate_limit(kit: Kit, venue: Venue) -> "RateLimit":
         settings.rate_limit_delay,
         settings.rate_limit_min_backoff_seconds,
         kit.clock,
-        random.SystemRandom(),
+        uniform,
         settings.rate_limit_burst,
         venue,
     )

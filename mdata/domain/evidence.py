@@ -165,9 +165,10 @@ def _without(known: Known, distrusted: list[Range]) -> Known:
 
 
 def _proves_nothing(page: Page, known: Known, settle: int) -> Verdict:
-    """Return the verdict on an answer without any stored candle.
+    """Return the verdict on an answer that contains no stored candle unchanged, or too few of them.
 
-    Only what the answer says of the nearest candles is kept.
+    It changes no candle and no coverage. A few of its rows are kept as doubts: up to `WITNESSES` that differ from
+    stored candles, those nearest to the requested part, and the newest settled row of which nothing is stored.
     """
     doubts = [raised(page, page.query.range, "unwitnessed", known.doubts)]
     stored = {candle[0]: candle for candle in known.stored if contradiction.is_in(candle[0], known.final)}

@@ -34,7 +34,11 @@ class Ledger(NamedTuple):
 
     @property
     def is_quiet(self) -> bool:
-        """Whether the answers have had no candle for 30 days, or have shown no candle at all for a day."""
+        """Whether the pair has traded so little that it is only requested once a day.
+
+        The exchange has answered for 30 days without a candle, or no candle is known at all and the answers have said
+        so for a day, or the pair is delisted.
+        """
         if self.last_candle is None:
             absent = self.doubt("silence")
             return absent is not None and absent.asked_at - absent.since >= ABSENT_FOR

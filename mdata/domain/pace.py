@@ -122,10 +122,9 @@ class Past(NamedTuple):
     def ready_at(self, pace: Pace, kept: int = 0) -> float:
         """Return when the next request may leave if `kept` requests of the burst are reserved for others.
 
-        The average rule never makes anyone wait longer than one delay after the newest request, however much of the
-        burst is spent: each slot that becomes free goes to the next in the queue. While processes are waiting, the
-        burst is therefore not refilled: neither the part that `kept` reserves, nor the part that a process with a
-        larger burst has overspent.
+        By the average rule, nobody waits longer than one delay after the newest request, however far the burst is
+        overspent. Processes that wait use each slot as it becomes free, so nothing refills the burst meanwhile:
+        neither the requests that `kept` reserves, nor those that a process with a larger burst has overspent.
         """
         burst = max(1, pace.burst - kept)
         ready = max(self.at + min(1.0, self.level + 1 - burst) * pace.delay, self.at + pace.spacing)

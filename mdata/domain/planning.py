@@ -19,8 +19,8 @@ from mdata.domain.timeframe import Timeframe
 class Wish(NamedTuple):
     """What to request: a part of a series, from which end, and how many stored candles to include on either side.
 
-    `is_open`: the request names no start, so that the row before the part encloses its old end. `revisit_from` (ms
-    UTC): the request begins there if that does not cost another request.
+    `is_open`: the request names no start, so that the answer can include a row from before the part, which encloses
+    its older end. `revisit_from` (ms UTC): the request begins there if that does not cost another request.
     """
 
     part: Range
@@ -66,9 +66,9 @@ def _due_silence(ledger: Ledger, start: int) -> Doubt | None:
 
 
 def _is_unconfirmed(ledger: Ledger, start: int) -> bool:
-    """Whether something from `start` on has settled and is not final, other than silences already reported.
+    """Whether anything from `start` on has settled and is not final, except silences that an answer has reported.
 
-    The newest candle may wait if a silence after it was reported: the next answer will confirm it anyway.
+    If a silence was reported, the newest candle is left out, too: the next answer confirms it anyway.
     """
     grid = ledger.series.timeframe
     settled = grid.closed_end(ledger.now, ledger.settle)
@@ -83,7 +83,7 @@ def _is_unconfirmed(ledger: Ledger, start: int) -> bool:
 
 
 def backward(ledger: Ledger) -> Wish | None:
-    """Return the next request of the backward pass, from the hull's old end to the wanted start.
+    """Return the next request of the backward pass, from the hull's older end to the wanted start.
 
     If an answer suggests that the exchange's history begins inside the wanted range, the exchange must first be asked
     for its first candle (`asks_first`); if that candle is older, the backward request is repeated.
@@ -146,6 +146,11 @@ def contradicted(ledger: Ledger) -> tuple[list[Range], bool]:
     due = [one for one in ledger.doubts if one.kind in {"absent", "changed"} and one.is_due(ledger.now)]
     last = max(due, key=lambda doubt: doubt.range.end, default=None)
     return normal(doubt.range for doubt in due), last is not None and not last.was_newest_first
+
+
+def asks_beyond_forward(ledger: Ledger) -> bool:
+    """Whether anything is to be requested that the forward pass does not request."""
+    return bool(backward(ledger) or asks_first(ledger) or second_answer(ledger) or contradicted(ledger)[0])
 
 
 def behind(ledger: Ledger, covered: list[Range], before: int, lookback: int) -> list[Range]:

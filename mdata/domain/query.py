@@ -13,7 +13,8 @@ from mdata.domain.venue import Venue
 class Query(NamedTuple):
     """One request for candles: an aligned range, from which end rows are counted, and at most how many.
 
-    `is_open`: the request names no start, so that a row from before the range may come back and enclose its old end.
+    `is_open`: the request names no start, so that a row from before the range can come back and enclose its older
+    end.
     """
 
     venue: Venue

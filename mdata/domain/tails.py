@@ -111,7 +111,10 @@ def _lost(page: Page, known: Known) -> list[Range]:
 
 
 def _begins_alike(page: Page, doubt: Doubt, part: Range) -> bool:
-    """Whether a doubt is about a silence that begins at the same row; the answer settles any other doubt."""
+    """Whether a doubt is about a silence that borders on the same row as `part`.
+
+    The answer replaces every other doubt about a silence that it overlaps.
+    """
     if page.span is None:
         return True
     if part.end <= page.span.start:

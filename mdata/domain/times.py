@@ -10,8 +10,7 @@ from mdata.domain.timeframe import DAY, month_index, month_start
 
 MINUTE_SECONDS, HOUR_SECONDS, DAY_SECONDS, WEEK_SECONDS = 60, 3600, 86_400, 604_800
 _UNITS = {"s": 1, "m": MINUTE_SECONDS, "h": HOUR_SECONDS, "d": DAY_SECONDS}
-_DURATION = re.compile(r"([0-9]{1,9})([smhd]?)")
-_MILLISECONDS = re.compile(r"[0-9]{12,13}")
+_DURATION, _MILLISECONDS = r"([0-9]{1,9})([smhd]?)", r"[0-9]{12,13}"
 # A century: nothing that mdata keeps is older, and no run lasts longer.
 _LONGEST = 36_525 * DAY_SECONDS
 _END_OF_TIME = month_start(10_000 * 12)
@@ -19,9 +18,11 @@ _END_OF_TIME = month_start(10_000 * 12)
 
 def parse_duration(text: str) -> int:
     """Return the seconds that `90s`, `10m`, `2h`, `1d` or a plain number of seconds stands for."""
-    found = _DURATION.fullmatch(text)
+    found = re.fullmatch(_DURATION, text)
     if not found:
-        hint = f"did you mean {text.lower()}?" if _DURATION.fullmatch(text.lower()) else "write 90s, 10m, 2h or 1d"
+        hint = (
+            f"did you mean {text.lower()}?" if re.fullmatch(_DURATION, text.lower()) else "write 90s, 10m, 2h or 1d"
+        )
         raise ValueError(f"{quote(text)} is not a duration; {hint}")
     seconds = int(found[1]) * _UNITS[found[2] or "s"]
     if seconds > _LONGEST:
@@ -37,7 +38,7 @@ def parse_instant(text: str, now: int) -> int:
     """
     if text.startswith("-") and text[-1] in _UNITS:
         instant = now - parse_duration(text[1:]) * 1000
-    elif _MILLISECONDS.fullmatch(text):
+    elif re.fullmatch(_MILLISECONDS, text):
         instant = int(text)
     else:
         instant = _calendar_instant(text)

@@ -1,6 +1,7 @@
 """The passes over one series, page by page: get a slot, plan, send the request, store the answer."""
 
 from collections.abc import Callable
+from functools import cache
 
 from mdata.domain import planning
 from mdata.domain.evidence import MORE_WITNESSES, WITNESSES
@@ -27,11 +28,12 @@ _SHARE_BESIDE = 4
 
 
 class Passes:
-    """The passes of one run over its series."""
+    """The passes of one run over its series; `estimate` returns how many requests they are expected to need."""
 
-    def __init__(self, job: Job, expected_requests: int) -> None:
+    def __init__(self, job: Job, estimate: Callable[[], int]) -> None:
         self._job, self._context = job, job.context
-        self._expected = expected_requests
+        # Called at the first request: a run with nothing to do shows no progress.
+        self._estimate = cache(estimate)
         self._new = NewSeries(job)
         # Further requests for these series would fail in the same way.
         self._badly_answered: set[int] = set()
@@ -62,11 +64,13 @@ class Passes:
         )
 
     def backward(self, series: Series) -> None:
-        """Ask for everything from the hull's old end back to the wanted start, or to the exchange's first candle.
+        """Ask for everything from the hull's older end back to the wanted start, or to the exchange's first candle.
 
         The first page of a series is believed once another answer contains some of its rows; if no other request is
         needed, one is sent for this purpose.
         """
+        if not planning.asks_beyond_forward(self._ledger(series)):
+            return
         self._go_back(series)
         self._go(series, planning.second_answer, is_forward=True)
         self._go_back(series)  # in case the first page was wrong
@@ -164,7 +168,7 @@ class Passes:
 
     def _report(self, series: Series) -> None:
         done = self._job.tally.requests
-        expected = max(self._expected, done + 1)
+        expected = max(self._estimate(), done + 1)
         seconds = self._context.budget(series.venue).peek().seconds_for(expected - done, self._job.priority)
         self._context.report(Progress(done, expected, series.name, seconds))
 

@@ -52,7 +52,7 @@ def plan(settings: Settings, store: Store | None) -> Compared:
 
 
 def recheck(context: Context) -> tuple[JobResult, Compared]:
-    """Compare a day's share of the stored candles with the exchange; the caller holds the lock of `verify`.
+    """Compare 1/RECHECK_DAYS of the stored candles with the exchange; the caller holds the lock of `verify`.
 
     Everything is compared once in `RECHECK_DAYS`. Ranges that a coarser candle contradicts come first, then the
     series that has waited longest. A request is only sent if no other process waits.

@@ -42,8 +42,8 @@ class FileLock:
     def acquire(self, timeout: float | None = None) -> bool:
         """Take the lock and return whether that succeeded within `timeout` real seconds; 0 tries once.
 
-        None waits as `waiting` says. Raise NotPermittedError if the file cannot be opened, and ConfigurationError
-        if its file system does not support locks.
+        If `timeout` is None, wait as long as `waiting` allows. Raise NotPermittedError if the file cannot be opened,
+        and ConfigurationError if its file system does not support locks.
         """
         return self._acquire(timeout, is_brief=False)
 

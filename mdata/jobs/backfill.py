@@ -36,7 +36,7 @@ def backfill(context: Context, since: int | None = None) -> JobResult:
 
 def _work(job: Job, since: int | None) -> None:
     settings, store, now = job.context.settings, job.context.store, job.context.clock.now()
-    passes = Passes(job, sum(planned.estimate.requests for planned in plan(settings, store, now, since)))
+    passes = Passes(job, lambda: sum(planned.estimate.requests for planned in plan(settings, store, now, since)))
     served: list[Series] = []
     for target in targets(settings):
         series = passes.introduce(target)

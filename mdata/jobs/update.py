@@ -42,7 +42,7 @@ def _planned(settings: Settings, store: Store | None, target: Target, now: int) 
 
 def _work(job: Job) -> None:
     wanted = targets(job.context.settings)
-    passes = Passes(job, expected_requests=len(wanted))
+    passes = Passes(job, lambda: len(wanted))
     served = [series for target in wanted if (series := passes.introduce(target))]
     for series in newest_first(job, served):
         # Ask about contradictions that the previous run has left before this run can find new ones.

@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 class Look(NamedTuple):
     """What the lake has of a series at one moment: its proofs by month, and the numbers of its newest commits.
 
-    The commits on a series are numbered: `written` is the number of the commit of its newest candles, `vouched` that
-    of the commit of candles that its newest coverage describes. They differ if a publisher has written candles but
-    not (or not yet) their coverage.
+    The commits of candles are numbered for each series: `written` is the number of the newest one, `vouched` the
+    number of the one that the newest coverage describes. They differ if a publisher has written candles but not (or
+    not yet) their coverage.
     """
 
     key: Key

@@ -126,7 +126,10 @@ def _count_outside(connection: Connection, series_id: int, covered: list[Range])
 
 
 def find_refused(connection: Connection, series: Series) -> list[int]:
-    """Return the open times, ascending, of the stored rows that cannot be candles and came from no answer."""
+    """Return the open times, ascending, of the stored rows that cannot be candles.
+
+    They came from no answer, because such a row of an answer is never stored.
+    """
     grid = series.timeframe
     # Months have no constant step, and there are few of them.
     off_grid = f"(open_time - {grid.anchor}) % {grid.step} <> 0" if grid.step else "1"

@@ -31,7 +31,10 @@ def is_known(connection: Connection) -> bool:
 
 
 def settle(connection: Connection) -> None:
-    """Update the schema cookie in the transaction that created the table, because more was created after it."""
+    """Record the schema cookie once more at the end of the transaction that created the table `store`.
+
+    Migrations that follow in the same transaction have changed the schema again.
+    """
     connection.execute(f"UPDATE store SET cookie = {_COOKIE}")
 
 

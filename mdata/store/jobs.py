@@ -42,7 +42,7 @@ _SET_COUNTED = ", ".join(f"{column} = ?" for column in _COUNTED)
 
 
 def begin(connection: Connection, command: str, started_at: int, origin: Origin) -> int:
-    """Insert the row of a run that has something to do; return its id."""
+    """Insert the row of a run that has begun, and return its id."""
     cursor = connection.execute(
         """INSERT INTO ingestion_jobs (command, started_at, outcome, pid, host, boot_id, invocation_id, version)
            VALUES (?, ?, 'running', ?, ?, ?, ?, ?)""",

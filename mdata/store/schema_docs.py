@@ -129,7 +129,7 @@ TABLES: dict[str, Table] = {
     ),
     "ingestion_jobs": Table(
         "Runs",
-        "One row for each run of a command that had something to do.",
+        "One row for each run of a command that writes to the store.",
         {
             "id": Column("The run's number."),
             "command": Column("The subcommand that ran."),
@@ -208,11 +208,13 @@ TABLES: dict[str, Table] = {
             "start_time": _START,
             "end_time": _END,
             "kind": Column(
-                "silence: no rows at an end of the answer; absent, changed: a stored candle did not come back, or "
-                "with other values; first: the exchange's first candle; unconfirmed: a first page; unwitnessed: an "
-                "answer without any stored candle; withdrawn: by `mdata verify`."
+                "silence: the answer had no rows at one of its ends; absent: a stored candle did not come back; "
+                "changed: it came back with other values; first: the exchange's first candle, as one answer named "
+                "it; unconfirmed: the first page of a series, of which no other answer has contained a row; "
+                "unwitnessed: the answer contained no stored candle unchanged, or too few; withdrawn: `mdata verify` "
+                "found candles that differ from the ledger, so the range is requested again."
             ),
-            "form": Column("From which end and bound of the range the last request counted its rows."),
+            "form": Column("The direction of the last request, and the instant from which it counted."),
             "since": Column("When an answer first said so.", INSTANT),
             "asked_at": Column("When the latest answer said so.", INSTANT),
             "answers": Column("How many answers said so."),

@@ -26,7 +26,7 @@ def verdict(connection: Connection, series: Series, within: Range) -> RangeParts
     lost = [Range(grid.floor(time), grid.next(time)) for time in candles.lost(connection, series.id, within)]
     before_all = clip([Range(BEGINNING_OF_TIME, _first(series))], *within)
     unanswered = subtract(coverage.uncovered(connection, series.id, within), before_all)
-    # Candles that the exchange once served are stored, even if it no longer serves them.
+    # In an unobtainable range, an interval whose candle is stored is known.
     unknown = subtract(normal([*lost, *unanswered]), _stored(connection, series, unobtainable))
     provisional = subtract(coverage.clipped(connection, series.id, within, "provisional"), unknown)
     return RangeParts(subtract([within], normal([*unknown, *provisional])), provisional, unknown, unobtainable)

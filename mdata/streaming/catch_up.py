@@ -43,7 +43,7 @@ class CatchUp(Worker):
         """Fulfil the wishes as they come, with a store of its own."""
         with open_store(self._context.store.path) as store:
             context = self._context._replace(store=store, report=lambda _: None)
-            passes = Passes(self._job.beside(context), expected_requests=0)
+            passes = Passes(self._job.beside(context), lambda: 0)
             while (wish := self._next()) is not None:
                 self._fulfil(passes, context, *wish)
 

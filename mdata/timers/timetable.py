@@ -108,9 +108,9 @@ def _uneven(name: str, count: int, unit: int) -> str:
 
 
 def _refuse_more_than_the_budget(settings: Settings, found: list[Scheduled]) -> None:
-    """Raise ConfigurationError if the jobs that send one request per series and run exceed the budget.
+    """Raise ConfigurationError if `backfill` and `update` together need more than the rate budget allows.
 
-    A run may start with a burst, but over a day the average counts.
+    Each of their runs sends one request per series. A run may start with a burst, but over a day the average counts.
     """
     series, pace = len(settings.symbols) * len(settings.timeframes), settings.pace
     asking = [one for one in found if one.job in {"backfill", "update"} and one.is_enabled]

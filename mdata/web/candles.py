@@ -65,7 +65,7 @@ class CandleAnswers:
             shown = charts.aligned(bucket, shown)
             if bucket == timeframe:
                 return _json(_told(connection, series, whole, shown, bucket))
-            # While nothing is fetched, the unknown end grows, but the answer only changes once per bucket.
+            # The range grows with the clock, but the answer changes only when it reaches into another bucket.
             key = (series.id, shown, bucket.name, bucket.ceil(whole.end))
             now_is = state(connection, series)
             kept = self._kept_of(key, now_is)

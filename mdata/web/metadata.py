@@ -9,7 +9,7 @@ from mdata.web.queries import QUERIES
 # The name of the database in every address, whatever its file is called, so that links stay valid.
 DATABASE = "mdata"
 
-# Columns worth counting by; only if that is fast in any store.
+# Columns by whose values Datasette counts rows: only those for which that is fast in a store of any size.
 _FACETS = {"data_gaps": ["status"], "ingestion_jobs": ["command", "outcome"], "coverage": ["kind"]}
 _NEWEST_FIRST = {
     "data_gaps": "start_time", "ingestion_jobs": "id", "candle_revisions": "id", "rejected_rows": "id",

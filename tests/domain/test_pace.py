@@ -105,7 +105,7 @@ class Machine:
     def process(self) -> RateLimit:
         self.processes += 1
         rng = random.Random(self.processes)
-        return RateLimit(self.path, self.pace.delay, 60.0, self.clock, rng, self.pace.burst)
+        return RateLimit(self.path, self.pace.delay, 60.0, self.clock, rng.uniform, self.pace.burst)
 
     def ask(self, priority: Priority, *, is_answered: bool) -> None:
         limit = self.process()

@@ -71,7 +71,7 @@ def test_what_fits_on_a_page_is_not_widened_but_if_its_start_is_open(anchor: Anc
     for newest_first in (True, False):
         assert fitted(query(95, 100, newest_first=newest_first, anchor=anchor)).range == span(95, 100)
     cut = fitted(query(95, 100, newest_first=True, is_open=True, anchor="refuses"))
-    assert cut.range == span(90, 100), "the row before the range encloses its old end"
+    assert cut.range == span(90, 100), "the row before the range encloses its older end"
 
 
 @pytest.mark.parametrize(("rows", "is_full"), [(2, False), (3, True), (4, True)])

@@ -25,7 +25,7 @@ VALUES: list[Any] = [
 
 
 def limit_at(path: Path, clock: SetClock) -> RateLimit:
-    return RateLimit(path, DELAY, BACKOFF, clock, random.Random(1), BURST)
+    return RateLimit(path, DELAY, BACKOFF, clock, random.Random(1).uniform, BURST)
 
 
 def true_text(path: Path, rng: random.Random) -> bytes:

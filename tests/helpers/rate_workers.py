@@ -17,7 +17,7 @@ class Clock(SystemClock):
         return self.last
 path, delay, priority, seconds = Path(sys.argv[1]), float(sys.argv[2]), Priority(int(sys.argv[3])), float(sys.argv[4])
 clock = Clock()
-limit = RateLimit(path, delay, 0.2, clock, random.Random())
+limit = RateLimit(path, delay, 0.2, clock, random.Random().uniform)
 sent, end = [], clock.boottime() + seconds
 try:
     while clock.boottime() < end:

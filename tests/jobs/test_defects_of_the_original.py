@@ -216,7 +216,7 @@ def test_each_process_had_a_rate_limit_of_its_own(tmp_path: Path) -> None:
     clock = SetClock()
     at = []
     for number in range(5):
-        own = RateLimit(tmp_path / "state.json", 6.0, 60.0, clock, random.Random(number))
+        own = RateLimit(tmp_path / "state.json", 6.0, 60.0, clock, random.Random(number).uniform)
         own.acquire(Priority.BACKFILL, lambda: 1)
         own.sent()
         at.append(clock.boot)

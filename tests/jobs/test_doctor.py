@@ -196,7 +196,7 @@ def test_a_store_that_may_not_be_written_is_a_problem(full: Folder) -> None:
 
 def test_nothing_is_sent_while_the_budget_is_blocked(full: Folder) -> None:
     state = full.path / "rate-limit.json"
-    RateLimit(state, 2.0, 60.0, SystemClock(), random.Random(1)).refused(600.0)
+    RateLimit(state, 2.0, 60.0, SystemClock(), random.Random(1).uniform).refused(600.0)
     before = len(full.sandbox.requests)
     code, found = examined(full)
     assert code == 0

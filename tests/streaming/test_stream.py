@@ -156,7 +156,7 @@ def test_nobody_there(fast: Folder) -> None:
 
 def test_a_connection_waits_for_those_that_other_processes_have_opened(fast: Folder) -> None:
     clock = fast.sandbox.clock
-    others = RateLimit(fast.path / "rate-limit.json", 1.0, 1.0, clock, random.Random(1))
+    others = RateLimit(fast.path / "rate-limit.json", 1.0, 1.0, clock, random.Random(1).uniform)
     began = clock.now()
     assert BITFINEX.stream is not None
     for _ in range(BITFINEX.stream.connects):

@@ -62,8 +62,9 @@ def cleanup(
 ) -> None:
     """Delete data past its retention, and return the disk space.
 
-    Deletes candles past RETENTION_DAYS, which are then neither reported as missing nor fetched again, and jobs,
-    closed gaps and revisions past JOBS_RETENTION_DAYS. With --symbol and --all, deletes a whole series.
+    Deletes candles past RETENTION_DAYS and their revisions; these candles are then neither reported as missing nor
+    fetched again. Also deletes finished jobs and closed gaps past JOBS_RETENTION_DAYS. With --symbol and --all,
+    deletes a whole series.
     """
     given = Options(env_file, None, None, json, quiet, verbose)
     symbol = common.both(symbols, symbol)

@@ -25,8 +25,9 @@ def repair(
 ) -> None:
     """Fetch the gaps that are due, and close them only on proof.
 
-    Goes from the newest gap to the oldest with as few requests as possible, at most GAP_REPAIR_MAX_REPAIRS_PER_RUN. A
-    gap that stays unproven is tried again after 1, 6, 24 hours and so on, and given up after 8 attempts.
+    Goes from the newest gap to the oldest. One request can repair several gaps; a run sends at most
+    GAP_REPAIR_MAX_REPAIRS_PER_RUN requests. A gap that stays unproven is tried again after 1, 6, 24 hours and so on,
+    and given up after 8 attempts.
     """
     given = Options(env_file, common.both(symbols, symbol), timeframe, json, quiet, verbose)
     if dry_run:

@@ -46,7 +46,7 @@ def stream(
     """Store candles by WebSocket as they close, for a limited time.
 
     Catches up by REST at the start and after every disconnect. What it stores is provisional until `update` or
-    `backfill` confirms it, after it has settled.
+    `backfill` fetches it again by REST, after it has settled.
     """
     given = Options(env_file, common.both(symbols, symbol), timeframe, json, quiet, verbose)
     patience = duration(wait_lock, "--wait-lock")
@@ -86,8 +86,7 @@ def _stream(kit: Kit, patience: int, seconds: int | None, wants_table: bool, *, 
 def _outside(
     kit: Kit, halt: "threading.Event", show: "Callable[[StreamView], None]", printed: "Lines | None"
 ) -> "Outside":
-    import random
-
+    from mdata.chance import uniform
     from mdata.config.systemd import notify_socket
     from mdata.errors import UnreachableError
     from mdata.exchange import registry
@@ -103,7 +102,7 @@ def _outside(
             raise UnreachableError(f"{venue.title} has no stream of candles")
         return open_stream().connect(settings.stream_url(venue), clock.now)
 
-    return Outside(connect, random.SystemRandom().uniform, halt, Notifier(notify_socket()), show, tell)
+    return Outside(connect, uniform, halt, Notifier(notify_socket()), show, tell)
 
 
 @contextmanager

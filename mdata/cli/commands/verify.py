@@ -21,7 +21,7 @@ def verify(
     timeframe: common.Timeframes = None,
     json: common.Json = False,
     exchange: Annotated[
-        bool, typer.Option("--exchange", help="Compare one day's share of the stored history with the exchange.")
+        bool, typer.Option("--exchange", help="Compare 1/RECHECK_DAYS of the stored history with the exchange.")
     ] = False,
     dry_run: common.DryRun = False,
     max_runtime: common.MaxRuntime = None,

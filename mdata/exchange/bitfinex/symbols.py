@@ -12,7 +12,7 @@ from mdata.domain.escape import quote
 _PAIR = re.compile(r"([A-Z0-9]{6})|([A-Z0-9]{1,20})[:/]([A-Z0-9]{1,20})")
 _FUNDING = re.compile(r"f[A-Z0-9]{2,}(:.*)?")
 # Pairs without their colon are recognised by the currencies in which most pairs are quoted.
-_UNDIVIDED = re.compile(r"([A-Z0-9]{2,20})(USD|UST|EUR|GBP|JPY|BTC|ETH)")
+_UNDIVIDED = r"([A-Z0-9]{2,20})(USD|UST|EUR|GBP|JPY|BTC|ETH)"
 
 
 def parse_symbol(text: str) -> str:
@@ -43,6 +43,6 @@ def _advice(text: str) -> str:
     pair = (text[1:] if text[:1] in {"t", "T"} else text).upper()
     if _PAIR.fullmatch(pair):
         return f"did you mean t{pair}?"
-    if divided := _UNDIVIDED.fullmatch(pair):
+    if divided := re.fullmatch(_UNDIVIDED, pair):
         return f"did you mean {divided[1]}/{divided[2]}?"
     return "write it like BTCUSD, AVAX/USD or tAVAX:USD"

@@ -73,8 +73,11 @@ def _judge(page: Page, known: Known, tail: Range, nearby: Density, settle: int, 
     query, grid = page.query, page.query.timeframe
     settled = grid.closed_end(page.asked_at, settle)
     is_old_end = query.is_open and tail.start <= max(query.range.start, known.floor)
-    # If the exchange names an older first candle, an answer that ends before reaching it is not accepted.
-    is_denied = is_old_end and any(one.kind == "first" and one.range.start < tail.end for one in known.doubts)
+    firsts = [one.range.start for one in known.doubts if one.kind == "first"]
+    # If the exchange names an older first candle, an answer that ends before reaching it is not accepted. If it names
+    # the candle after the silence, or a later one, no row can ever report what lies before: it is not a silence.
+    is_denied = is_old_end and any(first < tail.end for first in firsts)
+    is_denied |= query.venue.writes_silence and any(first >= tail.end for first in firsts)
     agreed = [] if is_denied else clip(_said_before(page, known, tail, settle), tail.start, settled)
     # A silence that was accepted before is confirmed, too.
     believed = normal([*agreed, *subtract(intersect([tail], known.final), _lost(page, known))])

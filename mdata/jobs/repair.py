@@ -136,7 +136,9 @@ class _Repair:
         now = self._context.clock.now()
         with self._context.store.read() as connection:
             found = doubts.of(connection, asked.series.id, asked.query.range)
-        return any(doubt.kind in _DOUBTED and doubt.is_due(now) for doubt in found)
+        return self._tries(asked.series, asked.about) < MOST_TRIES and any(
+            doubt.kind in _DOUBTED and doubt.is_due(now) for doubt in found
+        )
 
     def _missing(self, asked: RepairQuery) -> list[Range]:
         """Return what is missing in the requested range."""

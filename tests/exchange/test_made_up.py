@@ -199,3 +199,28 @@ run()
     ended = run("stream", "--for", "1s")
     assert "Made-up has no stream of candles" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_gap_about_which_no_answer_says_anything_takes_three_requests_of_a_run(
+    life: MakeLife, server: MadeUp, clock: SetClock
+) -> None:
+    """Silence was once believed before the first candle: no row ever comes for the minute between the two."""
+    given = life("NEWUSD", "1", GAP_REPAIR_MAX_REPAIRS_PER_RUN="50")
+    listed = NOW // MINUTE * MINUTE - 5 * MINUTE
+    server.market.pairs["tNEWUSD"] = Pair("tNEWUSD", listed=listed)
+    given.do("backfill")
+    given.sql("DELETE FROM doubts")
+    given.sql("UPDATE series SET wanted_start = ?, first_candle = NULL", listed - 1440 * MINUTE)
+    given.sql("INSERT INTO coverage VALUES (1, ?, ?, 'final', 0)", listed - 500 * MINUTE, listed - MINUTE)
+    doubted = ("silence", "desc 0", listed, listed, 3)
+    given.sql(
+        "INSERT INTO doubts (series_id, start_time, end_time, kind, form, since, asked_at, answers) "
+        "VALUES (1, ?, ?, ?, ?, ?, ?, ?)", listed - MINUTE, listed, *doubted,
+    )  # fmt: skip
+    clock.advance(2 * HOUR)
+    given.do("detect-gaps")
+    sent = len(server.requests)
+    given.do("repair")
+    assert 1 <= len(server.requests) - sent <= 3
+    ((attempts,),) = given.sql("SELECT attempts FROM data_gaps WHERE status = 'open'")
+    assert attempts == 1

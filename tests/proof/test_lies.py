@@ -139,10 +139,6 @@ def test_nothing_at_the_introduction_of_a_listed_pair(life: MakeLife, symbol: st
 
 @pytest.mark.parametrize("ago", [30, 61, 119, 3600])
 def test_a_pair_added_right_after_its_listing(life: MakeLife, exchange: Sandbox, clock: SetClock, ago: int) -> None:
-    if isinstance(exchange, MadeUp) and ago in {61, 119}:
-        pytest.skip(
-            "where silence is written, the minute before a new listing stays in doubt: not complete, never wrong"
-        )
     exchange.market.pairs["tOWNUSD"] = Pair("tOWNUSD", listed=NOW // MINUTE * MINUTE - ago * 1000 // MINUTE * MINUTE)
     given = life("tOWNUSD")
     given.do("backfill")

@@ -4,8 +4,10 @@ import json
 import os
 import re
 import socket
+import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -93,6 +95,29 @@ def test_timers_fire_and_jobs_write_the_store_as_mdata(host: Host, live: Sandbox
     assert status > repair["last_at"]
     assert host.systemctl("--failed", "--plain", "--no-legend", "mdata-*") == ""
     assert alarms(host) == []
+
+
+def test_the_publish_timer_fills_a_lake(host: Host, live: Sandbox) -> None:
+    host.configure(live, TIMEFRAMES="1h", BACKFILL_DAYS="100", LAKE_URL="/var/lib/mdata/lake")
+    assert "enabled mdata-publish" in install(host)
+    assert host.show("mdata-publish.service", "Nice")["Nice"] == "19"
+    host.until(lambda: [job[0] for job in host.jobs("backfill")] == ["ok"])
+    host.every("publish", "*:*:0/2 UTC")
+    host.until(lambda: [job[:2] for job in host.jobs("publish")][:3] == [("ok", 0)] * 3)
+    host.systemctl("stop", "mdata-publish.timer")
+    host.until(lambda: all(job[0] != "running" for job in host.jobs("publish")))
+    looked, checked = host.mdata("lake", "status", "--json"), host.mdata("lake", "check", "--json")
+    assert (looked.returncode, checked.returncode) == (0, 0), looked.stderr + checked.stderr
+    (found,) = json.loads(looked.stdout)["lake"]
+    held = Counter(
+        time.strftime("%Y-%m", time.gmtime(row[0] / 1000)) for row in stored(host.database, "tBTCUSD", "1h")
+    )
+    published = sorted(held)[: found["months"]]
+    assert (found["first"], found["last"]) == (published[0], published[-1])
+    assert (found["partial"], found["complete"], found["missing"]) == (1, len(published) - 1, 0)
+    assert found["candles"] == sum(held[month] for month in published)
+    assert len(held) - len(published) in {1, 2}, "all but this month, and the last one until a week after its end"
+    assert (host.state / "lake").stat().st_uid == MDATA_UID
 
 
 def test_the_hardening_is_in_force(host: Host, live: Sandbox) -> None:

@@ -9,7 +9,7 @@ WORKERS ?= $(shell expr 2 '*' `getconf _NPROCESSORS_ONLN`)
 
 .DEFAULT_GOAL := check
 .PHONY: install install-all install-system uninstall-system dev clients recipes readers axe pictures locks demo test \
-        test-readers lake s3rver test-lake faults soak budget lies lives lies-table mutants test-systemd browser lint types layers docs docs-check \
+        test-readers lake spark s3rver test-lake faults soak budget lies lives lies-table mutants test-systemd browser lint types layers docs docs-check \
         check bench bench-quick bench-peers bench-lake clean
 
 install: $(BIN)/mdata  ## creates .venv/bin/mdata with the core, the web pages and metrics
@@ -74,7 +74,7 @@ readers: .envs/readers/.ready
 test-readers: dev recipes readers browser axe  ## tests freqtrade and a backtester with files that mdata wrote
 	$(BIN)/python -m pytest -m readers
 
-# Object stores on loopback, and engines that read a lake: 1.9 GiB, and minutes to install.
+# Object stores on loopback, and engines that read a lake: with Spark 2.5 GiB, and minutes to install.
 lake: .envs/lake/.ready
 
 # An object store that ignores conditional puts, for the test that such a one is refused.
@@ -84,7 +84,10 @@ s3rver: .envs/s3rver/.ready
 	mkdir -p .envs/s3rver
 	cd .envs/s3rver && npm install --silent s3rver@3.7.1 && touch .ready
 
-test-lake: dev recipes lake s3rver  ## publishers killed in an object store, its moods, and each engine's reading
+# Spark itself; it needs Java. It cannot share a folder with the client of Spark Connect, which has the same modules.
+spark: .envs/spark/.ready
+
+test-lake: dev recipes lake spark s3rver  ## publishers killed in an object store, its moods, and each engine's reading
 	$(BIN)/python -m pytest -n $(WORKERS) -m lake tests/lake
 
 demo: install

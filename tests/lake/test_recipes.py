@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 from conftest import Folder
+from deltalake import DeltaTable
 
 from mdata.domain.interval import Range
 from mdata.domain.publication import cells_of, month_name, month_named
@@ -18,7 +20,7 @@ from mdata.domain.timeframe import DAY, TIMEFRAMES, month_index, month_start
 from mdata.sandbox.market import Pair
 
 ROOT = Path(__file__).parents[2]
-RECIPES, LAKE = (ROOT / ".envs" / name / "bin" / "python" for name in ("recipes", "lake"))
+RECIPES, LAKE, SPARK = (ROOT / ".envs" / name / "bin" / "python" for name in ("recipes", "lake", "spark"))
 GRIDS = ("1m", "1h", "1W")
 
 # What makes of each engine's rows lists of plain values.
@@ -148,6 +150,19 @@ def test_engines_that_are_small(published: Folder, heading: str) -> None:
 @pytest.mark.parametrize("heading", ["ClickHouse", "Spark SQL"])
 def test_engines_that_are_large(published: Folder, heading: str) -> None:
     assert_agrees(published, heading, LAKE)
+
+
+@pytest.mark.lake
+@pytest.mark.skipif(not SPARK.exists(), reason="Spark is not installed: run `make spark`")
+@pytest.mark.skipif(shutil.which("java") is None, reason="Spark needs Java 17 or later")
+def test_spark_reads_the_files_that_the_log_names(published: Folder) -> None:
+    # A second version of a month: its old file stays in the folder.
+    published.rows("UPDATE candles SET close = close + 1 WHERE volume > 0.5 AND close < high - 1")
+    published.rows("UPDATE answered_months SET answered_at = answered_at + 1")
+    assert published.run("publish", "lake").exit == 0
+    candles = published.path / "lake" / "candles"
+    assert len(list(candles.rglob("*.parquet"))) > len(DeltaTable(str(candles)).file_uris())
+    assert_agrees(published, "Spark without Delta", SPARK)
 
 
 def test_mdata_itself(published: Folder) -> None:

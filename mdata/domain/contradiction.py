@@ -36,17 +36,26 @@ class Found(NamedTuple):
 
 def find(page: Page, known: Known, settled: list[Range]) -> Found:
     """Compare an answer with the store in its settled part (`settled`, normal)."""
-    rows = {row[0]: row for part in settled for row in within(page.candles, part)}
+    answered = [row for part in settled for row in within(page.candles, part)]
     covered = intersect(settled, normal([*known.final, *known.provisional]))
     held = [candle for part in covered for candle in within(known.stored, part)]
+    lost = [time for time in known.lost if is_in(time, settled)]
+    first, last = _positions(answered, held, lost, known.doubts)
+    rows = {row[0]: row for row in answered[first:last]}
     found = Found([], [], [], [], [], [], [], [], [])
     _compare(page, known, [candle for candle in held if candle[0] in rows], rows, found)
     missing = {candle[0]: candle for candle in held if candle[0] not in rows}
-    lost = [time for time in known.lost if time not in rows and is_in(time, settled)]
+    lost = [time for time in lost if time not in rows]
     if missing or lost:
         _miss(page, known, missing, lost, rows, found)
-    found.candles.extend(map(rows.__getitem__, sorted(rows)))
+    found.candles.extend([*answered[:first], *map(rows.__getitem__, sorted(rows)), *answered[last:]])
     return found
+
+
+def _positions(answered: list[Candle], held: list[Candle], lost: list[int], doubts: list[Doubt]) -> tuple[int, int]:
+    """Return the positions of the rows that can contradict something: usually a few of a full page."""
+    times = [*(candle[0] for candle in held), *lost, *(doubt.range.start for doubt in doubts)]
+    return (bisect_left(answered, (min(times),)), bisect_left(answered, (max(times) + 1,))) if times else (0, 0)
 
 
 def is_in(time: int, ranges: list[Range]) -> bool:

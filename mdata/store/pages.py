@@ -154,9 +154,11 @@ def _make_final(connection: Connection, series: Series, part: Range, verdict: Ve
     rows = within(verdict.candles, part)
     # Without coverage, the triggers do not mark a deleted candle as lost.
     coverage.cut(connection, series.id, part)
-    kept = {row[0] for row in rows}
-    gone = [time for time in candles.open_times(connection, series.id, part) if time not in kept]
-    candles.delete(connection, series.id, gone)
+    gone = candles.open_times(connection, series.id, part)
+    if gone:
+        kept = {row[0] for row in rows}
+        gone = [time for time in gone if time not in kept]
+        candles.delete(connection, series.id, gone)
     written = candles.upsert(connection, series.id, rows)
     if gone or written:
         digests.drop(connection, series.id, part)

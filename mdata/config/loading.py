@@ -47,7 +47,9 @@ def load(
         try:
             found[field_of(setting)] = _value(setting, text, environment)
         except ValueError as error:
-            faults.append(f"{origin}: {setting.name} is invalid: {error}")
+            # A person who wrote it on the command line has not named the setting.
+            where = "on the command line" if origin == "option" else f"{origin}: {setting.name} is invalid"
+            faults.append(f"{where}: {error}")
     if not faults:
         found["addresses"] = MappingProxyType({one.name: found.pop(field_of(one)) for one in ADDRESSES})
         faults += _unserved(found["symbols"], found["timeframes"], origins)

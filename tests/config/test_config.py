@@ -298,7 +298,7 @@ def test_a_refusal_says_what_to_do(home: Path, line: str, advice: str) -> None:
 
 def test_bad_options_and_environment_are_named_as_such(home: Path) -> None:
     with pytest.raises(
-        ConfigurationError, match=r"option: SYMBOLS is invalid.*environment: BACKFILL_DAYS is invalid"
+        ConfigurationError, match=r"on the command line: '../x' is not.*environment: BACKFILL_DAYS is invalid"
     ):
         load(None, {"SYMBOLS": "../x"}, {"HOME": str(home), "BACKFILL_DAYS": "six"})
 

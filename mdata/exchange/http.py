@@ -53,7 +53,7 @@ class Http:
     """A connection to the API at `url`, which the setting `setting` names.
 
     `warn` is called if the local clock and the exchange's differ. An answer may take `most_seconds` from the first
-    byte sent to the last one read, and be silent for `silent_seconds`.
+    byte sent to the last one read, and pause for `idle_seconds`.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Http:
         setting: str,
         *,
         most_seconds: float = 60.0,
-        silent_seconds: float = 20.0,
+        idle_seconds: float = 20.0,
     ) -> None:
         self._url, self._clock, self._warn, self._setting = url.rstrip("/"), clock, warn, setting
         self._most_seconds = most_seconds
@@ -75,7 +75,7 @@ class Http:
             trust_env=False,
             # Authorities are loaded only where they are needed: that takes as long as a small request.
             verify=tls.context() if httpx.URL(url).scheme == "https" else False,
-            timeout=httpx.Timeout(silent_seconds, connect=_CONNECT_SECONDS),
+            timeout=httpx.Timeout(idle_seconds, connect=_CONNECT_SECONDS),
             limits=httpx.Limits(keepalive_expiry=_KEPT_SECONDS),
             headers={"User-Agent": f"mdata/{__version__}", "Accept-Encoding": "gzip"},
         )

@@ -12,7 +12,7 @@ from mdata.domain.claim import Claim, Faulty
 from mdata.domain.interval import Range, normal
 from mdata.domain.timeframe import MINUTE, TIMEFRAMES, Timeframe
 from mdata.exchange.bitfinex.channel import GRACE, KEPT, MOST_REFUSED, TOLERANCE, Channel
-from mdata.exchange.bitfinex.connection import MOST_EARLY, SILENCE, Session
+from mdata.exchange.bitfinex.connection import DEAD_AFTER, MOST_EARLY, Session
 from mdata.exchange.bitfinex.protocol import Frame, Message, Notice, NotSubscribed, Subscribed
 
 M1 = TIMEFRAMES["1m"]
@@ -278,7 +278,7 @@ def test_a_connection_dies_of_one_silent_channel() -> None:
         for number in (0, 1):
             session.take(Frame(number, None), T0 + second * 1000, float(second))
         fault = session.fault(float(second))
-        assert (fault is not None) == (second - 1 > SILENCE)
+        assert (fault is not None) == (second - 1 > DEAD_AFTER)
         if fault:
             assert "trade:1m:tSPAUSD" in fault
             assert "trade:1m:tBTCUSD" not in fault
@@ -286,8 +286,8 @@ def test_a_connection_dies_of_one_silent_channel() -> None:
 
 def test_a_connection_dies_of_an_answer_that_does_not_come_and_of_notices() -> None:
     session = Session.of(KEYS, 0.0)
-    assert session.fault(SILENCE) is None
-    assert "did not answer" in (session.fault(SILENCE + 1) or "")
+    assert session.fault(DEAD_AFTER) is None
+    assert "did not answer" in (session.fault(DEAD_AFTER + 1) or "")
     session.take(Notice(20060), T0, 0.0)
     session.take(Notice(42), T0, 0.0)
     assert session.fault(1.0) is None
@@ -310,7 +310,7 @@ def test_a_refused_channel_does_not_hold_up_the_others() -> None:
     assert (before, session.is_answered) == (False, True)
     assert set(session.refused) == {first}
     assert session.subscribed == [second, third]
-    assert session.fault(SILENCE + 0.0) is None
+    assert session.fault(DEAD_AFTER + 0.0) is None
 
 
 def test_frames_of_strangers_are_not_kept() -> None:

@@ -75,7 +75,7 @@ def test_a_silent_server_is_left(wait: Callable[..., None]) -> None:
         connection.recv(65536)  # comes back when the client has gone
 
     with server(stall) as url, pytest.raises(UnreachableError, match="timed out"):
-        ask(url, silent_seconds=0.3)
+        ask(url, idle_seconds=0.3)
     wait(met.is_set)
 
 

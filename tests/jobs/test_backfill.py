@@ -197,7 +197,7 @@ PAGE_FAULTS = {"html": 76, "infinity": 76, "empty-body": 76, "null": 76, "object
 @contextmanager
 def impatient(context: Context, sandbox: Sandbox) -> Iterator[Context]:
     """Give a context that waits for an answer for a second, and half a second for its next byte."""
-    rest = Rest(sandbox.rest_url, context.clock, context.log.warning, most_seconds=1.0, silent_seconds=0.5)
+    rest = Rest(sandbox.rest_url, context.clock, context.log.warning, most_seconds=1.0, idle_seconds=0.5)
     yield context._replace(exchange=lambda _: rest)
     rest.close()
 

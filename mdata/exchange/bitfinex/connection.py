@@ -8,7 +8,7 @@ from mdata.exchange.bitfinex.channel import Channel
 from mdata.exchange.bitfinex.protocol import Frame, Message, Notice, NotSubscribed, Subscribed
 from mdata.exchange.bitfinex.venue import BITFINEX
 
-SILENCE = BITFINEX.stream.dead_after if BITFINEX.stream else 0.0
+DEAD_AFTER = BITFINEX.stream.dead_after if BITFINEX.stream else 0.0
 # How many frames are kept that came before the answer to their subscription; this answer is sometimes late.
 MOST_EARLY = 64
 # Notices after which all channels must be subscribed again.
@@ -52,11 +52,11 @@ class Session:
         """Return why the connection should be given up now, or None while it works."""
         if self._notice is not None:
             return f"the exchange {_ANEW[self._notice]} ({self._notice})"
-        silent = [key for key, heard in self._heard.items() if boottime - heard > SILENCE]
-        if silent:
-            return f"received nothing for {SILENCE:.0f} s on {', '.join(sorted(silent))}"
-        if not self.is_answered and boottime - self.opened_at > SILENCE:
-            return f"the exchange did not answer subscriptions within {SILENCE:.0f} s"
+        dead = [key for key, heard in self._heard.items() if boottime - heard > DEAD_AFTER]
+        if dead:
+            return f"received nothing for {DEAD_AFTER:.0f} s on {', '.join(sorted(dead))}"
+        if not self.is_answered and boottime - self.opened_at > DEAD_AFTER:
+            return f"the exchange did not answer subscriptions within {DEAD_AFTER:.0f} s"
         return None
 
     @property

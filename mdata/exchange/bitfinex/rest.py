@@ -16,8 +16,8 @@ from mdata.exchange.http import Http
 class Rest:
     """A connection to the REST API at `url`; `warn` is called if the local clock and the exchange's differ.
 
-    An answer may take `most_seconds` from the first byte sent to the last one read, and be silent for
-    `silent_seconds`.
+    An answer may take `most_seconds` from the first byte sent to the last one read, and pause for
+    `idle_seconds`.
     """
 
     def __init__(
@@ -27,11 +27,9 @@ class Rest:
         warn: Callable[[str], None],
         *,
         most_seconds: float = 60.0,
-        silent_seconds: float = 20.0,
+        idle_seconds: float = 20.0,
     ) -> None:
-        self._http = Http(
-            url, clock, warn, "BITFINEX_REST_URL", most_seconds=most_seconds, silent_seconds=silent_seconds
-        )
+        self._http = Http(url, clock, warn, "BITFINEX_REST_URL", most_seconds=most_seconds, idle_seconds=idle_seconds)
         self._before: Page | None = None
 
     def candles(self, query: Query, on_send: Callable[[], None]) -> Page:

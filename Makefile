@@ -180,7 +180,7 @@ bench-peers: .envs/bench/.ready .envs/peers/.ready .envs/peers-old/.ready  ## wr
 	.envs/bench/bin/pip install --quiet --no-deps --force-reinstall .
 	.envs/bench/bin/python -m bench.peers
 
-bench-lake: dev recipes lake  ## writes docs/performance-lake.md
+bench-lake: dev recipes lake spark  ## writes docs/performance-lake.md
 	$(BIN)/python -m bench.lake
 
 .envs/%/.ready: constraints-%.txt

@@ -40,10 +40,11 @@ pages.
 """
 
 _START = """
-Each line is a process that goes one step further than the one before. Python and typer are the floor. A command
-imports nothing that it does not need, and exits without tearing down the interpreter. pip compiles modules when it
-installs them; `uv` needs `--compile-bytecode` for that. Without compiled modules, a service that cannot write
-beside them compiles them at every start.
+Each line is a process that goes one step further than the one before. Python and typer are the floor. The import
+lines are `python -c`, which ends with the interpreter's own shutdown; only the last line is the real command,
+which skips that shutdown, so its difference can be negative. A command imports nothing that it does not need. pip
+compiles modules when it installs them; `uv` needs `--compile-bytecode` for that. Without compiled modules, a
+service that cannot write beside them compiles them at every start.
 """
 
 _GROWTH = """

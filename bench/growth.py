@@ -43,7 +43,7 @@ def rows(stores: list[Store], rounds: int) -> list[list[str]]:
         found[f"`{command}`, ms"] = [statistics.median(walls(one)) * 1000 for one in costs]
     reading = [partial(_export, store) for store in stores]
     found[f"`export` of {_READ:,} minutes, ms"] = _medians(rounds, reading)
-    found["ingest of a page, ms"] = _medians(rounds, [_ingest(store, rounds + 1).__next__ for store in stores])
+    found["ingest of a page, ms"] = _medians(rounds, [ingests(store, rounds + 1).__next__ for store in stores])
     for work in (_repair, _cleanup):
         figures = [work(store) for store in stores]
         found |= {name: [figure[name] for figure in figures] for name in figures[0]}
@@ -63,7 +63,7 @@ def _export(store: Store) -> float:
     return found.wall
 
 
-def _ingest(store: Store, count: int) -> Iterator[float]:
+def ingests(store: Store, count: int) -> Iterator[float]:
     """Yield the seconds of applying pages that are older than all others of their series."""
     with open_store(store.path) as opened:
         for number_of in range(count):

@@ -7,11 +7,14 @@ import statistics
 import subprocess
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 from deltalake import Schema
 from deltalake.transaction import AddAction, create_table_with_add_actions
 
+from bench.growth import ingests
 from bench.measure import Cost, number
 from bench.start import MDATA, process
 from bench.stores import END, SERIES, Store, generate, symbol
@@ -22,7 +25,9 @@ from mdata.lake.lake import Lake
 from mdata.lake.tables import TABLES, schema
 
 REPORT = Path("docs/performance-lake.md")
-RECIPES, LARGE, OURS = (Path(f"{name}/bin/python").absolute() for name in (".envs/recipes", ".envs/lake", ".venv"))
+RECIPES, LARGE, SPARK, OURS = (
+    Path(f"{name}/bin/python").absolute() for name in (".envs/recipes", ".envs/lake", ".envs/spark", ".venv")
+)
 _MILLION = 1_000_000
 # The largest lake that the exchange can fill: 500 pairs of ten years, month by month.
 _PAIRS, _MONTHS = 500, 120
@@ -32,8 +37,9 @@ Written by `make bench-lake`; do not edit it by hand. The stores are made up: 20
 a gap. Absolute times depend on the machine: compare columns and rows.
 """
 _SLOPES = """
-Each command is one process. The stores differ only in the number of candles. What a page costs from the answer to the
-disk is in [performance](performance.md); mdata requests at most 27 pages a minute, which is 270,000 rows.
+Each command is one process. The stores differ only in the number of candles. A page is compared with the ledger and
+stored; what it costs from the answer to the disk is in [performance](performance.md). mdata requests at most 27 pages
+a minute, which is 270,000 rows.
 """
 _READERS = """
 Measured on the largest of these lakes. Each engine runs in a process of its own; the figure is the median of five
@@ -138,6 +144,19 @@ one = lambda: spark.sql("SELECT * FROM candles WHERE symbol = '{symbol}' AND per
 total = lambda: spark.sql("SELECT count(*), sum(volume) FROM candles").collect()
 """,
     ),
+    "Spark (the Parquet files)": (
+        SPARK,
+        """
+from deltalake import DeltaTable
+from pyspark.sql import SparkSession
+spark = (SparkSession.builder.master("local[*]")
+         .config("spark.sql.sources.partitionColumnTypeInference.enabled", False).getOrCreate())
+files = DeltaTable("{lake}/candles").file_uris()
+spark.read.option("basePath", "{lake}/candles").parquet(*files).createOrReplaceTempView("candles")
+one = lambda: spark.sql("SELECT * FROM candles WHERE symbol = '{symbol}' AND period = '{month}'").collect()
+total = lambda: spark.sql("SELECT count(*), sum(volume) FROM candles").collect()
+""",
+    ),
 }
 
 
@@ -150,7 +169,9 @@ def main() -> None:
         folder, columns = Path(name), []
         for millions in sizes:
             print(f"{millions} M candles", flush=True)
-            store = generate(folder / f"{millions}.db", millions * _MILLION // SERIES)
+            # In a process of its own: a process that this one starts is charged with the memory of this one.
+            with ProcessPoolExecutor(1, get_context("spawn")) as other:
+                store = other.submit(generate, folder / f"{millions}.db", millions * _MILLION // SERIES).result()
             columns.append(_slopes(store))
         readers = _readers(store)
         files = _many_files(folder / "many")
@@ -194,6 +215,7 @@ def _slopes(store: Store) -> dict[str, float]:
     cost = process({**environ, "DATABASE_PATH": str(fresh)}, "lake", "restore")()
     found["`lake restore`, s"] = cost.wall
     fresh.unlink()
+    found["ingest of a page of 10,000 candles, ms"] = statistics.median(ingests(store, 5)) * 1000
     return found
 
 

@@ -146,10 +146,7 @@ def _integrity(store: Store) -> Finding:
         audits = [audit.audit(connection, series) for series in table.every(connection)]
     mismatches, refused = sum(len(one.mismatches) for one in audits), sum(len(one.refused) for one in audits)
     if mismatches or refused:
-        text = (
-            f"{mismatches} covered ranges do not contain the recorded number of candles, {refused} rows cannot be "
-            "candles"
-        )
+        text = f"{mismatches} covered ranges differ from what was recorded, {refused} rows cannot be candles"
         return Finding(
             "store.integrity", PROBLEM, text, "run `mdata verify`, then `mdata backfill` and `mdata repair`"
         )

@@ -69,7 +69,8 @@ def find_jobs(
     with _opened(settings.database_path, told) as store:
         if store is None:
             return None
-        # Before the rows are read: a run that is found at work here and ends in between has its result in its row.
+        # Checked before the rows are read: if a run that is at work now ends in between, its row already has its
+        # result.
         at_work = [name for name in JOBS if holder(store.path, name) is not None]
         with store.read() as connection:
             return json_views.jobs(listed(connection, command, since, limit, outcome, at_work))

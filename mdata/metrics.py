@@ -70,7 +70,7 @@ def of_a_store(state: Status, rate: BudgetView, max_lag: int, exit_code: int) ->
         _one("mdata_rate_limit_refusals", "Consecutive rate-limit refusals by the exchange", rate.refusals),
         _one("mdata_rate_limit_waiting", "Processes that wait to send a request", len(rate.waiting)),
         _one("mdata_database_bytes", "Size of the database", state.bytes),
-        _one("mdata_database_wal_bytes", "Size of its write-ahead log", state.wal_bytes),
+        _one("mdata_database_wal_bytes", "Size of the database's write-ahead log", state.wal_bytes),
     ]
 
 

@@ -117,7 +117,7 @@ class Publisher:
         return _Wish(wished, damaged)
 
     def publish(self, job: Job, series: Series) -> None:
-        """Publish a series, however often other publishers write in between."""
+        """Publish a series; if other publishers write in between, try again, `_TRIES` times in all."""
         key, waited = key_of(series), self.count["waiting"]
         for _ in range(_TRIES):
             self.count["waiting"], self.count["remaining"], left = waited, 0, list[Left]()

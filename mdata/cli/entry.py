@@ -59,7 +59,7 @@ class Kit(NamedTuple):
 def conduct(command: str, options: Options, act: Callable[[Kit], Answer], *, is_job: bool = False) -> NoReturn:
     """Load the settings, let `act` do the work, print its answer, and exit with its code.
 
-    The log of a job ends with one `key=value` line, even if it fails before there is anything to count.
+    The log of a job ends with one line about its result, even if it fails before there is anything to count.
     """
 
     def load_and_act(log: StderrLog) -> Answer:

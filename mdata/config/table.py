@@ -152,7 +152,7 @@ CATEGORIES: dict[str, tuple[Setting, ...]] = {
             "REVISIT_HOURS",
             "24",
             values.whole(0, 168),
-            "Every backfill compares the last N hours with the exchange again.",
+            "A backfill also compares the last N hours again, if that costs no further request.",
         ),
         Setting(
             "RECHECK_DAYS",

@@ -37,7 +37,7 @@ class Waiter(NamedTuple):
 
 
 class State(NamedTuple):
-    """What all processes share; instants are seconds of boot time, of the boot that the file names.
+    """What all processes share; instants are seconds since the boot that the file names.
 
     `last` is when the newest request left. While a slot is granted but not used, `sender` names its owner and `last`
     is when it was granted. `passed` counts the slots since the lowest waiting class had one. `offered_to` names the

@@ -35,7 +35,7 @@ class Found(NamedTuple):
 
 
 def find(page: Page, known: Known, settled: list[Range]) -> Found:
-    """Compare an answer with the store in its settled part (`settled`, normal)."""
+    """Compare the settled part of an answer (`settled`, a normal list) with the store."""
     answered = [row for part in settled for row in within(page.candles, part)]
     covered = intersect(settled, normal([*known.final, *known.provisional]))
     held = [candle for part in covered for candle in within(known.stored, part)]
@@ -116,7 +116,7 @@ def _agrees(page: Page, doubt: Doubt) -> bool:
 def _miss(
     page: Page, known: Known, missing: dict[int, Candle], lost: list[int], rows: dict[int, Candle], found: Found
 ) -> None:
-    """Judge the stored candles that the answer lacks, each by the hole between the answer's rows that contains it."""
+    """Judge the stored candles that the answer lacks, grouped by the hole in the answer in which they lie."""
     grid, times = page.query.timeframe, _edges(page)
     absent, covered = sorted({*missing, *lost}), normal([*known.final, *known.provisional])
     for index, group in groupby(absent, key=lambda time: bisect_left(times, time)):

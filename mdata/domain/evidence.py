@@ -134,7 +134,10 @@ def _unfollowed(page: Page, known: Known, settled: int) -> list[Range]:
 
 
 def _repeats(page: Page, known: Known) -> bool:
-    """Whether an earlier, independent answer has sent one of the rows that contradict the store or are new to it."""
+    """Whether the answer repeats a doubted row: one that an earlier, independent answer has sent.
+
+    Such a row contradicted the store or was new to it.
+    """
     told = {
         doubt.candle[0]: doubt.candle
         for doubt in known.doubts
@@ -167,8 +170,8 @@ def _without(known: Known, distrusted: list[Range]) -> Known:
 def _proves_nothing(page: Page, known: Known, settle: int) -> Verdict:
     """Return the verdict on an answer that contains no stored candle unchanged, or too few of them.
 
-    It changes no candle and no coverage. A few of its rows are kept as doubts: up to `WITNESSES` that differ from
-    stored candles, those nearest to the requested part, and the newest settled row of which nothing is stored.
+    It changes no candle and no coverage. A few of its rows are kept as doubts: up to `WITNESSES` rows that differ
+    from stored candles (those nearest to the requested part), and the newest settled row without a stored candle.
     """
     doubts = [raised(page, page.query.range, "unwitnessed", known.doubts)]
     stored = {candle[0]: candle for candle in known.stored if contradiction.is_in(candle[0], known.final)}
@@ -193,7 +196,11 @@ def _unconfirmed(page: Page, known: Known, enclosed: list[Range]) -> list[Doubt]
 
 
 def _confirmed(known: Known, *, is_witnessed: bool) -> list[Doubt]:
-    """Return the doubts about whole answers that this answer ends; call this only for an answer that counts."""
+    """Return the doubts that an answer which counts resolves.
+
+    These are the doubts about unwitnessed answers and about a first page. If the answer refutes that page, the
+    contradictions inside it and the silences that the same request raised are among them.
+    """
     ended = [doubt for doubt in known.doubts if doubt.kind == "unwitnessed"]
     if not known.has_witness:
         return ended

@@ -76,8 +76,8 @@ class Pace(NamedTuple):
     def fullest(self, at: float) -> "Past":
         """Return the maximum that can have been sent up to `at` at this pace; used if the real past is unknown.
 
-        Every period that ends at `at` contains as many requests as the two rules allow. Requests that the rules allow
-        after this past therefore never break the rules, whatever was really sent.
+        Every period that ends at `at` contains as many requests as the two rules allow. Later requests that obey the
+        rules with this assumed past therefore also obey them with the real one.
         """
         before = [at - number * self.delay for number in range(1, self.window.most - self.burst + 1)]
         times = [*reversed(before), *[at] * self.burst]
@@ -123,8 +123,8 @@ class Past(NamedTuple):
         """Return when the next request may leave if `kept` requests of the burst are reserved for others.
 
         By the average rule, nobody waits longer than one delay after the newest request, however far the burst is
-        overspent. Processes that wait use each slot as it becomes free, so nothing refills the burst meanwhile:
-        neither the requests that `kept` reserves, nor those that a process with a larger burst has overspent.
+        overspent. Processes that wait use each slot as it becomes free, so the burst does not refill meanwhile: a
+        used reserve (`kept`) is not restored, and what a process with a larger burst has overspent is not paid back.
         """
         burst = max(1, pace.burst - kept)
         ready = max(self.at + min(1.0, self.level + 1 - burst) * pace.delay, self.at + pace.spacing)

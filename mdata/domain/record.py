@@ -97,8 +97,8 @@ def _of_this_boot(found: dict[str, Any], here: Instant, pace: Pace) -> State:
         offered_to=str(found["offered_to"]),
         offered_at=_number(found["offered_at"]),
         connects=tuple(sorted(map(_number, found["connects"]))),
-        # Written by a program of the previous version, which records neither what was sent nor until when bursts are
-        # off.
+        # If these keys are missing, a program of the previous version wrote the file: it records neither what was
+        # sent nor until when bursts are off.
         past=_past(found["past"]) if "past" in found else pace.fullest(min(last, here.now)),
         calm_until=_number(found["calm_until"]) if "calm_until" in found else here.now + CALM_SECONDS,
     )

@@ -98,7 +98,8 @@ def _judge(page: Page, known: Known, tail: Range, nearby: Density, settle: int, 
 def _is_surprising(page: Page, tail: Range, nearby: Density, settled: int) -> bool:
     """Whether a silence at an end is remarkable or, in an answer about more than an hour, improbable.
 
-    Otherwise the last minutes of every catch-up would pass as silent if a server sent fewer rows than requested.
+    Without the second rule, the last minutes of every catch-up would pass as silent if a server sent fewer rows than
+    requested.
     """
     grid = page.query.timeframe
     if is_remarkable(grid, grid.count(*tail), nearby):
@@ -116,7 +117,7 @@ def _lost(page: Page, known: Known) -> list[Range]:
 def _begins_alike(page: Page, doubt: Doubt, part: Range) -> bool:
     """Whether a doubt is about a silence that borders on the same row as `part`.
 
-    The answer replaces every other doubt about a silence that it overlaps.
+    The new doubt about `part` is merged with such a doubt only; it replaces any other silence that it overlaps.
     """
     if page.span is None:
         return True

@@ -1,4 +1,4 @@
-"""A series as a chart shows it: in buckets as fine as their number allows, with the verdict on each stretch."""
+"""A series as a chart shows it: in the finest buckets of which there are not too many, with verdicts."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, get_args

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 class StreamAdapter(NamedTuple):
     """How an exchange's stream of candles is listened to.
 
-    `key_of` names the channel of a symbol and a timeframe. `connect` opens a connection to an address; its `now`
-    returns ms UTC. `session` creates the state of a connection that was opened at a boot time (s) with the channels
-    of these keys. `stamp_of` reads the exchange's own clock (ms UTC) from a message that contains it.
+    `key_of` names the channel of a symbol and a timeframe. `connect` opens a connection to an address; its second
+    argument returns the current time (ms UTC). `session` takes the timeframe of each channel by its key, and when the
+    connection was opened (boot time, s), and returns the state of that connection. `stamp_of` reads the exchange's
+    own clock (ms UTC) from a message that contains it.
     """
 
     key_of: Callable[[str, str], str]

@@ -72,7 +72,8 @@ def _enclosed(connection: Connection, series: Series, page: Page, settle: int) -
 def note_first(connection: Connection, series: Series, page: Page, settle: int) -> None:
     """Record the first candle that the exchange names.
 
-    The candle is believed if it has settled and is the oldest known one. On an exchange that sends rows for silence,
+    The candle is believed if it has settled and is the oldest known one, or is older than the first candle recorded
+    before, or if nothing is known yet and its interval has not closed. On an exchange that sends rows for silence,
     the first row need not be a candle.
     """
     grid, asked_at = series.timeframe, page.asked_at

@@ -1,7 +1,6 @@
 """The passes over one series, page by page: get a slot, plan, send the request, store the answer."""
 
 from collections.abc import Callable
-from functools import cache
 
 from mdata.domain import planning
 from mdata.domain.evidence import MORE_WITNESSES, WITNESSES
@@ -28,12 +27,12 @@ _SHARE_BESIDE = 4
 
 
 class Passes:
-    """The passes of one run over its series; `estimate` returns how many requests they are expected to need."""
+    """The passes of one run over its series; `estimate` returns how many requests are left, for the progress."""
 
     def __init__(self, job: Job, estimate: Callable[[], int]) -> None:
         self._job, self._context = job, job.context
-        # Called at the first request: a run with nothing to do shows no progress.
-        self._estimate = cache(estimate)
+        # Called at the first request of a pass: a run with nothing to do shows no progress.
+        self._estimate, self._expected = estimate, 0
         self._new = NewSeries(job)
         # Further requests for these series would fail in the same way.
         self._badly_answered: set[int] = set()
@@ -168,7 +167,8 @@ class Passes:
 
     def _report(self, series: Series) -> None:
         done = self._job.tally.requests
-        expected = max(self._estimate(), done + 1)
+        self._expected = self._expected or done + self._estimate()
+        expected = max(self._expected, done + 1)
         seconds = self._context.budget(series.venue).peek().seconds_for(expected - done, self._job.priority)
         self._context.report(Progress(done, expected, series.name, seconds))
 

@@ -103,7 +103,7 @@ class _Recheck:
         return WORK_REMAINS, "the exchange's answer contradicts the store; `mdata repair` asks again to confirm it"
 
     def _follow_hints(self, series: Series) -> None:
-        """For each coarser candle with more range or volume than its minutes, compare those minutes once."""
+        """For each coarser candle with a wider price range or more volume than its minutes, compare those minutes."""
         with self._context.store.read() as connection:
             found = hints.find(connection, series)
         if not found.parts and found.looked_to == found.looked_from:

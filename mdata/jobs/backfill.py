@@ -42,17 +42,16 @@ def _work(job: Job, since: int | None) -> None:
         series = passes.introduce(target)
         if series is not None:
             served.append(_want(job, target, series, since))
-    for series in newest_first(job, served):
+    for series in in_forward_order(job, served):
         passes.forward(series, confirm=True)
     for series in served:
         passes.backward(series)
 
 
-def newest_first(job: Job, served: list[Series]) -> list[Series]:
+def in_forward_order(job: Job, served: list[Series]) -> list[Series]:
     """Return series in the order of their forward passes: the stalest first.
 
-    Series that need more than one page come last. In this order, every series gets its newest candles before any
-    series is extended backwards.
+    Series that need more than one page come last.
     """
     now = job.context.clock.now()
 
@@ -64,7 +63,7 @@ def newest_first(job: Job, served: list[Series]) -> list[Series]:
 
 
 def _verdict(job: Job) -> tuple[int, str | None]:
-    """Return the exit code and the sentence for ranges in doubt, or unanswered although the run did not end early."""
+    """Return the exit code and the sentence for ranges in doubt or, if there are none, for unanswered ranges."""
     code, reason = in_doubt(job)
     return unanswered(job, backlog) if code == OK else (code, reason)
 

@@ -94,7 +94,7 @@ def _counted_from(connection: Connection, now: int) -> int:
 
 
 def _clean(job: Job, series: Series, before: int, removed: Counter[str]) -> None:
-    """Remove from the ledger what is older than the cut-off, then in slices the candles, which no longer count."""
+    """Remove what is older than the cut-off: first from the ledger, so that it no longer counts, then the candles."""
     if (series.cleaned_to or 0) < before and _holds_older(job, series, before):
         with job.write() as connection:
             older = Range(BEGINNING_OF_TIME, before)

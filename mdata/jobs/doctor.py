@@ -130,7 +130,7 @@ def _is_usable(path: Path) -> bool:
 
 
 def _exchange(patient: Patient) -> Finding:
-    """Send any request to the exchange, in turn, and compare the date of the answer with the local clock."""
+    """Wait for a slot of the shared budget, send any request, and compare the answer's date with the local clock."""
     clock, budget, told = patient.clock, patient.budget, list[str]()
     if not _is_usable(patient.settings.rate_limit_state_path):
         return Finding(

@@ -50,7 +50,7 @@ def remember(cache: Path, listing: PairListing) -> None:
 def ask(
     venue: Venue, url: str, exchange: Callable[[], Exchange], budget: Budget, clock: Clock, log: JobLog
 ) -> PairListing:
-    """Request the list once, in turn; if that fails, raise an error that says when to retry."""
+    """Wait for a slot, then request the list once; if that fails, raise an error that says when to retry."""
 
     def tell(wait: SlotWait) -> None:
         log.info(f"the next request is possible at {iso(wait.until)}")

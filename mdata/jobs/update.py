@@ -8,7 +8,7 @@ from mdata.domain.ledger import Ledger
 from mdata.fetching.ledger import read_ledger
 from mdata.fetching.passes import Passes, ask_again
 from mdata.fetching.wanted import Planned, Target, find, start_asked, stored, targets
-from mdata.jobs.backfill import newest_first, unanswered
+from mdata.jobs.backfill import in_forward_order, unanswered
 from mdata.running.context import Context
 from mdata.running.job import Job
 from mdata.running.result import JobResult
@@ -44,8 +44,8 @@ def _work(job: Job) -> None:
     wanted = targets(job.context.settings)
     passes = Passes(job, lambda: len(wanted))
     served = [series for target in wanted if (series := passes.introduce(target))]
-    for series in newest_first(job, served):
-        # Ask about contradictions that the previous run has left before this run can find new ones.
+    for series in in_forward_order(job, served):
+        # First ask about the contradictions that the previous run left; only then can this run find new ones.
         ask_again(job, series)
         passes.forward(series, confirm=False)
 

@@ -37,10 +37,10 @@ class MismatchRow:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What a run has read and found: candles, candles outside coverage, invalid rows, and doubtful ranges.
+    """What a run has read and found: candles, candles outside coverage, invalid rows, and mismatches (`doubts`).
 
-    `intervals` counts those that have become unknown as a result, `months` those that now have a digest. `orphans`
-    are ids of series that another program has deleted, each with its number of candles.
+    `intervals` counts the intervals that have become unknown as a result, `months` the months that now have a digest.
+    `orphans` are ids of series that another program has deleted, each with its number of candles.
     """
 
     candles: int = 0
@@ -173,7 +173,7 @@ def _told(series: Series, found: audit.Audit) -> Verified:
 def _verdict(found: Verified) -> tuple[int, str | None]:
     told = []
     if found.doubts:
-        told.append(f"{len(found.doubts)} covered ranges do not contain the recorded number of candles")
+        told.append(f"{len(found.doubts)} covered ranges differ from what was recorded")
     if found.refused:
         told.append(f"{found.refused} rows cannot be candles and were moved to rejected_rows")
     if found.orphans:

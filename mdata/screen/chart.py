@@ -115,7 +115,7 @@ def _prices(columns: list[_Column], candles: list[Candle], rows: int, *, unicode
 
 
 def price_text(value: float) -> str:
-    """Return a price with as many of seven digits as there is room for beside the chart."""
+    """Return a price with at most seven significant digits, and fewer if they do not fit beside the chart."""
     room = AXIS - 3
     texts = [f"{value:,.{digits}g}" for digits in range(7, 1, -1)]
     if value >= 1e6:

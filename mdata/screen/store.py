@@ -40,7 +40,7 @@ def _gaps(state: Status) -> str:
     if gaps.oldest_at is not None:
         parts.append(f"the oldest was found {ago(state.now, gaps.oldest_at)}")
     if gaps.next_attempt_at is not None:
-        parts.append(f"`mdata repair` can retry {ahead(state.now, gaps.next_attempt_at)}")
+        parts.append(f"`mdata repair` can request them {ahead(state.now, gaps.next_attempt_at)}")
     return "; ".join(parts)
 
 

@@ -21,7 +21,7 @@ def count_series(connection: Connection, series_id: int) -> dict[str, int]:
 
 
 def forget_ledger(connection: Connection, series_id: int) -> None:
-    """Delete all that is known of a series except its candles, which are then unknown."""
+    """Delete all that is known of a series except its candles; all of its intervals are then unknown."""
     for table in _LEDGER:
         connection.execute(f"DELETE FROM {table} WHERE series_id = ?", (series_id,))
     take_back(connection, series_id, None)

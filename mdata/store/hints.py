@@ -1,4 +1,4 @@
-"""Hints: coarser candles with more range or volume than their minutes, so that something may be missing there.
+"""Hints: coarser candles with a wider price range or more volume than their minutes, which may lack something.
 
 Around outages, fine and coarse candles have been seen to differ permanently. A difference therefore proves nothing:
 it is only a reason to compare the finer series with the exchange once more.
@@ -54,7 +54,7 @@ def _is_made_of(coarse: Series, fine: Series) -> bool:
 
 
 def _differing(connection: Connection, coarse: Series, fine: Series, within: Range) -> list[Range]:
-    """Return the coarse intervals whose candle has more range or volume than the finer ones add up to."""
+    """Return the coarse intervals whose candle has a wider price range or more volume than the finer ones."""
     step = coarse.timeframe.step
     rows = connection.execute(
         """SELECT one.open_time FROM candles AS one LEFT JOIN (

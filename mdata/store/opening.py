@@ -1,7 +1,7 @@
 """How the store is opened: for writing, for reading, and as a backup on its own.
 
-Here only SQLite opens the database's file: closing any descriptor of it would drop every POSIX lock that this process
-holds on it, and a process that serves the store has several connections.
+Except to create a missing file, only SQLite opens the database's file here: closing any descriptor of it would drop
+every POSIX lock that this process holds on it, and a process that serves the store has several connections.
 """
 
 import os

@@ -139,7 +139,7 @@ TABLES: dict[str, Table] = {
             "exit": Column("The exit code."),
             "error": Column("Why it ended this way, if there is a reason."),
             "requests": Column("Requests sent to the exchange."),
-            "candles_written": Column("Candles that were new."),
+            "candles_written": Column("Candles that were new, or whose values changed."),
             "candles_changed": Column("Final candles that the exchange changed or withdrew later."),
             "gaps_opened": Column("Gaps found."),
             "gaps_repaired": Column("Gaps closed with candles."),

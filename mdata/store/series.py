@@ -98,7 +98,8 @@ def move_frontier(connection: Connection, series_id: int, frontier: int | None, 
 def confirm_from(connection: Connection, series_id: int, start: int) -> None:
     """Move the frontier back to `start` (ms UTC) if it is later, so that provisional ranges there are requested.
 
-    Only ranges that were filled before the frontier need this: intervals of a rejected row, or of deleted candles.
+    Only ranges that lie before the frontier and are filled later need this: intervals of a rejected row, or of
+    deleted candles.
     """
     connection.execute("UPDATE series SET frontier = ?2 WHERE id = ?1 AND frontier > ?2", (series_id, start))
 

@@ -130,7 +130,7 @@ def find_holes(
 
 
 def _early(connection: Connection, series_id: int, segments: list[Segment], before: int) -> int:
-    """Count the candles before an instant (ms UTC) that no settled answer has confirmed."""
+    """Count the candles before an instant (ms UTC) that are still provisional."""
     parts = (one.range.clip(one.start, before) for one in segments if one.kind == "provisional" and one.candles)
     return sum(candles.count(connection, series_id, part) for part in parts if part.start < part.end)
 

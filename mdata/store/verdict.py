@@ -11,7 +11,8 @@ from mdata.store.connection import Connection
 class RangeParts(NamedTuple):
     """The parts of a range, each ascending and disjoint.
 
-    `proven`, `provisional` and `unknown` together make up the range; `unobtainable` ranges are among them.
+    `proven`, `provisional` and `unknown` together make up the range; `unobtainable` ranges overlap
+    these. Inside one, an interval with a stored candle is not unknown.
     """
 
     proven: list[Range]

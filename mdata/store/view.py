@@ -80,7 +80,7 @@ def ledger(connection: Connection, series: Series, shown: Range) -> LedgerRanges
 def state(connection: Connection, series: Series) -> tuple[Any, ...]:
     """Return a value that differs once candles of a series have been added, removed or changed.
 
-    A value that another program overwrites is only noticed by `verify`, not here.
+    If another program overwrites the values of a candle, only `verify` notices that.
     """
     last = candles.last_before(connection, series.id, END_OF_TIME)
     revised = connection.execute("SELECT max(id) FROM candle_revisions WHERE series_id = ?", (series.id,))

@@ -61,7 +61,7 @@ class Watch:
         if found is None or (found.st_dev, found.st_ino) != self._file:
             raise StorageError(
                 f"{self._path} was {'removed' if found is None else 'replaced by another file'} during this run: "
-                "it does not contain what was written since then; put the old file back, or run this again"
+                "what this run has written is in the old file; put that file back, or run this again"
             )
         return found
 

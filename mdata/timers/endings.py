@@ -6,7 +6,7 @@ from mdata import exit_codes
 from mdata.config.systemd import state_folder
 
 _SERVICE = "mdata-serve"  # the only unit that does not end by itself
-_CHECK = "mdata-status"  # its job is to report 3
+_CHECK = "mdata-status"  # its exit 3 says that the store is not healthy, so it raises the alarm
 
 
 def this_unit() -> str | None:

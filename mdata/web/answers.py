@@ -1,6 +1,6 @@
 """`/health`, `/status`, `/gaps` and `/jobs`: from query parameters to the JSON that the commands print with `--json`.
 
-Only status codes are HTTP here; each parameter means the same as the option of that name.
+Of HTTP, this module knows only the status codes; each parameter means the same as the option of that name.
 """
 
 from collections.abc import Callable

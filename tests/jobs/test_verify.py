@@ -453,7 +453,7 @@ def test_the_command_tells_what_it_found_at_a_terminal_in_a_pipe_and_in_json(fol
     assert line.startswith("tBTCUSD\t1m\t")
     assert line.endswith("1 candle fewer than recorded\tbitfinex")
     _, shown = folder.show("verify", "--dry-run")
-    assert "1 covered ranges do not contain the recorded number of candles" in shown
+    assert "1 covered ranges differ from what was recorded" in shown
     ended = folder.run("verify", "--json")
     assert (ended.exit, ended.json["outcome"]) == (3, "partial")
     found = ended.json["verified"]

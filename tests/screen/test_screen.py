@@ -69,7 +69,7 @@ def test_no_line_is_wider_than_the_terminal_and_no_fact_is_left_out(state: Statu
         assert [line for line in lines if cell_len(line) > width and str(state.path) not in line] == []
         text = " ".join(" ".join(lines).split())
         for fact in ("tBTCUSD 1m", "tETHUSD 1m", "tTESTBTC:TESTUSD 1m", "tOLDUSD 1m", "retired", "quiet", "28,863",
-                     "143,997", "1 open", "found 3 h ago", "`mdata repair` can retry now", str(state.path),
+                     "143,997", "1 open", "found 3 h ago", "`mdata repair` can request them now", str(state.path),
                      "no candles of bitfinex:tXRPUSD 1m are stored yet: run `mdata backfill`",
                      "no process is waiting"):  # fmt: skip
             assert fact in text, f"{fact!r} is missing at {width} columns"

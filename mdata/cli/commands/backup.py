@@ -62,9 +62,7 @@ def doubts(found: "Copied") -> str | None:
 
     if not found.doubts:
         return None
-    return (
-        f"{found.doubts} covered ranges do not contain the recorded number of candles: run `mdata verify`; {AT_ONCE}"
-    )
+    return f"{found.doubts} covered ranges differ from what was recorded: run `mdata verify`; {AT_ONCE}"
 
 
 def show(found: "Copied") -> None:

@@ -25,7 +25,8 @@ def chart(
     timeframe: Annotated[
         str | None,
         typer.Option(
-            "--timeframe", "-t", metavar="TIMEFRAME", help="In candles of this timeframe, aggregated if not stored.",
+            "--timeframe", "-t", metavar="TIMEFRAME",
+            help="Draw candles of this timeframe; aggregate them if they are not stored.",
             show_default=False, autocompletion=complete_timeframe,
         ),
     ] = None,

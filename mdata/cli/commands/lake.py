@@ -62,7 +62,7 @@ def vacuum(
         ),
     ] = "30d",
 ) -> None:
-    """Remove files of replaced months, and the old versions that need them.
+    """Delete the files of replaced months, and so the old versions that use them.
 
     A reader that still uses one of these versions then gets an error. The output says which versions can no longer be
     read.
@@ -179,7 +179,8 @@ def _show_vacuum(found: "list[Vacuumed]", *, dry_run: bool) -> None:
         text = f"{one.table}: {one.files} files {'would be' if dry_run else 'were'} removed"
         if one.version is not None and one.at is not None:
             text += (
-                f"; versions before {one.version} (of {iso(one.at)}) {'could' if dry_run else 'can'} be read no more"
+                f"; versions before version {one.version}, committed {iso(one.at)}, "
+                f"{'could' if dry_run else 'can'} no longer be read"
             )
         render.line(text + (f": {', '.join(one.parts)}" if one.parts else ""))
 

@@ -80,5 +80,5 @@ def _show(found: "Published") -> None:
     else:
         render.line(
             f"{found.months} months published with {found.candles:,} candles, {found.confirmed} confirmed, "
-            f"{len(found.left)} left as they were; {found.waiting} are over and not wholly final"
+            f"{len(found.left)} left as they were; {found.waiting} more have ended but are not completely final"
         )

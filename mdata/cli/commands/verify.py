@@ -125,7 +125,7 @@ def _show(found: "Verified") -> None:
         return
     render.line(
         f"{found.candles:,} candles; {found.refused} rows cannot be candles, {found.unvouched} candles are outside "
-        f"all covered ranges, {len(doubts)} covered ranges do not contain the recorded number of candles"
+        f"all covered ranges, {len(doubts)} covered ranges differ from what was recorded"
     )
     if doubts:
         keys = ("start", "end", "intervals", "recorded", "stored")

@@ -13,6 +13,7 @@ from mdata.domain.ledger import Ledger, backlog, doubted_outside
 from mdata.domain.planning import (
     Wish,
     around_gap,
+    asks_beyond_forward,
     asks_first,
     backward,
     behind,
@@ -324,6 +325,21 @@ def test_what_answers_contradict_is_asked_about_while_it_is_due() -> None:
 
 
 # --- a stream's catch-up, and gaps ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "asks"),
+    [
+        (ledger(wanted_start=minute(100)), False),
+        (ledger(), True),  # what is wanted before the hull
+        (ledger(doubt(0, 100)), True),  # the first candle
+        (ledger(doubt(900, 1000, "unconfirmed"), wanted_start=minute(100)), True),  # a second answer
+        (ledger(doubt(900, 910, "absent"), wanted_start=minute(100)), True),  # a contradiction
+        (ledger(doubt(900, 1000), wanted_start=minute(100), now=NOW + 5), False),  # a matter of the forward pass
+    ],
+)
+def test_what_the_forward_pass_does_not_ask_for(given: Ledger, asks: bool) -> None:
+    assert asks_beyond_forward(given) is asks
 
 
 def test_a_stream_catches_up_with_what_is_unknown_back_to_the_frontier() -> None:

@@ -7,11 +7,13 @@ import pytest
 from answers import M1, Judge, answer, at, candle, minute, span
 from made_up import VENUE, adapter_of
 
+from mdata.domain.doubt import Doubt
 from mdata.domain.query import Page
+from mdata.domain.timeframe import HOUR
 from mdata.domain.venue import Venue
 from mdata.exchange import registry
 from mdata.exchange.page import read_one_by_one
-from mdata.store import silences
+from mdata.store import doubts, silences
 
 
 @pytest.fixture
@@ -156,3 +158,16 @@ def test_every_interval_is_a_hole_that_has_no_row() -> None:
     assert page.holes == [span(4, 6), span(8, 9)]
     assert page.times == [minute(one) for one in (0, 1, 2, 3, 6, 7, 9)]
     assert M1.count(*(page.span or (0, 0))) == 10
+
+
+@pytest.mark.parametrize(("first", "is_silence"), [(None, True), (19, True), (20, False), (25, False)])
+def test_before_the_first_candle_that_the_exchange_names_missing_rows_are_no_silence(
+    judge: Judge, first: int | None, is_silence: bool
+) -> None:
+    if first is not None:
+        with judge.store.write() as connection:
+            doubts.keep(connection, 1, [Doubt(span(first, first + 1), "first", "asc first", 0, 0, 1, candle(first))])
+    page = told(0, 100, *range(20, 100), without=tuple(range(20)))
+    judge.hears(page)
+    judge.hears(page._replace(asked_at=page.asked_at + HOUR))
+    assert judge.final == [span(0 if is_silence else 20, 100)]

@@ -335,6 +335,7 @@ def test_what_answers_contradict_is_asked_about_while_it_is_due() -> None:
         (ledger(doubt(0, 100)), True),  # the first candle
         (ledger(doubt(900, 1000, "unconfirmed"), wanted_start=minute(100)), True),  # a second answer
         (ledger(doubt(900, 910, "absent"), wanted_start=minute(100)), True),  # a contradiction
+        (ledger(doubt(900, 910, "absent", "desc 9"), wanted_start=minute(100)), True),
         (ledger(doubt(900, 1000), wanted_start=minute(100), now=NOW + 5), False),  # a matter of the forward pass
     ],
 )

@@ -247,7 +247,7 @@ def severity() -> str:
 def units_codes() -> str:
     """Return the sentences that say which exit codes fail a unit."""
     *most, last = (number for one in EXIT_CODES for number in one.numbers if one.is_green)
-    *failing, worst_code = (one.text for one in EXIT_CODES if not one.is_green and one.numbers[0] < 128)
+    *failing, worst_code = (one.text for one in EXIT_CODES if not one.is_green)
     return (
         f"- **Exit codes in systemd.** {', '.join(map(str, most))} and {last} count as success, because none\n"
         f"  of them needs a person. {', '.join(failing)} and {worst_code} fail the unit and raise\n"

@@ -32,8 +32,7 @@ from mdata.store.connection import Connection
 from mdata.store.engine import Store
 from mdata.store.publishing import known
 
-# Intervals of one commit: two months of minutes. Four months would come close to a unit's memory limit
-# (MemoryMax=256M).
+# Intervals of one commit: two months of minutes, which bounds the memory of a run.
 _AT_ONCE = 100_000
 # How often a series is tried if others commit to it at the same time.
 _TRIES = 20

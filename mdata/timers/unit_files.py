@@ -116,6 +116,7 @@ def _hardening(place: Installation) -> dict[str, str]:
         # A file of the same name in the folder of a single unit replaces the general one.
         "mdata-notify@.service.d/10-system.conf": read("notify.conf"),
         "mdata-serve.service.d/15-loopback.conf": read("loopback.conf"),
+        "mdata-publish.service.d/15-publish.conf": read("publish.conf"),
         **{f"mdata-{job}.service.d/15-offline.conf": read("offline.conf") for job in sorted(offline)},
     }
 

@@ -196,7 +196,7 @@ def test_the_calendar_is_accepted() -> None:
 
 
 def test_every_directive_of_the_hardening_has_its_reason() -> None:
-    for name in ("system.conf", "offline.conf", "loopback.conf"):
+    for name in ("system.conf", "offline.conf", "loopback.conf", "publish.conf"):
         lines = (ROOT / "systemd" / "hardening" / name).read_text().splitlines()
         body = lines[lines.index("[Service]") + 1 :]
         explained = False

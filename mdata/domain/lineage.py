@@ -4,7 +4,8 @@ Every write transaction raises the store's generation, draws a new random mark, 
 begins a log only when everything older is in the database file. At that moment the file contains the mark that the
 log's first mark names as its predecessor. Later the file contains either this mark or one of the log's own marks,
 depending on how much of the log has been moved into the file. A copy that has taken the file's place contains a
-different mark, whatever its generation is.
+different mark, whatever its generation is; or, if SQLite made the copy while the log was growing, one of these marks
+but another schema number.
 """
 
 from collections.abc import Set as AbstractSet

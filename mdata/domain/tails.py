@@ -74,8 +74,9 @@ def _judge(page: Page, known: Known, tail: Range, nearby: Density, settle: int, 
     settled = grid.closed_end(page.asked_at, settle)
     is_old_end = query.is_open and tail.start <= max(query.range.start, known.floor)
     firsts = [one.range.start for one in known.doubts if one.kind == "first"]
-    # If the exchange names an older first candle, an answer that ends before reaching it is not accepted. If it names
-    # the candle after the silence, or a later one, no row can ever report what lies before: it is not a silence.
+    # If the exchange names an older first candle, an answer that ends before reaching it is not accepted. On an
+    # exchange that sends rows for silence, no row can ever come from before its first candle: if that candle lies
+    # directly after the missing rows, or later, the missing rows are not a silence.
     is_denied = is_old_end and any(first < tail.end for first in firsts)
     is_denied |= query.venue.writes_silence and any(first >= tail.end for first in firsts)
     agreed = [] if is_denied else clip(_said_before(page, known, tail, settle), tail.start, settled)

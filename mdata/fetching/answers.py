@@ -72,9 +72,9 @@ def _enclosed(connection: Connection, series: Series, page: Page, settle: int) -
 def note_first(connection: Connection, series: Series, page: Page, settle: int) -> None:
     """Record the first candle that the exchange names.
 
-    The candle is believed if it has settled and is the oldest known one, or is older than the first candle recorded
-    before, or if nothing is known yet and its interval has not closed. On an exchange that sends rows for silence,
-    the first row need not be a candle.
+    The candle is believed in three cases: it has settled and is the oldest known row, so that two answers agree; it
+    is older than the first candle recorded before; or nothing of the series is known yet, and its interval has not
+    closed. On an exchange that sends rows for silence, the first row need not be a candle.
     """
     grid, asked_at = series.timeframe, page.asked_at
     told = page.times[0] if page.times else None
@@ -91,7 +91,7 @@ def note_first(connection: Connection, series: Series, page: Page, settle: int) 
         doubts.end_answered(connection, series.id, [Range(BEGINNING_OF_TIME, told)])
         return
     if oldest is None:
-        # The exchange has candles after all: ranges accepted as silent are requested again.
+        # The exchange has candles after all: doubts about silences are dropped, so that their ranges are requested again.
         doubts.end(connection, series.id, [one for one in known if one.kind == "silence"])
     first = next((one for one in known if one.kind == "first"), None)
     doubts.end(connection, series.id, [first] if first else [])

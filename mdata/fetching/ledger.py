@@ -86,7 +86,7 @@ def _reach(venue: Venue) -> int:
 
 
 def _around(connection: Connection, series: Series, part: Range, steps: int) -> tuple[int | None, int | None]:
-    """Return the open times of the known rows `steps` before and `steps` after a part; an answer must contain them.
+    """Return the open times of the known rows `steps` before and `steps` after a part, to which a request reaches.
 
     If there are fewer rows on a side, the farthest one is returned. Normally these rows are stored candles. On an
     exchange that sends a row for every silent interval, every covered interval has a row (outages aside); the nearest

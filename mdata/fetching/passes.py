@@ -44,7 +44,8 @@ class Passes:
     def forward(self, series: Series, *, confirm: bool) -> None:
         """Ask for everything from the frontier to the newest closed interval, and move the frontier forward.
 
-        With `confirm`, doubted ranges are requested a second time, and the last `REVISIT_HOURS` are checked again.
+        With `confirm`, doubted ranges are requested a second time in this run already, what has settled meanwhile is
+        requested again, and the last `REVISIT_HOURS` are checked again.
         """
         hours = self._context.settings.revisit_hours if confirm else 0
         before = self._job.tally.requests

@@ -47,7 +47,10 @@ def look(store: Store, settings: Settings, name: str, wish: ChartWish, now: int)
 
 
 def _source(connection: Connection, name: str, timeframe: Timeframe | None) -> Series | None:
-    """Return the coarsest series whose candles are of this timeframe or add up to it; None: the finest series."""
+    """Return the coarsest series whose candles are of this timeframe or add up to it; None if there is none.
+
+    Without a timeframe, return the finest series of the pair.
+    """
     found = [one for one in table.every(connection) if (one.venue, one.symbol) == registry.resolve(name)]
     if timeframe is None:
         return found[0] if found else None

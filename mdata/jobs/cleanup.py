@@ -87,7 +87,7 @@ def _work(job: Job, removed: Counter[str]) -> None:
 def _counted_from(connection: Connection, now: int) -> int:
     """Return the instant from which retention counts back: `now`, but not later than what the exchange has shown.
 
-    Otherwise a clock that is ahead would remove candles that are never wanted again.
+    Otherwise a clock that is ahead would remove candles that should stay, and they would never be fetched again.
     """
     shown_to = table.shown_to(connection)
     return now if shown_to is None else min(now, shown_to)

@@ -70,7 +70,9 @@ TABLES: dict[str, Table] = {
             "first_asked_at": Column("When the exchange was asked for its first candle; 0: never.", INSTANT),
             "wanted_start": Column("The earliest start that was ever configured or given.", INSTANT),
             "cleaned_to": Column("Older candles were removed by `mdata cleanup` and are not fetched again.", INSTANT),
-            "frontier": Column("Everything before this was fetched after it had settled.", INSTANT),
+            "frontier": Column(
+                "Everything from the oldest coverage to here, except gaps, was fetched after it had settled.", INSTANT
+            ),
             "asked_to": Column("REST has answered for everything up to here, settled or not.", INSTANT),
             "answered_at": Column("The newest instant for which the exchange has answered.", INSTANT),
             "compared_to": Column("How far the current round of `mdata verify --exchange` has got.", INSTANT),
@@ -184,8 +186,7 @@ TABLES: dict[str, Table] = {
     ),
     "lost_candles": Table(
         "Lost candles",
-        "Candles that another program deleted although the ledger contains them; `mdata detect-gaps` turns them "
-        "into gaps.",
+        "Candles that another program deleted from a covered range; `mdata detect-gaps` turns them into gaps.",
         {"series_id": _SERIES_ID, "open_time": _OPEN_TIME},
     ),
     "empty_runs": Table(

@@ -91,7 +91,8 @@ def note_first(connection: Connection, series: Series, page: Page, settle: int) 
         doubts.end_answered(connection, series.id, [Range(BEGINNING_OF_TIME, told)])
         return
     if oldest is None:
-        # The exchange has candles after all: doubts about silences are dropped, so that their ranges are requested again.
+        # The exchange has candles after all: doubts about silences are dropped, so that their ranges are requested
+        # again.
         doubts.end(connection, series.id, [one for one in known if one.kind == "silence"])
     first = next((one for one in known if one.kind == "first"), None)
     doubts.end(connection, series.id, [first] if first else [])

@@ -45,8 +45,8 @@ def _work(job: Job) -> None:
     passes = Passes(job, lambda: len(wanted))
     served = [series for target in wanted if (series := passes.introduce(target))]
     for series in in_forward_order(job, served):
-        # Contradictions that the previous run left are asked about first; those that this run's forward pass finds are
-        # left to the next run.
+        # Contradictions that the previous run left are asked about first; those that this run's forward pass finds
+        # are left to the next run.
         ask_again(job, series)
         passes.forward(series, confirm=False)
 

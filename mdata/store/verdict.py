@@ -11,9 +11,9 @@ from mdata.store.connection import Connection
 class RangeParts(NamedTuple):
     """The parts of a range, each ascending and disjoint.
 
-    `proven`, `provisional` and `unknown` together make up the range. `unobtainable` are its parts that the exchange no
-    longer serves; they overlap the other three. Inside an unobtainable part, an interval with a stored candle is not
-    unknown.
+    `proven`, `provisional` and `unknown` together make up the range. `unobtainable` are its parts that the exchange
+    no longer serves; they overlap the other three. Inside an unobtainable part, an interval with a stored candle is
+    not unknown.
     """
 
     proven: list[Range]

@@ -42,7 +42,7 @@ def export(
     ] = None,
     until: Annotated[
         str | None,
-        typer.Option(metavar="INSTANT", help="End here instead of at the newest candle.", show_default=False),
+        typer.Option(metavar="INSTANT", help="End here instead of at the newest answer.", show_default=False),
     ] = None,
     output: Annotated[
         str | None,

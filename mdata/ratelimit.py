@@ -115,7 +115,7 @@ class RateLimit:
                     on_wait(wait)
                 self._clock.sleep(wait.seconds)
         finally:
-            if self._granted != me:  # getting the slot removed it from the queue
+            if self._granted != me:  # a waiter that got the slot is no longer in the queue
                 self._leave(me)
 
     def sent(self) -> None:

@@ -47,7 +47,7 @@ def load(
         try:
             found[field_of(setting)] = _value(setting, text, environment)
         except ValueError as error:
-            # A person who wrote it on the command line has not named the setting.
+            # Someone who typed an option does not know the name of the setting, so the message leaves it out.
             where = "on the command line" if origin == "option" else f"{origin}: {setting.name} is invalid"
             faults.append(f"{where}: {error}")
     if not faults:

@@ -11,7 +11,7 @@ from mdata.store.connection import Connection
 
 
 def remember_outages(connection: Connection, series: Series, answered: Range, rows: list[int], now: int) -> None:
-    """Store intervals without a row, where an exchange sends one for each: they are requested again later.
+    """For an exchange that sends a row for every interval, store those without a row: they are requested again later.
 
     `rows` are the open times (ascending) of the intervals in the range that have a row.
     """

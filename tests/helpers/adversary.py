@@ -183,8 +183,9 @@ class Life:
         )
 
     def is_right(self) -> bool:
-        """Whether every series is as the ledger has it."""
-        return all(self.wrong(symbol, timeframe) == ((), (), ()) for symbol, timeframe, _ in self.series())
+        """Whether series are stored, and every one is as the ledger has it."""
+        known = self.series()
+        return bool(known) and all(self.wrong(symbol, timeframe) == ((), (), ()) for symbol, timeframe, _ in known)
 
     def assert_right(self) -> None:
         for symbol, timeframe, _ in self.series():

@@ -179,7 +179,7 @@ def _show_vacuum(found: "list[Vacuumed]", *, dry_run: bool) -> None:
         text = f"{one.table}: {one.files} files {'would be' if dry_run else 'were'} removed"
         if one.version is not None and one.at is not None:
             text += (
-                f"; versions before version {one.version}, committed {iso(one.at)}, "
+                f"; versions before version {one.version} (which was committed {iso(one.at)}) "
                 f"{'could' if dry_run else 'can'} no longer be read"
             )
         render.line(text + (f": {', '.join(one.parts)}" if one.parts else ""))

@@ -14,7 +14,7 @@ SETTING = 60.0  # s, the default of RATE_LIMIT_MIN_BACKOFF_SECONDS
 
 # The name of a number, the number, the page that promises it, and in which words.
 PROMISES = [
-    ("GARBLED_TRIES", 3, "design", "read at all | the request is sent three times"),
+    ("GARBLED_TRIES", 3, "design", "read at all | the request is sent up to three times"),
     ("FIRST_BACKOFF", 2.0, "design", "all processes pause for 2 s"),
     ("LONGEST_BACKOFF", 120.0, "design", "each further refusal in a row up to 120 s"),
     ("BACKOFF_SPREAD", (5.0, 20.0), "design", "then 5 to 20 s more, at random"),
@@ -40,7 +40,7 @@ PROMISES = [
         'After "too many connections" (429), the stream waits for at least a minute',
     ),
     ("CATCH_UP_AGAIN", 60.0, "design", "catch-up that has failed | again a minute later"),
-    ("READ_TRIES", 3, "design", "without locks, or copied | is read three times"),
+    ("READ_TRIES", 3, "design", "without locks, or copied | is read up to three times"),
 ]
 
 

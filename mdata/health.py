@@ -115,7 +115,8 @@ def _withdrawn(judged: list[SeriesState]) -> list[Complaint]:
         return []
     count = sum(one.counts.withdrawn for one in withdrawn)
     names = named([one.series.name for one in withdrawn])
-    return [Complaint(f"`mdata verify` has marked {count:,} intervals of {names} as unknown: run `mdata backfill`")]
+    advice = "run `mdata backfill`, `mdata detect-gaps` and `mdata repair`"
+    return [Complaint(f"`mdata verify` has marked {count:,} intervals of {names} as unknown: {advice}")]
 
 
 def _early(judged: list[SeriesState]) -> list[Complaint]:

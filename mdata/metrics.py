@@ -93,7 +93,11 @@ def _of_series(judged: list[SeriesState], max_lag: int, absent: list[Target]) ->
     intervals = _family("mdata_intervals", "Wanted intervals by verdict", (*_SERIES, "verdict"))
     lost = _family("mdata_lost_candles", "Wanted candles that another program deleted; included in unknown", _SERIES)
     others = [_family(f"mdata_{name}_intervals", meaning, _SERIES) for name, meaning in _AMONG_UNKNOWN.items()]
-    complete = _family("mdata_series_complete", "1 if no wanted interval is unknown and no gap is open", _SERIES)
+    complete = _family(
+        "mdata_series_complete",
+        "1 if no wanted interval is unknown, no gap is open or given up, and a second answer has confirmed the first",
+        _SERIES,
+    )
     early = _family("mdata_early_candles", "Candles that have been provisional for more than a day", _SERIES)
     compared = _family(
         "mdata_compared_timestamp_seconds",

@@ -166,9 +166,12 @@ def _if_readable_by_others(file: EnvFile) -> list[str]:
 
 
 def _strange_retention(file: EnvFile, path: Path | None, origins: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the retention settings of a .env in the current folder that would delete from a store elsewhere."""
+    """Return the retention settings of a .env in the current folder that are followed only after a question.
+
+    It would delete from a store that it does not name, or somebody else has written it.
+    """
     store = file.entries.get("DATABASE_PATH")
-    if path is None or (store is not None and store.value.strip()):
+    if path is None or (store is not None and store.value.strip() and path.stat().st_uid in {0, os.geteuid()}):
         return ()
     return tuple(
         one.name

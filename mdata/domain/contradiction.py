@@ -35,7 +35,7 @@ class Found(NamedTuple):
 
 
 def find(page: Page, known: Known, settled: list[Range]) -> Found:
-    """Compare the settled part of an answer (`settled`, a normal list) with the store."""
+    """Compare the settled part of an answer (`settled`: ranges, normal as in `domain.interval`) with the store."""
     answered = [row for part in settled for row in within(page.candles, part)]
     covered = intersect(settled, normal([*known.final, *known.provisional]))
     held = [candle for part in covered for candle in within(known.stored, part)]

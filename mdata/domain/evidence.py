@@ -4,7 +4,7 @@ Most exchanges send no candle for an interval without trades, and an answer does
 for silence, for the future and for an unknown symbol alike, and has also come by mistake. Some exchanges send a row
 without volume for such an interval (`Venue.silence`). Hence:
 
-- *witnesses*: one of the candles stored in the requested range must come back, or else nothing is proven;
+- *witnesses*: one of the candles stored in the requested range must come back unchanged, or else nothing is proven;
 - *enclosure*: an answer proves what lies between its oldest and its newest row; on an exchange that sends a row for
   each silent interval, an answer proves only the intervals that have a row, and an interval without a row is treated
   like a silence at an end;

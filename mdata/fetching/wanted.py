@@ -86,8 +86,8 @@ def start_asked(settings: Settings, venue: Venue, timeframe: Timeframe, now: int
 def refuse_wrong_clock(clock: int, known: int) -> None:
     """Raise ConfigurationError if the local `clock` is more than a day behind an instant that has passed (ms UTC).
 
-    A machine whose clock has no battery boots in 1970. The wanted start would be counted back from there, and since a
-    wanted range never shrinks, everything from then on would be wanted for ever.
+    A machine whose clock has no battery boots in 1970. The wanted start would be counted back from there, and since
+    the wanted start never moves forward, everything from then on would be wanted for ever.
     """
     if known - clock > DAY:
         raise ConfigurationError(

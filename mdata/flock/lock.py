@@ -184,7 +184,7 @@ def _turn(descriptor: int) -> threading.Event:
     turn, own = threading.Event(), os.dup(descriptor)
 
     def stand() -> None:
-        with suppress(OSError):  # the waiting thread tries it too, and reports the error
+        with suppress(OSError):  # the thread that called `_turn` tries the lock too, and reports the error
             fcntl.flock(own, fcntl.LOCK_EX)
         os.close(own)
         turn.set()

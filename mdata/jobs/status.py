@@ -56,7 +56,7 @@ class SeriesState(NamedTuple):
 
     @property
     def is_complete(self) -> bool:
-        """Whether nothing wanted is unknown and no gap is open."""
+        """Whether nothing wanted is unknown, no gap is unresolved, and a second answer has confirmed the first."""
         return self.counts.unknown == 0 and self.gaps.unresolved == 0 and self.is_confirmed and not self.has_no_data
 
     @property

@@ -81,9 +81,9 @@ class Lake:
     def look(self, key: Key) -> Look:
         """Return what the lake has of a series now."""
         with told(self.url):
-            # Refresh the candles first and the coverage second, the order in which publishers write them: the candles
-            # that the coverage describes are then normally loaded. If a publisher writes both between the two
-            # refreshes, these candles are missing, and a commit based on this look is refused.
+            # Refresh the candles first and the coverage second. Publishers also write the candles first, so the
+            # coverage describes candles that are not loaded only if a publisher writes both between the two
+            # refreshes. A commit based on this look is then refused.
             for name in ("candles", "coverage"):
                 self.tables[name].update_incremental()
             written, vouched = (

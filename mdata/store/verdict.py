@@ -30,6 +30,7 @@ def verdict(connection: Connection, series: Series, within: Range) -> RangeParts
     unanswered = subtract(coverage.uncovered(connection, series.id, within), before_all)
     # In an unobtainable range, an interval whose candle is stored is known.
     unknown = subtract(normal([*lost, *unanswered]), _stored(connection, series, unobtainable))
+    unknown = normal([*unknown, *_unconfirmed(connection, series.id, within)])
     provisional = subtract(coverage.clipped(connection, series.id, within, "provisional"), unknown)
     return RangeParts(subtract([within], normal([*unknown, *provisional])), provisional, unknown, unobtainable)
 
@@ -41,14 +42,32 @@ def _first(series: Series) -> int:
 
 def _unobtainable(connection: Connection, series_id: int, within: Range) -> list[Range]:
     """Return the parts of a range that the exchange no longer serves."""
-    exists = connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'unobtainable'")
-    if exists.fetchone() is None:
+    if not _has_table(connection, "unobtainable"):
         return []
     rows = connection.execute(
         "SELECT start_time, end_time FROM unobtainable WHERE series_id = ?1 AND start_time < ?3 AND end_time > ?2",
         (series_id, *within),
     )
     return intersect(normal(Range(*row) for row in rows.fetchall()), [within])
+
+
+def _unconfirmed(connection: Connection, series_id: int, within: Range) -> list[Range]:
+    """Return the part of a range that only the first answer about the series has described.
+
+    A single answer proves nothing, however complete it looks.
+    """
+    if not _has_table(connection, "doubts"):
+        return []
+    rows = connection.execute(
+        "SELECT start_time, end_time FROM doubts WHERE series_id = ? AND kind = 'unconfirmed'", (series_id,)
+    )
+    return intersect(normal(Range(*row) for row in rows.fetchall()), [within])
+
+
+def _has_table(connection: Connection, name: str) -> bool:
+    """Whether the store has a table; one that an older version has written may lack it."""
+    found = connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (name,))
+    return found.fetchone() is not None
 
 
 def _stored(connection: Connection, series: Series, ranges: list[Range]) -> list[Range]:

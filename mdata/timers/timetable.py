@@ -62,7 +62,8 @@ def timetable(settings: Settings) -> list[Scheduled]:
     if not is_even(update):
         if settings.rest_update_enabled:
             faults.append(_uneven("UPDATE_INTERVAL_SECONDS", update, 1))
-        # `update` has no timer then; its unit can still be started by hand.
+        # If REST_UPDATE_ENABLED is off, `update` has no timer and this cadence is not used; its unit can still be
+        # started by hand.
         update = MINUTE_SECONDS
     if faults:
         raise ConfigurationError("; ".join(faults) + "; change it in the env file and run this again")

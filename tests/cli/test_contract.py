@@ -430,6 +430,21 @@ def test_a_retention_that_lies_about_in_a_folder_deletes_from_no_store_elsewhere
     assert folder.run("cleanup", "--yes").exit == 0
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
+def test_a_retention_that_another_user_wrote_is_not_followed_even_if_it_names_the_store(folder: Folder) -> None:
+    folder.settings["BACKFILL_DAYS"] = "3"
+    folder.run("backfill")
+    before = stored(folder.database, "tBTCUSD", "1m")
+    theirs = folder.path / ".env"
+    theirs.write_text(f"RETENTION_DAYS=1\nDATABASE_PATH={folder.database}\n")
+    os.chown(theirs, 60_001, 60_001)
+    ended = folder.run("cleanup", "--yes")
+    assert ended.exit == 78
+    assert f"RETENTION_DAYS is set in {theirs}" in ended.err
+    assert "which belongs to another user" in ended.err
+    assert stored(folder.database, "tBTCUSD", "1m") == before
+
+
 def test_a_person_may_take_a_retention_that_lies_about(folder: Folder) -> None:
     folder.settings["BACKFILL_DAYS"] = "3"
     folder.run("backfill")

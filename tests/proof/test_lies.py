@@ -96,6 +96,18 @@ def test_lies_to_a_repair(
     given.assert_heals(excused=excused if times == 1 else A_DAY)
 
 
+@each_lie
+@pytest.mark.parametrize("symbol", [symbol for symbol, _ in SERIES])
+def test_one_lie_in_the_only_answer_so_far(life: MakeLife, symbol: str, lie: dict[str, Any], excused: float) -> None:
+    """A run that ends after its first request: nothing has confirmed what that answer said."""
+    given = life(symbol, "1")
+    given.order({**lie, "times": 1})
+    given.do("backfill", "--max-requests", "1")
+    said = given.says()
+    assert not said.whole, said
+    given.assert_heals(excused=excused)
+
+
 @pytest.mark.parametrize("since", [None, "-9d"], ids=["", "--since"])
 @pytest.mark.parametrize("days", [9.4, 9, 1])
 @pytest.mark.parametrize("times", [1, 2])
@@ -410,3 +422,23 @@ def test_who_ends_with_0_has_left_nothing_out(life: MakeLife) -> None:
     given.order()
     assert given.do("backfill").exit == 0
     given.assert_right()
+
+
+@pytest.mark.parametrize("back", [1, 8])
+@pytest.mark.parametrize("command", ["backfill", "update"])
+def test_an_exchange_that_serves_none_of_the_newest_hours_costs_few_requests(
+    life: MakeLife, clock: SetClock, command: str, back: int
+) -> None:
+    """The three newest witnesses do not come back, and 500 of them do: the two answers must not take turns for ever."""
+    given = life("tSPAUSD", "2")
+    given.do("backfill")
+    clock.advance(2 * HOUR)
+    given.do("backfill")
+    clock.advance(30 * MINUTE)
+    end = clock.now() // MINUTE * MINUTE - back * MINUTE
+    given.order({"kind": "late", "symbol": "tSPAUSD", "start": end - 4 * HOUR, "end": end, "seconds": 86_400})
+    sent = len(given.sandbox.requests)
+    given.do(command, "--max-requests", "40")
+    assert len(given.sandbox.requests) - sent <= 8
+    given.assert_honest()
+    given.assert_heals(within=2)

@@ -1,5 +1,6 @@
 """`mdata cleanup`."""
 
+import os
 import sys
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -105,10 +106,12 @@ def _look(kit: Kit) -> None:
 
 def _strange(kit: Kit) -> str:
     names, env_file = kit.loaded.strange_retention, kit.loaded.env_file
+    is_foreign = env_file is not None and env_file.stat().st_uid not in {0, os.geteuid()}
+    why = "belongs to another user" if is_foreign else "does not set DATABASE_PATH"
     return (
         f"{' and '.join(names)} {'are' if names[1:] else 'is'} set in {env_file}, which was only found because it is "
-        f"in this folder, and which does not set DATABASE_PATH; if you mean it, add `--env-file {env_file}`, "
-        "otherwise run this in another folder"
+        f"in this folder, and which {why}; if you mean it, add `--env-file {env_file}`, otherwise run this in "
+        "another folder"
     )
 
 

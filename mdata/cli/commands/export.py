@@ -38,7 +38,7 @@ def export(
     json: common.Json = False,
     since: Annotated[
         str | None,
-        typer.Option(metavar="INSTANT", help="Start here instead of at the configured start.", show_default=False),
+        typer.Option(metavar="INSTANT", help="Start here instead of at the wanted start.", show_default=False),
     ] = None,
     until: Annotated[
         str | None,

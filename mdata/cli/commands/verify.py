@@ -33,10 +33,10 @@ def verify(
     """Read the whole store and find damage.
 
     Lets SQLite check the file, counts the candles of every range that the exchange has answered for, and looks for
-    rows that cannot be candles. What differs from the ledger becomes unknown: `backfill`, `detect-gaps` and `repair`
-    fetch it again. Keeps a digest of each month, to detect changes by other programs. Sends no requests, except with
-    --exchange: then it compares a part of the stored history with the exchange; daily runs compare everything once
-    within RECHECK_DAYS.
+    rows that cannot be candles. What differs from the ledger becomes unknown: `backfill` fetches it again, or
+    `detect-gaps` lists it and `repair` fetches it. Keeps a digest of each month, to detect changes by other programs.
+    Sends no requests, except with --exchange: then it compares a part of the stored history with the exchange; daily
+    runs compare everything once within RECHECK_DAYS.
     """
     given = Options(env_file, common.both(symbols, symbol), timeframe, json, quiet, verbose)
     if dry_run:

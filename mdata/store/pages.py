@@ -84,8 +84,8 @@ def apply_page(connection: Connection, series: Series, page: Page, settle: int, 
         is_news=bool(
             written
             or verdict.distrusted
-            # That an answer with more witnesses is recognised again says nothing about candles: the next one with fewer
-            # may fail as the last one did.
+            # That an answer with more witnesses is recognised again says nothing about candles: the next one with
+            # fewer may fail as the last one did.
             or any(doubt.kind != "unwitnessed" for doubt in verdict.ended)
             or subtract(told, covered)
             or subtract(verdict.final, known.final)

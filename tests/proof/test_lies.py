@@ -429,7 +429,7 @@ def test_who_ends_with_0_has_left_nothing_out(life: MakeLife) -> None:
 def test_an_exchange_that_serves_none_of_the_newest_hours_costs_few_requests(
     life: MakeLife, clock: SetClock, command: str, back: int
 ) -> None:
-    """The three newest witnesses do not come back, and 500 of them do: the two answers must not take turns for ever."""
+    """The three newest witnesses do not come back, and 500 do: the two answers must not take turns for ever."""
     given = life("tSPAUSD", "2")
     given.do("backfill")
     clock.advance(2 * HOUR)

@@ -184,7 +184,7 @@ def test_a_forming_candle_was_frozen_for_ever(context: MakeContext, sandbox: San
 @pytest.mark.parametrize("timeframe", ["4h", "2h", "1y", "60m", "1d"])
 def test_an_unknown_timeframe_became_one_hour_and_4h_was_offered(tmp_path: Path, timeframe: str) -> None:
     with pytest.raises(ConfigurationError, match="TIMEFRAMES"):
-        load(overrides={"TIMEFRAMES": timeframe}, environ={"HOME": str(tmp_path)})
+        load(environ={"HOME": str(tmp_path), "TIMEFRAMES": timeframe})
 
 
 def test_only_the_newest_candle_of_a_snapshot_was_kept(fast: Folder) -> None:

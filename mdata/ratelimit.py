@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from mdata.clock import Clock
-from mdata.domain.budget import GRACE, Priority, State, Waiter, kept, patience
+from mdata.domain.budget import CONNECT_WINDOW, GRACE, Priority, State, Waiter, kept, patience
 from mdata.domain.pace import Pace
 from mdata.domain.retries import backoff, longest_block
 from mdata.domain.times import iso
@@ -158,7 +158,7 @@ class RateLimit:
         while True:
             with self._file.locked() as shared:
                 recent = shared.state.connects
-                wait = 60 - (shared.now - recent[0]) if len(recent) >= self._connects else 0.0
+                wait = CONNECT_WINDOW - (shared.now - recent[0]) if len(recent) >= self._connects else 0.0
                 if wait <= 0:
                     shared.state = shared.state._replace(connects=(*recent, shared.now))
                     return

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import NamedTuple
 
-from mdata.domain.pace import Pace, Past, Window
+from mdata.domain.pace import FLIGHT, Pace, Past, Window
 from mdata.domain.retries import reconnect_pause
 
 # One in every N slots goes to the lowest waiting class.
@@ -16,6 +16,8 @@ LOWEST_EVERY = 4
 # A process that does not take its slot for this long (s) has died, or is suspended and will queue again with its old
 # rank.
 GRACE = 1.0
+# A connect counts for a minute and for the time that two connects may take differently long to arrive (s).
+CONNECT_WINDOW = 60.0 + FLIGHT
 CALM_SECONDS = 60 * 60.0  # how long no process sends bursts after a block
 
 
@@ -86,7 +88,7 @@ class State(NamedTuple):
             blocked_until=min(self.blocked_until, now + longest_block),
             waiters=tuple(waiter for waiter in self.waiters if waiter.since <= now),
             offered_at=min(self.offered_at, now),
-            connects=tuple(time for time in self.connects if now - 60 < time <= now),
+            connects=tuple(time for time in self.connects if now - CONNECT_WINDOW < time <= now),
             past=self.past.clamped(now, window),
             calm_until=min(self.calm_until, now + longest_block + CALM_SECONDS),
         )

@@ -71,7 +71,7 @@ class ShownChannel(Protocol):
         """Return what may be stored at `now` and is not stored yet."""
         ...
 
-    def due_at_its_end(self) -> list[Claim]:
+    def due_at_its_end(self, now: int) -> list[Claim]:
         """Return what may be stored if nothing more comes."""
         ...
 
@@ -111,9 +111,8 @@ class OpenSession(Protocol):
         """Whether every subscription has been answered, one way or the other."""
         ...
 
-    @property
-    def has_more(self) -> bool:
-        """Whether there is still something to store after the connection has ended."""
+    def has_more(self, now: int) -> bool:
+        """Whether there is still something to store at `now` (ms UTC) after the connection has ended."""
         ...
 
     def take(self, message: Any, at: int, boottime: float) -> None:

@@ -134,6 +134,7 @@ class _Stream:
             if is_storable:
                 self._store()
         self._complain()
+        self._complain_of_unanswered()
         for trouble in self._catch_up.troubles.values():
             self._job.has_problem(trouble)
 
@@ -199,6 +200,14 @@ class _Stream:
                 advice = "; correct SYMBOLS" if refusal.is_unknown else ""
                 text = f"the exchange refused the channel: {quote(refusal.text)} (code {refusal.code}){advice}"
                 self._problem(feed.targets[key].name, kind, text)
+
+    def _complain_of_unanswered(self) -> None:
+        """Record the channels that the exchange has neither opened nor refused, although it had time to."""
+        for feed in self._feeds:
+            for key in sorted(feed.unanswered):
+                self._problem(
+                    feed.targets[key].name, UnreachableError, "the exchange has not answered the subscription"
+                )
 
     def _problem(self, name: str, kind: type[MdataError], text: str) -> None:
         """Record only the first problem of each kind per series, because a failing stream repeats it all day."""

@@ -27,6 +27,9 @@ from mdata.running.worker import Worker
 _MOST_ENDED = 4
 # Clocks this far apart (ms) for this long (s) cause a warning.
 _APART, _APART_SECONDS = 30_000, 60.0
+# A frame's timestamp that is further ahead (ms) than those before it is believed after this long (s) of agreement:
+# one wrong timestamp must not make a forming candle look closed.
+_LEAP, _LEAP_SECONDS = 10_000, 10.0
 # A channel without a snapshot for this long (s) will not get one.
 _SNAPSHOT_SECONDS = 15.0
 # Seconds, at least, between two log lines about a lost connection.
@@ -50,30 +53,48 @@ class ExchangeTime:
 
     def __init__(self, clock: Clock, warn: Callable[[str], None]) -> None:
         self._clock, self._warn = clock, warn
-        self._ahead = 0
+        self._ahead: int | None = None
+        # Whether two frames have agreed on the difference; a larger one that waits to be believed, and since when.
+        self._is_agreed = False
+        self._leap: tuple[int, float] | None = None
         self._wrong_since: float | None = None
         self._has_warned = False
 
+    def at(self) -> int:
+        """Return the time at which a frame that comes now was sent."""
+        return self._clock.now() + (self._ahead or 0)
+
     def now(self) -> int:
-        """Return the exchange's time."""
-        return self._clock.now() + self._ahead
+        """Return the exchange's time; until two frames agree on it, the earlier of the two clocks' times."""
+        return self.at() if self._is_agreed else self._clock.now() + min(self._ahead or 0, 0)
 
     def seen(self, stamp: int) -> None:
         """Record what the exchange's clock says now, and warn if the two clocks have been far apart for a minute."""
-        self._ahead = stamp - self._clock.now()
-        boottime = self._clock.boottime()
-        if abs(self._ahead) <= _APART:
+        ahead, boottime = stamp - self._clock.now(), self._clock.boottime()
+        if self._is_doubtful(ahead, boottime):
+            return
+        self._is_agreed |= self._ahead is not None and abs(ahead - self._ahead) <= _LEAP
+        self._ahead, self._leap = ahead, None
+        if abs(ahead) <= _APART:
             self._wrong_since = None
             return
         # A buffered frame has an old timestamp, so a single one says nothing about the clock.
         self._wrong_since = self._wrong_since if self._wrong_since is not None else boottime
         if boottime - self._wrong_since > _APART_SECONDS and not self._has_warned:
             self._has_warned = True
-            side = "behind" if self._ahead > 0 else "ahead of"
+            side = "behind" if ahead > 0 else "ahead of"
             self._warn(
-                f"the local clock is {abs(self._ahead) // 1000} s {side} the exchange's clock: check the time "
+                f"the local clock is {abs(ahead) // 1000} s {side} the exchange's clock: check the time "
                 "synchronisation"
             )
+
+    def _is_doubtful(self, ahead: int, boottime: float) -> bool:
+        """Whether a difference is larger than the last one, and has not been so for long enough to be believed."""
+        if self._ahead is None or ahead <= self._ahead + _LEAP:
+            return False
+        if self._leap is None or abs(ahead - self._leap[0]) > _LEAP:
+            self._leap = ahead, boottime
+        return boottime - self._leap[1] < _LEAP_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +143,14 @@ class Feed(Worker):
         self.tried_at: float | None = None
         self.heard_at: float | None = None
         self.refused: dict[str, Refusal] = {}
+        self.unanswered: set[str] = set()  # subscriptions that had no answer in time
         self.trouble: MdataError | None = None
 
     def due(self, now: int) -> list[Due]:
         """Return what to store at `now` (the exchange's time), first from connections that have ended."""
         with self._guard:
             found = [
-                Due(self.targets[key], channel, channel.due_at_its_end(), list(channel.refused))
+                Due(self.targets[key], channel, channel.due_at_its_end(now), list(channel.refused))
                 for session in self._ended
                 for key, channel in session.channels.items()
             ]
@@ -142,7 +164,7 @@ class Feed(Worker):
             for due in dues:
                 due.channel.mark(due.claims)
                 del due.channel.refused[: len(due.refused)]
-            self._ended = [session for session in self._ended if session.has_more]
+            self._ended = [session for session in self._ended if session.has_more(self._time.now())]
 
     def reaches(self) -> list[tuple[Target, int]]:
         """Return from when on (ms UTC) each channel vouches for its series; each channel once per connection."""
@@ -221,12 +243,14 @@ class Feed(Worker):
                 self._time.seen(stamp)
             was_answered = session.is_answered
             with self._guard:
-                session.take(message, self._time.now(), boottime)
+                session.take(message, self._time.at(), boottime)
             if session.is_answered and not was_answered:
                 self._answered(session)
             self.heard_at = session.heard_at if session.heard_at is not None else self.heard_at
         fault = session.fault(boottime)
         if fault is not None:
+            if not session.is_answered:
+                self.unanswered |= session.channels.keys()
             raise UnreachableError(fault)
 
     def _answered(self, session: OpenSession) -> None:
@@ -238,9 +262,12 @@ class Feed(Worker):
         """Keep what the connection has shown until it is stored; return whether it has shown anything."""
         with self._guard:
             ended, self._session = self._session, None
-            if ended is not None:
-                self._ended = [*self._ended, ended][-_MOST_ENDED:]
-            return ended is not None and ended.heard_at is not None
+            if ended is None:
+                return False
+            self._ended = [*self._ended, ended][-_MOST_ENDED:]
+        self.refused = {**self.refused, **ended.refused}
+        self.unanswered -= {*ended.refused, *ended.subscribed}
+        return ended.heard_at is not None
 
     def _say_lost(self, now: float, pause: float, failures: int) -> None:
         if self.trouble is None or now - self._said_at < _SAY_EVERY or self._halt.is_set():

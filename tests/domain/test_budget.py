@@ -224,9 +224,9 @@ def test_what_the_rules_allow_is_kept() -> None:
     assert earlier.clamped(NOW, QUARTER, BITFINEX.window) == earlier
 
 
-def test_connects_are_forgotten_after_a_minute() -> None:
-    state = RESTED._replace(connects=(NOW - 61, NOW - 60, NOW - 59))
-    assert state.clamped(NOW, QUARTER, BITFINEX.window).connects == (NOW - 59,)
+def test_connects_are_forgotten_after_a_minute_and_their_time_on_the_way() -> None:
+    state = RESTED._replace(connects=(NOW - 63, NOW - 62, NOW - 61, NOW - 60))
+    assert state.clamped(NOW, QUARTER, BITFINEX.window).connects == (NOW - 61, NOW - 60)
 
 
 # --- a lost connection ----------------------------------------------------------------------------------------------

@@ -98,9 +98,9 @@ class Channel:
         ]
         return corrected + [Claim(part, self._within(part)) for part in fresh]
 
-    def due_at_its_end(self) -> list[Claim]:
-        """Return what may be stored if nothing more comes."""
-        return [] if self.seen_at is None else self.due(self.seen_at + GRACE)
+    def due_at_its_end(self, now: int) -> list[Claim]:
+        """Return what may be stored at `now` if nothing more comes."""
+        return [] if self.seen_at is None else self.due(min(self.seen_at, now) + GRACE)
 
     def mark(self, claims: list[Claim]) -> None:
         """Record that these claims are stored, and discard intervals that are too old to be updated."""

@@ -69,10 +69,9 @@ class Session:
         """Return the keys of the channels that are subscribed to."""
         return list(self._heard)
 
-    @property
-    def has_more(self) -> bool:
-        """Whether there is still something to store after the connection has ended."""
-        return any(channel.due_at_its_end() for channel in self.channels.values())
+    def has_more(self, now: int) -> bool:
+        """Whether there is still something to store at `now` (ms UTC) after the connection has ended."""
+        return any(channel.due_at_its_end(now) for channel in self.channels.values())
 
     def _subscribe(self, message: Subscribed, boottime: float) -> None:
         self._keys = {number: key for number, key in self._keys.items() if key != message.key}

@@ -96,7 +96,8 @@ def _brings_stored(page: Page, known: Known) -> bool:
 
     One final candle that comes back unchanged is enough, unless more than `WITNESSES` final candles come back with
     other values; then at least half must be unchanged. If all stored candles that come back are provisional, the same
-    open time is enough.
+    open time is enough, but at least half of those between the answer's first and last row must come back: rows of a
+    coarser timeframe have the times of a few.
     """
     stored = {candle[0]: candle for candle in known.stored}
     back = [(stored[row[0]], row) for row in page.candles if row[0] in stored]
@@ -104,7 +105,7 @@ def _brings_stored(page: Page, known: Known) -> bool:
     if known.provisional:
         final = [(held, row) for held, row in back if not contradiction.is_in(row[0], known.provisional)]
     if not final:
-        return bool(back) or _brings_silence(page, known, stored)
+        return 0 < len(stored) <= 2 * len(back) or _brings_silence(page, known, stored)
     same = sum(is_same(held, row) for held, row in final)
     differing = len(final) - same
     return same > 0 and (differing <= WITNESSES or same >= differing)

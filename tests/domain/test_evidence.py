@@ -783,3 +783,24 @@ def test_one_answer_of_any_kind_changes_and_removes_no_final_candle(
             assert (one.stored, one.revisions, one.unobtainable) == (at(*truth), [], [])
         assert subtract([span(0, END)], one.final) == []
         one.store.close()
+
+
+def test_coarser_rows_do_not_come_back_as_the_minutes_of_a_stream(judge: MakeJudge) -> None:
+    """Every sixtieth minute that the stream has shown is the time of an hour: that is no witness."""
+    one = judge(0)
+    one.sees(span(1200, 1440), at(*range(1200, 1440)))
+    hours = at(*range(0, 1440, 60))
+    assert not one.hears(answer(span(0, 1440), hours, newest_first=True, now=LATER + 1000)).counts
+    assert one.final == []
+    assert one.hears(answer(span(0, 1440), at(*range(1440)), newest_first=True, now=LATER + 1001)).counts
+    assert one.final == [span(0, 1440)]
+
+
+@pytest.mark.parametrize(("back", "counts"), [(4, True), (3, False)])
+def test_half_of_the_candles_that_only_the_stream_has_shown_must_come_back(
+    judge: MakeJudge, back: int, counts: bool
+) -> None:
+    one = judge(0)
+    one.sees(span(50, 58), at(*range(50, 58)))
+    rows = at(*range(40), *range(50, 50 + back - 1), 57)
+    assert one.hears(answer(span(0, 100), rows)).counts is counts

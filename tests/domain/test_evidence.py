@@ -804,3 +804,17 @@ def test_half_of_the_candles_that_only_the_stream_has_shown_must_come_back(
     one.sees(span(50, 58), at(*range(50, 58)))
     rows = at(*range(40), *range(50, 50 + back - 1), 57)
     assert one.hears(answer(span(0, 100), rows)).counts is counts
+
+
+def test_that_an_answer_is_recognised_again_is_no_news(judge: MakeJudge) -> None:
+    """Else it and the one that was not recognised would take turns for ever."""
+    one = judge(0)
+    one.hears(answer(span(0, 100), at(*range(100))))
+    one.hears(answer(span(50, 60), at(*range(50, 60))))
+    assert not one.hears(answer(span(50, 60), [], now=LATER)).counts
+    assert one.doubted("unwitnessed") == [span(50, 60)]
+    again = one.hears(answer(span(40, 60), at(*range(40, 60)), now=LATER + 1))
+    assert (again.counts, again.is_news, one.doubted("unwitnessed")) == (True, False, [])
+    one.hears(answer(span(50, 60), at(*range(50, 55), *range(56, 60)), now=LATER + 2))
+    assert one.doubted("absent") == [span(55, 56)]
+    assert one.hears(answer(span(50, 60), at(*range(50, 60)), now=LATER + 3)).is_news

@@ -62,7 +62,7 @@ def vacuum(
         ),
     ] = "30d",
 ) -> None:
-    """Delete the files of replaced months, and so the old versions that use them.
+    """Delete the files of replaced months; old table versions then become unreadable.
 
     A reader that still uses one of these versions then gets an error. The output says which versions can no longer be
     read.

@@ -21,7 +21,7 @@ class Loaded(NamedTuple):
     """The effective settings, where each comes from, and warnings about them.
 
     `strange_retention` names settings that delete candles, if they come from an env file that was only found in the
-    current folder and does not set DATABASE_PATH.
+    current folder and does not set DATABASE_PATH or belongs to another user.
     """
 
     settings: Settings

@@ -16,7 +16,8 @@ LOWEST_EVERY = 4
 # A process that does not take its slot for this long (s) has died, or is suspended and will queue again with its old
 # rank.
 GRACE = 1.0
-# A connect counts for a minute and for the time that two connects may take differently long to arrive (s).
+# How long (s) a connect counts: a minute, plus the most by which the times that two connects take to arrive may
+# differ.
 CONNECT_WINDOW = 60.0 + FLIGHT
 CALM_SECONDS = 60 * 60.0  # how long no process sends bursts after a block
 

@@ -89,8 +89,8 @@ class Past(NamedTuple):
 
     `level` counts requests; after `at` (seconds of boot time), it falls by one in each delay. `arrivals` (ascending,
     at most as many as a window allows) are the instants by which the requests of the last window had reached the
-    exchange. They are whole ms of boot time, rounded up, because they are written and read each time the budget is
-    looked at.
+    exchange. They are whole ms of boot time, rounded up, so that the text of the file stays short: every look at the
+    budget parses it.
     """
 
     level: float = 0.0

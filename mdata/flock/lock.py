@@ -115,7 +115,7 @@ class FileLock:
         return True
 
     def _stand_in_line(self, wait: Wait, *, is_brief: bool) -> None:
-        """Wait for this object's turn or for the time limit; the turn may be over again when this returns."""
+        """Wait until the kernel grants the lock, or until the time limit; it need not be held when this returns."""
         turn = _turn(self.fd)
         try:
             while wait.left > 0 and not turn.wait(min(POLL, wait.left)):

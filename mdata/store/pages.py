@@ -84,8 +84,8 @@ def apply_page(connection: Connection, series: Series, page: Page, settle: int, 
         is_news=bool(
             written
             or verdict.distrusted
-            # That an answer with more witnesses is recognised again says nothing about candles: the next one with
-            # fewer may fail as the last one did.
+            # The end of an `unwitnessed` doubt alone is no news. It only shows that the answer to a request with more
+            # witnesses was recognised; the next request includes fewer again, and may fail as the last one with few.
             or any(doubt.kind != "unwitnessed" for doubt in verdict.ended)
             or subtract(told, covered)
             or subtract(verdict.final, known.final)

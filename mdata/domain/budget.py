@@ -16,8 +16,8 @@ LOWEST_EVERY = 4
 # A process that does not take its slot for this long (s) has died, or is suspended and will queue again with its old
 # rank.
 GRACE = 1.0
-# How long (s) a connect counts: a minute, plus the most by which the times that two connects take to arrive may
-# differ.
+# How long (s) a connect counts: a minute, plus the largest possible difference between the times that two connects
+# take to arrive.
 CONNECT_WINDOW = 60.0 + FLIGHT
 CALM_SECONDS = 60 * 60.0  # how long no process sends bursts after a block
 

@@ -96,8 +96,8 @@ def _brings_stored(page: Page, known: Known) -> bool:
 
     One final candle that comes back unchanged is enough, unless more than `WITNESSES` final candles come back with
     other values; then at least half must be unchanged. If all stored candles that come back are provisional, the same
-    open time is enough, but at least half of those between the answer's first and last row must come back: rows of a
-    coarser timeframe have the times of a few.
+    open time is enough, but at least half of the stored candles between the answer's first and last row must come
+    back, because rows of a coarser timeframe also have the open times of a few stored candles.
     """
     stored = {candle[0]: candle for candle in known.stored}
     back = [(stored[row[0]], row) for row in page.candles if row[0] in stored]
@@ -197,7 +197,7 @@ def _unconfirmed(page: Page, known: Known, enclosed: list[Range]) -> list[Doubt]
 
 
 def _confirmed(known: Known, *, is_witnessed: bool) -> list[Doubt]:
-    """Return the doubts that an answer which counts resolves.
+    """Return the doubts that are resolved by an answer that counts.
 
     These are the doubts about unwitnessed answers and about a first page. If the answer refutes that page, the
     contradictions inside it and the silences that the same request raised are among them.

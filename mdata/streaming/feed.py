@@ -27,8 +27,8 @@ from mdata.running.worker import Worker
 _MOST_ENDED = 4
 # Clocks this far apart (ms) for this long (s) cause a warning.
 _APART, _APART_SECONDS = 30_000, 60.0
-# A frame's timestamp that is further ahead (ms) than those before it is believed after this long (s) of agreement:
-# one wrong timestamp must not make a forming candle look closed.
+# If a frame's timestamp is more than this much (ms) further ahead than the earlier ones, it is only believed once all
+# frames have shown the same leap for this long (s): one wrong timestamp must not make a forming candle look closed.
 _LEAP, _LEAP_SECONDS = 10_000, 10.0
 # A channel without a snapshot for this long (s) will not get one.
 _SNAPSHOT_SECONDS = 15.0

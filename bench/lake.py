@@ -37,9 +37,9 @@ Written by `make bench-lake`; do not edit it by hand. The stores are made up: 20
 a gap. Absolute times depend on the machine: compare columns and rows.
 """
 _SLOPES = """
-Each command is one process. The stores differ only in the number of candles. A page is compared with the ledger and
-stored; what it costs from the answer to the disk is in [performance](performance.md). mdata requests at most 27 pages
-a minute, which is 270,000 rows.
+Each command is one process. The stores differ only in the number of candles. The last line is what it takes to
+judge a page and to store it; what a page costs from the answer to the disk is in [performance](performance.md). mdata
+requests at most 27 pages a minute, which is 270,000 rows.
 """
 _READERS = """
 Measured on the largest of these lakes. Each engine runs in a process of its own; the figure is the median of five

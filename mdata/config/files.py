@@ -1,5 +1,6 @@
 """Env files: which one is used, its entries line by line, and the template that `init` writes."""
 
+import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -38,6 +39,11 @@ class EnvFile(NamedTuple):
     def none(cls) -> "EnvFile":
         """Return a file without any entry, to which entries, faults and warnings are added."""
         return cls({}, [], [])
+
+
+def is_foreign(path: Path) -> bool:
+    """Whether a file belongs to another user than this one or root."""
+    return path.stat().st_uid not in {0, os.geteuid()}
 
 
 def find_env_file(explicit: Path | None, environ: Mapping[str, str], cwd: Path) -> Path | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from mdata.config.files import EnvFile, find_env_file, read_env_file
+from mdata.config.files import EnvFile, find_env_file, is_foreign, read_env_file
 from mdata.config.folders import current_folder, user_folder
 from mdata.config.table import ADDRESSES, SETTINGS, Setting, Settings, rest_setting
 from mdata.config.values import is_loopback
@@ -171,7 +171,7 @@ def _strange_retention(file: EnvFile, path: Path | None, origins: Mapping[str, s
     It would delete from a store that it does not name, or somebody else has written it.
     """
     store = file.entries.get("DATABASE_PATH")
-    if path is None or (store is not None and store.value.strip() and path.stat().st_uid in {0, os.geteuid()}):
+    if path is None or (store is not None and store.value.strip() and not is_foreign(path)):
         return ()
     return tuple(
         one.name

@@ -74,6 +74,20 @@ def forget_before(connection: Connection, series_id: int, before: int) -> None:
     )
 
 
+def noted(connection: Connection, series_id: int, table: str, condition: str = "1") -> list[Range]:
+    """Return the ranges (normal) of `doubts` or `unobtainable` that meet an SQL condition, also from an older store.
+
+    None if the store, created by an earlier version, does not have the table.
+    """
+    exists = connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (table,))
+    if exists.fetchone() is None:
+        return []
+    rows = connection.execute(
+        f"SELECT start_time, end_time FROM {table} WHERE series_id = ? AND {condition}", (series_id,)
+    )
+    return normal(Range(*row) for row in rows.fetchall())
+
+
 def unobtainable(connection: Connection, series_id: int) -> list[Range]:
     """Return the ranges that the exchange no longer serves (normal)."""
     rows = connection.execute(

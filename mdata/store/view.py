@@ -9,6 +9,7 @@ from mdata.domain.timeframe import Timeframe
 from mdata.domain.view import LedgerRanges, Stretch, stretches
 from mdata.store import candles, coverage
 from mdata.store.connection import Connection
+from mdata.store.doubts import noted
 
 # A chart cannot show more.
 _MOST_MARKS = 500
@@ -72,8 +73,8 @@ def ledger(connection: Connection, series: Series, shown: Range) -> LedgerRanges
         normal(coverage.clipped(connection, series.id, shown, "final")),
         normal(coverage.clipped(connection, series.id, shown, "provisional")),
         lost,
-        _noted(connection, series.id, shown, "doubts", "kind = 'silence'"),
-        _noted(connection, series.id, shown, "unobtainable", "1"),
+        clip(noted(connection, series.id, "doubts", "kind = 'silence'"), *shown),
+        clip(noted(connection, series.id, "unobtainable"), *shown),
     )
 
 
@@ -90,7 +91,7 @@ def state(connection: Connection, series: Series) -> tuple[Any, ...]:
         candles.marks(connection, series.id),
         None if last is None else candles.at(connection, series.id, last),
         revised.fetchone(),
-        *(_noted(connection, series.id, None, table, "1") for table in ("doubts", "unobtainable")),
+        *(noted(connection, series.id, table) for table in ("doubts", "unobtainable")),
     )
 
 
@@ -101,15 +102,3 @@ def _revised(connection: Connection, series_id: int, shown: Range) -> list[tuple
         (series_id, *shown, _MOST_MARKS),
     )
     return sorted(set(rows.fetchall()))
-
-
-def _noted(connection: Connection, series_id: int, shown: Range | None, table: str, condition: str) -> list[Range]:
-    """Return ranges from a table; none if the store, created by an earlier version, does not have it."""
-    exists = connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (table,))
-    if exists.fetchone() is None:
-        return []
-    rows = connection.execute(
-        f"SELECT start_time, end_time FROM {table} WHERE series_id = ? AND {condition}", (series_id,)
-    )
-    found = normal(Range(*row) for row in rows.fetchall())
-    return found if shown is None else clip(found, *shown)

@@ -1,11 +1,11 @@
 """`mdata cleanup`."""
 
-import os
 import sys
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from mdata import config
 from mdata.cli import options as common
 from mdata.cli.asking import be_sure, need_a_person
 from mdata.cli.completion import complete_symbol, complete_timeframe
@@ -106,8 +106,8 @@ def _look(kit: Kit) -> None:
 
 def _strange(kit: Kit) -> str:
     names, env_file = kit.loaded.strange_retention, kit.loaded.env_file
-    is_foreign = env_file is not None and env_file.stat().st_uid not in {0, os.geteuid()}
-    why = "belongs to another user" if is_foreign else "does not set DATABASE_PATH"
+    is_theirs = env_file is not None and config.is_foreign(env_file)
+    why = "belongs to another user" if is_theirs else "does not set DATABASE_PATH"
     return (
         f"{' and '.join(names)} {'are' if names[1:] else 'is'} set in {env_file}, which was only found because it is "
         f"in this folder, and which {why}; if you mean it, add `--env-file {env_file}`, otherwise run this in "

@@ -309,13 +309,13 @@ def test_every_code_is_documented_and_provoked() -> None:
 def test_the_worst_of_several_codes_wins(folder: Folder) -> None:
     order = [0, 3, 75, 69, 65, 76, 78, 77, 74, 1, 130]
     assert all(worst(one, other) == worst(other, one) == other for one, other in combinations(order, 2))
-    folder.settings.update(BACKFILL_DAYS="1", SYMBOLS="BTCUSD,SPAUSD,XXXUSD")
+    folder.settings.update(BACKFILL_DAYS="1", SYMBOLS="BTCUSD,SPAUSD,ZZZUSD")
     folder.sandbox.faults = [
         Fault("spoil", symbol="tBTCUSD", after=1, parameters={"value": "text"}), Fault("null", symbol="tSPAUSD")
     ]  # fmt: skip
     ended = folder.run("backfill", "--json")
     assert ended.exit == 78
-    for said in ("tBTCUSD", "tSPAUSD", "tXXXUSD"):
+    for said in ("tBTCUSD", "tSPAUSD", "tZZZUSD"):
         assert said in ended.json["reason"]
 
 

@@ -1,40 +1,18 @@
-"""What an answer proves: witnesses, enclosure, doubts, contradictions, refusals; by answers told to a real store."""
-
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from tempfile import TemporaryDirectory
+"""What an answer proves: witnesses, enclosure, doubts; by answers told to a real store."""
 
 import pytest
-from answers import LONG, M1, SHORT, Judge, answer, at, candle, minute, refused, span
-from hypothesis import given
-from hypothesis import strategies as st
+from answers import LONG, SHORT, MakeJudge, answer, at, candle, minute, refused, span
+from answers import judge as judge  # a fixture  # noqa: PLC0414
 
 from mdata.domain.candle import Candle
 from mdata.domain.doubt import Doubt
-from mdata.domain.interval import Range, clip, normal, subtract
-from mdata.domain.query import Page, RefusedRow, is_same
+from mdata.domain.interval import Range, normal
+from mdata.domain.query import Page
 from mdata.domain.timeframe import MINUTE
-from mdata.exchange.bitfinex.venue import BITFINEX
 from mdata.store import doubts
-from mdata.store import series as table
-from mdata.store.pages import keep_refused
 
-MakeJudge = Callable[..., Judge]
 DENSE = range(100)
 LATER = 1_000  # an hour at which everything below has settled long ago
-
-
-@pytest.fixture
-def judge(tmp_path: Path) -> Iterator[MakeJudge]:
-    opened: list[Judge] = []
-
-    def make(wanted: int = 0) -> Judge:
-        opened.append(Judge(tmp_path / f"{len(opened)}.db", wanted))
-        return opened[-1]
-
-    yield make
-    for one in opened:
-        one.store.close()
 
 
 # --- witnesses ------------------------------------------------------------------------------------------------------
@@ -165,6 +143,41 @@ def test_a_first_page_is_believed_when_the_whole_of_it_comes_again(judge: MakeJu
     one.hears(answer(span(97, 110), at(*range(97, 110), price=2.0), now=LATER))
     one.hears(answer(span(0, 100), at(*DENSE), newest_first=True, now=LATER))
     assert (one.stored, one.doubted("unconfirmed"), one.doubted("unwitnessed")) == (at(*DENSE), [], [])
+
+
+def test_coarser_rows_do_not_come_back_as_the_minutes_of_a_stream(judge: MakeJudge) -> None:
+    """Every sixtieth minute that the stream has shown is the time of an hour: that is no witness."""
+    one = judge(0)
+    one.sees(span(1200, 1440), at(*range(1200, 1440)))
+    hours = at(*range(0, 1440, 60))
+    assert not one.hears(answer(span(0, 1440), hours, newest_first=True, now=LATER + 1000)).counts
+    assert one.final == []
+    assert one.hears(answer(span(0, 1440), at(*range(1440)), newest_first=True, now=LATER + 1001)).counts
+    assert one.final == [span(0, 1440)]
+
+
+@pytest.mark.parametrize(("back", "counts"), [(4, True), (3, False)])
+def test_half_of_the_candles_that_only_the_stream_has_shown_must_come_back(
+    judge: MakeJudge, back: int, counts: bool
+) -> None:
+    one = judge(0)
+    one.sees(span(50, 58), at(*range(50, 58)))
+    rows = at(*range(40), *range(50, 50 + back - 1), 57)
+    assert one.hears(answer(span(0, 100), rows)).counts is counts
+
+
+def test_that_an_answer_is_recognised_again_is_no_news(judge: MakeJudge) -> None:
+    """Else it and the one that was not recognised would take turns for ever."""
+    one = judge(0)
+    one.hears(answer(span(0, 100), at(*range(100))))
+    one.hears(answer(span(50, 60), at(*range(50, 60))))
+    assert not one.hears(answer(span(50, 60), [], now=LATER)).counts
+    assert one.doubted("unwitnessed") == [span(50, 60)]
+    again = one.hears(answer(span(40, 60), at(*range(40, 60)), now=LATER + 1))
+    assert (again.counts, again.is_news, one.doubted("unwitnessed")) == (True, False, [])
+    one.hears(answer(span(50, 60), at(*range(50, 55), *range(56, 60)), now=LATER + 2))
+    assert one.doubted("absent") == [span(55, 56)]
+    assert one.hears(answer(span(50, 60), at(*range(50, 60)), now=LATER + 3)).is_news
 
 
 # --- enclosure ------------------------------------------------------------------------------------------------------
@@ -359,233 +372,6 @@ def test_the_growth_of_a_silence_that_was_believed_is_not_doubted(judge: MakeJud
         assert normal([*one.final, *one.provisional]) == [span(0, end)]
 
 
-# --- contradictions -------------------------------------------------------------------------------------------------
-
-
-def test_an_absent_candle_stays_until_a_second_answer_agrees_and_is_withdrawn_then(judge: MakeJudge) -> None:
-    one = judge().holds(*DENSE, until=100)
-    without = answer(span(40, 60), [row for row in at(*range(40, 60)) if row != candle(50)], now=LATER)
-    one.hears(without)
-    assert (one.minutes, one.doubted("absent"), one.revisions) == ([*DENSE], [span(50, 51)], [])
-    one.hears(without)
-    assert (one.minutes, one.revisions) == ([*DENSE], [])  # asked in the same form, in the same minute
-    one.hears(without._replace(asked_at=minute(LATER + 1)))
-    assert one.minutes == [number for number in DENSE if number != 50]
-    assert (one.revisions, one.doubted("absent")) == ([("withdrawn", 50, 1.0)], [])
-    assert (one.final, one.unobtainable) == ([span(0, 100)], [])
-
-
-@pytest.mark.parametrize("gone", [41, 58])
-def test_what_is_absent_beside_the_first_or_the_last_row_is_noticed(judge: MakeJudge, gone: int) -> None:
-    one = judge().holds(*DENSE, until=100)
-    one.hears(answer(span(40, 60), at(*(number for number in range(40, 60) if number != gone))))
-    assert one.doubted("absent") == [span(gone, gone + 1)]
-
-
-def test_what_no_row_encloses_because_one_was_refused_is_no_contradiction(judge: MakeJudge) -> None:
-    one = judge().holds(*DENSE, until=100)
-    one.hears(
-        answer(span(40, 60), at(*range(45, 55)), refused=(refused(40, 41, minute(40)), refused(59, 60, minute(59))))
-    )
-    assert (one.minutes, one.doubted("absent")) == ([*DENSE], [])
-
-
-def test_how_remarkable_a_silence_is_beside_few_rows_is_told_by_what_is_known_beyond_them(judge: MakeJudge) -> None:
-    one = judge().holds(*range(0, 1000, 20), 999, until=1000)
-    one.hears(answer(span(980, 1140), at(980, 999), now=LATER + 500))
-    assert one.provisional == [span(1000, 1140)]
-
-
-def test_what_the_stream_shows_again_is_counted_once(judge: MakeJudge) -> None:
-    one = judge()
-    for end in (3, 5, 5):
-        one.sees(span(0, end), at(*range(end)))
-    assert (one.provisional, one.minutes) == ([span(0, 5)], [*range(5)])
-
-
-def test_two_candles_are_the_same_when_their_volumes_differ_in_the_last_digits_only() -> None:
-    one = candle(5, 3.0, 0.1 + 0.2)
-    assert is_same(one, candle(5, 3.0, 0.3))
-    assert not is_same(one, candle(5, 3.0, 0.3001))
-    assert not is_same(one, candle(5, 3.0 + 1e-12, 0.3))
-    assert not is_same(one, candle(6, 3.0, 0.3))
-
-
-def test_a_candle_that_comes_back_ends_the_doubt_that_it_is_absent(judge: MakeJudge) -> None:
-    one = judge().holds(*DENSE, until=100)
-    one.hears(answer(span(40, 60), [row for row in at(*range(40, 60)) if row != candle(50)]))
-    one.hears(answer(span(40, 60), at(*range(40, 60)), newest_first=True))
-    assert (one.minutes, one.doubted("absent"), one.revisions) == ([*DENSE], [], [])
-
-
-def test_a_changed_candle_stays_until_a_second_answer_tells_the_same_values(judge: MakeJudge) -> None:
-    one = judge().holds(*DENSE, until=100)
-    told = {price: [*at(*range(40, 50)), candle(50, price), *at(*range(51, 60))] for price in (2.0, 3.0)}
-    one.hears(answer(span(40, 60), told[2.0], now=LATER))
-    assert (one.stored, one.doubted("changed")) == (at(*DENSE), [span(50, 51)])
-    one.hears(answer(span(40, 60), told[3.0], newest_first=True, now=LATER))
-    assert (one.stored, one.revisions) == (at(*DENSE), [])  # two that do not agree
-    one.hears(answer(span(40, 60), told[3.0], newest_first=True, now=LATER))
-    assert one.stored == at(*DENSE)
-    one.hears(answer(span(40, 60), told[3.0], now=LATER))
-    assert one.stored[50] == candle(50, 3.0)
-    assert (one.revisions, one.doubted("changed")) == ([("changed", 50, 1.0)], [])
-
-
-def test_a_candle_that_comes_back_as_it_was_ends_the_doubt_that_it_has_changed(judge: MakeJudge) -> None:
-    one = judge().holds(*DENSE, until=100)
-    told = answer(span(40, 60), [*at(*range(40, 50)), candle(50, 2.0), *at(*range(51, 60))], now=LATER)
-    one.hears(told)
-    one.hears(answer(span(40, 60), at(*range(40, 60)), newest_first=True, now=LATER))
-    assert one.doubted("changed") == []
-    one.hears(told._replace(asked_at=minute(LATER + 5)))
-    assert one.stored == at(*DENSE)
-
-
-def test_beside_what_gives_way_to_an_answer_its_contradictions_are_noticed(judge: MakeJudge) -> None:
-    one = judge()
-    one.hears(answer(span(0, 100), at(*range(50), *range(53, 100)), refused=(refused(50, 53),)))
-    one.sees(span(50, 53), at(50, 51, 52))
-    one.hears(answer(span(40, 60), [*at(*range(40, 51)), candle(51, 2.0), *at(52, 53, 54), candle(55, 3.0), *at(56)]))
-    assert one.stored[51] == candle(51, 2.0)
-    assert (one.stored[55], one.doubted("changed")) == (candle(55), [span(55, 56)])
-
-
-def test_everything_else_in_an_answer_that_contradicts_is_stored(judge: MakeJudge) -> None:
-    one = judge().holds(*range(0, 100, 2), until=100)
-    one.hears(answer(span(40, 60), [candle(40), candle(41), candle(42, 2.0), *at(*range(46, 60, 2))]))
-    assert one.stored == at(*sorted({*range(0, 100, 2), 41}))
-    assert (one.doubted("absent"), one.doubted("changed")) == ([span(44, 45)], [span(42, 43)])
-
-
-def test_a_streamed_candle_that_two_answers_lack_is_withdrawn_too(judge: MakeJudge) -> None:
-    one = judge()
-    one.sees(span(0, 20), at(*range(20)))
-    told = [row for row in at(*range(20)) if row != candle(7)]
-    one.hears(answer(span(0, 20), told, now=LATER))
-    assert (one.minutes, one.provisional) == ([*range(20)], [span(7, 8)])
-    assert one.final == [span(0, 7), span(8, 20)]
-    one.hears(answer(span(0, 20), told, newest_first=True, now=LATER))
-    assert (one.minutes, one.final) == ([number for number in range(20) if number != 7], [span(0, 20)])
-    assert one.revisions == [("withdrawn", 7, 1.0)]
-
-
-def test_a_lost_candle_stays_lost_until_two_answers_agree_that_there_is_none(judge: MakeJudge) -> None:
-    one = judge().holds(*DENSE, until=100)
-    one.lose(50)
-    told = answer(span(40, 60), [row for row in at(*range(40, 60)) if row != candle(50)], now=LATER)
-    applied = one.hears(told)
-    assert (one.lost, one.doubted("absent"), applied.empty) == ([50], [span(50, 51)], 0)
-    one.hears(told._replace(asked_at=minute(LATER + 1)))
-    assert (one.lost, one.revisions, one.final) == ([], [], [span(0, 100)])
-
-
-def test_a_lost_candle_that_comes_back_is_stored(judge: MakeJudge) -> None:
-    one = judge().holds(*DENSE, until=100)
-    one.lose(50)
-    one.hears(answer(span(40, 60), at(*range(40, 60))))
-    assert (one.lost, one.stored) == ([], at(*DENSE))
-
-
-@pytest.mark.parametrize(("gone", "is_served"), [(SHORT, True), (LONG, False)])
-def test_where_what_is_absent_leaves_a_remarkable_hole_the_candles_stay_and_the_range_is_unobtainable(
-    judge: MakeJudge, gone: int, is_served: bool
-) -> None:
-    one = judge().holds(*range(200), until=200)
-    told = answer(span(0, 200), at(*range(100), *range(100 + gone, 200)), now=LATER)
-    one.hears(told)
-    assert (one.minutes, one.doubted("absent")) == ([*range(200)], [span(100, 100 + gone)])
-    one.hears(told._replace(asked_at=minute(LATER + 1)))
-    assert one.doubted("absent") == []
-    if is_served:
-        assert len(one.minutes) == 200 - gone
-        assert one.unobtainable == []
-    else:
-        assert (one.minutes, one.revisions) == ([*range(200)], [])
-        assert one.unobtainable == [span(100, 100 + gone)]
-        one.hears(told._replace(asked_at=minute(LATER + 2)))
-        assert (one.minutes, one.doubted("absent")) == ([*range(200)], [])  # it is not asked about again
-        one.hears(answer(span(0, 200), at(*range(200)), now=LATER + 3))
-        assert one.unobtainable == []
-
-
-def test_how_remarkable_a_hole_is_in_a_short_answer_is_told_by_what_is_known_around_it(judge: MakeJudge) -> None:
-    one = judge().holds(*range(0, 2000, 20), until=2000)
-    told = answer(span(700, 961), at(700, 720, 940, 960), now=LATER + 2000)
-    one.hears(told)
-    one.hears(told._replace(asked_at=told.asked_at + MINUTE))
-    assert one.unobtainable == []
-    assert [number for _, number, _ in one.revisions] == [*range(740, 940, 20)]
-
-
-def test_what_an_answer_lacks_beyond_its_rows_is_no_contradiction(judge: MakeJudge) -> None:
-    one = judge().holds(*DENSE, until=100)
-    for newest_first in (False, True, False):
-        one.hears(answer(span(0, 100), at(*range(30, 50)), newest_first=newest_first, now=LATER))
-    assert (one.minutes, one.doubted("absent")) == ([*DENSE], [])
-
-
-def test_beside_an_absent_candle_what_was_unknown_is_proven_unless_the_hole_is_remarkable(judge: MakeJudge) -> None:
-    one = judge()
-    one.hears(answer(span(0, 100), at(*range(50), *range(53, 100)), refused=(refused(50, 53),)))
-    one.hears(answer(span(0, 100), at(*range(49), *range(54, 100))))
-    assert (one.final, one.doubted("absent")) == ([span(0, 100)], [span(49, 54)])
-    assert [*range(100)] != one.minutes == [*range(50), *range(53, 100)]
-
-
-# --- refused rows ---------------------------------------------------------------------------------------------------
-
-
-def test_whatever_a_refused_row_may_have_stood_for_is_unknown(judge: MakeJudge) -> None:
-    one = judge()
-    one.hears(answer(span(0, 20), at(*range(8), *range(12, 20)), refused=(refused(8, 12),)))
-    assert one.final == [span(0, 8), span(12, 20)]
-    assert one.provisional == []
-
-
-def test_what_covered_a_refused_row_provisionally_covers_it_no_more(judge: MakeJudge) -> None:
-    one = judge()
-    one.sees(span(0, 20), at(*range(20)))
-    one.hears(answer(span(0, 20), at(*range(8), *range(9, 20)), refused=(refused(8, 9, minute(8)),)))
-    assert (one.final, one.provisional) == ([span(0, 8), span(9, 20)], [])
-
-
-def test_what_was_final_stays_so_under_a_refused_row(judge: MakeJudge) -> None:
-    one = judge().holds(*range(20), until=20)
-    one.hears(answer(span(0, 20), at(*range(8), *range(9, 20)), refused=(refused(8, 9, minute(8)),), now=LATER))
-    assert (one.final, one.minutes) == ([span(0, 20)], [*range(20)])
-
-
-def test_a_refused_row_at_an_end_leaves_that_end_unknown(judge: MakeJudge) -> None:
-    one = judge().holds(*DENSE, until=100)
-    row = refused(104, 105, minute(104))
-    one.hears(answer(span(97, 110), at(97, 98, 99), refused=(row,)))
-    assert one.final == [span(0, 104)]
-    assert one.provisional == [span(105, 110)]
-    assert one.store.connection.execute("SELECT count(*) FROM rejected_rows").fetchone() == (1,)
-
-
-@pytest.mark.parametrize(("sent", "kept"), [(2**63 - 1, 2**63 - 1), (2**63, None), (-(2**63), None), (None, None)])
-def test_a_refused_row_is_kept_whatever_time_it_names(judge: MakeJudge, sent: int | None, kept: int | None) -> None:
-    one = judge()
-    with one.store.write() as connection:
-        series = table.find(connection, BITFINEX, "tBTCUSD", M1)
-        assert series is not None
-        for number in (1, 2):
-            keep_refused(connection, series, [RefusedRow(sent, "a row", "no candle", None)], number, "test")
-    rows = one.store.connection.execute(
-        "SELECT open_time, row, reason, seen_at, source FROM rejected_rows"
-    ).fetchall()
-    assert rows[-1] == (kept, "a row", "no candle", 2, "test")
-
-
-def test_of_refused_rows_the_first_is_told_and_how_many_there_are() -> None:
-    rows = refused(104, 105), refused(106, 107), refused(108, 109)
-    assert answer(span(97, 110), [], refused=rows[:1]).refusal == "a row was rejected: no candle: row 104"
-    told = "3 rows were rejected, the first one: no candle: row 104"
-    assert answer(span(97, 110), [], refused=rows).refusal == told
-
-
 # --- what is easily overlooked --------------------------------------------------------------------------------------
 
 
@@ -672,149 +458,3 @@ def test_nothing_before_what_is_wanted_is_covered_or_stored(judge: MakeJudge) ->
     one = judge(wanted=50)
     one.hears(answer(span(0, 100), at(*DENSE)))
     assert (one.minutes, one.final) == ([*range(50, 100)], [span(50, 100)])
-
-
-# --- an exchange that is asked at random ----------------------------------------------------------------------------
-
-END = 300
-CELLS = frozenset(range(END))
-
-
-Question = tuple[int, int, bool, int, bool]  # from, to, newest first, how many rows, without a start
-
-
-@st.composite
-def questions(draw: st.DrawFn) -> Question:
-    start = draw(st.integers(0, END - 1))
-    end = draw(st.integers(start + 1, END))
-    return start, end, draw(st.booleans()), draw(st.sampled_from([10, 40, 10_000])), draw(st.booleans())
-
-
-def told(truth: frozenset[int], question: Question, now: int) -> Page:
-    start, end, newest_first, limit, is_open = question
-    is_open &= newest_first
-    rows = at(*(number for number in truth if (is_open or number >= start) and number < end))
-    rows = rows[-limit:] if newest_first else rows[:limit]
-    return answer(span(start, end), rows, newest_first=newest_first, limit=limit, is_open=is_open, now=now)
-
-
-def final_minutes(one: Judge) -> set[int]:
-    return {number for number in CELLS if clip(one.final, minute(number), minute(number + 1))}
-
-
-def markets() -> st.SearchStrategy[frozenset[int]]:
-    sparse = st.frozensets(st.integers(0, END - 1), min_size=1, max_size=60)
-    return st.one_of(sparse, sparse.map(lambda silent: CELLS - silent), st.builds(holes, sparse, st.integers(0, END)))
-
-
-def holes(silent: frozenset[int], at: int) -> frozenset[int]:
-    """Return a dense market with an outage."""
-    return (CELLS - silent - frozenset(range(at, at + 90))) or frozenset({0})
-
-
-def is_right(one: Judge, truth: frozenset[int]) -> bool:
-    final = final_minutes(one)
-    return {number for number in one.minutes if number in final} == truth & final and not one.revisions
-
-
-@given(markets(), st.lists(st.tuples(questions(), st.integers(1, 60)), min_size=1, max_size=8))
-def test_an_honest_exchange_is_never_contradicted_and_two_answers_make_everything_final(
-    truth: frozenset[int], asked: list[tuple[Question, int]]
-) -> None:
-    with TemporaryDirectory() as folder:
-        one, now = Judge(Path(folder) / "a.db"), 0
-        for question, later in asked:
-            now += later
-            one.hears(told(frozenset(number for number in truth if number < now), question, now))
-            assert is_right(one, truth)
-            assert one.doubted("absent") == one.unobtainable == []
-            # Of an answer without a witness a new row is remembered: nothing is known there.
-            assert not any(clip(one.final, *about) for about in one.doubted("changed"))
-        for number, newest_first in enumerate((False, True, False)):
-            one.hears(told(truth, (0, END, newest_first, 10_000, False), LATER + number))
-        assert (one.final, frozenset(one.minutes)) == ([span(0, END)], truth)
-        assert one.doubted("silence") == one.doubted("unconfirmed") == []
-        one.store.close()
-
-
-def cut(page: Page, keep: tuple[int, int]) -> Page:
-    """Return an answer without its first and its last rows."""
-    rows = page.candles[keep[0] : len(page.candles) - keep[1]]
-    return page._replace(candles=rows, rows=len(rows))
-
-
-@given(
-    markets(), st.lists(questions(), min_size=2, max_size=8), st.integers(0, 7),
-    st.one_of(st.just((END, 0)), st.tuples(st.integers(0, 200), st.integers(0, 200))),
-)  # fmt: skip
-def test_one_answer_that_is_empty_or_cut_makes_nothing_final_that_is_wrong(
-    truth: frozenset[int], asked: list[Question], when: int, keep: tuple[int, int]
-) -> None:
-    with TemporaryDirectory() as folder:
-        one = Judge(Path(folder) / "a.db")
-        for number, question in enumerate(asked):
-            page = told(truth, question, LATER + number)
-            one.hears(cut(page, keep) if number == when % len(asked) else page)
-            assert is_right(one, truth)
-        one.store.close()
-
-
-@given(
-    markets(), st.lists(questions(), max_size=4), questions(), st.lists(questions(), max_size=4),
-    st.sets(st.integers(0, END - 1)), st.sampled_from([1.0, 2.0]),
-)  # fmt: skip
-def test_one_answer_of_any_kind_changes_and_removes_no_final_candle(
-    truth: frozenset[int],
-    before: list[Question],
-    lie: Question,
-    after: list[Question],
-    out: set[int],
-    price: float,
-) -> None:
-    with TemporaryDirectory() as folder:
-        one = Judge(Path(folder) / "a.db").holds(*truth, until=END)
-        for number, question in enumerate([*before, lie, *after]):
-            page = told(truth, question, LATER + number)
-            if number == len(before):
-                rows = [(row[0], price, *row[2:]) if row[0] in map(minute, out) else row for row in page.candles]
-                kept = [row for row in rows if row[1] != 1.0 or row[0] not in map(minute, out)]
-                page = page._replace(candles=kept, rows=len(kept))
-            one.hears(page)
-            assert (one.stored, one.revisions, one.unobtainable) == (at(*truth), [], [])
-        assert subtract([span(0, END)], one.final) == []
-        one.store.close()
-
-
-def test_coarser_rows_do_not_come_back_as_the_minutes_of_a_stream(judge: MakeJudge) -> None:
-    """Every sixtieth minute that the stream has shown is the time of an hour: that is no witness."""
-    one = judge(0)
-    one.sees(span(1200, 1440), at(*range(1200, 1440)))
-    hours = at(*range(0, 1440, 60))
-    assert not one.hears(answer(span(0, 1440), hours, newest_first=True, now=LATER + 1000)).counts
-    assert one.final == []
-    assert one.hears(answer(span(0, 1440), at(*range(1440)), newest_first=True, now=LATER + 1001)).counts
-    assert one.final == [span(0, 1440)]
-
-
-@pytest.mark.parametrize(("back", "counts"), [(4, True), (3, False)])
-def test_half_of_the_candles_that_only_the_stream_has_shown_must_come_back(
-    judge: MakeJudge, back: int, counts: bool
-) -> None:
-    one = judge(0)
-    one.sees(span(50, 58), at(*range(50, 58)))
-    rows = at(*range(40), *range(50, 50 + back - 1), 57)
-    assert one.hears(answer(span(0, 100), rows)).counts is counts
-
-
-def test_that_an_answer_is_recognised_again_is_no_news(judge: MakeJudge) -> None:
-    """Else it and the one that was not recognised would take turns for ever."""
-    one = judge(0)
-    one.hears(answer(span(0, 100), at(*range(100))))
-    one.hears(answer(span(50, 60), at(*range(50, 60))))
-    assert not one.hears(answer(span(50, 60), [], now=LATER)).counts
-    assert one.doubted("unwitnessed") == [span(50, 60)]
-    again = one.hears(answer(span(40, 60), at(*range(40, 60)), now=LATER + 1))
-    assert (again.counts, again.is_news, one.doubted("unwitnessed")) == (True, False, [])
-    one.hears(answer(span(50, 60), at(*range(50, 55), *range(56, 60)), now=LATER + 2))
-    assert one.doubted("absent") == [span(55, 56)]
-    assert one.hears(answer(span(50, 60), at(*range(50, 60)), now=LATER + 3)).is_news

@@ -1,7 +1,9 @@
 """Answers told by hand, in minutes since T0, and a real store that judges them one after the other."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+
+import pytest
 
 from mdata.domain.candle import Candle
 from mdata.domain.claim import Claim
@@ -140,3 +142,19 @@ class Judge:
     def lose(self, number: int) -> None:
         """Delete a candle as a person with any SQLite tool would."""
         self.store.connection.execute("DELETE FROM candles WHERE open_time = ?", (minute(number),))
+
+
+MakeJudge = Callable[..., Judge]
+
+
+@pytest.fixture
+def judge(tmp_path: Path) -> Iterator[MakeJudge]:
+    opened: list[Judge] = []
+
+    def make(wanted: int = 0) -> Judge:
+        opened.append(Judge(tmp_path / f"{len(opened)}.db", wanted))
+        return opened[-1]
+
+    yield make
+    for one in opened:
+        one.store.close()

@@ -72,11 +72,11 @@ def test_the_store_equals_the_ledger(
 
 
 def test_an_unknown_symbol_is_named_and_the_others_are_served(context: MakeContext, sandbox: Sandbox) -> None:
-    given = context(SYMBOLS="XXXUSD,BTCUSD", BACKFILL_DAYS="1")
+    given = context(SYMBOLS="ZZZUSD,BTCUSD", BACKFILL_DAYS="1")
     result = backfill(given)
     assert result.exit == 78
     assert result.reason is not None
-    assert "tXXXUSD" in result.reason
+    assert "tZZZUSD" in result.reason
     assert_complete(given, sandbox, "tBTCUSD", "1m", TODAY - DAY)
     assert [one.series.symbol for one in collect(given.settings, given.store, NOW).series] == ["tBTCUSD"]
 
@@ -359,7 +359,7 @@ def test_a_bad_first_answer_about_one_series_leaves_the_others_served(
 
 
 def test_an_unreadable_list_of_pairs_leaves_the_others_served(context: MakeContext, sandbox: Sandbox) -> None:
-    given = context(SYMBOLS="XXXUSD,BTCUSD", BACKFILL_DAYS="1", RATE_LIMIT_MAX_RETRIES="0")
+    given = context(SYMBOLS="ZZZUSD,BTCUSD", BACKFILL_DAYS="1", RATE_LIMIT_MAX_RETRIES="0")
     sandbox.faults = [Fault("null", after=1, times=1)]
     result = backfill(given)
     assert result.exit == 76

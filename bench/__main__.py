@@ -40,17 +40,18 @@ pages.
 """
 
 _START = """
-Each line is a process that goes one step further than the one before. Python and typer are the floor. The import
-lines are `python -c`, which ends with the interpreter's own shutdown; only the last line is the real command,
-which skips that shutdown, so its difference can be negative. A command imports nothing that it does not need. pip
-compiles modules when it installs them; `uv` needs `--compile-bytecode` for that. Without compiled modules, a
-service that cannot write beside them compiles them at every start.
+Each line is a process that goes one step further than the one before: the first column of figures is what this step
+adds, *in all* is the whole process. Python and typer are the floor. The import lines are `python -c`, which ends with
+the interpreter's own shutdown. The line *options, settings, open, ask, JSON* is the real command, which skips that
+shutdown, so what it adds can be negative. A command imports nothing that it does not need. pip compiles modules when
+it installs them; `uv` needs `--compile-bytecode` for that. Without compiled modules, a service that cannot write
+beside them compiles them at every start.
 """
 
 _GROWTH = """
 The same work on stores that only differ in the number of candles. What the ledger answers costs one row per segment
-and gap; everything else costs as much as it reads, and `verify` reads all. (In a larger store gaps are further
-apart, so fewer of them fit into the page of one request.)
+(a range in `coverage`) and one per gap; everything else costs as much as it reads, and `verify` reads all. (In a
+larger store gaps are further apart, so fewer of them fit into the page of one request.)
 """
 
 

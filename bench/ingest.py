@@ -205,5 +205,5 @@ def _second_pass(folder: Path, made: list[bytes]) -> Row:
     total = log.stat().st_size
     store.close()
     assert written == 0
-    goal = "second pass over stored rows: log bytes of candles"
-    return Row(goal, 0, 0, Spread.of([of_candles]), f"of the ledger {number(total)} a page")
+    goal = "storing a page again whose rows are all stored: bytes that its candles add to the write-ahead log"
+    return Row(goal, 0, 0, Spread.of([of_candles]), f"the ledger adds {number(total)} a page")

@@ -12,7 +12,7 @@ from pathlib import Path
 from bench.measure import Spread, in_turn, number, seconds
 from bench.table import Row
 from mdata.clock import SystemClock
-from mdata.domain.budget import Priority
+from mdata.domain.priority import Priority
 from mdata.ratelimit import RateLimit
 
 _DELAY = 0.05

@@ -1,4 +1,4 @@
-"""Measures works in turn and whole processes with their resources; medians with their spread."""
+"""Measures pieces of work in turn, and whole processes with what they use; shows medians and their spread."""
 
 import os
 import statistics

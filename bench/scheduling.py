@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from mdata.clock import SystemClock
-from mdata.domain.budget import Priority
+from mdata.domain.priority import Priority
 from mdata.ratelimit import RateLimit
 from mdata.sandbox.market import Market, Pair
 from mdata.sandbox.server import Sandbox

@@ -102,7 +102,8 @@ def _share(folder: Path, processes: int, pages: int) -> list[Row]:
     used = (len(at) - 1) * _DELAY / (at[-1] - at[0])
     refused = sum(one.status == 429 for one in asked)
     what = f"{processes} process{'es' if processes > 1 else ''}"
-    told = f"{len(at)} requests in {number(at[-1] - at[0])} s, {_SPEED} times as fast as life"
+    lasted = number(at[-1] - at[0])
+    told = f"{len(at)} requests in {lasted} s of a clock that runs {_SPEED} times as fast as real time"
     return [
         Row(f"share of the shared budget used while work remains, {what}", 0.95, 0.99, Spread.of([used]), told,
             at_least=True),

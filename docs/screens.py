@@ -30,6 +30,7 @@ from mdata.domain.times import parse_instant
 from mdata.exit_codes import EXIT_CODES, worst
 from mdata.sandbox.market import Market, Pair
 from mdata.sandbox.server import RateRule, Sandbox
+from mdata.store import schema_docs
 from mdata.store.opening import open_store
 from mdata.store.sqlite import sqlite3
 
@@ -266,12 +267,25 @@ def settings() -> str:
 
 
 def schema() -> str:
-    """Return a Markdown block with the schema of a new store."""
+    """Return what each table and column of the store means, and the statements that make a new store."""
     with tempfile.TemporaryDirectory() as folder, open_store(Path(folder, "mdata.db")) as store, store.read() as rows:
         found = rows.execute(
-            "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND tbl_name <> '_sqlite_migrations' ORDER BY rowid"
+            "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL "
+            "AND tbl_name NOT IN ('_sqlite_migrations', 'sqlite_sequence') ORDER BY rowid"
         ).fetchall()
-    return "```sql\n" + ";\n".join(statement for (statement,) in found) + ";\n```\n"
+    meanings = "\n".join(
+        f"**`{name}`**: {table.meaning}\n\n"
+        + _table(("column", "meaning"), [(f"`{column}`", _meaning(told)) for column, told in table.columns.items()])
+        for name, table in schema_docs.TABLES.items()
+    )
+    # The comments of a released migration never change; the sentences above are what they say today.
+    statements = (re.sub(r"(?m)^\s*--.*\n|\s*--.*$", "", statement) for (statement,) in found)
+    return meanings + "\nA new store is made by these statements:\n\n```sql\n" + ";\n".join(statements) + ";\n```\n"
+
+
+def _meaning(column: schema_docs.Column) -> str:
+    """Return what a column means, with its unit; the reference says once that times are in milliseconds."""
+    return column.meaning if column.unit == schema_docs.INSTANT else column.text
 
 
 def _table(heading: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

@@ -1,9 +1,10 @@
 """The rate budget that all processes of a machine share: one small locked JSON file.
 
 The exchange counts requests per IP and not per process, so sent requests, the block after a refusal and the queue
-are stored where every process sees them. A caller queues, sleeps with the file unlocked, and takes its slot at its
-turn; only one slot is given out at a time, so a process that dies costs at most one. The slot is checked again at
-the instant of sending: a process that was too slow, or that meets a block, has lost it.
+are stored where every process sees them. A caller takes a slot that is free if nobody waits; otherwise it queues,
+sleeps with the file unlocked, and takes its slot at its turn. Only one slot is given out at a time, so a process
+that dies costs at most one. The slot is checked again at the instant of sending: a process that was too slow, or
+that meets a block, has lost it.
 """
 
 from collections.abc import Callable
@@ -11,8 +12,9 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from mdata.clock import Clock
-from mdata.domain.budget import CONNECT_WINDOW, GRACE, Priority, State, Waiter, kept, patience
+from mdata.domain.budget import CONNECT_WINDOW, GRACE, State, Waiter, kept, patience
 from mdata.domain.pace import Pace
+from mdata.domain.priority import Priority
 from mdata.domain.retries import backoff, longest_block
 from mdata.domain.times import iso
 from mdata.domain.venue import Venue
@@ -104,16 +106,17 @@ class RateLimit:
         """
         me = Waiter(own_name(self._uniform), int(priority), self._clock.boottime())
         try:
+            wait = None if self._is_free(me) else self._try_turn(me, deadline)
             while True:
-                wait = self._try_turn(me, deadline)
                 if wait is None:
                     request = plan()
                     if request is None or self._confirm(me):
                         return request
-                    continue
-                if on_wait is not None:
-                    on_wait(wait)
-                self._clock.sleep(wait.seconds)
+                else:
+                    if on_wait is not None:
+                        on_wait(wait)
+                    self._clock.sleep(wait.seconds)
+                wait = self._try_turn(me, deadline)
         finally:
             if self._granted != me:  # a waiter that got the slot is no longer in the queue
                 self._leave(me)
@@ -189,6 +192,13 @@ class RateLimit:
             shared.problem,
         )
 
+    def _is_free(self, me: Waiter) -> bool:
+        """Whether a slot is free and nobody waits, as far as a look without the lock can tell."""
+        shared = self._file.look()
+        now, state = shared.now, shared.state.without_late_sender(self._pace, shared.now)
+        ready_at = max(state.ready_at(self._pace, me.priority, now), self._not_before)
+        return now >= ready_at and not state.waiters and not state.sender and not shared.problem
+
     def _try_turn(self, me: Waiter, deadline: float | None) -> SlotWait | None:
         """Return None if it is this waiter's turn, else why to wait, and how long before the next check."""
         with self._file.locked() as shared:
@@ -220,10 +230,10 @@ class RateLimit:
         return SlotWait(seconds, now - me.since, until, state.blocked_until > now, max(0, len(state.waiters) - 1))
 
     def _confirm(self, me: Waiter) -> bool:
-        """Take the slot, unless another process has taken it, or a block came, in the meantime."""
+        """Take the slot, unless others wait or have taken it, or a block came, in the meantime."""
         with self._file.locked() as shared:
             state = shared.state.without_late_sender(self._pace, shared.now)
-            if me not in state.waiters or state.head() != me or state.sender:
+            if (state.head() or me) != me or state.sender:
                 return False
             if shared.now < state.ready_at(self._pace, me.priority, shared.now):
                 return False

@@ -14,7 +14,7 @@ from conftest import UNPRIVILEGED, Folder, SetClock
 from rate_workers import workers
 
 from mdata.clock import SystemClock
-from mdata.domain.budget import Priority
+from mdata.domain.priority import Priority
 from mdata.errors import ConfigurationError, StorageError
 from mdata.ratelimit import RateLimit
 

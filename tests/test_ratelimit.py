@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from rate_workers import workers
 
 from mdata.clock import SystemClock
-from mdata.domain.budget import Priority, State, Waiter
+from mdata.domain.budget import State, Waiter
+from mdata.domain.priority import Priority
 from mdata.domain.retries import backoff, longest_block
 from mdata.errors import NotNowError, NotPermittedError, SlotLostError
 from mdata.ratelimit import RateLimit
@@ -64,7 +65,7 @@ STOPPED = """
 import os, random, signal, sys
 from pathlib import Path
 from mdata.clock import SystemClock
-from mdata.domain.budget import Priority
+from mdata.domain.priority import Priority
 from mdata.errors import SlotLostError
 from mdata.ratelimit import RateLimit
 limit = RateLimit(Path(sys.argv[1]), 2.0, 60.0, SystemClock(), random.Random().uniform, 15)
@@ -162,6 +163,31 @@ def test_a_plan_that_finds_nothing_leaves_the_slot(tmp_path: Path) -> None:
     at = clock.boot
     assert limit.acquire(Priority.UPDATE, lambda: "now") == "now"
     assert clock.boot == at
+
+
+def test_nobody_queues_for_a_slot_that_is_free(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    limit = RateLimit(path, 6.0, 60.0, SetClock(), random.Random(1).uniform)
+    assert limit.acquire(Priority.UPDATE, lambda: not path.exists())
+    assert json.loads(path.read_text())["waiters"] == []
+
+
+def test_who_loses_a_free_slot_while_it_plans_queues_for_the_next(tmp_path: Path) -> None:
+    clock, path = SetClock(), tmp_path / "state.json"
+    slow, other = (RateLimit(path, 6.0, 60.0, clock, random.Random(seed).uniform) for seed in (1, 2))
+    queued: list[int] = []
+
+    def plan() -> bool:
+        if not queued:
+            other.acquire(Priority.BACKFILL, lambda: True)
+            other.sent()
+        queued.append(len(json.loads(path.read_text())["waiters"]))
+        return True
+
+    began = clock.boot
+    slow.acquire(Priority.UPDATE, plan)
+    slow.sent()
+    assert (queued, clock.boot - began) == ([0, 1], 6)
 
 
 def test_a_process_that_dies_between_slot_and_request_costs_one_slot(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from mdata.cli.entry import Answer, Kit
 from mdata.config import Settings
-from mdata.domain.budget import Priority
 from mdata.domain.estimate import Estimate, in_turn
+from mdata.domain.priority import Priority
 from mdata.lookups import budget
 from mdata.store.engine import Store
 from mdata.store.opening import open_for_reading

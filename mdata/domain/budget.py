@@ -5,10 +5,10 @@ when the block ends were seen to be blocked again.
 """
 
 from collections.abc import Callable
-from enum import IntEnum
 from typing import NamedTuple
 
 from mdata.domain.pace import FLIGHT, Pace, Past, Window
+from mdata.domain.priority import Priority
 from mdata.domain.retries import reconnect_pause
 
 # One in every N slots goes to the lowest waiting class.
@@ -20,15 +20,6 @@ GRACE = 1.0
 # take to arrive.
 CONNECT_WINDOW = 60.0 + FLIGHT
 CALM_SECONDS = 60 * 60.0  # how long no process sends bursts after a block
-
-
-class Priority(IntEnum):
-    """The classes of requests; the lower number goes first."""
-
-    UPDATE = 0
-    REPAIR = 1
-    BACKFILL = 2
-    RECHECK = 3
 
 
 class Waiter(NamedTuple):

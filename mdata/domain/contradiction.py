@@ -20,7 +20,8 @@ class Found(NamedTuple):
     """What to store of the settled part of an answer, and where it contradicts the store (see `Verdict`).
 
     `unsettled` are intervals that stay provisional: the stream has shown a candle there, and this answer has none.
-    `unproven` is history that the answer leaves out and that was never covered.
+    `unproven` are parts of holes between two rows that were never covered. This answer does not cover them either,
+    because it lacks known candles in the same hole, and the hole is remarkable or already unobtainable.
     """
 
     candles: list[Candle]

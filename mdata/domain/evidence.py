@@ -23,10 +23,7 @@ from mdata.domain.candle import Candle
 from mdata.domain.doubt import Doubt, raised
 from mdata.domain.interval import Range, clip, normal, subtract
 from mdata.domain.known import Known
-from mdata.domain.query import Page, is_same
-
-# How many of the nearest stored candles a request includes: usually, and after an answer that contained none of them.
-WITNESSES, MORE_WITNESSES = 3, 500
+from mdata.domain.query import WITNESSES, Page, is_same
 
 
 class Verdict(NamedTuple):

@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 from mdata.domain.doubt import Doubt, DoubtKind
-from mdata.domain.evidence import MORE_WITNESSES, WITNESSES
 from mdata.domain.interval import Range, normal, subtract
+from mdata.domain.query import MORE_WITNESSES, WITNESSES
 from mdata.domain.quiet import ABSENT_FOR, is_quiet
 from mdata.domain.series import Series
 

@@ -8,9 +8,9 @@ sends it looks up which stored candles to include, so that one of them comes bac
 from typing import NamedTuple
 
 from mdata.domain.doubt import Doubt
-from mdata.domain.evidence import WITNESSES
 from mdata.domain.interval import Range, normal, subtract
 from mdata.domain.ledger import Ledger
+from mdata.domain.query import WITNESSES
 from mdata.domain.quiet import QUIET_EVERY
 from mdata.domain.retries import FIRST_CANDLE_AGAIN
 from mdata.domain.timeframe import Timeframe
@@ -126,7 +126,7 @@ def asks_first(ledger: Ledger) -> bool:
 
 
 def whole_first_page(ledger: Ledger) -> Wish | None:
-    """Return the request for a series' whole first page, if another answer has contained none of its rows."""
+    """Return the request for a series' whole first page, if a later answer contains none of its rows."""
     first, failed = ledger.doubt("unconfirmed"), ledger.doubt("unwitnessed")
     if first is None or failed is None or not failed.is_due(ledger.now):
         return None

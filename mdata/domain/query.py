@@ -9,6 +9,9 @@ from mdata.domain.interval import Range
 from mdata.domain.timeframe import Timeframe
 from mdata.domain.venue import Venue
 
+# How many of the nearest stored candles a request includes: usually, and after an answer that contained none of them.
+WITNESSES, MORE_WITNESSES = 3, 500
+
 
 class Query(NamedTuple):
     """One request for candles: an aligned range, from which end rows are counted, and at most how many.

@@ -69,5 +69,5 @@ def name_of(venue: Venue, symbol: str, timeframe: Timeframe) -> str:
 
 
 def days_before(timeframe: Timeframe, now: int, days: int) -> int:
-    """Return the open time of the interval with midnight UTC, `days` days before the day of `now` (ms UTC)."""
+    """Return the open time of the interval in which the day `days` days before `now` (ms UTC) begins, in UTC."""
     return timeframe.floor(now - now % DAY - days * DAY)

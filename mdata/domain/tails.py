@@ -74,9 +74,9 @@ def _judge(page: Page, known: Known, tail: Range, nearby: Density, settle: int, 
     settled = grid.closed_end(page.asked_at, settle)
     is_old_end = query.is_open and tail.start <= max(query.range.start, known.floor)
     firsts = [one.range.start for one in known.doubts if one.kind == "first"]
-    # If the exchange names an older first candle, an answer that ends before reaching it is not accepted. On an
-    # exchange that sends rows for silence, no row can ever come from before its first candle: if that candle lies
-    # directly after the missing rows, or later, the missing rows are not a silence.
+    # If an answer ends before it reaches the first candle that the exchange named, the rest of its range is not taken
+    # for a silence, whatever other answers said. On an exchange that sends rows for silence, no row can come from
+    # before its first candle: if that candle lies directly after the missing rows, or later, they are no silence.
     is_denied = is_old_end and any(first < tail.end for first in firsts)
     is_denied |= query.venue.writes_silence and any(first >= tail.end for first in firsts)
     agreed = [] if is_denied else clip(_said_before(page, known, tail, settle), tail.start, settled)
@@ -118,7 +118,8 @@ def _lost(page: Page, known: Known) -> list[Range]:
 def _begins_alike(page: Page, doubt: Doubt, part: Range) -> bool:
     """Whether a doubt is about a silence that borders on the same row as `part`.
 
-    The new doubt about `part` is merged with such a doubt only; it replaces any other silence that it overlaps.
+    The new doubt about `part` is merged with such a doubt only. Any other doubt about a silence that overlaps the new
+    doubt is replaced by it.
     """
     if page.span is None:
         return True

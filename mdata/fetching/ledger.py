@@ -1,14 +1,14 @@
 """Reading the ledger for a plan, and turning a plan into a request that includes stored candles."""
 
-from mdata.domain.evidence import WITNESSES
 from mdata.domain.interval import END_OF_TIME, Range, normal
 from mdata.domain.ledger import Ledger
 from mdata.domain.planning import Wish
-from mdata.domain.query import Query, fitted
+from mdata.domain.query import WITNESSES, Query, fitted
 from mdata.domain.series import Series
 from mdata.domain.silence import NEARBY
 from mdata.domain.venue import Venue
-from mdata.fetching.wanted import target_of
+from mdata.fetching.wanted import target_of, targets
+from mdata.running.context import Context
 from mdata.store import candles, coverage, doubts
 from mdata.store import series as table
 from mdata.store.connection import Connection
@@ -21,9 +21,21 @@ def read_ledger(store: Store, series: Series, now: int, settle: int) -> Ledger:
         return ledger_of(connection, series, now, settle)
 
 
+def stored_ledgers(context: Context) -> list[Ledger]:
+    """Read the ledgers of all series of the settings that are stored, as they are now."""
+    now = context.clock.now()
+    with context.store.read() as connection:
+        found = [table.find(connection, *target) for target in targets(context.settings)]
+        return [_ledger_of(connection, series, now, context.settle) for series in found if series is not None]
+
+
 def ledger_of(connection: Connection, series: Series, now: int, settle: int) -> Ledger:
     """Read what a plan needs to know of a series, inside a transaction."""
-    current = table.find(connection, *target_of(series)) or series
+    current = table.find(connection, *target_of(series))
+    return _ledger_of(connection, current or series, now, settle)
+
+
+def _ledger_of(connection: Connection, current: Series, now: int, settle: int) -> Ledger:
     hull = coverage.hull(connection, current.id)
     start = current.frontier if current.frontier is not None else (hull.start if hull else None)
     if start is not None:

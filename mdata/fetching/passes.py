@@ -3,11 +3,10 @@
 from collections.abc import Callable
 
 from mdata.domain import planning
-from mdata.domain.evidence import MORE_WITNESSES, WITNESSES
 from mdata.domain.interval import END_OF_TIME, Range
 from mdata.domain.ledger import Ledger
 from mdata.domain.planning import Wish
-from mdata.domain.query import Page, Query
+from mdata.domain.query import MORE_WITNESSES, WITNESSES, Page, Query
 from mdata.domain.retries import MOST_WITHOUT_NEWS
 from mdata.domain.series import Series
 from mdata.domain.timeframe import HOUR

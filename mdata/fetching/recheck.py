@@ -4,11 +4,10 @@ from dataclasses import dataclass
 
 from mdata.config import Settings
 from mdata.domain import planning
-from mdata.domain.budget import Priority
-from mdata.domain.evidence import WITNESSES
 from mdata.domain.interval import BEGINNING_OF_TIME, Range
 from mdata.domain.planning import Wish
-from mdata.domain.query import Page, Query
+from mdata.domain.priority import Priority
+from mdata.domain.query import WITNESSES, Page, Query
 from mdata.domain.series import Series
 from mdata.domain.venue import Venue
 from mdata.errors import BadAnswerError
@@ -20,7 +19,7 @@ from mdata.fetching.wanted import find, stored, target_of, targets
 from mdata.running.context import Context, Progress
 from mdata.running.job import Job
 from mdata.running.result import JobResult
-from mdata.running.run import run
+from mdata.running.run import Remainder, run
 from mdata.store import candles, coverage, hints
 from mdata.store import series as table
 from mdata.store.connection import Connection
@@ -60,7 +59,7 @@ def recheck(context: Context) -> tuple[JobResult, Compared]:
     share = plan(context.settings, context.store)
     job = Job(COMMAND, context, Priority.RECHECK)
     work = _Recheck(job, share.requests)
-    result = run(job, work.work, lambda _: 0, work.verdict)
+    result = run(job, work.work, work.find_remainder)
     return result, Compared(share.pages, job.tally.requests, work.compared)
 
 
@@ -96,11 +95,12 @@ class _Recheck:
             while self._left > 0 and self._compare_a_page(series):
                 pass
 
-    def verdict(self, _: Job) -> tuple[int, str | None]:
-        """Return the exit code: work remains while the exchange contradicts the store."""
+    def find_remainder(self, _: Job) -> Remainder:
+        """Return the remainder: work remains while the exchange contradicts the store."""
         if not self._contradicted:
-            return 0, None
-        return WORK_REMAINS, "the exchange's answer contradicts the store; `mdata repair` asks again to confirm it"
+            return Remainder()
+        reason = "the exchange's answer contradicts the store; `mdata repair` asks again to confirm it"
+        return Remainder(exit_code=WORK_REMAINS, reason=reason)
 
     def _follow_hints(self, series: Series) -> None:
         """For each coarser candle with a wider price range or more volume than its minutes, compare those minutes."""

@@ -4,19 +4,19 @@ from collections.abc import Callable
 
 from mdata.config import Settings
 from mdata.domain import planning
-from mdata.domain.budget import Priority
 from mdata.domain.estimate import estimate
 from mdata.domain.ledger import Ledger, backlog, doubted_outside
+from mdata.domain.priority import Priority
 from mdata.domain.series import Series
 from mdata.domain.timeframe import Timeframe
 from mdata.exit_codes import OK, WORK_REMAINS
-from mdata.fetching.ledger import read_ledger
+from mdata.fetching.ledger import read_ledger, stored_ledgers
 from mdata.fetching.passes import Passes
-from mdata.fetching.wanted import Planned, Target, cut_off, find, refuse_wrong_clock, start_asked, stored, targets
+from mdata.fetching.wanted import Planned, Target, cut_off, find, refuse_wrong_clock, start_asked, targets
 from mdata.running.context import Context
 from mdata.running.job import Job
 from mdata.running.result import JobResult
-from mdata.running.run import run
+from mdata.running.run import Remainder, run
 from mdata.store import coverage
 from mdata.store import series as table
 from mdata.store.engine import Store
@@ -31,7 +31,7 @@ def backfill(context: Context, since: int | None = None) -> JobResult:
     the retention. The caller holds the command's lock.
     """
     job = Job(COMMAND, context, Priority.BACKFILL)
-    return run(job, lambda job: _work(job, since), _remaining, _verdict)
+    return run(job, lambda job: _work(job, since), _find_remainder)
 
 
 def _work(job: Job, since: int | None) -> None:
@@ -62,13 +62,16 @@ def in_forward_order(job: Job, served: list[Series]) -> list[Series]:
     return sorted(served, key=key)
 
 
-def _verdict(job: Job) -> tuple[int, str | None]:
-    """Return the exit code and the sentence for ranges in doubt or, if there are none, for unanswered ranges."""
-    code, reason = in_doubt(job)
-    return unanswered(job, backlog) if code == OK else (code, reason)
+def _find_remainder(job: Job) -> Remainder:
+    """Count the backlog, and name the ranges in doubt or, if there are none, the unanswered ranges."""
+    ledgers = stored_ledgers(job.context)
+    code, reason = _in_doubt(job, ledgers)
+    if code == OK:
+        code, reason = unanswered(job, ledgers, backlog)
+    return Remainder(sum(map(backlog, ledgers)), code, reason)
 
 
-def unanswered(job: Job, missing: Callable[[Ledger], int]) -> tuple[int, str | None]:
+def unanswered(job: Job, ledgers: list[Ledger], missing: Callable[[Ledger], int]) -> tuple[int, str | None]:
     """Return the exit code and the sentence for ranges that were `missing` when the run began and still are.
 
     Limits and errors have their own sentences. A quiet pair does not count, because it is requested only once a day.
@@ -77,15 +80,15 @@ def unanswered(job: Job, missing: Callable[[Ledger], int]) -> tuple[int, str | N
         return OK, None
     # A local clock that is ahead asks for more than there is.
     began = min(job.started_at, table.shown_to(job.context.store.connection) or job.started_at)
-    names = _missing_in(job, began, missing)
+    names = _missing_in([ledger._replace(now=began) for ledger in ledgers], missing)
     if not names:
         return OK, None
     return WORK_REMAINS, f"the exchange's answers left out {names}: run `mdata {job.command}` again"
 
 
-def in_doubt(job: Job) -> tuple[int, str | None]:
+def _in_doubt(job: Job, ledgers: list[Ledger]) -> tuple[int, str | None]:
     """Return the exit code and the sentence for what only one answer has said about the ends of the series."""
-    names = _missing_in(job, job.context.clock.now(), doubted_outside)
+    names = _missing_in(ledgers, doubted_outside)
     if not names:
         return OK, None
     return WORK_REMAINS, (
@@ -94,14 +97,10 @@ def in_doubt(job: Job) -> tuple[int, str | None]:
     )
 
 
-def _missing_in(job: Job, now: int, missing: Callable[[Ledger], int]) -> str:
-    """Return the series in which something is missing at `now` (ms UTC), and how much; quiet pairs are left out."""
-    context, found = job.context, []
-    for series in stored(context.store, context.settings):
-        ledger = read_ledger(context.store, series, now, context.settle)
-        if not ledger.is_quiet and (count := missing(ledger)):
-            found.append(f"{series.name} ({count} intervals)")
-    return ", ".join(found)
+def _missing_in(ledgers: list[Ledger], missing: Callable[[Ledger], int]) -> str:
+    """Return the series in which something is missing, and how much; quiet pairs are left out."""
+    found = ((ledger.series.name, missing(ledger)) for ledger in ledgers if not ledger.is_quiet)
+    return ", ".join(f"{name} ({count} intervals)" for name, count in found if count)
 
 
 def _want(job: Job, target: Target, series: Series, since: int | None) -> Series:
@@ -141,10 +140,3 @@ def _planned(settings: Settings, store: Store | None, target: Target, now: int, 
     intervals = backlog(ledger._replace(series=ledger.series.wanting(start, named)))
     asks = planning.forward(ledger, confirm=True) is not None
     return Planned(target, intervals, estimate(max(intervals, int(asks)), delay, rows))
-
-
-def _remaining(job: Job) -> int:
-    """Count the wanted intervals outside the hull of every series that is stored."""
-    context = job.context
-    now, known = context.clock.now(), stored(context.store, context.settings)
-    return sum(backlog(read_ledger(context.store, series, now, context.settle)) for series in known)

@@ -8,9 +8,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from mdata.config import Settings
-from mdata.domain.budget import Priority
 from mdata.domain.estimate import BYTES_PER_CANDLE
 from mdata.domain.interval import BEGINNING_OF_TIME, END_OF_TIME, Range
+from mdata.domain.priority import Priority
 from mdata.domain.series import Series
 from mdata.domain.timeframe import DAY, Timeframe
 from mdata.exchange.registry import qualified
@@ -20,7 +20,7 @@ from mdata.running.commands import JOBS
 from mdata.running.context import Context
 from mdata.running.job import Job
 from mdata.running.result import JobResult
-from mdata.running.run import run
+from mdata.running.run import Remainder, run
 from mdata.store import answered, candles, coverage, digests, doubts, forgetting, gaps, retention, silences
 from mdata.store import series as table
 from mdata.store.connection import Connection
@@ -61,7 +61,7 @@ def cleanup(context: Context) -> tuple[JobResult, Removed]:
     """Remove what the settings do not keep; the caller holds the command's lock."""
     # However a run ends, it reports what it has removed.
     removed: Counter[str] = Counter()
-    result = run(Job(COMMAND, context, Priority.BACKFILL), lambda job: _work(job, removed), lambda _: 0)
+    result = run(Job(COMMAND, context, Priority.BACKFILL), lambda job: _work(job, removed), lambda _: Remainder())
     return result, Removed(**removed)
 
 
@@ -180,7 +180,7 @@ def forget(context: Context, doomed: list[Series], wait: float) -> tuple[JobResu
 
     names = ", ".join(still_wanted(context.settings, doomed))
     reason = f"still in the settings, so the next `mdata backfill` fetches them again: {names}" if names else None
-    result = run(Job(COMMAND, context, Priority.BACKFILL), work, lambda _: 0, lambda _: (0, reason))
+    result = run(Job(COMMAND, context, Priority.BACKFILL), work, lambda _: Remainder(reason=reason))
     return result, removed[0] if removed else Removed()
 
 

@@ -1,13 +1,13 @@
 """`detect-gaps`: compare coverage and lost candles with the hull, and keep the list of gaps exact."""
 
-from mdata.domain.budget import Priority
 from mdata.domain.interval import Range, normal, subtract
+from mdata.domain.priority import Priority
 from mdata.domain.series import Series
 from mdata.fetching.wanted import find, stored, targets
 from mdata.running.context import Context
 from mdata.running.job import Job
 from mdata.running.result import JobResult
-from mdata.running.run import run
+from mdata.running.run import Remainder, run
 from mdata.store import candles, coverage, doubts, gaps
 from mdata.store.connection import Connection
 from mdata.store.summary import find_holes
@@ -22,7 +22,7 @@ def detect_gaps(context: Context) -> JobResult:
     exit 0. The caller holds the command's lock.
     """
     job = Job(COMMAND, context, Priority.REPAIR)
-    return run(job, _work, lambda job: unknown_in_gaps(job.context))
+    return run(job, _work, lambda job: Remainder(unknown_in_gaps(job.context)))
 
 
 def _work(job: Job) -> None:

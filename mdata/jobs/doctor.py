@@ -10,7 +10,7 @@ from mdata import checkup
 from mdata.checkup import NOTE, OK, PROBLEM, Finding
 from mdata.clock import Clock
 from mdata.config import Loaded, Settings, rest_setting
-from mdata.domain.budget import Priority
+from mdata.domain.priority import Priority
 from mdata.domain.times import DAY_SECONDS, human_duration, iso
 from mdata.errors import ConfigurationError, MdataError, RateLimitedError, UnreachableError
 from mdata.exchange.protocols import Exchange

@@ -3,8 +3,8 @@
 from collections import Counter
 from zlib import crc32
 
-from mdata.domain.budget import Priority
 from mdata.domain.next_attempt import AT_ONCE
+from mdata.domain.priority import Priority
 from mdata.domain.publication import (
     Author,
 )
@@ -15,7 +15,7 @@ from mdata.publisher import Published, Publisher, key_of
 from mdata.running.context import Context, Progress
 from mdata.running.job import Job
 from mdata.running.result import JobResult
-from mdata.running.run import run
+from mdata.running.run import Remainder, run
 from mdata.store import identity
 from mdata.store import series as table
 from mdata.store.connection import Connection
@@ -48,7 +48,7 @@ def publish(context: Context, url: str) -> tuple[JobResult, Published]:
     def told() -> Published:
         return publishers[0].told if publishers else Published()
 
-    result = run(Job(COMMAND, context, Priority.BACKFILL), work, lambda _: 0, lambda _: _verdict(told()))
+    result = run(Job(COMMAND, context, Priority.BACKFILL), work, lambda _: Remainder(0, *_verdict(told())))
     return result, told()
 
 

@@ -1,13 +1,13 @@
 """`repair`: ask again about gaps that are due, newest first, in as few requests as possible; close only on proof."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from mdata.config import Settings
 from mdata.domain import planning
-from mdata.domain.budget import Priority
 from mdata.domain.estimate import BYTES_PER_CANDLE, Estimate
 from mdata.domain.gaps import Gap
 from mdata.domain.interval import Range
+from mdata.domain.priority import Priority
 from mdata.domain.query import Page, Query
 from mdata.domain.retries import MOST_TRIES
 from mdata.domain.series import Series
@@ -21,7 +21,7 @@ from mdata.jobs.detect_gaps import find_missing, unknown_in_gaps
 from mdata.running.context import Context, Progress
 from mdata.running.job import Job, LimitReachedError
 from mdata.running.result import JobResult
-from mdata.running.run import run
+from mdata.running.run import Remainder, run
 from mdata.store import candles, doubts, gaps, silences
 from mdata.store.connection import Connection
 from mdata.store.engine import Store
@@ -33,8 +33,7 @@ _NO_WITNESS = "the answer did not contain the stored candles around the gap"
 _TOO_SHORT = "the answer ended before the end of the gap"
 
 
-@dataclass(frozen=True, slots=True)
-class RepairQuery:
+class RepairQuery(NamedTuple):
     """A planned request, and the range of gaps, contradictions, or silences that it is about."""
 
     series: Series
@@ -58,7 +57,7 @@ def repair(context: Context, *, retry_failed: bool = False) -> JobResult:
         _Repair(job).work()
 
     job = Job(COMMAND, context, Priority.REPAIR)
-    return run(job, work, lambda job: unknown_in_gaps(job.context), _what_is_left)
+    return run(job, work, _find_remainder)
 
 
 def due_gaps(
@@ -193,8 +192,7 @@ class _Repair:
         return RepairQuery(series, about, reaching(connection, ledger.series, wish))
 
 
-def _what_is_left(job: Job) -> tuple[int, str | None]:
-    """Return the exit code and the sentence for the gaps that remain."""
+def _find_remainder(job: Job) -> Remainder:
     context, now = job.context, job.context.clock.now()
     left: list[Gap] = []
     waiting: list[int] = []
@@ -206,17 +204,18 @@ def _what_is_left(job: Job) -> tuple[int, str | None]:
             for gap in found
             if gap.status == "open"
         ]
+    unknown = unknown_in_gaps(context)
     if not left:
-        return 0, None
+        return Remainder(unknown)
     failed = sum(gap.status == "failed" for gap in left)
     if waiting:
         job.of_no_use_before(min(waiting))
     tail = f"; {failed} of them were given up: run `mdata repair --retry-failed` to try them again" if failed else ""
-    return WORK_REMAINS, f"{'1 gap remains' if len(left) == 1 else f'{len(left)} gaps remain'}{tail}"
+    many = "1 gap remains" if len(left) == 1 else f"{len(left)} gaps remain"
+    return Remainder(unknown, WORK_REMAINS, f"{many}{tail}")
 
 
-@dataclass(frozen=True, slots=True)
-class RepairPlan:
+class RepairPlan(NamedTuple):
     """What a run would do: gaps and long silences that are due, intervals in the gaps, and what the requests cost."""
 
     gaps: int

@@ -143,7 +143,7 @@ def _read(connection: Connection, settings: Settings, state: Status, *, narrowed
 
 
 def _lag(series: Series, counts: Counts, settled: int) -> int:
-    """Return for how many seconds the oldest settled interval after the newest coverage has been settled."""
+    """Return how many seconds ago the first interval after the newest coverage settled; 0 if it has not yet."""
     start, end = counts.wanted
     newest = max(counts.hull_end, start) if counts.hull_end is not None else start
     return max(0, settled - series.timeframe.next(newest)) // 1000 if newest < end else 0

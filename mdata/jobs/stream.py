@@ -12,9 +12,9 @@ from functools import partial
 from typing import NoReturn
 
 from mdata.domain import planning
-from mdata.domain.budget import Priority
 from mdata.domain.candle import Candle
 from mdata.domain.escape import quote
+from mdata.domain.priority import Priority
 from mdata.domain.venue import Venue
 from mdata.errors import (
     BadAnswerError,
@@ -27,12 +27,12 @@ from mdata.errors import (
 )
 from mdata.exchange import registry
 from mdata.exchange.protocols import Line
-from mdata.fetching.ledger import covered_before, read_ledger
-from mdata.fetching.wanted import Target, find, stored, targets
+from mdata.fetching.ledger import covered_before, stored_ledgers
+from mdata.fetching.wanted import Target, find, targets
 from mdata.running.context import Context
 from mdata.running.job import Job
 from mdata.running.result import JobResult
-from mdata.running.run import run
+from mdata.running.run import Remainder, run
 from mdata.running.worker import Worker
 from mdata.store import series as table
 from mdata.store.connection import Connection
@@ -76,7 +76,7 @@ def stream(context: Context, outside: Outside, seconds: float) -> JobResult:
     `context.clock` is a HaltingClock on `outside.halt`.
     """
     job = Job(COMMAND, context, Priority.UPDATE)
-    return run(job, _Stream(job, outside, seconds).work, _remaining)
+    return run(job, _Stream(job, outside, seconds).work, _find_remainder)
 
 
 class _Stream:
@@ -251,13 +251,13 @@ class _Stream:
         return self._standing.view(self._feeds, self._time.now(), self._job.tally.candles_written, left)
 
 
-def _remaining(job: Job) -> int:
+def _find_remainder(job: Job) -> Remainder:
     """Count what is unknown of the settled intervals that a stream would catch up with."""
     context, left = job.context, 0
     lookback = context.settings.ws_catchup_lookback
-    for series in stored(context.store, context.settings):
-        ledger = read_ledger(context.store, series, context.clock.now(), context.settle)
+    for ledger in stored_ledgers(context):
+        series = ledger.series
         before = series.timeframe.closed_end(ledger.now, ledger.settle)
         covered = covered_before(context.store, series, before, lookback)
         left += sum(series.timeframe.count(*part) for part in planning.behind(ledger, covered, before, lookback))
-    return left
+    return Remainder(left)

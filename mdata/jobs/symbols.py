@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mdata.clock import Clock
 from mdata.domain import next_attempt
-from mdata.domain.budget import Priority
+from mdata.domain.priority import Priority
 from mdata.domain.timeframe import DAY
 from mdata.domain.times import iso
 from mdata.domain.venue import Venue

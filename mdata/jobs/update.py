@@ -2,17 +2,17 @@
 
 from mdata.config import Settings
 from mdata.domain import planning
-from mdata.domain.budget import Priority
 from mdata.domain.estimate import estimate
 from mdata.domain.ledger import Ledger
-from mdata.fetching.ledger import read_ledger
+from mdata.domain.priority import Priority
+from mdata.fetching.ledger import read_ledger, stored_ledgers
 from mdata.fetching.passes import Passes, ask_again
-from mdata.fetching.wanted import Planned, Target, find, start_asked, stored, targets
+from mdata.fetching.wanted import Planned, Target, find, start_asked, targets
 from mdata.jobs.backfill import in_forward_order, unanswered
 from mdata.running.context import Context
 from mdata.running.job import Job
 from mdata.running.result import JobResult
-from mdata.running.run import run
+from mdata.running.run import Remainder, run
 from mdata.store.engine import Store
 
 COMMAND = "update"
@@ -20,7 +20,7 @@ COMMAND = "update"
 
 def update(context: Context) -> JobResult:
     """Request what has closed since the last answer, stalest series first; the caller holds the command's lock."""
-    return run(Job(COMMAND, context, Priority.UPDATE), _work, _remaining, lambda job: unanswered(job, _newer))
+    return run(Job(COMMAND, context, Priority.UPDATE), _work, _find_remainder)
 
 
 def plan(settings: Settings, store: Store | None, now: int) -> list[Planned]:
@@ -51,14 +51,12 @@ def _work(job: Job) -> None:
         passes.forward(series, confirm=False)
 
 
-def _remaining(job: Job) -> int:
-    """Count the wanted intervals newer than the newest coverage; older ones are the work of `backfill`."""
-    context, now = job.context, job.context.clock.now()
-    known = stored(context.store, context.settings)
-    return sum(_newer(read_ledger(context.store, series, now, context.settle)) for series in known)
+def _find_remainder(job: Job) -> Remainder:
+    ledgers = stored_ledgers(job.context)
+    return Remainder(sum(map(_newer, ledgers)), *unanswered(job, ledgers, _newer))
 
 
 def _newer(ledger: Ledger) -> int:
-    """Return how many wanted intervals are newer than the newest coverage."""
+    """Return how many wanted intervals are newer than the newest coverage; older ones are the work of `backfill`."""
     start = ledger.hull.end if ledger.hull else ledger.wanted.start
     return ledger.series.timeframe.count(max(start, ledger.wanted.start), ledger.wanted.end)

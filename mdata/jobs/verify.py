@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 
 from mdata.config import Settings
-from mdata.domain.budget import Priority
+from mdata.domain.priority import Priority
 from mdata.domain.series import Series
 from mdata.exit_codes import OK, WORK_REMAINS
 from mdata.fetching.wanted import find, stored, targets
 from mdata.running.context import Context
 from mdata.running.job import Job
 from mdata.running.result import JobResult
-from mdata.running.run import run
+from mdata.running.run import Remainder, run
 from mdata.store import audit, digests
 from mdata.store.engine import Store
 
@@ -100,7 +100,7 @@ def verify(context: Context) -> tuple[JobResult, Verified]:
                 found.append(_verify_months(job, series))
 
     job = Job(COMMAND, context, Priority.REPAIR)
-    result = run(job, work, lambda _: total().intervals, lambda _: _verdict(total()))
+    result = run(job, work, lambda _: Remainder(total().intervals, *_verdict(total())))
     return result, total()
 
 

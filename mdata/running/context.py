@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from mdata.clock import Clock
 from mdata.config import Settings
-from mdata.domain.budget import Priority
+from mdata.domain.priority import Priority
 from mdata.domain.venue import Venue
-from mdata.ratelimit import BudgetView, SlotWait
 from mdata.store.engine import Store
 from mdata.store.jobs import Origin
 
 if TYPE_CHECKING:
     from mdata.exchange.protocols import Exchange
+    from mdata.ratelimit import BudgetView, SlotWait
 
 T = TypeVar("T")
 
@@ -25,7 +25,7 @@ class Budget(Protocol):
         priority: Priority,
         plan: Callable[[], T | None],
         deadline: float | None = None,
-        on_wait: Callable[[SlotWait], None] | None = None,
+        on_wait: "Callable[[SlotWait], None] | None" = None,
     ) -> T | None:
         """Wait for a slot, then return the request of `plan`; if that is None, the slot is given back."""
         ...
@@ -50,7 +50,7 @@ class Budget(Protocol):
         """Wait until a WebSocket may connect; connects have their own budget."""
         ...
 
-    def peek(self) -> BudgetView:
+    def peek(self) -> "BudgetView":
         """Return the budget as it is; nothing is changed."""
         ...
 

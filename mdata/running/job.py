@@ -7,7 +7,7 @@ from copy import copy
 from typing import TYPE_CHECKING, TypeVar
 
 from mdata.domain import next_attempt
-from mdata.domain.budget import Priority
+from mdata.domain.priority import Priority
 from mdata.domain.retries import GARBLED_TRIES
 from mdata.domain.times import iso
 from mdata.domain.venue import Venue
@@ -20,7 +20,6 @@ from mdata.errors import (
 )
 from mdata.exchange import registry
 from mdata.exit_codes import BAD_ANSWER, NOT_NOW, OK, ROWS_REFUSED, find, worst
-from mdata.ratelimit import SlotWait
 from mdata.running.context import Context
 from mdata.running.result import JobResult
 from mdata.store import jobs as table
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from tenacity import RetryCallState
 
     from mdata.exchange.protocols import Exchange
+    from mdata.ratelimit import SlotWait
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -208,7 +208,7 @@ class Job:
                 f"the time limit of {limits.max_runtime:.0f} s would be exceeded; {error}"
             ) from error
 
-    def _say_why(self, wait: SlotWait) -> None:
+    def _say_why(self, wait: "SlotWait") -> None:
         """Log until when all processes pause (once per block), and that other processes go first (once per run)."""
         progress, log = self._progress, self.context.log
         if wait.is_blocked:

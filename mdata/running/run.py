@@ -1,6 +1,7 @@
 """Runs a job from the beginning of its work to its result, whatever happens."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from mdata.errors import MdataError, Stopped, StorageError
 from mdata.exit_codes import OK, WORK_REMAINS, worst
@@ -9,20 +10,18 @@ from mdata.running.result import JobResult
 from mdata.store import jobs as table
 
 
-def _nothing_more(_: Job) -> tuple[int, str | None]:
-    return OK, None
+class Remainder(NamedTuple):
+    """What a run has left undone: unknown intervals in its scope; if they matter, an exit code and a sentence."""
+
+    intervals: int = 0
+    exit_code: int = OK
+    reason: str | None = None
 
 
-def run(
-    job: Job,
-    work: Callable[[Job], None],
-    remaining: Callable[[Job], int],
-    verdict: Callable[[Job], tuple[int, str | None]] = _nothing_more,
-) -> JobResult:
+def run(job: Job, work: Callable[[Job], None], find_remainder: Callable[[Job], Remainder]) -> JobResult:
     """Do the work of a job and finish it, whatever happens; the caller holds the command's lock.
 
-    `remaining` counts the intervals still unknown in the job's scope. Errors of the store end the run at once
-    and are raised, because a row about them could not be written.
+    Errors of the store end the run at once and are raised, because a row about them could not be written.
     """
     exit_code, reason = OK, None
     try:
@@ -37,10 +36,9 @@ def run(
     except MdataError as error:
         job.has_problem(error)
     job.has_ended_early = exit_code != OK
-    left = remaining(job)
-    more_code, more = verdict(job)
-    exit_code, reason = worst(exit_code, more_code), "; ".join(filter(None, (reason, more))) or None
-    return job.finish(left, reason, exit_code=exit_code)
+    remainder = find_remainder(job)
+    reason = "; ".join(filter(None, (reason, remainder.reason))) or None
+    return job.finish(remainder.intervals, reason, exit_code=worst(exit_code, remainder.exit_code))
 
 
 def _close_dead_runs(job: Job) -> None:

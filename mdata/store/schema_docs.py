@@ -77,7 +77,9 @@ TABLES: dict[str, Table] = {
             "answered_at": Column("The newest instant for which the exchange has answered.", INSTANT),
             "compared_to": Column("How far the current round of `mdata verify --exchange` has got.", INSTANT),
             "compared_since": Column("When that round began.", INSTANT),
-            "hinted_to": Column("How far coarser candles have been checked for missing data.", INSTANT),
+            "hinted_to": Column(
+                "Up to where coarser candles of the pair were checked for trades that this series lacks.", INSTANT
+            ),
             "compared_at": Column("When the last completed round began.", INSTANT),
         },
     ),
@@ -215,7 +217,7 @@ TABLES: dict[str, Table] = {
                 "unwitnessed: the answer contained no stored candle unchanged, or too few; withdrawn: `mdata verify` "
                 "found candles that differ from the ledger, so the range is requested again."
             ),
-            "form": Column("The direction of the last request, and the instant from which it counted."),
+            "form": Column("The direction of the last request, and the instant from which its rows were counted."),
             "since": Column("When an answer first said so.", INSTANT),
             "asked_at": Column("When the latest answer said so.", INSTANT),
             "answers": Column("How many answers said so."),

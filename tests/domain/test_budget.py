@@ -2,8 +2,9 @@
 
 import pytest
 
-from mdata.domain.budget import CALM_SECONDS, Priority, State, Waiter, kept, patience, reconnect_delay
+from mdata.domain.budget import CALM_SECONDS, State, Waiter, kept, patience, reconnect_delay
 from mdata.domain.pace import Pace, Past
+from mdata.domain.priority import Priority
 from mdata.exchange.bitfinex.venue import BITFINEX
 
 PACE = Pace(6.0, 15, BITFINEX.window)

@@ -9,8 +9,9 @@ from conftest import SetClock
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mdata.domain.budget import CALM_SECONDS, Priority, State
+from mdata.domain.budget import CALM_SECONDS, State
 from mdata.domain.pace import FLIGHT, SPACING, Pace, Past
+from mdata.domain.priority import Priority
 from mdata.errors import SlotLostError
 from mdata.exchange.bitfinex.venue import BITFINEX
 from mdata.ratelimit import RateLimit

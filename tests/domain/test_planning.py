@@ -7,7 +7,6 @@ from answers import M1, SETTLE, candle, minute, span
 
 from mdata.domain.doubt import Doubt, DoubtKind
 from mdata.domain.estimate import Estimate, estimate
-from mdata.domain.evidence import MORE_WITNESSES, WITNESSES
 from mdata.domain.interval import Range
 from mdata.domain.ledger import Ledger, backlog, doubted_outside
 from mdata.domain.planning import (
@@ -24,6 +23,7 @@ from mdata.domain.planning import (
     second_answer,
     whole_first_page,
 )
+from mdata.domain.query import MORE_WITNESSES, WITNESSES
 from mdata.domain.quiet import is_quiet
 from mdata.domain.series import Series
 from mdata.domain.timeframe import DAY, HOUR, MINUTE, TIMEFRAMES

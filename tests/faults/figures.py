@@ -105,7 +105,8 @@ def table(cases: Sequence[Case]) -> str:
     rows = [f"| {what} | {find(ran)} |" for what, find in FIGURES.items()]
     intro = f"Measured by `{COMMAND}` on {when}: {len(ran):,} tests, {len(cases) - len(ran)} skipped."
     summary = ["| what | how many or how long |", "|---|---|", *rows]
-    each = ["| test | figures that it recorded |", "|---|---|", *of_each_test(ran)]
+    heading = "| test | figures that it recorded; several numbers come from several variants of the test |"
+    each = [heading, "|---|---|", *of_each_test(ran)]
     return "\n".join((BEGIN, intro, "", *summary, "", *each, END))
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from conftest import UNPRIVILEGED, Folder, SetClock
 
-from mdata.domain.budget import CALM_SECONDS, Priority
+from mdata.domain.budget import CALM_SECONDS
+from mdata.domain.priority import Priority
 from mdata.domain.retries import longest_block
 from mdata.ratelimit import RateLimit
 

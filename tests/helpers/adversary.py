@@ -1,7 +1,7 @@
 """Life with an exchange that lies: commands at any hour, what they say, and what is really there.
 
-Commands run in this process, through the command line's own entry point, on a clock that the test sets; what is
-known of mdata is its command line, its JSON and its public view.
+Commands run in this process, through the command line's own entry point, on a clock that the test sets. These tests
+look at nothing of mdata but its command line, its JSON, the view `ohlcv` and the table `series`.
 """
 
 import io

@@ -1,8 +1,8 @@
-"""What a store may say while something is missing: the answers that were given, and by when each is noticed.
+"""Judges a store that calls itself complete while a candle is missing.
 
-`mdata` knows what it was told; this knows what was true. A candle that is missing from a store that calls itself
-complete is *excused* as long as what was told of it is documented ("What complete does not prove" in the
-reference), and *wrong* otherwise.
+mdata knows only the exchange's answers; this module also knows the truth. The missing candle is *excused* if the
+answers about it are one of the cases in "What complete does not prove" (in the reference), and only until the time at
+which, in that case, mdata must have noticed it. Otherwise the store is *wrong*.
 """
 
 import json

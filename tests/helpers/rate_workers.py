@@ -8,7 +8,7 @@ WORKER = """
 import json, random, sys, time
 from pathlib import Path
 from mdata.clock import SystemClock
-from mdata.domain.budget import Priority
+from mdata.domain.priority import Priority
 from mdata.errors import SlotLostError
 from mdata.ratelimit import RateLimit
 class Clock(SystemClock):

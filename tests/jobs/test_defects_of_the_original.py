@@ -15,8 +15,8 @@ from gap_tools import delete, gap_ranges, repair_fully
 from streams import fast as fast  # a fixture  # noqa: PLC0414
 
 from mdata.config import load
-from mdata.domain.budget import Priority
 from mdata.domain.interval import Range
+from mdata.domain.priority import Priority
 from mdata.domain.timeframe import HOUR, MINUTE, TIMEFRAMES
 from mdata.errors import ConfigurationError
 from mdata.jobs.backfill import backfill

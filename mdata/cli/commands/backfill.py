@@ -6,7 +6,7 @@ import typer
 
 from mdata.cli import options as common
 from mdata.cli.entry import Answer, Kit, Options, conduct, instant
-from mdata.domain.budget import Priority
+from mdata.domain.priority import Priority
 
 if TYPE_CHECKING:
     from mdata.running.context import Context

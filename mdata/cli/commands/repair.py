@@ -43,7 +43,7 @@ def repair(
 def _plan(kit: Kit, *, retry_failed: bool) -> Answer:
 
     from mdata import render
-    from mdata.domain.budget import Priority
+    from mdata.domain.priority import Priority
     from mdata.domain.times import human_duration
     from mdata.jobs.repair import NOTHING, plan
     from mdata.lookups import budget

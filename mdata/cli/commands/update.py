@@ -2,7 +2,7 @@
 
 from mdata.cli import options as common
 from mdata.cli.entry import Answer, Kit, Options, conduct
-from mdata.domain.budget import Priority
+from mdata.domain.priority import Priority
 
 
 def update(

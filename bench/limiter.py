@@ -35,16 +35,21 @@ def _acquire(folder: Path) -> Row:
     bucket = SQLiteBucket.init_from_file([Rate(1_000_000, 1000)], db_path=str(folder / "limit.db"))
     limiter = Limiter(bucket)
 
-    def ours() -> None:
-        budget.acquire(Priority.UPDATE, lambda: True)
-        budget.sent()
+    def acquire() -> object:
+        return budget.acquire(Priority.UPDATE, lambda: True)
 
-    mine, theirs = in_turn(500, lambda: seconds(ours), lambda: seconds(lambda: limiter.try_acquire("candles")))
+    measured = in_turn(
+        500, lambda: seconds(acquire), lambda: seconds(budget.sent),
+        lambda: seconds(lambda: limiter.try_acquire("candles")),
+    )  # fmt: skip
     limiter.close()
-    ratio = statistics.median(mine) / statistics.median(theirs)
-    told = f"{number(statistics.median(mine) * 1e6)} µs against {number(statistics.median(theirs) * 1e6)} µs"
-    goal = "limiter: taking a free slot and sending ÷ pyrate-limiter SQLiteBucket, p50"
-    return Row(goal, 1 / 5, 1 / 40, Spread.of([ratio]), told)
+    acquired, sent, theirs = map(statistics.median, measured)
+    told = (
+        f"{number(acquired * 1e6)} µs against {number(theirs * 1e6)} µs; checking the slot again when the request is "
+        f"sent takes another {number(sent * 1e6)} µs"
+    )
+    goal = "limiter: acquiring a free slot ÷ pyrate-limiter SQLiteBucket, p50"
+    return Row(goal, 1 / 5, 1 / 40, Spread.of([acquired / theirs]), told)
 
 
 def _share(folder: Path, duration: float) -> list[Row]:

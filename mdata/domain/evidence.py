@@ -97,7 +97,8 @@ def _brings_stored(page: Page, known: Known) -> bool:
     back, because rows of a coarser timeframe also have the open times of a few stored candles.
     """
     stored = {candle[0]: candle for candle in known.stored}
-    back = [(stored[row[0]], row) for row in page.candles if row[0] in stored]
+    rows = contradiction.within(page.candles, Range(min(stored), max(stored) + 1)) if stored else []
+    back = [(stored[row[0]], row) for row in rows if row[0] in stored]
     final = back
     if known.provisional:
         final = [(held, row) for held, row in back if not contradiction.is_in(row[0], known.provisional)]

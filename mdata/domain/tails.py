@@ -60,11 +60,10 @@ def _beside(page: Page, span: Range, beyond: Density, *, is_before: bool) -> Den
     """
     grid = page.query.timeframe
     count = min(NEARBY, grid.count(*span))
-    times = [row[0] for row in page.candles]
     if is_before:
-        held = bisect_left(times, grid.shift(span.start, count))
+        held = bisect_left(page.candles, (grid.shift(span.start, count),))
     else:
-        held = len(times) - bisect_left(times, grid.shift(span.end, -count))
+        held = len(page.candles) - bisect_left(page.candles, (grid.shift(span.end, -count),))
     inside = Density(count, held)
     return inside if count == NEARBY else inside + beyond
 

@@ -36,16 +36,17 @@ def are_sound(query: Query, times: list[int]) -> bool:
         set(map(type, times)) == {int}
         and query.within.start <= times[0]
         and times[-1] < query.within.end
-        and all(map(lt, times, times[1:]))
-        and _are_aligned(query.timeframe, times)
+        and _ascend_on_grid(query.timeframe, times)
     )
 
 
-def _are_aligned(timeframe: Timeframe, times: list[int]) -> bool:
-    if not timeframe.step:
-        return all(map(timeframe.is_aligned, times))
-    step = timeframe.step
-    return {time % step for time in times} == {timeframe.anchor % step}
+def _ascend_on_grid(timeframe: Timeframe, times: list[int]) -> bool:
+    step, first, last = timeframe.step, times[0], times[-1]
+    if not step:
+        return all(map(lt, times, times[1:])) and all(map(timeframe.is_aligned, times))
+    if last - first == step * (len(times) - 1):  # no interval is missing: one comparison shows all
+        return timeframe.is_aligned(first) and times == [*range(first, last + 1, step)]
+    return all(map(lt, times, times[1:])) and {time % step for time in times} == {timeframe.anchor % step}
 
 
 def read_one_by_one(

@@ -15,6 +15,12 @@ _EXCLUDED = ", ".join(f"excluded.{name}" for name in VALUES)
 _WITHIN = "series_id = ? AND open_time >= ? AND open_time < ?"
 
 
+def insert(connection: Connection, series_id: int, candles: list[Candle]) -> int:
+    """Insert candles of a range in which none is stored, faster than `upsert`; return how many they are."""
+    connection.executemany(f"INSERT INTO candles VALUES ({series_id:d}, {_MARKS})", candles)
+    return len(candles)
+
+
 def upsert(connection: Connection, series_id: int, candles: list[Candle]) -> int:
     """Insert or overwrite ascending candles with one statement; return how many rows are new or different.
 

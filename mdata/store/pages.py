@@ -157,12 +157,15 @@ def _make_final(connection: Connection, series: Series, part: Range, verdict: Ve
     rows = within(verdict.candles, part)
     # Without coverage, the triggers do not mark a deleted candle as lost.
     coverage.cut(connection, series.id, part)
-    gone = candles.open_times(connection, series.id, part)
-    if gone:
+    gone: list[int] = []
+    held = candles.open_times(connection, series.id, part)
+    if held:
         kept = {row[0] for row in rows}
-        gone = [time for time in gone if time not in kept]
+        gone = [time for time in held if time not in kept]
         candles.delete(connection, series.id, gone)
-    written = candles.upsert(connection, series.id, rows)
+        written = candles.upsert(connection, series.id, rows)
+    else:
+        written = candles.insert(connection, series.id, rows)
     if gone or written:
         digests.drop(connection, series.id, part)
     candles.forget_lost(connection, series.id, part, but=verdict.lost)

@@ -28,9 +28,9 @@ others too. *processor* is the ratio of processor time, which is comparable even
 the load below). The stores are generated: 20 series of one-minute candles with 1,000 gaps, of which 900 are
 stretches of three minutes without an answer, and 100 are deleted candles.
 
-`tests/project/test_cost.py` checks without a clock what these figures depend on: the modules that a command imports,
-the statements it executes, the steps that SQLite needs for them with ten times as many candles, commits, and pages of
-the log.
+`tests/project/test_cost.py` checks without a clock what these figures depend on: which modules a command imports, how
+many statements, commits and pages of the log it takes, and how many more steps the statements need if there are ten
+times as many candles.
 """
 
 _LIFE = """

@@ -1,4 +1,4 @@
-"""How cost grows with the store: the same work at 1, 5 and 10 million candles; segments and gaps are equally many."""
+"""How cost grows with the store: the same work at 1, 5 and 10 million candles, always with the same gaps."""
 
 import json
 import statistics

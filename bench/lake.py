@@ -43,8 +43,8 @@ requests at most 27 pages a minute, which is 270,000 rows.
 """
 _READERS = """
 Measured on the largest of these lakes. Each engine runs in a process of its own; the figure is the median of five
-runs, after one to warm up. (c) reads one month of one series, all columns; (d) counts all rows and adds up their
-volume. SQLite is the store itself; mdata proves each month while it reads it.
+runs, after one to warm up. *month* reads one month of one series, all columns; *everything* counts all rows and adds
+up their volume. SQLite is the store itself; mdata proves each month while it reads it.
 """
 _FILES = """
 This log names {files:,} files, as many as 500 pairs and ten years of one-minute candles would have; the files
@@ -182,7 +182,7 @@ def main() -> None:
     parts = [
         "# A lake, measured", _INTRODUCTION, _about(took),
         "## How cost grows", _SLOPES, markdown(head, slopes), "",
-        "## Who reads it, and how fast", _READERS, markdown(["engine", "(c) s", "(d) s"], readers), "",
+        "## Who reads it, and how fast", _READERS, markdown(["engine", "month, s", "everything, s"], readers), "",
         "## The largest lake", _FILES.format(files=_PAIRS * _MONTHS), markdown(["work", "s"], files), "",
     ]  # fmt: skip
     REPORT.write_text("\n".join(parts))

@@ -21,8 +21,8 @@ def rows(small: Store, large: Store | None, rounds: int) -> list[Row]:
     goals = [
         ("`detect-gaps` query over 10.5 M rows ÷ per-series SQL LAG", 1 / 500, 1 / 1000),
         ("`detect-gaps`, whole process, 10.5 M rows, 1,000 gaps, 100 of them lost candles ÷ pass", 15, 9),
-        ("`detect-gaps` at 10.5 M rows ÷ at 1 M (same number of segments and gaps)", 1.3, 1.05),
-        ("`status` at 10.5 M rows ÷ at 1 M (same number of segments and gaps)", 1.3, 1.05),
+        ("`detect-gaps` at 10.5 M rows ÷ at 1 M (with the same number of covered ranges and gaps)", 1.3, 1.05),
+        ("`status` at 10.5 M rows ÷ at 1 M (with the same number of covered ranges and gaps)", 1.3, 1.05),
         ("deep audit (row counts against the ledger) ÷ COUNT(*) per series", 3, 2),
     ]
     measured: list[tuple[Spread | None, str]] = [(None, "not in the quick run")] * 4

@@ -81,9 +81,9 @@ class Lake:
     def look(self, key: Key) -> Look:
         """Return what the lake has of a series now."""
         with told(self.url):
-            # Refresh the candles first and the coverage second. Publishers also write the candles first. The coverage
-            # can therefore describe candles that are not loaded in one case: a publisher has written both between
-            # the two refreshes. A commit based on this look is then refused.
+            # Refresh the candles first and the coverage second. Publishers also write the candles first. Only if a
+            # publisher writes both between the two refreshes does the coverage describe candles that are not loaded;
+            # a commit based on this look is then refused.
             for name in ("candles", "coverage"):
                 self.tables[name].update_incremental()
             written, vouched = (

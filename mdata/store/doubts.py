@@ -75,9 +75,9 @@ def forget_before(connection: Connection, series_id: int, before: int) -> None:
 
 
 def noted(connection: Connection, series_id: int, table: str, condition: str = "1") -> list[Range]:
-    """Return the ranges (normal) of `doubts` or `unobtainable` that meet an SQL condition, also from an older store.
+    """Return the ranges (normal) of `doubts` or `unobtainable` that meet an SQL condition.
 
-    None if the store, created by an earlier version, does not have the table.
+    An older store may lack the table; the list is then empty.
     """
     exists = connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (table,))
     if exists.fetchone() is None:

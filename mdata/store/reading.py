@@ -53,7 +53,9 @@ class Detour:
         group = missing_group(self.path)
         why = f"{self.path.parent} is not writable{f' ({group})' if group else ''}"
         if self.is_copy:
-            return f"{why}, and the log of {self.path.name} is not empty: reading a private copy of both"
+            return (
+                f"{why}, and the log of {self.path.name} is not empty: reading a private copy of the file and its log"
+            )
         return f"{why}: reading {self.path.name} in place without locks, because its log is empty"
 
     def confirm(self) -> None:

@@ -74,7 +74,7 @@ TABLES: dict[str, Table] = {
                 "Everything from the oldest coverage to here, except gaps, was fetched after it had settled.", INSTANT
             ),
             "asked_to": Column("REST has answered for everything up to here, settled or not.", INSTANT),
-            "answered_at": Column("The newest instant for which the exchange has answered.", INSTANT),
+            "answered_at": Column("When the newest request by REST that was answered had been sent.", INSTANT),
             "compared_to": Column("How far the current round of `mdata verify --exchange` has got.", INSTANT),
             "compared_since": Column("When that round began.", INSTANT),
             "hinted_to": Column(
@@ -217,7 +217,10 @@ TABLES: dict[str, Table] = {
                 "unwitnessed: the answer contained no stored candle unchanged, or too few; withdrawn: `mdata verify` "
                 "found candles that differ from the ledger, so the range is requested again."
             ),
-            "form": Column("The direction of the last request, and the instant from which its rows were counted."),
+            "form": Column(
+                "The order of the rows in the last answer (asc: oldest first, desc: newest first), and the instant "
+                "from which the exchange was to begin."
+            ),
             "since": Column("When an answer first said so.", INSTANT),
             "asked_at": Column("When the latest answer said so.", INSTANT),
             "answers": Column("How many answers said so."),

@@ -1,4 +1,4 @@
-"""Faults ordered from a running sandbox."""
+"""Tells a running sandbox which faults to show, as a user would."""
 
 from typing import Any
 

@@ -124,7 +124,8 @@ class Past(NamedTuple):
 
         By the average rule, nobody waits longer than one delay after the newest request, however far the burst is
         overspent. Processes that wait use each slot as it becomes free, so the burst does not refill meanwhile: a
-        used reserve (`kept`) is not restored, and what a process with a larger burst has overspent is not paid back.
+        used reserve (`kept`) is not restored. If another process, with a larger burst, has sent more than the burst
+        of this pace allows, that excess is not waited for either.
         """
         burst = max(1, pace.burst - kept)
         ready = max(self.at + min(1.0, self.level + 1 - burst) * pace.delay, self.at + pace.spacing)

@@ -58,7 +58,7 @@ def _move_frontier(connection: Connection, series: Series, page: Page, settle: i
     asked_to = min(page.query.range.end, grid.closed_end(asked_at))
     if page.is_full and page.span is not None and not page.query.newest_first:
         asked_to = min(asked_to, page.span.end)
-    # An answer says nothing about what it did not reach.
+    # What was requested but is still not covered, such as a silence in doubt at the newest end, has no answer yet.
     asked_to = min(asked_to, hull.end) if hull else asked_to
     table.move_frontier(connection, series.id, frontier if hull else None, asked_to)
 

@@ -26,7 +26,7 @@ from mdata.store.connection import Connection
 from mdata.store.engine import Store
 
 COMMAND = "verify"
-# One in this many rows of a page is left free for candles that are added, and for witnesses.
+# One in this many rows of a page is left free, for witnesses and for candles that the store does not have.
 _LEFT = 100
 
 

@@ -157,7 +157,7 @@ def _settle(connection: Connection, series: Series, rows: list[Proof], row: Seri
         asked_at = row.as_of or as_of if row.first_candle is not None else 0
         table.begins_at(connection, series.id, row.first_candle, asked_at)
         if row.cleaned_to is not None:
-            # Older candles that the lake has are kept: they need not be requested.
+            # The lake may have candles that cleanup removed from the store: they are restored, and are wanted again.
             table.clean_to(connection, series.id, min(row.cleaned_to, rows[0].start))
     proven = normal(Range(proof.start, proof.end) for proof in rows)
     table.move_frontier(connection, series.id, proven[0].end, proven[0].end)

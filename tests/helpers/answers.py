@@ -21,7 +21,7 @@ from mdata.store.pages import Applied, apply_live, apply_page
 M1 = TIMEFRAMES["1m"]
 T0 = 28_000_000 * MINUTE
 SETTLE = 3 * MINUTE
-# How silent minutes are written where they must not be remarkable, and must be.
+# How many silent minutes a test uses where the silence must not be remarkable, and where it must be.
 SHORT, LONG = 59, 60
 
 

@@ -14,7 +14,7 @@ from mdata.store.connection import Connection
 from mdata.store.opening import open_store
 
 M1 = TIMEFRAMES["1m"]
-# Minutes before the end, from and to: what is not simply there in the store with every verdict.
+# The ranges without final candles in the store that has every verdict: from and to, in minutes before its end.
 HOLES = {
     "unknown": (900, 800), "in doubt": (1700, 1500), "unobtainable": (2150, 2000), "lost": (1260, 1230),
     "silent": (520, 400),

@@ -121,15 +121,26 @@ def test_every_file_that_the_map_of_the_code_names_is_there() -> None:
 
 def test_no_row_has_fallen_out_of_its_table() -> None:
     for path in [HERE / "README.md", *(HERE / "docs").glob("*.md")]:
-        text = re.sub(r"```.*?```", "", path.read_text(), flags=re.DOTALL)
-        heads = re.findall(r"^(?<!\|\n)\|.*\n(.*)", text, re.MULTILINE)
+        heads = re.findall(r"^(?<!\|\n)\|.*\n(.*)", prose(path), re.MULTILINE)
         assert [line for line in heads if not re.fullmatch(r"[| :-]+", line)] == [], path.name
 
 
+def prose(page: Path) -> str:
+    return re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def test_links_between_the_docs_lead_somewhere() -> None:
-    for path in [HERE / "README.md", *(HERE / "docs").glob("*.md")]:
-        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text()):
-            assert (path.parent / target).exists(), f"{path.name} leads to {target}"
+    for path in [HERE / "README.md", HERE / "SECURITY.md", *(HERE / "docs").glob("*.md")]:
+        for target, heading in re.findall(r"\]\(([^)#:\s]*)(?:#([^)]*))?\)", prose(path)):
+            page = path.parent / target if target else path
+            assert page.exists(), f"{path.name} leads to {target}"
+            assert not heading or heading in anchors(page), f"{path.name} leads to {target}#{heading}"
 
 
 def test_every_boundary_is_shown_by_a_test_that_there_is() -> None:

@@ -190,7 +190,7 @@ def main() -> None:
 
 def _about(took: float) -> str:
     load = os.getloadavg()[2]
-    return f"{os.cpu_count()} cores, {load:.0f} processes waiting for them; `make bench-lake` took {took:.0f} min.\n"
+    return f"{os.cpu_count()} cores, load {load:.0f} in the last 15 min; `make bench-lake` took {took:.0f} min.\n"
 
 
 def _slopes(store: Store) -> dict[str, float]:

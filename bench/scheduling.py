@@ -2,7 +2,7 @@
 
     .venv/bin/python bench/scheduling.py [--minutes 5]
 
-Prints the figures that docs/SCHEDULING.md gives; processor time and its ratio hold on a busy machine too.
+Prints the figures that docs/SCHEDULING.md gives. Processor times, and their ratios, are valid on a busy machine too.
 """
 
 import os

@@ -21,7 +21,7 @@ class Loaded(NamedTuple):
     """The effective settings, where each comes from, and warnings about them.
 
     `strange_retention` names settings that delete candles, if they come from an env file that was only found in the
-    current folder and does not set DATABASE_PATH or belongs to another user.
+    current folder, and if this file either does not set DATABASE_PATH or belongs to another user.
     """
 
     settings: Settings
@@ -166,9 +166,9 @@ def _if_readable_by_others(file: EnvFile) -> list[str]:
 
 
 def _strange_retention(file: EnvFile, path: Path | None, origins: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the retention settings of a .env in the current folder that are followed only after a question.
+    """Return the retention settings that are followed only after a question.
 
-    It would delete from a store that it does not name, or somebody else has written it.
+    They come from a .env in the current folder that does not name the store, or that belongs to another user.
     """
     store = file.entries.get("DATABASE_PATH")
     if path is None or (store is not None and store.value.strip() and not is_foreign(path)):

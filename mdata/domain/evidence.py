@@ -197,8 +197,8 @@ def _unconfirmed(page: Page, known: Known, enclosed: list[Range]) -> list[Doubt]
 def _confirmed(known: Known, *, is_witnessed: bool) -> list[Doubt]:
     """Return the doubts that are resolved by an answer that counts.
 
-    These are the doubts about unwitnessed answers and about a first page. If the answer refutes that page, the
-    contradictions inside it and the silences that the same request raised are among them.
+    These are the doubts about unwitnessed answers and about a first page. If the answer refutes that page, all doubts
+    that came with the page are resolved too: the contradictions inside it, and the silences at its ends.
     """
     ended = [doubt for doubt in known.doubts if doubt.kind == "unwitnessed"]
     if not known.has_witness:

@@ -73,8 +73,8 @@ def note_first(connection: Connection, series: Series, page: Page, settle: int) 
     """Record the first candle that the exchange names.
 
     The candle is believed in three cases: it has settled and is the oldest known row, so that two answers agree; it
-    is older than the first candle recorded before; or nothing of the series is known yet, and its interval has not
-    closed. On an exchange that sends rows for silence, the first row need not be a candle.
+    is older than the first candle recorded before; or its interval has not closed, and nothing of the series is known
+    yet. On an exchange that sends rows for silence, the first row need not be a candle.
     """
     grid, asked_at = series.timeframe, page.asked_at
     told = page.times[0] if page.times else None

@@ -85,7 +85,7 @@ _Wanted = list[tuple[Key, dict[int, list[Proof]], SeriesRow | None]]
 
 
 def _wanted(settings: Settings, lake: Lake) -> _Wanted:
-    """Return what the lake has of the settings' series, with the row of the store that has the newest answer."""
+    """Return what the lake has of the settings' series; the last field is the lake's newest row about the series."""
     every, rows = lake.proofs(), lake.newest_series()
     named = {Key(one.venue.name, one.symbol, one.timeframe.name) for one in targets(settings)}
     found: _Wanted = [(key, proofs, rows.get(key)) for key, proofs in sorted(every.items()) if key in named]

@@ -28,8 +28,8 @@ KINDS: dict[str, dict[str, Any]] = {
 class Lie:
     """A lie about the candles of [start, end), told from `begins` on (all ms UTC); `every`: only each nth interval.
 
-    `late`: they appear `seconds` after they were first left out. `slow`: they appear `seconds` after they closed.
-    `revised`: they have other values until `seconds` after they closed. `unserved`: they are no longer served.
+    `late`: they all appear `seconds` after the first of them was left out. `slow`: each appears `seconds` after it
+    closed. `revised`: they have other values until `seconds` after they closed. `unserved`: they never appear again.
     """
 
     kind: str

@@ -140,7 +140,7 @@ def _cell(candle: Candle | None, top: float, scale: float, *, unicode: bool) -> 
 
 
 def _half(wick: tuple[float, float], body: tuple[float, float], cell: tuple[float, float]) -> int:
-    """Return what to draw in half a cell: what is at its middle, but always a body that lies completely inside."""
+    """Return what to draw in half a cell: what is at its middle, or a body that lies completely inside the half."""
     bottom, top = cell
     middle = (bottom + top) / 2
     if body[0] <= middle <= body[1] or bottom <= body[0] <= body[1] <= top:

@@ -74,7 +74,7 @@ TABLES: dict[str, Table] = {
                 "Everything from the oldest coverage to here, except gaps, was fetched after it had settled.", INSTANT
             ),
             "asked_to": Column("REST has answered for everything up to here, settled or not.", INSTANT),
-            "answered_at": Column("When the newest request by REST that was answered had been sent.", INSTANT),
+            "answered_at": Column("When the newest REST request was sent that has been answered.", INSTANT),
             "compared_to": Column("How far the current round of `mdata verify --exchange` has got.", INSTANT),
             "compared_since": Column("When that round began.", INSTANT),
             "hinted_to": Column(

@@ -128,7 +128,7 @@ def _timer(one: Scheduled, place: Installation) -> str:
         lines.append("OnStartupSec=2min")
     lines.append(f"RandomizedDelaySec={one.random_delay}")
     if place.knows_deferring and one.job != "stream":
-        lines.append("# If a run lasts beyond its next turn, the turn after that starts the next run.")
+        lines.append("# If a run is still active at its next time, that time is left out.")
         lines.append("DeferReactivation=yes")
     return "\n".join(lines) + "\n"
 

@@ -113,8 +113,8 @@ def _serve(kit: Kit, place: ListenAddress, names: list[str], token_file: Path | 
         # Host names are checked if any were given, and always on a loopback address (see `Access`).
         known = frozenset(name.lower() for name in names) if names or place.is_loopback else None
         try:
-            # The server sends text that libraries write to stderr to the log. The log must therefore keep this
-            # stderr, or it would write to itself.
+            # The server replaces `sys.stderr`, and passes on to the log what libraries write there. The log keeps the
+            # present one, because it would otherwise write to itself.
             log = kit.log.to(sys.stderr)
             run(Site(listening, Access(known, token), ready), kit.loaded.settings, kit.clock, log)
         except Stopped:

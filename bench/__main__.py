@@ -23,10 +23,11 @@ How fast mdata is, compared with a baseline on the same machine. `make bench` wr
 hand.
 
 In the first table, mdata and its baseline were measured alternately in one run. The table shows the median of the
-ratios of all rounds, and in brackets the middle half of them. Absolute times only hold for this machine, ratios for
-others too. *processor* is the ratio of processor time, which is comparable even if the machine has other work (see
-the load below). The stores are generated: 20 series of one-minute candles with 1,000 gaps, of which 900 are
-stretches of three minutes without an answer, and 100 are deleted candles.
+ratios of all rounds, and in brackets the middle half of them; the last column says which of the two limits is kept:
+*aim*, only *require*, or none (*missed*). Absolute times only hold for this machine, ratios for others too.
+*processor* is the ratio of processor time, which is comparable even if the machine has other work (see the load
+below). The stores are generated: 20 series of one-minute candles with 1,000 gaps, of which 900 are stretches of three
+minutes without an answer, and 100 are deleted candles.
 
 `tests/project/test_cost.py` checks without a clock what these figures depend on: which modules a command imports, how
 many statements, commits and pages of the log it takes, and how many more steps the statements need if there are ten
@@ -49,9 +50,10 @@ beside them compiles them at every start.
 """
 
 _GROWTH = """
-The same work on stores that only differ in the number of candles. What the ledger answers costs one row per segment
-(a range in `coverage`) and one per gap; everything else costs as much as it reads, and `verify` reads all. (In a
-larger store gaps are further apart, so fewer of them fit into the page of one request.)
+The same work on stores that only differ in the number of candles. For what the ledger can answer, mdata reads one row
+for each range in `coverage` and one for each gap. The cost of all other work grows with the data that it reads, and
+`verify` reads everything. (In a larger store gaps are further apart, so fewer of them fit into the page of one
+request.)
 """
 
 

@@ -78,7 +78,7 @@ def _processes(small: Store, large: Store, rounds: int) -> list[tuple[Spread, st
     passed, first, again = in_turn(rounds, nothing, _detection(large), process(large.environ(), "detect-gaps"))
     found, processor = against(first, passed)
     listed = ratio(walls(again), walls(passed)).median
-    rows = [(found, f"{processor}; listed already: {listed:.1f}")]
+    rows = [(found, f"{processor}; if all gaps are listed already: {listed:.1f}")]
     small_one, large_one = in_turn(rounds, _detection(small), _detection(large))
     rows.append(against(large_one, small_one))
     small_one, large_one = in_turn(

@@ -123,9 +123,9 @@ class Past(NamedTuple):
         """Return when the next request may leave if `kept` requests of the burst are reserved for others.
 
         By the average rule, nobody waits longer than one delay after the newest request, however far the burst is
-        overspent. Processes that wait use each slot as it becomes free, so the burst does not refill meanwhile: a
-        used reserve (`kept`) is not restored. If another process, with a larger burst, has sent more than the burst
-        of this pace allows, that excess is not waited for either.
+        overspent: neither until a used reserve (`kept`) is restored, nor until it is made up for that a process with
+        a larger burst has sent more than this pace allows. While processes wait, they use each slot as it becomes
+        free, and the burst does not refill.
         """
         burst = max(1, pace.burst - kept)
         ready = max(self.at + min(1.0, self.level + 1 - burst) * pace.delay, self.at + pace.spacing)

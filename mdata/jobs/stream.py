@@ -57,7 +57,7 @@ _END_SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """What a stream uses besides the exchange and the store, and `halt`, which wakes all sleeping threads.
+    """What a stream uses besides the exchange and the store; `halt` wakes all sleeping threads.
 
     `connect` opens a connection to the stream of an exchange.
     """

@@ -41,7 +41,8 @@ class Mismatch(NamedTuple):
 class Audit(NamedTuple):
     """What was found in a series: its candles, those outside coverage, mismatches, and invalid rows.
 
-    `refused` are the open times of the invalid rows, ascending; `lost` counts those in covered ranges that match.
+    `refused` are the open times of the invalid rows, ascending. `lost` counts those of them that are in
+    covered ranges without a mismatch.
     """
 
     candles: int

@@ -80,8 +80,8 @@ def open_store(path: Path, told: Hear = unheard) -> Store:
 def _close_untouched(path: Path, connection: Connection) -> None:
     """Close a connection to a file that is not ours, and leave its log as it is.
 
-    The last connection that closes moves the log into the database if this connection can write, but not if it only
-    reads.
+    The connection that closes last moves the log into the database, unless it can only read. A reader is therefore
+    opened here, and closed last.
     """
     log = path.with_name(f"{path.name}-wal")
     if not log.exists() or not log.stat().st_size:

@@ -74,7 +74,7 @@ TABLES: dict[str, Table] = {
                 "Everything from the oldest coverage to here, except gaps, was fetched after it had settled.", INSTANT
             ),
             "asked_to": Column("REST has answered for everything up to here, settled or not.", INSTANT),
-            "answered_at": Column("When the newest REST request was sent that has been answered.", INSTANT),
+            "answered_at": Column("When the newest of the answered REST requests was sent.", INSTANT),
             "compared_to": Column("How far the current round of `mdata verify --exchange` has got.", INSTANT),
             "compared_since": Column("When that round began.", INSTANT),
             "hinted_to": Column(
@@ -218,8 +218,8 @@ TABLES: dict[str, Table] = {
                 "found candles that differ from the ledger, so the range is requested again."
             ),
             "form": Column(
-                "The order of the rows in the last answer (asc: oldest first, desc: newest first), and the instant "
-                "from which the exchange was to begin."
+                "What the last request asked for: asc and the start of its range (oldest rows first), or desc and "
+                "the end of its range (newest rows first)."
             ),
             "since": Column("When an answer first said so.", INSTANT),
             "asked_at": Column("When the latest answer said so.", INSTANT),

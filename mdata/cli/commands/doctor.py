@@ -28,8 +28,8 @@ def doctor(
     Checks SQLite, the file and its log, locks and who holds them, disk space, clocks, timers, the rate budget and the
     settings, and says what to do. Ends with 3 if there is a problem; a note is not a problem. Sends one request to
     the exchange, to compare clocks. --fix restores the journal mode, and the triggers that record candles which other
-    programs delete. If the identity of the store was deleted, --fix gives it a new one; older backups then count as
-    backups of another store.
+    programs delete. If the row that identifies the store was deleted, --fix gives the store a new identity; older
+    backups then count as backups of another store.
     """
     given = Options(env_file, json=json, quiet=quiet, verbose=verbose)
     conduct("doctor", given, lambda kit: _doctor(kit, is_deep=deep, fixes=fix))

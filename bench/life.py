@@ -5,7 +5,6 @@ import json
 import os
 import socket
 import statistics
-import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -13,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.ingest import bare_database, bodies, query_of, with_series
-from bench.measure import Cost, cost, in_turn, number
+from bench.measure import PYTHON, Cost, cost, in_turn, number
 from bench.start import nothing, process
 from bench.stores import END, M1
 from bench.stores import Store as Generated
@@ -194,4 +193,4 @@ def start(store: Generated, rounds: int) -> list[list[str]]:
 
 def _code(imports: str) -> Callable[[], Cost]:
     # It exits as mdata does: at once.
-    return lambda: cost([sys.executable, "-c", f"{imports}; import os; os._exit(0)"])
+    return lambda: cost([*PYTHON, f"{imports}; import os; os._exit(0)"])

@@ -3,6 +3,7 @@
 import os
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,6 +45,8 @@ def number(value: float) -> str:
     return f"{value:.1e}"
 
 
+# `-P`: the installed package is measured, even if the current folder is a checkout.
+PYTHON = (sys.executable, "-P", "-c")
 QUIET: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
 
 

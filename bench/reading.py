@@ -1,10 +1,9 @@
 """Reading from Python: the cost of the import, and time and memory for candles, compared with other ways."""
 
 import subprocess
-import sys
 from pathlib import Path
 
-from bench.measure import Spread, in_turn, number, ratio
+from bench.measure import PYTHON, Spread, in_turn, number, ratio
 from bench.stores import END, M1, NOW, made_up
 from bench.table import Row
 from mdata.domain.interval import Range
@@ -85,7 +84,7 @@ def _imports(rounds: int) -> Row:
     """Measure how many milliseconds an import adds to an interpreter that has started, and the first use of it."""
 
     def run() -> list[float]:
-        ended = subprocess.run([sys.executable, "-c", _IMPORT], check=True, capture_output=True, text=True)
+        ended = subprocess.run([*PYTHON, _IMPORT], check=True, capture_output=True, text=True)
         return [float(one) for one in ended.stdout.split()]
 
     (found,) = in_turn(max(rounds, 3), run)
@@ -108,7 +107,7 @@ def _read(way: str, store: Path, minutes: int) -> float:
 
 
 def _run(code: str, store: Path, minutes: int, *more: str) -> float:
-    arguments = [sys.executable, "-c", code, str(store), str(END - minutes * MINUTE), str(END), *more]
+    arguments = [*PYTHON, code, str(store), str(END - minutes * MINUTE), str(END), *more]
     return float(subprocess.run(arguments, check=True, capture_output=True, text=True).stdout)
 
 

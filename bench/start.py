@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from bench.measure import QUIET, Cost, Spread, against, cost, in_turn, number, walls
+from bench.measure import PYTHON, QUIET, Cost, Spread, against, cost, in_turn, number, walls
 from bench.stores import END, Store
 from bench.table import Row
 
@@ -30,7 +30,7 @@ def process(environ: Mapping[str, str], *arguments: str) -> Callable[[], Cost]:
 
 def nothing() -> Cost:
     """Run Python without any work."""
-    return cost([sys.executable, "-c", "pass"])
+    return cost([*PYTHON, "pass"])
 
 
 def rows(with_gaps: Store, whole: Store, rounds: int) -> list[Row]:

@@ -1,4 +1,4 @@
-"""The source of random numbers, which commands pass to what needs one."""
+"""The source of random numbers; commands pass it to the code that needs random numbers."""
 
 
 def uniform(low: float, high: float) -> float:

@@ -122,10 +122,10 @@ class Past(NamedTuple):
     def ready_at(self, pace: Pace, kept: int = 0) -> float:
         """Return when the next request may leave if `kept` requests of the burst are reserved for others.
 
-        By the average rule, nobody waits longer than one delay after the newest request, however far the burst is
-        overspent: neither until a used reserve (`kept`) is restored, nor until it is made up for that a process with
-        a larger burst has sent more than this pace allows. While processes wait, they use each slot as it becomes
-        free, and the burst does not refill.
+        By the average rule, nobody waits longer than one delay after the newest request. So nobody waits until the
+        reserve (`kept`) is restored: processes that wait use each slot as it becomes free, and the burst does not
+        refill meanwhile. And nobody waits because another process, with a larger burst, has sent more requests than
+        this pace allows.
         """
         burst = max(1, pace.burst - kept)
         ready = max(self.at + min(1.0, self.level + 1 - burst) * pace.delay, self.at + pace.spacing)

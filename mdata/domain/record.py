@@ -25,7 +25,7 @@ class Instant(NamedTuple):
 
     @property
     def booted_at(self) -> int:
-        """Return when this boot began by the wall clock (seconds UTC), by which times of two boots are compared."""
+        """Return when this boot began, by the wall clock (seconds UTC): this relates the times of two boots."""
         return round(self.wall / 1000 - self.now)
 
     def noted(self, boottime: float) -> int:

@@ -69,5 +69,5 @@ def name_of(venue: Venue, symbol: str, timeframe: Timeframe) -> str:
 
 
 def days_before(timeframe: Timeframe, now: int, days: int) -> int:
-    """Return the open time of the interval in which the day `days` days before `now` (ms UTC) begins, in UTC."""
+    """Return the open time of the interval that contains 00:00 UTC of the day `days` days before `now` (ms UTC)."""
     return timeframe.floor(now - now % DAY - days * DAY)

@@ -133,7 +133,7 @@ def _rows_in(connection: Connection, series: Series, part: Range) -> int:
 def _first_row_from(connection: Connection, series: Series, instant: int, *, before: int) -> int:
     """Return the open time of the first known row from `instant` on; `before` if there is no earlier one.
 
-    A request that begins there is answered by a row at once, and not by a silence.
+    A request that begins there begins with a known row, and not with a silence.
     """
     if series.venue.writes_silence:
         return min(series.timeframe.ceil(instant), before)

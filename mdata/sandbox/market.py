@@ -241,7 +241,7 @@ def _trades(noise: int) -> list[int]:
 
 @lru_cache
 def _scale(pair: Pair) -> tuple[float, int]:
-    """Return the approximate price of a pair and its decimals: order prices have five significant digits."""
+    """Return the approximate price of a pair, and how many decimals give a price five significant digits."""
     base = pair.price or 1000 + sum(map(ord, pair.symbol))
     return base, 4 - math.floor(math.log10(base))
 

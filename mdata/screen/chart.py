@@ -15,7 +15,7 @@ from mdata.screen.words import folded
 VOLUME_ROWS = 3
 # Room for the prices at the right.
 AXIS = 11
-# Columns from one time below the chart to the next.
+# Columns between two times that are written below the chart.
 _TICK = 17
 
 # What half of a cell contains: nothing, a wick, or the body. The signs are for the upper and the lower half.

@@ -165,8 +165,8 @@ TABLES: dict[str, Table] = {
             "series_id": _SERIES_ID,
             "open_time": _OPEN_TIME,
             "kind": Column(
-                "changed: the exchange sent other values; withdrawn: the exchange no longer sends it; missing: "
-                "left out once (old stores)."
+                "changed: the exchange sent other values; withdrawn: the exchange no longer sends it; missing "
+                "(only in old stores): one answer did not contain it."
             ),
             **_PRICES,
             "seen_at": Column("When the later answer came.", INSTANT),

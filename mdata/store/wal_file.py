@@ -51,7 +51,10 @@ def read_log(path: Path) -> LoggedMarks | None:
 
 
 def _cookies(first: Mark, found: list[Left]) -> set[int] | None:
-    """Return the schema numbers that the file may have; None if the first one cannot be determined."""
+    """Return the schema numbers that the file may have; None if they cannot be determined.
+
+    That is so if the schema may have been changed before the first mark in the log.
+    """
     for marks, cookies in found:
         if cookies - {first.cookie} or (cookies and not marks):
             return None

@@ -33,7 +33,7 @@ _WAIT_STATUSES = {403, 408}
 
 
 def _died(told: threading.ExceptHookArgs) -> None:
-    """Print nothing if the library's thread reaches a limit of the machine, because its end is reported anyway."""
+    """Print nothing if the library's thread ends at a limit of the machine: the lost connection is reported."""
     if not isinstance(told.exc_value, OSError | MemoryError):
         threading.__excepthook__(told)
 

@@ -86,7 +86,7 @@ def backward(ledger: Ledger) -> Wish | None:
     """Return the next request of the backward pass, from the hull's older end to the wanted start.
 
     If an answer suggests that the exchange's history begins inside the wanted range, the exchange must first be asked
-    for its first candle (`asks_first`); if that candle is older, the backward request is repeated.
+    for its first candle (`asks_first`); if that candle is older than the hull, the backward request is repeated.
     """
     wanted, hull = ledger.wanted, ledger.hull
     if hull is None or not _has_older(ledger, hull):

@@ -81,7 +81,8 @@ class Passes:
             target = target_of(series)
             ledger = self._ledger(series)
             first = ledger.doubt("first")
-            # The store now reaches the first candle that the exchange named; a second answer confirms it.
+            # If the store now reaches the first candle that the exchange named, the exchange is asked once more in
+            # the same run, so that a second answer can confirm it.
             is_reached = first is not None and ledger.hull is not None and first.range.start == ledger.hull.start
             if not planning.asks_first(ledger) or (target in self._new.asked_first and not is_reached):
                 return

@@ -36,7 +36,7 @@ def _late_first(asked: CandleRequest, parameters: FaultParameters, market: Marke
 
 
 def _cut(rows: Rows, parameters: FaultParameters, _: CandleRequest) -> Rows:
-    """Keep a share of the rows: those that come first, or with `end` "near" those that come last."""
+    """Keep a share of the rows: those that come first or, if `end` is "near", those that come last."""
     kept = int(len(rows) * parameters.get("keep", 0.5))
     return rows[len(rows) - kept :] if parameters.get("end") == "near" else rows[:kept]
 

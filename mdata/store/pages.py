@@ -85,8 +85,8 @@ def apply_page(connection: Connection, series: Series, page: Page, settle: int, 
             written
             or verdict.distrusted
             # The end of an `unwitnessed` doubt alone is no news. It only shows that the answer to a request with more
-            # witnesses contained some of them. The next request includes few again, and its answer may contain none
-            # of them, like the answer before.
+            # witnesses contained some of them. The next request includes only the usual few witnesses again, and its
+            # answer may contain none of these, like the answer that raised the doubt.
             or any(doubt.kind != "unwitnessed" for doubt in verdict.ended)
             or subtract(told, covered)
             or subtract(verdict.final, known.final)

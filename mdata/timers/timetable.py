@@ -62,8 +62,8 @@ def timetable(settings: Settings) -> list[Scheduled]:
     if not is_even(update):
         if settings.rest_update_enabled:
             faults.append(_uneven("UPDATE_INTERVAL_SECONDS", update, 1))
-        # If REST_UPDATE_ENABLED is off, `update` has no timer, so this cadence is no fault. Its unit can be started
-        # by hand, and takes its time limit from a cadence: a minute.
+        # If REST_UPDATE_ENABLED is off, `update` has no timer, so this cadence is no fault. Its unit can still be
+        # started by hand; its time limit is then computed from a cadence of one minute.
         update = MINUTE_SECONDS
     if faults:
         raise ConfigurationError("; ".join(faults) + "; change it in the env file and run this again")

@@ -211,7 +211,7 @@ TABLES: dict[str, Table] = {
             "start_time": _START,
             "end_time": _END,
             "kind": Column(
-                "silence: the answer had no rows at one of its ends; absent: a stored candle did not come back; "
+                "silence: no rows came at an end of the requested range; absent: a stored candle did not come back; "
                 "changed: it came back with other values; first: the exchange's first candle, as one answer named "
                 "it; unconfirmed: the first page of a series, of which no other answer has contained a row; "
                 "unwitnessed: the answer contained no stored candle unchanged, or too few; withdrawn: `mdata verify` "
@@ -266,7 +266,7 @@ TABLES: dict[str, Table] = {
             "generation": Column("How many transactions there have been."),
             "mark": Column("Random, chosen by the newest transaction to distinguish it from all others."),
             "previous": Column("The mark of the transaction before; 0 if there was none."),
-            "cookie": Column("SQLite's schema cookie at that time."),
+            "cookie": Column("SQLite's schema cookie after the newest transaction."),
         },
     ),
 }

@@ -104,7 +104,7 @@ def _of_series(judged: list[SeriesState], max_lag: int, absent: list[Target]) ->
         "When the last comparison of the whole series with the exchange began",
         _SERIES,
     )
-    lag = _family("mdata_lag_seconds", "How long ago the first interval after the newest coverage settled", _SERIES)
+    lag = _family("mdata_lag_seconds", "For how long newer data have been ready to fetch; 0 if none are", _SERIES)
     fresh = _family("mdata_series_fresh", "0 if a series has no data or lags beyond the limit", _SERIES)
     last = _family("mdata_last_candle_timestamp_seconds", "Open time of the newest candle", _SERIES)
     for one in judged:

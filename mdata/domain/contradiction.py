@@ -20,8 +20,8 @@ class Found(NamedTuple):
     """What to store of the settled part of an answer, and where it contradicts the store (see `Verdict`).
 
     `unsettled` are intervals that stay provisional: the stream has shown a candle there, and this answer has none.
-    `unproven` are the parts of a hole between two rows that no answer has covered yet. This answer does not cover
-    them either, because it lacks known candles in the same hole, and the hole is remarkable or already unobtainable.
+    `unproven` are the uncovered parts of a hole between two rows. This answer does not cover them either, because it
+    lacks known candles in the same hole, and the hole is remarkable or already unobtainable.
     """
 
     candles: list[Candle]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from mdata.domain.timeframe import DAY, HOUR, MINUTE
 
 # A request.
-GARBLED_TRIES = 3  # of a request whose answers cannot be read at all; the last one is raised as an error
+GARBLED_TRIES = 3  # how often a request is sent in all if none of its answers can be read
 FIRST_BACKOFF, LONGEST_BACKOFF = 2.0, 120.0  # s: the first pause, doubled with each refusal; the longest
 BACKOFF_SPREAD = (5.0, 20.0)  # s, random in this range: clients that resume at exactly 60 s are refused again
 LONGEST_BLOCK = 15 * 60.0  # s, whatever the exchange asks for

@@ -26,8 +26,9 @@ Silence = Literal["omitted", "zero_rows"]
 class Channels(NamedTuple):
     """The limits of an exchange's stream, and how a dead channel is noticed.
 
-    A connection has at most `per_connection` channels. At most `connects` connections may be opened in a minute, at
-    least `spacing` seconds apart. A channel that shows nothing for `dead_after` seconds is dead.
+    A connection has at most `per_connection` channels. At most `connects` connections may be opened in a minute. A
+    lost connection is opened again no earlier than `spacing` seconds after it was last opened. A channel that shows
+    nothing for `dead_after` seconds is dead.
     """
 
     per_connection: int

@@ -1,4 +1,4 @@
-"""Whether a lock is held, and by which process; checking takes no lock."""
+"""Whether a lock is held, and by which process, without waiting for it."""
 
 import fcntl
 import os
@@ -7,7 +7,10 @@ from struct import Struct
 
 
 def is_locked(path: Path) -> bool:
-    """Whether the lock on `path` is held now; creates nothing, and is False if the file cannot be read."""
+    """Whether the lock on `path` is held now; creates nothing, and is False if the file cannot be read.
+
+    If the lock is free, it is taken for an instant.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:

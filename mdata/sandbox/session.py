@@ -226,7 +226,7 @@ class Conversation:
             self.send(channel, one)
 
     def _is_muted(self, channel: Subscription, at: int) -> bool:
-        """Whether a stall silences the channel; a stall affects channels that were open when it began, or all."""
+        """Whether a `ws-silence` mutes the channel: one that was open when it began, or with `later` any channel."""
         found = self._stream.lasting("ws-silence", channel.subject, at)
         return found is not None and (found[0].parameters["later"] or channel.opened <= found[1])
 

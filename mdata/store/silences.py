@@ -13,7 +13,7 @@ from mdata.store.connection import Connection
 def remember_outages(connection: Connection, series: Series, answered: Range, rows: list[int], now: int) -> None:
     """Store the intervals for which an exchange sent no row, although it sends one even for silence.
 
-    They are requested again later. `rows` are the open times (ascending) of the intervals in the range that have a row.
+    They are requested again later. `rows` are the open times (ascending) of the intervals in the range with a row.
     """
     grid = series.timeframe
     edges = [grid.previous(answered.start), *rows, answered.end]

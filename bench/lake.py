@@ -47,8 +47,8 @@ runs, after one to warm up. *month* reads one month of one series, all columns; 
 up their volume. SQLite is the store itself; mdata proves each month while it reads it.
 """
 _FILES = """
-This log names {files:,} files, as many as 500 pairs and ten years of one-minute candles would have; the files
-themselves do not exist.
+The log measured here names {files:,} files, as many as 500 pairs and ten years of one-minute candles would have; the
+files themselves do not exist.
 """
 
 _TIMED = """

@@ -37,7 +37,8 @@ def command_lock(database: Path, command: str, wait: float, clock: Clock) -> Ite
     """Hold the lock of `command` on the store at `database`; raise NotNowError if it is not free within `wait` s."""
     lock, began = FileLock(_path(database, command)), clock.boottime()
     try:
-        # A process that only checks whether a command runs holds its lock for an instant.
+        # Even without a wait, the lock is tried for two polls: a process that only checks whether a command runs
+        # takes the lock of that command for an instant.
         if not lock.acquire(max(clock.real(wait), 2 * POLL)):
             raise _busy(database, command, _read(lock.path), clock.boottime() - began)
         note = {"pid": os.getpid(), "command": command, "since": iso(clock.now())}

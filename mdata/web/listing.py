@@ -14,7 +14,7 @@ def _by_name(state: SeriesState) -> Any:
     return state.series.symbol, state.series.timeframe.step or 2**62
 
 
-# The orders: the name for people, and the sort key; series that need attention come first.
+# The orders: the name for people, and the sort key.
 ORDERS: dict[str, tuple[str, Callable[[SeriesState], Any]]] = {
     "name": ("name", _by_name),
     "unknown": ("most unknown", lambda one: (-one.counts.unknown, _by_name(one))),

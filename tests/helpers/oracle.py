@@ -1,8 +1,8 @@
 """Judges a store that calls itself complete while a candle is missing.
 
-mdata knows only the exchange's answers; this module also knows the truth. The missing candle is *excused* if the
-answers about it are one of the cases in "What complete does not prove" (in the reference), and only until the time at
-which, in that case, mdata must have noticed it. Otherwise the store is *wrong*.
+mdata knows only the exchange's answers; this module also knows the truth. The reference lists, under "What complete
+does not prove", which wrong answers may be believed, and by when mdata must have noticed each of them. If the answers
+about the missing candle are such a case, the candle is *excused* until that time. Otherwise the store is *wrong*.
 """
 
 import json

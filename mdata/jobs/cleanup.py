@@ -102,8 +102,8 @@ def _clean(job: Job, series: Series, before: int, removed: Counter[str]) -> None
             candles.forget_restored(connection, series.id, older)
             coverage.cut(connection, series.id, older)
             candles.forget_lost(connection, series.id, older)
-            # The remaining hull may begin later than the cut. What is unknown between the two is no longer a gap: it is
-            # backlog.
+            # The remaining hull may begin later than the cut. What is unknown between the two is no longer a gap: it
+            # is backlog.
             gaps.forget_outside(connection, series, coverage.hull(connection, series.id))
             silences.forget(connection, series.id, before)
             digests.forget(connection, series.id, before)

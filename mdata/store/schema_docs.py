@@ -78,7 +78,9 @@ TABLES: dict[str, Table] = {
             "compared_to": Column("How far the current round of `mdata verify --exchange` has got.", INSTANT),
             "compared_since": Column("When that round began.", INSTANT),
             "hinted_to": Column(
-                "Up to where coarser candles of the pair were checked for trades that this series lacks.", INSTANT
+                "Up to where stored coarser candles of the pair were checked for volume and prices that this "
+                "series lacks.",
+                INSTANT,
             ),
             "compared_at": Column("When the last completed round began.", INSTANT),
         },
@@ -211,11 +213,11 @@ TABLES: dict[str, Table] = {
             "start_time": _START,
             "end_time": _END,
             "kind": Column(
-                "silence: no rows came at an end of the requested range; absent: a stored candle did not come back; "
-                "changed: it came back with other values; first: the exchange's first candle, as one answer named "
-                "it; unconfirmed: the first page of a series, of which no other answer has contained a row; "
-                "unwitnessed: the answer contained no stored candle unchanged, or too few; withdrawn: `mdata verify` "
-                "found candles that differ from the ledger, so the range is requested again."
+                "silence: no rows came at an end of the requested range; absent: a stored candle did not come "
+                "back; changed: it came back with other values; first: the exchange's first candle, as one answer "
+                "named it; unconfirmed: the first page of a series, while no other answer has contained a row of "
+                "that page; unwitnessed: the answer contained no stored candle unchanged, or too few; withdrawn: "
+                "`mdata verify` found candles that differ from the ledger, so the range is requested again."
             ),
             "form": Column(
                 "What the last request asked for: asc and the start of its range (oldest rows first), or desc and "

@@ -123,9 +123,9 @@ class Past(NamedTuple):
         """Return when the next request may leave if `kept` requests of the burst are reserved for others.
 
         By the average rule, nobody waits longer than one delay after the newest request. In particular, nobody has to
-        wait for the reserve (`kept`) to be restored: the burst does not refill while processes wait, because they use
-        each slot as it becomes free. Nor does anybody have to wait because another process, with a larger burst, has
-        sent more requests than this pace allows.
+        wait for the reserve (`kept`) to be restored, which might never end: the burst does not refill while processes
+        wait, because they use each slot as it becomes free. Nor does anybody have to wait because another process,
+        with a larger burst, has sent more requests than this pace allows.
         """
         burst = max(1, pace.burst - kept)
         ready = max(self.at + min(1.0, self.level + 1 - burst) * pace.delay, self.at + pace.spacing)

@@ -151,7 +151,7 @@ def _write(connection: Connection, series: Series, held: Columns) -> int:
 
 
 def _settle(connection: Connection, series: Series, rows: list[Proof], row: SeriesRow | None) -> None:
-    """Store what is known besides the candles: the first one, what cleanup removed, and the frontier."""
+    """Store what else is known: which candle is the exchange's first, what cleanup removed, and the frontier."""
     as_of = max(proof.as_of for proof in rows)
     if row is not None:
         asked_at = row.as_of or as_of if row.first_candle is not None else 0

@@ -1,4 +1,4 @@
-"""Where a lake is, and whether a place can hold one: where two writers can create the same key, commits are lost."""
+"""Where a lake is, and whether a place can hold one: if a place lets two writers create one key, commits are lost."""
 
 import os
 from datetime import timedelta

@@ -48,7 +48,7 @@ def wal_reset_warning(version: str = SQLITE_VERSION) -> tuple[str, str] | None:
     from mdata import extras
 
     return (
-        f"SQLite {version} can lose pages if two programs write at the same time, as mdata's own jobs never do",
+        f"SQLite {version} can lose pages if two programs write at the same time (mdata's own jobs never do)",
         f"do not let other programs write to the store, or run `{extras.install(extras.SQLITE)}`",
     )
 

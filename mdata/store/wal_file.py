@@ -15,7 +15,7 @@ from mdata.store.identity import ID_BYTES
 
 _HEADER = Struct(">8I")
 _FRAME = Struct(">2I16x")
-_MAGIC = 0x377F0682  # and the one after it, for checksums in big-endian words
+_MAGIC = 0x377F0682  # or 0x377F0683, if the checksums are over big-endian words
 _PART = 1024 * 1024
 # A leaf page of a table, with one row.
 _LEAF, _ONE = 13, b"\0\1"

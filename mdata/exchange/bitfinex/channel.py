@@ -6,8 +6,8 @@ again, in any order, and may stop sending without closing the connection. Hence:
 - an interval is known to be closed when a newer candle appears, or when the channel has shown data or a heartbeat
   after its end and a short grace has passed;
 - a channel vouches for every interval from the oldest row of its snapshot on (without a snapshot: from the first
-  interval that began while it was open), but only up to what it has shown to be closed: that it sends nothing proves
-  nothing;
+  interval that began while it was open), but only up to what it has shown to be closed: while not even a
+  heartbeat comes, nothing further is proven;
 - a candle only grows, so two states can come in either order: the one with more volume is the later one;
 - a row that cannot be a candle makes its interval unknown until a valid row comes.
 """

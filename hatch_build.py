@@ -1,4 +1,4 @@
-"""Write down in what is built which commit it was built from."""
+"""Record in each built package the commit that it was built from."""
 
 import runpy
 import tempfile
@@ -24,6 +24,6 @@ class CommitHook(BuildHookInterface[Any]):
             build_data["force_include"][str(note)] = "mdata/commit.txt"
 
     def finalize(self, *_: object) -> None:
-        """Remove what is in the archive now."""
+        """Remove the temporary folder, whose note is in the archive by now."""
         if hasattr(self, "_folder"):
             self._folder.cleanup()

@@ -151,13 +151,13 @@ class Http:
         date = _instant(answer.headers.get("date", ""))
         if date is None:
             return sent_at
-        # Dates have a resolution of one second; within that, the local clock is more precise.
         if abs(date - sent_at) > 30_000:
             self._warn(
                 f"the local clock is {abs(date - sent_at) // 1000} s "
                 f"{'ahead of' if sent_at > date else 'behind'} the exchange's clock: check the time "
                 "synchronisation"
             )
+        # Dates have a resolution of one second; within that, the local clock is more precise.
         return sent_at if date > sent_at - 1000 else date
 
     def _explained(self, error: httpx.HTTPError) -> Exception:

@@ -70,7 +70,7 @@ def _pages(connection: Connection, series: Series) -> int:
 
 
 def _rows(venue: Venue) -> int:
-    """Return how many rows of a compared page are known already."""
+    """Return how many known rows a request compares: a page, without the rows that are left free."""
     return venue.page_rows - max(2 * WITNESSES + 1, venue.page_rows // _LEFT)
 
 

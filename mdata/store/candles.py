@@ -1,10 +1,8 @@
 """The table `candles`, and the marks of covered candles that another program deleted."""
 
-from typing import Any
 
 from mdata.domain.candle import COLUMNS, VALUES, Candle
-from mdata.domain.interval import BEGINNING_OF_TIME, END_OF_TIME, Range
-from mdata.domain.series import Series
+from mdata.domain.interval import END_OF_TIME, Range
 from mdata.store.connection import Connection
 
 # The columns of the view `ohlcv`.
@@ -39,16 +37,6 @@ def stored(connection: Connection, series_id: int, within: Range, most: int = -1
     """Return the candles of a range, ascending, at most `most`."""
     rows = connection.execute(
         f"SELECT {_COLUMNS} FROM candles WHERE {_WITHIN} ORDER BY open_time LIMIT ?", (series_id, *within, most)
-    )
-    return rows.fetchall()
-
-
-def public_rows(connection: Connection, series: Series, within: Range) -> list[tuple[Any, ...]]:
-    """Return the candles of a range as the view `ohlcv` has them, ascending."""
-    rows = connection.execute(
-        f"""SELECT {", ".join(PUBLIC)} FROM ohlcv WHERE exchange = ? AND symbol = ? AND timeframe = ?
-            AND open_time >= ? AND open_time < ? ORDER BY open_time""",
-        (series.exchange, series.symbol, series.timeframe.name, *within),
     )
     return rows.fetchall()
 
@@ -207,13 +195,3 @@ def delete_before(connection: Connection, series_id: int, before: int, limit: in
         (series_id, before, limit - 1),
     )
     return cursor.rowcount
-
-
-def reach(connection: Connection, series_id: int, instant: int, rows: int) -> int:
-    """Return the open time of the candle `rows` candles before `instant`; BEGINNING_OF_TIME if there are fewer."""
-    found = connection.execute(
-        """SELECT open_time FROM candles WHERE series_id = ? AND open_time < ?
-           ORDER BY open_time DESC LIMIT 1 OFFSET ?""",
-        (series_id, instant, max(0, rows)),
-    ).fetchone()
-    return int(found[0]) if found else BEGINNING_OF_TIME

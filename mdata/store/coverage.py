@@ -114,8 +114,8 @@ def cut(connection: Connection, series_id: int, hole: Range, kind: CoverageKind 
         if kind not in {None, segment.kind} or not segment.range.overlaps(hole):
             continue
         remove(connection, series_id, segment)
-        # Only what is cut out is counted, and the last part gets the rest: cutting the older end off a long segment,
-        # as cleanup does, must not count the years that stay.
+        # The last part that stays is not counted: it gets the rest. Cutting the older end off a long segment, as
+        # cleanup does, must not count the years that stay.
         rest = segment.candles - candles.count(connection, series_id, segment.range.clip(*hole))
         left = subtract([segment.range], [hole])
         for part in left:

@@ -78,7 +78,7 @@ def interrupt_dead(connection: Connection, command: str, now: int) -> int:
 
 
 def has_dead(connection: Connection, command: str) -> bool:
-    """Whether a run of this command, other than the caller's own, never finished."""
+    """Whether a run of this command never finished; the caller's own run must not have a row yet."""
     row = connection.execute(
         "SELECT 1 FROM ingestion_jobs WHERE command = ? AND finished_at IS NULL LIMIT 1", (command,)
     ).fetchone()

@@ -114,8 +114,8 @@ class Workers:
                 try:
                     found = await _conversed(worker, packed(question.told(copy)))
                 except (asyncio.IncompleteReadError, ConnectionError):
-                    # The worker must not be killed any more: a kill would overwrite the exit code that is awaited
-                    # here.
+                    # The worker is ending. Its exit code is read before it is replaced below, because that kills it
+                    # and would overwrite the code.
                     raise _ended(await worker.wait()) from None
             is_sound = True
         except TimeoutError:

@@ -1,6 +1,5 @@
 """The table `candles`, and the marks of covered candles that another program deleted."""
 
-
 from mdata.domain.candle import COLUMNS, VALUES, Candle
 from mdata.domain.interval import END_OF_TIME, Range
 from mdata.store.connection import Connection

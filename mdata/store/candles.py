@@ -4,8 +4,6 @@ from mdata.domain.candle import COLUMNS, VALUES, Candle
 from mdata.domain.interval import END_OF_TIME, Range
 from mdata.store.connection import Connection
 
-# The columns of the view `ohlcv`.
-PUBLIC = ("exchange", "symbol", "timeframe", "open_time", "time", *VALUES)
 _COLUMNS, _VALUES = ", ".join(COLUMNS), ", ".join(VALUES)
 _MARKS = ", ".join("?" for _ in COLUMNS)
 _EXCLUDED = ", ".join(f"excluded.{name}" for name in VALUES)

@@ -18,7 +18,7 @@ from mdata.exchange.bitfinex.venue import BITFINEX
 from mdata.fetching.wanted import Target
 from mdata.jobs.export import Selection, export
 from mdata.reading.candles import Candles
-from mdata.store.candles import PUBLIC
+from mdata.reading.formats import COLUMNS
 
 HOUR = 3_600_000
 
@@ -47,7 +47,7 @@ def filled(folder: Folder) -> Folder:
 def test_all_that_is_stored_is_written_and_called_complete(filled: Folder) -> None:
     ended = filled.run("export")
     assert ended.exit == 0, ended.err
-    assert ended.out.startswith(",".join(PUBLIC) + "\n")
+    assert ended.out.startswith(",".join(COLUMNS) + "\n")
     for symbol in ("tBTCUSD", "tSPAUSD"):
         for timeframe in ("1m", "1h"):
             assert values(ended.out, symbol, timeframe) == stored(filled.database, symbol, timeframe)
@@ -111,7 +111,7 @@ def test_a_series_of_which_nothing_is_stored_is_not_complete(folder: Folder) -> 
     ended = folder.run("export", "-o", "none.csv", "--json")
     assert (ended.exit, ended.json["series"][0]["start"]) == (3, None)
     assert ended.json["reason"].startswith("no candles of bitfinex:tBTCUSD 1m are stored")
-    assert (folder.path / "none.csv").read_text() == ",".join(PUBLIC) + "\n"
+    assert (folder.path / "none.csv").read_text() == ",".join(COLUMNS) + "\n"
     assert not folder.database.exists()
 
 
@@ -230,7 +230,7 @@ def test_a_reader_that_leaves_and_a_full_disk_are_no_bugs(filled: Folder) -> Non
         ["bash", "-c", f"{MDATA} export | head -1; echo ${{PIPESTATUS[0]}}"],
         env=filled.environ(), cwd=filled.path, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
-    assert left.stdout.splitlines() == [",".join(PUBLIC), "141"]
+    assert left.stdout.splitlines() == [",".join(COLUMNS), "141"]
     assert "Traceback" not in left.stderr
     with Path("/dev/full").open("w") as full:
         ended = subprocess.run(
@@ -336,7 +336,7 @@ def test_links_in_a_circle_and_relative_ones_are_told_apart(filled: Folder) -> N
     (filled.path / "sub").mkdir()
     (filled.path / "sub" / "link.csv").symlink_to("../there.csv")
     assert filled.run("export", "-t", "1h", "--output", "sub/link.csv").exit == 0
-    assert (filled.path / "there.csv").read_text().startswith(",".join(PUBLIC))
+    assert (filled.path / "there.csv").read_text().startswith(",".join(COLUMNS))
 
 
 def test_of_a_store_that_cannot_be_read_nothing_is_written(folder: Folder) -> None:

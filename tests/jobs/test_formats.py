@@ -19,8 +19,8 @@ from mdata.domain.freqtrade import file_of
 from mdata.domain.timeframe import MINUTE
 from mdata.domain.times import iso
 from mdata.exchange.bitfinex.ccxt import ccxt_pair
+from mdata.reading.formats import COLUMNS
 from mdata.reading.kinds import Kind, file_name, kind_of
-from mdata.store.candles import PUBLIC
 
 HOUR = 60 * MINUTE
 RECIPES = Path(__file__).parents[2] / ".envs" / "recipes" / "bin" / "python"
@@ -108,7 +108,7 @@ def test_each_format_is_read_by_the_tools_it_is_for(filled: Folder, name: str, t
     expected = [[symbol, *row] for symbol in ("tBTCUSD", "tSPAUSD") for row in stored(filled.database, symbol, "1m")]
     for tool in tools:
         names, kinds, rows = read_by(READERS[tool] + PRINT, filled, name, name.split(".")[1])
-        assert names == list(PUBLIC), tool
+        assert names == list(COLUMNS), tool
         assert rows == expected, tool
         if name.endswith(("parquet", "feather")):
             told = {
@@ -143,7 +143,7 @@ def test_lines_of_json_are_complete_objects(filled: Folder) -> None:
     held = stored(filled.database, "tSPAUSD", "1m")
     assert len(lines) == len(held)
     first = json.loads(lines[0])
-    assert list(first) == list(PUBLIC)
+    assert list(first) == list(COLUMNS)
     assert list(first.values()) == ["bitfinex", "tSPAUSD", "1m", held[0][0], iso(held[0][0]), *held[0][1:]]
 
 
@@ -214,7 +214,7 @@ def test_coarser_candles_and_flat_ones_may_be_had(filled: Folder) -> None:
     expected = reader.candles("SPAUSD", "1m", start, end).resample("4h").fill()
     rows = rows_of((filled.path / "a.csv").read_text())
     assert [(int(row["open_time"]), float(row["close"])) for row in rows] == [(one[0], one[4]) for one in expected]
-    assert list(rows[0]) == [*PUBLIC, "is_filled"]
+    assert list(rows[0]) == [*COLUMNS, "is_filled"]
     assert {row["timeframe"] for row in rows} == {"4h"}
     (told,) = ended.json["series"]
     assert (told["timeframe"], told["end"], told["complete"]) == ("4h", iso(end), True)

@@ -9,9 +9,9 @@ from sqlite_utils import Database
 
 from mdata.domain.timeframe import TIMEFRAMES
 from mdata.exchange.bitfinex.venue import BITFINEX
+from mdata.reading.formats import COLUMNS
 from mdata.store import candles
 from mdata.store import series as table
-from mdata.store.candles import PUBLIC
 from mdata.store.connection import Connection
 from mdata.store.migrations import migrations
 from mdata.store.opening import open_store
@@ -45,7 +45,7 @@ def test_a_store_of_the_first_release_gets_the_new_view(tmp_path: Path) -> None:
 
 def _rows(path: Path) -> list[tuple[object, ...]]:
     connection = sqlite3.connect(path)
-    rows = connection.execute(f"SELECT {', '.join(PUBLIC)} FROM ohlcv").fetchall()
+    rows = connection.execute(f"SELECT {', '.join(COLUMNS)} FROM ohlcv").fetchall()
     connection.close()
     return rows
 
@@ -96,6 +96,6 @@ def test_duckdb_sees_numbers_as_numbers(tmp_path: Path) -> None:
 def test_sqlite_itself_tells_the_types(folder: Folder) -> None:
     folder.run("backfill", "--max-requests", "2")
     found = {name: kind for _, name, kind, *_ in folder.rows("PRAGMA table_info(ohlcv)")}
-    assert list(found) == list(PUBLIC)
+    assert list(found) == list(COLUMNS)
     assert {found[name] for name in ("open", "high", "low", "close", "volume")} == {"REAL"}
     assert found["open_time"] == "INTEGER"

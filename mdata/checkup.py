@@ -134,9 +134,8 @@ def _log(path: Path) -> Finding:
         return Finding("store.log", OK, "empty")
     text = f"{log.st_size / 1e6:,.1f} MB; it belongs to {path.name}"
     if log.st_size > _LARGE_LOG:
-        return Finding(
-            "store.log", NOTE, text, "a program that reads without a pause keeps it from being emptied: see `users`"
-        )
+        advice = "a program that reads without a pause keeps it from being emptied; see the findings named users"
+        return Finding("store.log", NOTE, text, advice)
     return Finding("store.log", OK, text)
 
 

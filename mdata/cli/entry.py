@@ -82,7 +82,7 @@ def perform(command: str, options: Options, act: Callable[[StderrLog], Answer], 
         answer = act(log)
     except MdataError as error:
         # Regular endings have a low level, so that cron sends no mail: another run is at work, or work remains. But
-        # an exception with the code of the latter is no regular ending: nothing is stored yet, for instance.
+        # an exception with the code WORK_REMAINS is no regular ending: nothing is stored yet, for instance.
         log.say("ERROR" if error.exit_code == WORK_REMAINS else find(error.exit_code).level, str(error))
         answer = _failed(log, command, error.exit_code, str(error), is_job=is_job)
     except Stopped as stop:

@@ -155,8 +155,8 @@ def decide(mine: Month, published: Sequence[Proof], known: Publishable, *, is_da
     """Return what to do about a month; `published` are its proofs in the lake, which are wrong if `is_damaged`."""
     is_cleaned = cells_of(known.grid, mine.month).start < (known.cleaned_to or 0)
     if not published:
-        # If a part of the month were published, a store that has the whole month from older answers could not replace
-        # that part.
+        # A published part of the month would count as the newer answer, and a store that has the whole month from
+        # older answers could not replace it.
         return "cleaned" if is_cleaned else "publish"
     as_of = max(proof.as_of for proof in published)
     if mine.as_of <= as_of and not is_damaged:

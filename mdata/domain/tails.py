@@ -75,7 +75,7 @@ def _judge(page: Page, known: Known, tail: Range, nearby: Density, settle: int, 
     firsts = [one.range.start for one in known.doubts if one.kind == "first"]
     # If an answer ends before it reaches the first candle that the exchange named, the rest of its range is not taken
     # for a silence, whatever other answers said. On an exchange that sends rows for silence, no row can come from
-    # before its first candle: if that candle lies directly after the missing rows, or later, they are no silence.
+    # before the first candle of a series: rows that are missing there are no silence.
     is_denied = is_old_end and any(first < tail.end for first in firsts)
     is_denied |= query.venue.writes_silence and any(first >= tail.end for first in firsts)
     agreed = [] if is_denied else clip(_said_before(page, known, tail, settle), tail.start, settled)

@@ -91,7 +91,7 @@ def _judged(query: Query, found: Candle | str) -> Candle | int | str:
 
 
 def _neighbours(times: list[int | None]) -> Iterator[tuple[int | None, int | None]]:
-    """Yield for each row the last valid time before it, and the first valid time from it on."""
+    """Yield for each row the last valid time before it, and the first valid time of it or a later row."""
     after = [*accumulate(reversed(times), _newer)]
     return zip([None, *accumulate(times, _newer)], reversed(after), strict=False)
 

@@ -115,7 +115,7 @@ class FileLock:
         return True
 
     def _stand_in_line(self, wait: Wait, *, is_brief: bool) -> None:
-        """Wait until the kernel grants the lock, or until the time limit; it need not be held when this returns."""
+        """Wait until the kernel grants the lock, or until the time limit; then the caller tries to take it again."""
         turn = _turn(self.fd)
         try:
             while wait.left > 0 and not turn.wait(min(POLL, wait.left)):

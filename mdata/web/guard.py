@@ -67,7 +67,7 @@ class Access:
 
 
 class Guard:
-    """Wraps `app`: lets through only short, reading, authorised requests."""
+    """Wraps `app`: lets through only requests that are short, authorised, and only read (GET, HEAD)."""
 
     def __init__(self, app: App, access: Access, log: JobLog) -> None:
         self._app, self._access, self._log = app, access, log

@@ -2,7 +2,8 @@
 
 Nothing of it reaches the machine that runs the tests: mounts, processes and control groups are private; /etc, /opt
 and /usr/local are overlays; systemd finds no units but those of the test (the stock ones would empty /tmp). The
-network is shared, so that the sandbox exchange of the test is reached at 127.0.0.1. `folder` is /mnt in there.
+network is shared, so that the sandbox exchange of the test is reached at 127.0.0.1. The folder of the test is
+/mnt in there.
 """
 
 import json

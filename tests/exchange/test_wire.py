@@ -85,6 +85,23 @@ def test_a_sound_page_is_taken_as_a_whole(timeframe: str, data: st.DataObject) -
     assert whole == [(time, open_, high, low, close, volume) for time, open_, close, high, low, volume, *_ in rows]
 
 
+@pytest.mark.parametrize(
+    ("minutes", "are_whole"),
+    [
+        ([0, 1, 2, 3], True),
+        ([0, 2, 1, 3], False),
+        ([0, 1.5, 2, 3], False),
+        ([0, 0, 2, 3], False),
+        ([0.5, 1.5], False),
+    ],
+)
+def test_rows_as_far_apart_as_a_page_without_a_missing_interval_are_still_looked_at(
+    minutes: list[float], are_whole: bool
+) -> None:
+    rows = [[START + int(minute * 60_000), 2, 2, 2, 2, 1] for minute in minutes]
+    assert (wire._read_sound(query("1m"), rows) is not None) == are_whole
+
+
 @given(st.lists(st.sampled_from(["good", "no time", "no row"]), max_size=12))
 def test_what_a_faulty_row_without_a_time_leaves_unknown(kinds: list[str]) -> None:
     asked = query("1m")

@@ -39,7 +39,8 @@ class RateFile:
     def __init__(self, path: Path, pace: Pace, longest_block: float, clock: Clock) -> None:
         self._path, self._pace, self._longest_block, self._clock = path, pace, longest_block, clock
         self._lock = FileLock(path)
-        # A file lock is for one thread; reentrant for the clean-up after a signal.
+        # A file lock is for one thread: threads take turns. The clean-up after a signal may find the guard held by
+        # its own thread.
         self._guard = threading.RLock()
         self._is_marked = False
         self._written = b"", "", State(0.0)  # the newest text of this process, which need not be decoded again

@@ -172,6 +172,17 @@ def test_nobody_queues_for_a_slot_that_is_free(tmp_path: Path) -> None:
     assert json.loads(path.read_text())["waiters"] == []
 
 
+def test_nobody_plans_before_its_slot(tmp_path: Path) -> None:
+    clock = SetClock()
+    limit = RateLimit(tmp_path / "state.json", 6.0, 60.0, clock, random.Random(1).uniform)
+    planned: list[float] = []
+    began = clock.boot
+    for _ in range(3):
+        limit.acquire(Priority.UPDATE, lambda: planned.append(clock.boot - began) or True)  # type: ignore[func-returns-value]
+        limit.sent()
+    assert planned == [0, 6, 12]
+
+
 def test_who_loses_a_free_slot_while_it_plans_queues_for_the_next(tmp_path: Path) -> None:
     clock, path = SetClock(), tmp_path / "state.json"
     slow, other = (RateLimit(path, 6.0, 60.0, clock, random.Random(seed).uniform) for seed in (1, 2))

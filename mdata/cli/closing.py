@@ -62,7 +62,7 @@ def _done(result: JobResult, words: str) -> str:
 
 
 def _complete(states: "list[SeriesState]", now: int) -> str:
-    """Return how many of the series are complete, and if all of them are, since when."""
+    """Return how many of the series are complete and, if all of them are, since which date nothing is missing."""
     if not states:
         return ""
     unknown = sum(one.counts.unknown for one in states)
@@ -73,8 +73,8 @@ def _complete(states: "list[SeriesState]", now: int) -> str:
         return f"{whole}{left}"
     which = {1: "the series is", 2: "both series are"}.get(len(states), f"all {len(states):,} series are")
     wanted = [one.counts.wanted for one in states]
-    since = max(part.start for part in wanted)
-    return f"{which} complete since {_date(since, now)}" if all(part.start < part.end for part in wanted) else ""
+    start = _date(max(part.start for part in wanted), now)
+    return f"{which} complete since {start}" if all(part.start < part.end for part in wanted) else ""
 
 
 def _date(instant: int, now: int) -> str:

@@ -72,7 +72,7 @@ class ShownChannel(Protocol):
         ...
 
     def due_at_its_end(self, now: int) -> list[Claim]:
-        """Return what may be stored if nothing more comes."""
+        """Return what may be stored at `now`, when the channel has ended: no late update can come any more."""
         ...
 
     def mark(self, claims: list[Claim]) -> None:

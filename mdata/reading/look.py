@@ -29,8 +29,8 @@ def read(connection: Connection, series: Series, within: Range) -> Candles:
 def at_hand(connection: Connection, series: Series, now: int) -> Range:
     """Return the range from the wanted start to the end of the newest coverage.
 
-    Intervals that are not fetched *yet* are therefore left out. If nothing is covered, the range ends at the interval
-    of `now`.
+    Intervals that are not fetched *yet* are therefore left out. If nothing is covered, the range ends where the
+    interval that contains `now` begins.
     """
     hull, wanted = coverage.hull(connection, series.id), series.wanted(now, 0)
     if hull is not None and hull.end > wanted.start:

@@ -78,8 +78,8 @@ TABLES: dict[str, Table] = {
             "compared_to": Column("How far the current round of `mdata verify --exchange` has got.", INSTANT),
             "compared_since": Column("When that round began.", INSTANT),
             "hinted_to": Column(
-                "Up to where stored coarser candles of the pair were checked for volume and prices that this "
-                "series lacks.",
+                "Up to where this series was compared with the stored coarser candles of its pair, to find volume "
+                "and prices that they have and this series lacks.",
                 INSTANT,
             ),
             "compared_at": Column("When the last completed round began.", INSTANT),

@@ -1,4 +1,4 @@
-"""Texts that mean harm, and what is harmless."""
+"""Texts that try to harm a terminal or a page, a check that a text is harmless, and a server that sends them."""
 
 import json
 import threading

@@ -100,7 +100,7 @@ class Channel:
         return corrected + [Claim(part, self._within(part)) for part in fresh]
 
     def due_at_its_end(self, now: int) -> list[Claim]:
-        """Return what may be stored at `now` if nothing more comes."""
+        """Return what may be stored at `now`, when the channel has ended: no late update can come any more."""
         return [] if self.seen_at is None else self.due(min(self.seen_at, now) + GRACE)
 
     def mark(self, claims: list[Claim]) -> None:

@@ -131,9 +131,7 @@ def _narrow(found: dict[str, Any], origins: Mapping[str, str]) -> list[str]:
     found["symbols"] = share.of_these(found["symbols"])
     if found["symbols"]:
         return []
-    return [
-        f"{origins['SHARE']}: SHARE={share} leaves none of SYMBOLS to this host: divide them into fewer shares"
-    ]
+    return [f"{origins['SHARE']}: SHARE={share} leaves none of SYMBOLS to this host: divide them into fewer shares"]
 
 
 def _raise_delay(found: dict[str, Any], origins: Mapping[str, str]) -> list[str]:

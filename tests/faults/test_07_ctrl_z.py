@@ -95,9 +95,7 @@ def test_cleanup_stops_when_nobody_waits_for_it(
         shell.type("fg; echo ended $?\n")
         wait(lambda: not is_stopped(pid))
     wait(lambda: shell.shows("\nended 0"), 60)
-    record_property(
-        "times that Ctrl-Z was pressed while it wrote, and it stopped without the lock", stops
-    )
+    record_property("times that Ctrl-Z was pressed while it wrote, and it stopped without the lock", stops)
     record_property("longest wait for Ctrl-Z (s)", round(longest, 3))
     assert stops >= 5
     assert longest <= 1

@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from rate_workers import workers
 
 from mdata.clock import SystemClock
-from mdata.domain.budget import State, Waiter
+from mdata.domain.budget import GRACE, State, Waiter
 from mdata.domain.priority import Priority
 from mdata.domain.retries import backoff, longest_block
 from mdata.errors import NotNowError, NotPermittedError, SlotLostError
+from mdata.ratefile import own_name
 from mdata.ratelimit import RateLimit
 
 
@@ -67,6 +68,7 @@ from pathlib import Path
 from mdata.clock import SystemClock
 from mdata.domain.priority import Priority
 from mdata.errors import SlotLostError
+from mdata.ratefile import own_name
 from mdata.ratelimit import RateLimit
 limit = RateLimit(Path(sys.argv[1]), 2.0, 60.0, SystemClock(), random.Random().uniform, 15)
 limit.acquire(Priority.UPDATE, lambda: 1)
@@ -199,6 +201,23 @@ def test_who_loses_a_free_slot_while_it_plans_queues_for_the_next(tmp_path: Path
     slow.acquire(Priority.UPDATE, plan)
     slow.sent()
     assert (queued, clock.boot - began) == ([0, 1], 6)
+
+
+def test_who_queues_while_another_plans_goes_first(tmp_path: Path) -> None:
+    clock = SetClock()
+    slow, other = (
+        RateLimit(tmp_path / "state.json", 6.0, 60.0, clock, random.Random(seed).uniform) for seed in (1, 2)
+    )
+
+    def plan() -> bool:
+        if clock.boot == began:
+            assert other._try_turn(urgent, None) is None
+        return True
+
+    began = clock.boot
+    urgent = Waiter(own_name(random.Random(3).uniform), int(Priority.UPDATE), began)
+    slow.acquire(Priority.BACKFILL, plan)
+    assert clock.boot - began == pytest.approx(GRACE, abs=0.1), "the other did not take its turn for so long"
 
 
 def test_a_process_that_dies_between_slot_and_request_costs_one_slot(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ BACKOFF_SPREAD = (5.0, 20.0)  # s, random in this range: clients that resume at 
 LONGEST_BLOCK = 15 * 60.0  # s, whatever the exchange asks for
 # A pass, and a repair.
 MOST_WITHOUT_NEWS = 3  # answers in a row that end a pass: its doubts wait for the next run
-MOST_TRIES = 3  # requests of one run of `repair` about the same range: a doubt takes at most three answers
+MOST_TRIES = 3  # requests of one run of `repair` about the same range: as many as a doubt gets without a wait
 # How long to wait before asking again about a gap, or about a doubt that three answers have not resolved: the nth
 # value after the nth answer that proved nothing, and the last value after every further one.
 ASK_AGAIN = (1 * HOUR, 6 * HOUR, 24 * HOUR)

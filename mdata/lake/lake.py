@@ -174,7 +174,7 @@ class Lake:
         replace_rows(self.url, self.tables["candles"], rows, where, commit)
 
     def replace_coverage(self, look: Look, proofs: Iterable[Proof], number: int, origin: Author) -> None:
-        """Replace all proofs of a series with these; `number` is the number of the candles that they describe.
+        """Replace all proofs of a series with these; `number` is that of the commit of their candles.
 
         Raise OvertakenError, with nothing changed, if another program has written proofs of the series since `look`.
         """

@@ -90,7 +90,7 @@ def tell(folder: Path, unit: str, failure: Failure, manager: str, now: int) -> s
 
 
 def untold(folder: Path, unit: str) -> None:
-    """Note that the message was not delivered: it is tried again after six hours."""
+    """Note that the message was not delivered: the next failure at least six hours later is reported."""
     _write(folder, unit, replace(read(folder, unit), is_told=False))
 
 

@@ -40,7 +40,7 @@ class Lines:
             self._changed.notify()
             is_full = len(self._waiting) > MOST_WAITING
         if is_full:
-            self._leave_off("does not read them; the stream continues without printing them")
+            self._leave_off("does not read them")
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -54,7 +54,7 @@ class Lines:
             self._changed.notify()
         self._thread.join(_END_SECONDS)
         if self._thread.is_alive():
-            self._leave_off("did not read the last of them; they are left out")
+            self._leave_off("did not read the last of them", "they are left out")
 
     def _write(self) -> None:
         while True:
@@ -69,10 +69,10 @@ class Lines:
                 while batch:
                     batch = batch[os.write(self._fd, batch) :]
             except OSError as error:
-                self._leave_off(f"has gone ({error.strerror}); the stream continues without printing them")
+                self._leave_off(f"has gone ({error.strerror})")
                 return
 
-    def _leave_off(self, why: str) -> None:
+    def _leave_off(self, why: str, then: str = "the stream continues without printing them") -> None:
         """Warn, and discard all further output, which would otherwise wait for the same reader."""
         with self._changed:
             if self._has_left_off:
@@ -81,7 +81,7 @@ class Lines:
             self._waiting.clear()
         with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a device
             os.dup2(nowhere.fileno(), self._fd)
-        self._warn(f"the reader of the lines {why}")
+        self._warn(f"the reader of the lines {why}; {then}")
 
 
 def _line(target: Target, candle: Candle) -> dict[str, object]:

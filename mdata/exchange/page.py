@@ -36,17 +36,25 @@ def are_sound(query: Query, times: list[int]) -> bool:
         set(map(type, times)) == {int}
         and query.within.start <= times[0]
         and times[-1] < query.within.end
-        and _ascend_on_grid(query.timeframe, times)
+        and (
+            _are_all_of_the_grid(query.timeframe, times)
+            or (all(map(lt, times, times[1:])) and _are_aligned(query.timeframe, times))
+        )
     )
 
 
-def _ascend_on_grid(timeframe: Timeframe, times: list[int]) -> bool:
+def _are_all_of_the_grid(timeframe: Timeframe, times: list[int]) -> bool:
+    """Whether no interval is missing between the first and the last time: one comparison shows that, and all else."""
     step, first, last = timeframe.step, times[0], times[-1]
-    if not step:
-        return all(map(lt, times, times[1:])) and all(map(timeframe.is_aligned, times))
-    if last - first == step * (len(times) - 1):  # no interval is missing: one comparison shows all
-        return timeframe.is_aligned(first) and times == [*range(first, last + 1, step)]
-    return all(map(lt, times, times[1:])) and {time % step for time in times} == {timeframe.anchor % step}
+    is_as_long = bool(step) and last - first == step * (len(times) - 1)
+    return is_as_long and timeframe.is_aligned(first) and times == [*range(first, last + 1, step)]
+
+
+def _are_aligned(timeframe: Timeframe, times: list[int]) -> bool:
+    if not timeframe.step:
+        return all(map(timeframe.is_aligned, times))
+    step = timeframe.step
+    return {time % step for time in times} == {timeframe.anchor % step}
 
 
 def read_one_by_one(

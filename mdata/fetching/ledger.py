@@ -7,7 +7,7 @@ from mdata.domain.query import WITNESSES, Query, fitted
 from mdata.domain.series import Series
 from mdata.domain.silence import NEARBY
 from mdata.domain.venue import Venue
-from mdata.fetching.wanted import target_of, targets
+from mdata.fetching.wanted import stored, target_of
 from mdata.running.context import Context
 from mdata.store import candles, coverage, doubts
 from mdata.store import series as table
@@ -25,8 +25,8 @@ def stored_ledgers(context: Context) -> list[Ledger]:
     """Read the ledgers of all series of the settings that are stored, as they are now."""
     now = context.clock.now()
     with context.store.read() as connection:
-        found = [table.find(connection, *target) for target in targets(context.settings)]
-        return [_ledger_of(connection, series, now, context.settle) for series in found if series is not None]
+        known = stored(context.store, context.settings)
+        return [_ledger_of(connection, series, now, context.settle) for series in known]
 
 
 def ledger_of(connection: Connection, series: Series, now: int, settle: int) -> Ledger:

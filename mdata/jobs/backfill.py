@@ -65,33 +65,31 @@ def in_forward_order(job: Job, served: list[Series]) -> list[Series]:
 def _find_remainder(job: Job) -> Remainder:
     """Count the backlog, and name the ranges in doubt or, if there are none, the unanswered ranges."""
     ledgers = stored_ledgers(job.context)
-    code, reason = _in_doubt(job, ledgers)
-    if code == OK:
-        code, reason = unanswered(job, ledgers, backlog)
-    return Remainder(sum(map(backlog, ledgers)), code, reason)
+    reason = _in_doubt(job, ledgers) or unanswered(job, ledgers, backlog)
+    return Remainder(sum(map(backlog, ledgers)), WORK_REMAINS if reason else OK, reason)
 
 
-def unanswered(job: Job, ledgers: list[Ledger], missing: Callable[[Ledger], int]) -> tuple[int, str | None]:
-    """Return the exit code and the sentence for ranges that were `missing` when the run began and still are.
+def unanswered(job: Job, ledgers: list[Ledger], missing: Callable[[Ledger], int]) -> str | None:
+    """Return the sentence about ranges that were `missing` when the run began and still are, if there are any.
 
     Limits and errors have their own sentences. A quiet pair does not count, because it is requested only once a day.
     """
     if job.problems or job.has_ended_early:
-        return OK, None
+        return None
     # A local clock that is ahead asks for more than there is.
     began = min(job.started_at, table.shown_to(job.context.store.connection) or job.started_at)
     names = _missing_in([ledger._replace(now=began) for ledger in ledgers], missing)
     if not names:
-        return OK, None
-    return WORK_REMAINS, f"the exchange's answers left out {names}: run `mdata {job.command}` again"
+        return None
+    return f"the exchange's answers left out {names}: run `mdata {job.command}` again"
 
 
-def _in_doubt(job: Job, ledgers: list[Ledger]) -> tuple[int, str | None]:
-    """Return the exit code and the sentence for what only one answer has said about the ends of the series."""
+def _in_doubt(job: Job, ledgers: list[Ledger]) -> str | None:
+    """Return the sentence about what only one answer has said about the ends of the series, if there is anything."""
     names = _missing_in(ledgers, doubted_outside)
     if not names:
-        return OK, None
-    return WORK_REMAINS, (
+        return None
+    return (
         f"in doubt: {names}; one answer had no candles there, and no second answer has confirmed that yet: run "
         f"`mdata {job.command}` again"
     )

@@ -5,6 +5,7 @@ from mdata.domain import planning
 from mdata.domain.estimate import estimate
 from mdata.domain.ledger import Ledger
 from mdata.domain.priority import Priority
+from mdata.exit_codes import OK, WORK_REMAINS
 from mdata.fetching.ledger import read_ledger, stored_ledgers
 from mdata.fetching.passes import Passes, ask_again
 from mdata.fetching.wanted import Planned, Target, find, start_asked, targets
@@ -53,7 +54,8 @@ def _work(job: Job) -> None:
 
 def _find_remainder(job: Job) -> Remainder:
     ledgers = stored_ledgers(job.context)
-    return Remainder(sum(map(_newer, ledgers)), *unanswered(job, ledgers, _newer))
+    reason = unanswered(job, ledgers, _newer)
+    return Remainder(sum(map(_newer, ledgers)), WORK_REMAINS if reason else OK, reason)
 
 
 def _newer(ledger: Ledger) -> int:

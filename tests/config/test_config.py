@@ -1,50 +1,25 @@
-"""Settings: where each comes from, what is refused and how that is said, and the env file as a file."""
+"""Settings: where each comes from, what is refused, and how that is said."""
 
 import os
 import pwd
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import get_type_hints
 
 import pytest
-from conftest import MDATA, UNPRIVILEGED
 from hypothesis import given
 from hypothesis import strategies as st
+from settings_home import home, read, refusal
 
-from mdata.config import Loaded, env_file_text, find_env_file, load
-from mdata.config.init_file import write_env_file
+from mdata.config import load
 from mdata.config.listed import listing
 from mdata.config.table import ADDRESSES, SETTINGS, Settings
 from mdata.domain.timeframe import TIMEFRAMES
-from mdata.errors import ConfigurationError, NotPermittedError
+from mdata.errors import ConfigurationError
+
+__all__ = ["home"]
 
 SECRET = "hunter2"
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return an empty home folder that is the current one too."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    return tmp_path
-
-
-def read(home: Path, content: str | bytes, **environ: str) -> Loaded:
-    """Return the settings of an env file with this content."""
-    env_file = home / "my.env"
-    env_file.write_bytes(content.encode() if isinstance(content, str) else content)
-    return load(env_file, environ={"HOME": str(home), **environ})
-
-
-def refusal(home: Path, content: str | bytes) -> str:
-    """Return what is said about an env file with this content, which ends with 78."""
-    with pytest.raises(ConfigurationError) as caught:
-        read(home, content)
-    assert caught.value.exit_code == 78
-    said = str(caught.value)
-    assert "\n" not in said
-    return said
 
 
 # --- values
@@ -169,6 +144,29 @@ def test_no_home_in_the_environment(home: Path) -> None:
     # As under systemd's system manager and in some containers.
     own = Path(pwd.getpwuid(os.getuid()).pw_dir)
     assert read(home, "", HOME="").settings.database_path == own / ".local/share/mdata/mdata.db"
+
+
+@pytest.mark.parametrize(
+    ("delay", "said"), [("0.5", "60 s ÷ 0.5 s = 120 requests per minute"), ("0", "no limit at all")]
+)
+def test_a_delay_below_what_the_exchange_documents_is_raised(home: Path, delay: str, said: str) -> None:
+    loaded = read(home, f"SYMBOLS=BTCUSD\nRATE_LIMIT_DELAY={delay}\n")
+    (warning,) = loaded.warnings
+    assert loaded.settings.rate_limit_delay == 2.0
+    for part in ("my.env:2", f"RATE_LIMIT_DELAY={delay}", said, "60 s ÷ 30 = 2 s"):
+        assert part in warning
+    assert read(home, "RATE_LIMIT_DELAY=2\n").warnings == ()
+    local = f"RATE_LIMIT_DELAY={delay}\nBITFINEX_REST_URL=http://127.0.0.1:1/v2\n"
+    assert read(home, local).warnings == ()
+
+
+def test_each_setting_is_parsed_to_the_type_that_the_settings_promise() -> None:
+    promised = get_type_hints(Settings)
+    assert promised.pop("addresses") == Mapping[str, str]
+    for one in SETTINGS:
+        parsed = get_type_hints(one.parse)["return"]
+        assert parsed == (str if one in ADDRESSES else promised[one.name.removeprefix("MDATA_").lower()]), one.name
+    assert len(promised) == len(SETTINGS) - len(ADDRESSES)
 
 
 # --- what is refused
@@ -331,182 +329,3 @@ def test_no_content_breaks_the_file(tmp_path_factory: pytest.TempPathFactory, co
     else:
         told = str(loaded.env_file)
     assert str(env_file) in told
-
-
-# --- which file, and what it may be
-
-
-def test_the_first_file_that_exists_is_in_effect(home: Path) -> None:
-    environ = {"HOME": str(home)}
-    assert find_env_file(None, environ, home) is None
-    own = home / ".config/mdata/mdata.env"
-    own.parent.mkdir(parents=True)
-    own.touch()
-    assert find_env_file(None, environ, home) == own
-    elsewhere = home / "xdg/mdata/mdata.env"
-    elsewhere.parent.mkdir(parents=True)
-    elsewhere.touch()
-    assert find_env_file(None, {**environ, "XDG_CONFIG_HOME": str(home / "xdg")}, home) == elsewhere
-    here = home / ".env"
-    here.touch()
-    assert find_env_file(None, environ, home) == here
-    named = home / "named.env"
-    named.touch()
-    environ["MDATA_ENV_FILE"] = "~/named.env"
-    assert find_env_file(None, environ, home) == named
-    assert find_env_file(Path("named.env"), environ, home) == named
-    assert find_env_file(own, environ, home) == own
-
-
-@pytest.mark.parametrize("named", ["missing.env", "folder", "~nobody-of-this-name/x", "a" * 300])
-def test_a_named_file_must_exist(home: Path, named: str) -> None:
-    (home / "folder").mkdir()
-    for explicit, environ in ((Path(named), {}), (None, {"MDATA_ENV_FILE": named})):
-        with pytest.raises(ConfigurationError, match=r"the env file .* does not exist|cannot find the env file"):
-            load(explicit, environ={"HOME": str(home), **environ})
-
-
-def test_the_file_may_be_a_pipe(home: Path) -> None:
-    reading, writing = os.pipe()
-    try:
-        os.write(writing, b"SETTLE_SECONDS=7\n")
-        os.close(writing)
-        loaded = load(Path(f"/dev/fd/{reading}"), environ={"HOME": str(home)})
-    finally:
-        os.close(reading)
-    assert loaded.settings.settle_seconds == 7
-
-
-def test_a_file_that_may_not_be_read(home: Path) -> None:
-    (home / ".env").touch(0o000)
-    ended = subprocess.run(
-        [*UNPRIVILEGED, MDATA, "config"], env={"HOME": str(home), "PATH": os.environ["PATH"]}, cwd=home,
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert ended.returncode == 77
-    assert ".env: Permission denied" in ended.stderr
-
-
-def test_a_current_folder_that_is_gone(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    gone = home / "gone"
-    gone.mkdir()
-    monkeypatch.chdir(gone)
-    gone.rmdir()
-    with pytest.raises(ConfigurationError, match="the current folder was removed"):
-        load(environ={"HOME": str(home)})
-
-
-def test_the_environment_is_left_alone(home: Path) -> None:
-    before = dict(os.environ)
-    read(home, "SETTLE_SECONDS=7\nMY_OWN=1\n")
-    assert dict(os.environ) == before
-
-
-def test_unknown_names_are_warned_about_in_files_only(home: Path) -> None:
-    loaded = read(home, "SYMBOL=BTCUSD\nlog_level=INFO\nZZZ=1\n", BACKFIL_DAYS="3")
-    assert len(loaded.warnings) == 3
-    symbol, level, other = loaded.warnings
-    assert f"{home / 'my.env'}:1: " in symbol
-    assert "did you mean SYMBOLS?" in symbol
-    assert "did you mean LOG_LEVEL?" in level
-    assert "ZZZ" in other
-    assert "did you mean" not in other
-
-
-@pytest.mark.parametrize(
-    ("mode", "content", "warned"),
-    [
-        (0o600, "PING_URL=https://example.org/a\n", False),
-        (0o640, "PING_URL=https://example.org/a\n", False),
-        (0o644, "PING_URL=https://example.org/a\n", True),
-        (0o604, "NOTIFY_COMMAND=mail me\n", True),
-        (0o644, "PING_URL=\n", False),
-        (0o644, "LOG_LEVEL=INFO\n", False),
-    ],
-)
-def test_a_secret_that_everybody_can_read_is_warned_about(home: Path, mode: int, content: str, warned: bool) -> None:
-    (home / "my.env").touch()
-    (home / "my.env").chmod(mode)
-    warnings = read(home, content).warnings
-    assert [f"chmod o-r {home / 'my.env'}" in one for one in warnings] == [True] * warned
-
-
-# --- the listing and the template
-
-
-def test_the_listing_reads_back_as_the_same_settings(home: Path) -> None:
-    loaded = read(
-        home,
-        "SYMBOLS=BTCUSD,AVAX:USD\nTIMEFRAMES=1m,1M\nRETENTION_DAYS_BY_TIMEFRAME=1m=365,5m=730\nRATE_LIMIT_DELAY=.5\n"
-        "REST_UPDATE_ENABLED=on\nPROMETHEUS_TEXTFILE=/run/mdata.prom\nBITFINEX_REST_URL=http://[::1]:1/v2\n"
-        "BITFINEX_WS_URL=ws://localhost:1\nMDATA_REHEARSAL=1717243443000,12.5,600\n",
-    )
-    shown = {row.name: row.value for row in listing(loaded)}
-    assert load(Path("/dev/null"), environ={"HOME": str(home), **shown}).settings == loaded.settings
-
-
-def test_the_listing_does_not_show_secrets(home: Path) -> None:
-    loaded = read(home, f"PING_URL=https://example.org/{SECRET}\nNOTIFY_COMMAND=mail {SECRET}\n")
-    rows = {row.name: row for row in listing(loaded)}
-    assert list(rows) == [setting.name for setting in SETTINGS]
-    assert rows["PING_URL"].value == rows["NOTIFY_COMMAND"].value != ""
-    assert rows["PING_URL"].origin == f"{home / 'my.env'}:1"
-    assert SECRET not in repr(rows)
-
-
-def test_the_template_means_the_defaults(home: Path) -> None:
-    text = env_file_text()
-    loaded = read(home, text)
-    assert loaded.warnings == ()
-    assert loaded.settings == load(Path("/dev/null"), environ={"HOME": str(home)}).settings
-    # Every setting stands in it once; uncommenting one that has no default still means "not set".
-    bare = [line.removeprefix("# ").partition("=")[0] for line in text.splitlines()]
-    assert [bare.count(setting.name) for setting in SETTINGS] == [1] * len(SETTINGS)
-    without = "\n".join(f"{one.name}={one.default}" for one in SETTINGS)
-    assert read(home, without).settings == loaded.settings
-
-
-@pytest.mark.parametrize("here", [True, False])
-def test_init_never_overwrites(home: Path, here: bool) -> None:
-    environ = {"HOME": str(home)}
-    path = write_env_file(here=here, environ=environ)
-    assert path == (home / ".env" if here else home / ".config/mdata/mdata.env")
-    assert path.stat().st_mode & 0o777 == 0o600
-    path.write_text("LOG_LEVEL=DEBUG\n")
-    with pytest.raises(ConfigurationError, match="exists already"):
-        write_env_file(here=here, environ=environ)
-    assert path.read_text() == "LOG_LEVEL=DEBUG\n"
-    path.unlink()
-    path.symlink_to(home / "nowhere")
-    with pytest.raises(ConfigurationError, match="exists already"):
-        write_env_file(here=here, environ=environ)
-    assert not (home / "nowhere").exists()
-
-
-def test_init_below_a_file_is_refused(home: Path) -> None:
-    (home / ".config").touch()
-    with pytest.raises(NotPermittedError, match="cannot create the folder"):
-        write_env_file(here=False, environ={"HOME": str(home)})
-
-
-@pytest.mark.parametrize(
-    ("delay", "said"), [("0.5", "60 s ÷ 0.5 s = 120 requests per minute"), ("0", "no limit at all")]
-)
-def test_a_delay_below_what_the_exchange_documents_is_raised(home: Path, delay: str, said: str) -> None:
-    loaded = read(home, f"SYMBOLS=BTCUSD\nRATE_LIMIT_DELAY={delay}\n")
-    (warning,) = loaded.warnings
-    assert loaded.settings.rate_limit_delay == 2.0
-    for part in ("my.env:2", f"RATE_LIMIT_DELAY={delay}", said, "60 s ÷ 30 = 2 s"):
-        assert part in warning
-    assert read(home, "RATE_LIMIT_DELAY=2\n").warnings == ()
-    local = f"RATE_LIMIT_DELAY={delay}\nBITFINEX_REST_URL=http://127.0.0.1:1/v2\n"
-    assert read(home, local).warnings == ()
-
-
-def test_each_setting_is_parsed_to_the_type_that_the_settings_promise() -> None:
-    promised = get_type_hints(Settings)
-    assert promised.pop("addresses") == Mapping[str, str]
-    for one in SETTINGS:
-        parsed = get_type_hints(one.parse)["return"]
-        assert parsed == (str if one in ADDRESSES else promised[one.name.removeprefix("MDATA_").lower()]), one.name
-    assert len(promised) == len(SETTINGS) - len(ADDRESSES)

@@ -3,15 +3,12 @@
 from pathlib import Path
 
 import pytest
-from answers import LONG, Judge, answer, at, candle, minute, refused, span
+from answers import DENSE, LATER, LONG, Judge, answer, at, candle, minute, refused, span
 from made_up import VENUE, adapter_of
 
 from mdata.domain.candle import Candle
 from mdata.domain.query import Page, RefusedRow
 from mdata.exchange import registry
-
-DENSE = range(100)
-LATER = 1_000  # an hour at which everything below has settled long ago
 
 
 def without(start: int, end: int, *gone: int, now: int = LATER) -> Page:

@@ -3,14 +3,12 @@
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from answers import Judge, answer, at, minute, span
+from answers import LATER, Judge, answer, at, minute, span
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mdata.domain.interval import clip, subtract
 from mdata.domain.query import Page
-
-LATER = 1_000  # an hour at which everything below has settled long ago
 
 END = 300
 CELLS = frozenset(range(END))

@@ -1,7 +1,7 @@
 """What an answer proves against the store: contradictions and refused rows; by answers told to a real store."""
 
 import pytest
-from answers import LONG, M1, SHORT, MakeJudge, answer, at, candle, minute, refused, span
+from answers import DENSE, LATER, LONG, M1, SHORT, MakeJudge, answer, at, candle, minute, refused, span
 from answers import judge as judge  # a fixture  # noqa: PLC0414
 
 from mdata.domain.query import RefusedRow, is_same
@@ -9,10 +9,6 @@ from mdata.domain.timeframe import MINUTE
 from mdata.exchange.bitfinex.venue import BITFINEX
 from mdata.store import series as table
 from mdata.store.pages import keep_refused
-
-DENSE = range(100)
-LATER = 1_000  # an hour at which everything below has settled long ago
-
 
 # --- contradictions -------------------------------------------------------------------------------------------------
 

@@ -1,14 +1,12 @@
 """Silences at an end of an answer in detail: when one that has grown, or is short, is in doubt."""
 
 import pytest
-from answers import LONG, Judge, answer, at, candle, span
+from answers import DENSE, LATER, LONG, Judge, answer, at, candle, span
 
 from mdata.domain.doubt import Doubt
 from mdata.store import doubts
 
-DENSE = range(100)
 WITNESSES = at(97, 98, 99)
-LATER = 1_000  # an hour at which everything below has settled long ago
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,10 @@
 from pathlib import Path
 
 import pytest
-from answers import Judge, answer, at, candle, minute, refused, span
+from answers import LATER, Judge, answer, at, candle, minute, refused, span
 
 from mdata.domain.candle import Candle
 from mdata.domain.interval import Range
-
-LATER = 1_000  # an hour at which everything below has settled long ago
-
 
 # --- the newest row of an answer that reaches up to now -------------------------------------------------------------
 

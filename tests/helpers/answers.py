@@ -21,6 +21,9 @@ from mdata.store.pages import Applied, apply_live, apply_page
 M1 = TIMEFRAMES["1m"]
 T0 = 28_000_000 * MINUTE
 SETTLE = 3 * MINUTE
+# A hundred minutes with a candle each, and a minute at which all of them have settled long ago.
+DENSE = range(100)
+LATER = 1_000
 # How many silent minutes a test uses where the silence must not be remarkable, and where it must be.
 SHORT, LONG = 59, 60
 

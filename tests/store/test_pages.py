@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from answers import M1, Judge, answer, at, candle, minute, refused, span
+from answers import DENSE, LATER, M1, Judge, answer, at, candle, minute, refused, span
 
 from mdata.domain.candle import Candle
 from mdata.domain.interval import Range
@@ -14,9 +14,6 @@ from mdata.exchange.bitfinex.venue import BITFINEX
 from mdata.store import digests
 from mdata.store import series as table
 from mdata.store.pages import Applied
-
-DENSE = range(100)
-LATER = 1_000  # an hour at which everything below has settled long ago
 
 
 def series_of(one: Judge) -> Series:

@@ -167,7 +167,7 @@ def test_a_stream_that_cannot_prove_who_it_is_is_sent_nothing(
 
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
 def test_rest_and_stream_believe_the_same_authority(
-    folder: Folder, authority: Authority, contexts: Contexts, variable: str, tmp_path: Path
+    folder: Folder, authority: Authority, contexts: Contexts, variable: str, tmp_path: Path, wait: Callable[..., None]
 ) -> None:
     believed = authority.certificate
     if variable == "SSL_CERT_DIR":
@@ -180,7 +180,10 @@ def test_rest_and_stream_believe_the_same_authority(
     assert ended.exit in {0, 3, 76}, ended.err
     assert connections[0].startswith(b"GET /v2/candles/")
     with wss(contexts["good"]) as (url, frames):
-        folder.run("stream", "--for", "2s", BITFINEX_WS_URL=url, **{variable: str(believed)})
+        streaming = folder.start("stream", "--for", "60s", BITFINEX_WS_URL=url, **{variable: str(believed)})
+        wait(lambda: bool(frames), seconds=30)
+        streaming.terminate()
+        streaming.communicate(timeout=30)
     assert json.loads(frames[0])["event"] == "conf"
 
 
